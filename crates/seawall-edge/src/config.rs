@@ -1,0 +1,155 @@
+//! The typed configuration: it cannot be invalid.
+//!
+//! Made by `seawall` from the file (parse, don't validate); read by every part of the edge. Holds
+//! no file syntax and no defaults of its own except [`seawall_model::Limits`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use seawall_cache::SitePolicy;
+use seawall_model::{Limits, Method, Prefix};
+
+/// Everything `serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where cache, keys and logs live. One running process per folder.
+    pub state_dir: PathBuf,
+    /// Whether `state_dir` was made up for this run and is removed at its end.
+    pub state_is_temporary: bool,
+    /// Worker threads; at least 1.
+    pub workers: usize,
+    /// Bytes of memory for everything.
+    pub memory_bytes: u64,
+    /// Bytes of disk for cache, archive, evidence and logs together.
+    pub disk_bytes: u64,
+    /// Listening sockets; at least one.
+    pub listen: Vec<Listen>,
+    /// Certificates, chosen by SNI; the first is the default. Not empty if any listener has TLS.
+    pub tls: Vec<Certificate>,
+    /// Sites; at least one.
+    pub sites: Vec<Site>,
+    /// Peers whose forwarded addresses are believed.
+    pub trusted_proxies: Vec<Prefix>,
+    /// Sources always admitted and never counted.
+    pub allow: Vec<Prefix>,
+    /// Sources refused at accept.
+    pub deny: Vec<Prefix>,
+    /// All bounds.
+    pub limits: Limits,
+    /// The admin socket.
+    pub admin_socket: Option<PathBuf>,
+    /// The admin address: JSON API and `/metrics`. Loopback, or a token is set.
+    pub admin_address: Option<SocketAddr>,
+    /// Bearer token for the admin address, read from a file.
+    pub admin_token: Option<String>,
+    /// The access log.
+    pub log: AccessLog,
+}
+
+/// One listening socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Address and port; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Whether TLS is spoken here.
+    pub tls: bool,
+    /// Whether connections from trusted proxies begin with a PROXY v1/v2 header.
+    pub proxy_protocol: bool,
+}
+
+/// One certificate chain with its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// One site behind the shield.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Host names, lower case, without port; `*` takes any host, `*.example.org` any one label.
+    pub hosts: Vec<String>,
+    /// Where the site lives.
+    pub origin: Origin,
+    /// What may be cached and for whom.
+    pub cache: SitePolicy,
+    /// Path rules, first match wins.
+    pub routes: Vec<Route>,
+    /// Methods the site takes; empty: all but CONNECT and TRACE.
+    pub methods: Vec<Method>,
+}
+
+/// An origin server and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Where to connect.
+    pub target: OriginTarget,
+    /// Whether to send the client's Host (`true`, the default) or the origin's own authority.
+    pub preserve_host: bool,
+    /// Requests at work in the origin at once. Default 256.
+    pub max_concurrency: usize,
+    /// To establish a connection, TLS included. Default 3 s.
+    pub connect_timeout: Duration,
+    /// From the end of the request to the response head. Default 30 s.
+    pub header_timeout: Duration,
+    /// Between two reads of a response body. Default 30 s.
+    pub idle_timeout: Duration,
+    /// For a whole exchange, upgrades excepted. Default 15 min.
+    pub total_timeout: Duration,
+    /// Idle connections kept per worker. Default 32.
+    pub max_idle: usize,
+    /// How long an idle connection is kept. Default 30 s.
+    pub keep_alive: Duration,
+    /// PEM file with the certificates an https origin may chain to; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Accept any certificate of an https origin.
+    pub danger_accept_any_certificate: bool,
+}
+
+/// Where an origin is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OriginTarget {
+    /// Plain HTTP/1.1.
+    Http {
+        /// Host name or address literal (IPv6 without brackets).
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// HTTP/1.1 over TLS.
+    Https {
+        /// Host name or address literal; also the SNI and the name verified.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// HTTP/1.1 over a unix socket.
+    Unix(PathBuf),
+}
+
+/// What a path may do.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Path prefix, or an exact path when it does not end in `*`.
+    pub path: String,
+    /// Only these sources; `None`: all; empty: nobody.
+    pub allow_sources: Option<Vec<Prefix>>,
+    /// Only these methods; empty: all.
+    pub methods: Vec<Method>,
+    /// Largest content here; `None`: `limits.max_body_bytes`.
+    pub max_body_bytes: Option<u64>,
+}
+
+/// How the access log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Bytes kept over all files. Default 256 MiB.
+    pub max_bytes: u64,
+    /// Refusals written per second at most; the rest is counted. Default 10.
+    pub refusals_per_second: u32,
+}

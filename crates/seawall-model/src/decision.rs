@@ -1,0 +1,165 @@
+use core::time::Duration;
+
+/// Why something was decided. A closed vocabulary: the metric label, the access log field and what
+/// `seawall explain` prints all come from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// No rule objected.
+    Default,
+    /// The operator's allow list.
+    AllowList,
+    /// The operator's deny list.
+    DenyList,
+    /// The method is not among those the site takes.
+    MethodNotAllowed,
+    /// The request target exceeds `limits.max_target_bytes`.
+    TargetTooLong,
+    /// The head exceeds `limits.max_head_bytes` or `limits.max_fields`.
+    HeadTooLarge,
+    /// The content exceeds `limits.max_body_bytes`.
+    BodyTooLarge,
+    /// This identity exceeded the held-page budget (`limits.held_rate`).
+    HeldBudget,
+    /// No configured site answers to this host.
+    UnknownHost,
+    /// A route rule limits sources.
+    RouteSource,
+    /// The message could be read in two ways, or broke the protocol.
+    Malformed,
+    /// A time limit on the client ran out.
+    ClientTimeout,
+    /// The bound on connections is reached.
+    TooManyConnections,
+    /// The bound on connections of one identity is reached.
+    TooManyConnectionsOfOne,
+    /// The queue before the origin is full, or the wait in it ran out.
+    OriginBusy,
+    /// The origin refused, timed out, or broke the protocol.
+    OriginFailed,
+    /// Seawall is stopping.
+    Draining,
+    /// The configuration forbids serving this (for example an upload without room to spool it).
+    NoRoom,
+}
+
+impl Cause {
+    /// Every cause, for metrics and documentation.
+    pub const ALL: [Self; 18] = [
+        Self::Default,
+        Self::AllowList,
+        Self::DenyList,
+        Self::MethodNotAllowed,
+        Self::TargetTooLong,
+        Self::HeadTooLarge,
+        Self::BodyTooLarge,
+        Self::HeldBudget,
+        Self::UnknownHost,
+        Self::RouteSource,
+        Self::Malformed,
+        Self::ClientTimeout,
+        Self::TooManyConnections,
+        Self::TooManyConnectionsOfOne,
+        Self::OriginBusy,
+        Self::OriginFailed,
+        Self::Draining,
+        Self::NoRoom,
+    ];
+
+    /// The label in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::AllowList => "allow_list",
+            Self::DenyList => "deny_list",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::HeldBudget => "held_budget",
+            Self::UnknownHost => "unknown_host",
+            Self::RouteSource => "route_source",
+            Self::Malformed => "malformed",
+            Self::ClientTimeout => "client_timeout",
+            Self::TooManyConnections => "too_many_connections",
+            Self::TooManyConnectionsOfOne => "too_many_connections_of_one",
+            Self::OriginBusy => "origin_busy",
+            Self::OriginFailed => "origin_failed",
+            Self::Draining => "draining",
+            Self::NoRoom => "no_room",
+        }
+    }
+
+    /// The short code on refusal pages, understood by `seawall explain`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Default => "SW-000",
+            Self::AllowList => "SW-001",
+            Self::DenyList => "SW-101",
+            Self::MethodNotAllowed => "SW-102",
+            Self::TargetTooLong => "SW-103",
+            Self::HeadTooLarge => "SW-104",
+            Self::BodyTooLarge => "SW-105",
+            Self::HeldBudget => "SW-106",
+            Self::UnknownHost => "SW-107",
+            Self::RouteSource => "SW-108",
+            Self::Malformed => "SW-201",
+            Self::ClientTimeout => "SW-202",
+            Self::TooManyConnections => "SW-203",
+            Self::TooManyConnectionsOfOne => "SW-204",
+            Self::OriginBusy => "SW-301",
+            Self::OriginFailed => "SW-302",
+            Self::Draining => "SW-303",
+            Self::NoRoom => "SW-304",
+        }
+    }
+
+    /// Position in [`Cause::ALL`], for counter arrays.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// How a refusal is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status; 0 closes the connection without an answer.
+    pub status: u16,
+    /// When it makes sense to come back; becomes `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// Whether the connection is closed afterwards.
+    pub close: bool,
+}
+
+/// What happens to one request, connection or handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Go on. The cause says whether a rule spoke for it.
+    Admit(Cause),
+    /// Answer with this and do no work.
+    Refuse(Refusal, Cause),
+}
+
+impl Decision {
+    /// Why.
+    pub const fn cause(self) -> Cause {
+        match self {
+            Self::Admit(cause) | Self::Refuse(_, cause) => cause,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cause;
+
+    #[test]
+    fn causes_have_unique_labels_codes_and_positions() {
+        for (position, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause.index(), position);
+            for other in &Cause::ALL[position + 1..] {
+                assert_ne!(cause.as_str(), other.as_str());
+                assert_ne!(cause.code(), other.code());
+            }
+        }
+    }
+}

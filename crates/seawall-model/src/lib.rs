@@ -1,0 +1,36 @@
+//! The vocabulary that every other crate of Seawall speaks.
+//!
+//! Plain values only: facts about a request, the decision taken on it, the cause of that decision,
+//! the event it leaves behind, and the limits that bound everything. It is separate so that the
+//! data plane (`seawall-wire`, `seawall-decide`) and the control plane can share words without
+//! seeing each other.
+//!
+//! It deliberately does **not** read clocks, sockets or files, does not serialise (formats live at
+//! the edges), and knows no policy.
+//!
+//! Read next: [`Facts`], [`Decision`], [`Cause`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate alloc;
+
+mod addr;
+mod decision;
+mod event;
+mod facts;
+mod fields;
+mod fingerprint;
+mod limits;
+mod misbehaviour;
+mod time;
+
+pub use crate::addr::{ClientAddr, InvalidPrefix, Prefix};
+pub use crate::decision::{Cause, Decision, Refusal};
+pub use crate::event::{Event, EventKind};
+pub use crate::facts::{BodyLength, CookieClass, Facts, Held, HttpVersion, Method, Priority};
+pub use crate::fields::Fields;
+pub use crate::fingerprint::{Fingerprint, Ja4};
+pub use crate::limits::{Limits, PerSecond};
+pub use crate::misbehaviour::Misbehaviour;
+pub use crate::time::{Instant, WallTime};
