@@ -1,0 +1,151 @@
+//! The request target and the authority (RFC 9112 §3.2, RFC 3986 §3.2).
+//!
+//! Separate because Host, absolute-form and CONNECT share one idea of a valid authority.
+
+use core::net::Ipv6Addr;
+
+use seawall_model::{Method, Misbehaviour};
+
+use crate::bytes::{HOST, PATH, QUERY, run};
+use crate::h1::head::{Authority, Refusal, RequestHead, Span, TargetForm};
+
+const BAD: Refusal = Refusal::bad(Misbehaviour::RequestLine);
+
+/// Finds the space that ends the target which begins at `start`; `None` if it has not come yet.
+#[inline]
+pub(crate) fn scan_target(
+    buf: &[u8],
+    start: usize,
+    max_bytes: usize,
+) -> Result<Option<usize>, Refusal> {
+    let rest = buf.get(start..).unwrap_or(&[]);
+    let rest = rest.get(..=max_bytes).unwrap_or(rest);
+    let len = run(rest, QUERY);
+    match rest.get(len) {
+        _ if len > max_bytes => Err(Refusal::with(Misbehaviour::RequestLine, 414)),
+        Some(b' ') if len > 0 => Ok(Some(start + len)),
+        // Covers controls, `#`, 8-bit bytes and the missing version of HTTP/0.9.
+        Some(_) => Err(BAD),
+        None => Ok(None),
+    }
+}
+
+/// Tells the form of `out.target` and takes it apart.
+pub(crate) fn parse_target(buf: &[u8], out: &mut RequestHead) -> Result<(), Refusal> {
+    let span = out.target;
+    let target = span.of(buf);
+    let start = span.start as usize;
+    let end = start + target.len();
+    match (out.seen.method, target) {
+        // RFC 9112 §3.2.3: only CONNECT has authority-form, and it has no other.
+        (Method::Connect, _) => {
+            let authority = parse_authority(buf, span).filter(|a| a.port.is_some()).ok_or(BAD)?;
+            out.target_authority = Some(authority);
+            out.form = TargetForm::Authority;
+            Ok(())
+        }
+        (_, [b'/', ..]) => {
+            out.form = TargetForm::Origin;
+            split_query(buf, start, end, out)
+        }
+        (Method::Options, b"*") => {
+            out.form = TargetForm::Asterisk;
+            out.path = span;
+            Ok(())
+        }
+        _ => absolute_form(buf, start, end, out),
+    }
+}
+
+/// RFC 9112 §3.2.2. Only the two schemes we serve; no userinfo (RFC 9110 §4.2.4).
+fn absolute_form(
+    buf: &[u8],
+    start: usize,
+    end: usize,
+    out: &mut RequestHead,
+) -> Result<(), Refusal> {
+    let target = buf.get(start..end).unwrap_or(&[]);
+    let has_scheme = |scheme: &[u8]| {
+        target.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+    };
+    let (scheme_len, default_port) = if has_scheme(b"http://") {
+        (7, 80)
+    } else if has_scheme(b"https://") {
+        (8, 443)
+    } else {
+        return Err(BAD);
+    };
+    let rest = target.get(scheme_len..).unwrap_or(&[]);
+    let authority_len = rest.iter().position(|&b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let path_start = start + scheme_len + authority_len;
+    let mut authority =
+        parse_authority(buf, Span::between(start + scheme_len, path_start)).ok_or(BAD)?;
+    authority.default_port = Some(default_port);
+    out.target_authority = Some(authority);
+    let has_path = rest.get(authority_len) == Some(&b'/');
+    out.form = if has_path { TargetForm::Absolute } else { TargetForm::AbsoluteBare };
+    split_query(buf, path_start, end, out)
+}
+
+fn split_query(buf: &[u8], start: usize, end: usize, out: &mut RequestHead) -> Result<(), Refusal> {
+    let whole = buf.get(start..end).unwrap_or(&[]);
+    let path_len = whole.iter().position(|&b| b == b'?');
+    let path_end = start + path_len.unwrap_or(whole.len());
+    out.path = Span::between(start, path_end);
+    out.query = path_len.map(|_| Span::between(path_end + 1, end));
+    // The scan admitted what a query may hold; a path may hold less.
+    let path = out.path.of(buf);
+    if run(path, PATH) == path.len() { Ok(()) } else { Err(BAD) }
+}
+
+/// `host [":" port]`: a registered name of DNS characters, an IPv4 address, or an IPv6 address in
+/// brackets. Refuses userinfo, percent-encoding, empty labels, an empty host and an empty port.
+pub(crate) fn parse_authority(buf: &[u8], span: Span) -> Option<Authority> {
+    let bytes = span.of(buf);
+    let start = span.start as usize;
+    let mut host_len = if bytes.first() == Some(&b'[') {
+        let literal = bytes.get(1..)?;
+        let literal = literal.get(..literal.iter().position(|&b| b == b']')?)?;
+        core::str::from_utf8(literal).ok()?.parse::<Ipv6Addr>().ok()?;
+        literal.len() + 2
+    } else {
+        run(bytes, HOST)
+    };
+    let port = match bytes.get(host_len..)? {
+        [] => None,
+        [b':', digits @ ..] => Some(parse_port(digits)?),
+        _ => return None,
+    };
+    let host = bytes.get(..host_len)?;
+    let (mut previous, mut has_upper_case) = (b'.', false);
+    for &byte in host {
+        if byte == b'.' && previous == b'.' {
+            return None;
+        }
+        previous = byte;
+        has_upper_case |= byte.is_ascii_uppercase();
+    }
+    // RFC 1034 §3.1: the final dot is the root's, the same name without it.
+    if previous == b'.' {
+        host_len = host_len.checked_sub(1)?;
+    }
+    if host_len == 0 || host_len > MAX_HOST_BYTES {
+        return None;
+    }
+    let host = Span::between(start, start + host_len);
+    Some(Authority { whole: span, host, port, has_upper_case, default_port: None })
+}
+
+/// A port between 1 and 65535, in at most five digits.
+pub(crate) fn parse_port(digits: &[u8]) -> Option<u16> {
+    if digits.is_empty() || digits.len() > 5 {
+        return None;
+    }
+    let port = digits.iter().try_fold(0u32, |sum, &digit| {
+        digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0'))
+    })?;
+    u16::try_from(port).ok().filter(|&port| port != 0)
+}
+
+/// Longest DNS name in text form (RFC 1035 §2.3.4).
+const MAX_HOST_BYTES: usize = 253;
