@@ -1,2 +1,80 @@
-//! Under construction.
-fn main() {}
+//! The project's own tasks: `cargo xtask ci | tidy | setup | bench | real-site`.
+//!
+//! A separate program and not a shell script, so that a bare machine with Rust can run it and so
+//! that it is checked like the rest. It deliberately does **not** touch the network (but for
+//! `setup`, which installs packages) and shares no code with the product: it judges it from
+//! outside.
+//!
+//! Read next: [`ci`] for what a push must pass, [`tidy`] for the rules no compiler enforces.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task runner speaks to the terminal; it has no log"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tasks time real programs and wait for them; nothing here is replayed"
+)]
+
+mod bench;
+mod ci;
+mod process;
+mod setup;
+mod site;
+mod tidy;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What a task ends with: the message says what happened, why and what to do.
+type Outcome<T = ()> = Result<T, String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (task, rest) = match arguments.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let root = repository();
+    let outcome = match task {
+        "ci" => ci::run(&root, rest),
+        "tidy" => tidy::run(&root),
+        "setup" => setup::run(rest),
+        "bench" => bench::run(&root, rest),
+        "real-site" => site::run(&root, rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => {
+            eprintln!("error: there is no task `{other}`\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder that holds the workspace: the parent of this package.
+fn repository() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_path_buf()
+}
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  ci         [--only STEP]                 everything a push must pass
+  tidy                                     the rules that no compiler enforces
+  setup      [ci|bench|real-site|all]      install what is missing, or name it
+  bench      [--pairs N] [--seconds N] [--only NAME] [--json] [--rivals-only]
+                                           CPU per request against nginx and HAProxy
+  real-site  [--seconds N] [--json] [--without-only] [--keep]
+                                           WordPress with and without Seawall in front";

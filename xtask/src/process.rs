@@ -1,0 +1,182 @@
+//! Running other programs: with their time, in step, and never left behind.
+//!
+//! Separate because `ci`, `bench` and `real-site` all start servers and must end them however the
+//! task itself ends.
+
+#![allow(dead_code, reason = "the benchmarks use it next")]
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+
+/// A program that is ended when this value goes.
+pub(crate) struct Running {
+    child: Child,
+    name: String,
+}
+
+impl Running {
+    /// Starts `command`, with its output in `log`.
+    ///
+    /// # Errors
+    /// When the log cannot be made or the program not be started.
+    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Outcome<Self> {
+        let cannot_log = |error| format!("cannot write `{}`: {error}", log.display());
+        let file = fs::File::options().create(true).append(true).open(log).map_err(cannot_log)?;
+        let errors = file.try_clone().map_err(cannot_log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| format!("cannot start {name}: {error}"))?;
+        Ok(Self { child, name: name.to_owned() })
+    }
+
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `address` takes connections.
+    ///
+    /// # Errors
+    /// When the program ends first or `limit` passes.
+    pub(crate) fn wait_for(&mut self, address: SocketAddr, limit: Duration) -> Outcome {
+        let name = self.name.clone();
+        let reached = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
+        self.wait_until(&format!("{name} does not listen on {address}"), limit, reached)
+    }
+
+    /// Waits until `ready` says so.
+    ///
+    /// # Errors
+    /// When the program ends first or `limit` passes; `what` says what was waited for.
+    pub(crate) fn wait_until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        ready: impl Fn() -> bool,
+    ) -> Outcome {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("{} ended at once ({status}); see its log", self.name));
+            }
+            if ready() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(30));
+        }
+        Err(format!("{what} within {limit:?}"))
+    }
+
+    /// Asks the program to end and waits; kills it after five seconds.
+    pub(crate) fn stop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let id = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &id]).stderr(Stdio::null()).status();
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        for descendant in descendants(self.child.id()) {
+            let _ = Command::new("kill").args(["-KILL", &descendant.to_string()]).status();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// `id` and all processes below it.
+pub(crate) fn descendants(id: u32) -> Vec<u32> {
+    let mut found = vec![id];
+    let mut at = 0;
+    while at < found.len() {
+        let tasks = format!("/proc/{}/task", found[at]);
+        for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+        }
+        at += 1;
+    }
+    found
+}
+
+/// A port that was free a moment ago.
+///
+/// # Errors
+/// When loopback has none left.
+pub(crate) fn free_port() -> Outcome<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0");
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
+}
+
+/// Runs a program to its end and takes what it says.
+///
+/// # Errors
+/// When it cannot be started or fails; the message holds what it said.
+pub(crate) fn output(command: &mut Command) -> Outcome<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run `{name}`: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = if said.trim().is_empty() {
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    } else {
+        said
+    };
+    Err(format!("`{name}` failed ({}): {}", output.status, said.trim()))
+}
+
+/// Runs a program with its output on this terminal.
+///
+/// # Errors
+/// When it cannot be started or fails.
+pub(crate) fn visible(command: &mut Command) -> Outcome {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(|error| format!("cannot run `{name}`: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{name}` failed ({status})")) }
+}
+
+/// Whether a program of this name is on the path (or where administrators keep theirs).
+pub(crate) fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.into_iter().any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{descendants, free_port, is_installed};
+
+    #[test]
+    fn a_process_is_its_own_first_descendant_and_shells_exist() {
+        assert_eq!(descendants(std::process::id()).first(), Some(&std::process::id()));
+        assert!(is_installed("sh"));
+        assert!(!is_installed("no-such-program-here"));
+        assert!(free_port().is_ok_and(|port| port > 0));
+    }
+}

@@ -1,0 +1,182 @@
+//! Installing what is missing, or naming it.
+//!
+//! Separate from the tasks so that each asks for its own needs in one place. As root on Debian it
+//! installs; as anybody else it prints the command. It never upgrades what is there.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Outcome;
+use crate::process::{is_installed, visible};
+
+/// The cargo-deny this project is checked with.
+const CARGO_DENY: &str = "0.20.2";
+
+/// One thing that must be there.
+struct Need {
+    /// A program on the path, or an absolute path that must exist.
+    proof: &'static str,
+    /// The Debian package that brings it.
+    package: &'static str,
+    /// What goes without it.
+    purpose: &'static str,
+}
+
+const fn need(proof: &'static str, package: &'static str, purpose: &'static str) -> Need {
+    Need { proof, package, purpose }
+}
+
+const CI: &[Need] = &[
+    need("cc", "build-essential", "aws-lc is C and must be compiled"),
+    need("curl", "curl", "tests ask a running server with a client nobody here wrote"),
+    need("openssl", "openssl", "tests speak TLS with a second implementation"),
+    need("nginx", "nginx", "differential tests of HTTP/1 framing"),
+    need("haproxy", "haproxy", "differential tests of HTTP/1 framing"),
+];
+
+const BENCH: &[Need] = &[
+    need("cc", "build-essential", "aws-lc is C and must be compiled"),
+    need("nginx", "nginx", "the first rival, and the origin"),
+    need("haproxy", "haproxy", "the second rival"),
+    need("wrk", "wrk", "load over HTTP/1.1"),
+    need("h2load", "nghttp2-client", "load over HTTP/2"),
+    need("openssl", "openssl", "certificates"),
+    need("taskset", "util-linux", "one core for the server, one for the client"),
+    need("python3", "python3", "the client that holds idle TLS connections"),
+];
+
+const REAL_SITE: &[Need] = &[
+    need("cc", "build-essential", "aws-lc is C and must be compiled"),
+    need("/usr/share/wordpress/wp-load.php", "wordpress", "the site"),
+    need("mariadbd", "mariadb-server", "its database"),
+    need("php", "php-cli", "loading the posts"),
+    need("php-fpm8.2", "php-fpm", "running the site"),
+    need("/usr/share/php8.2-mysql/mysql/mysqli.ini", "php-mysql", "PHP to MariaDB"),
+    need("nginx", "nginx", "the web server in front of php-fpm"),
+    need("wrk", "wrk", "the bounded load"),
+    need("curl", "curl", "the readers and the editor"),
+];
+
+/// Sees to what `arguments` name: `ci` (without any), `bench`, `real-site` or `all`.
+///
+/// # Errors
+/// When something is missing and cannot be installed from here.
+pub(crate) fn run(arguments: &[String]) -> Outcome {
+    match arguments.first().map_or("ci", String::as_str) {
+        "ci" => ci(),
+        "bench" => bench(),
+        "real-site" => real_site(),
+        "all" => ci().and_then(|()| bench()).and_then(|()| real_site()),
+        other => Err(format!("setup knows `ci`, `bench`, `real-site` and `all`, not `{other}`")),
+    }
+}
+
+/// What `cargo xtask ci` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn ci() -> Outcome {
+    packages("ci", CI)?;
+    components()?;
+    cargo_deny()
+}
+
+/// What `cargo xtask bench` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn bench() -> Outcome {
+    packages("bench", BENCH)
+}
+
+/// What `cargo xtask real-site` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn real_site() -> Outcome {
+    packages("real-site", REAL_SITE)
+}
+
+fn packages(task: &str, needs: &[Need]) -> Outcome {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !is_there(need)).collect();
+    if missing.is_empty() {
+        println!("setup: {task} has its {} programs", needs.len());
+        return Ok(());
+    }
+    for need in &missing {
+        println!("setup: `{}` is missing: {}", need.proof, need.purpose);
+    }
+    let mut names: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    names.dedup();
+    let command = format!("apt-get install -y --no-install-recommends {}", names.join(" "));
+    if !Path::new("/etc/debian_version").exists() || !is_installed("apt-get") {
+        return Err(format!("install the missing programs; on Debian: sudo {command}"));
+    }
+    if !is_root() {
+        return Err(format!("packages are missing; run: sudo {command}"));
+    }
+    println!("setup: {command}");
+    // A runlevel of 1 keeps Debian from starting the daemons it installs.
+    let apt = |arguments: &[&str]| {
+        visible(
+            Command::new("apt-get")
+                .args(arguments)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .env("RUNLEVEL", "1"),
+        )
+    };
+    apt(&["update", "-q"])?;
+    let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
+    arguments.extend(names);
+    apt(&arguments)?;
+    match needs.iter().find(|need| !is_there(need)) {
+        None => Ok(()),
+        Some(need) => {
+            Err(format!("`{}` is still missing after installing `{}`", need.proof, need.package))
+        }
+    }
+}
+
+fn is_there(need: &Need) -> bool {
+    if need.proof.starts_with('/') {
+        Path::new(need.proof).exists()
+    } else {
+        is_installed(need.proof)
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}
+
+/// rustfmt and clippy; `rust-toolchain.toml` names them, so rustup has usually fetched them.
+fn components() -> Outcome {
+    for component in ["fmt", "clippy"] {
+        let there = Command::new("cargo").args([component, "--version"]).output();
+        if there.is_ok_and(|there| there.status.success()) {
+            continue;
+        }
+        let package = if component == "fmt" { "rustfmt" } else { component };
+        visible(Command::new("rustup").args(["component", "add", package]))
+            .map_err(|error| format!("{error}; run: rustup component add {package}"))?;
+    }
+    Ok(())
+}
+
+fn cargo_deny() -> Outcome {
+    let there = Command::new("cargo").args(["deny", "--version"]).output();
+    if there.is_ok_and(|there| there.status.success()) {
+        return Ok(());
+    }
+    println!("setup: installing cargo-deny {CARGO_DENY} (about four minutes on two cores)");
+    // It runs for a second; building it fast matters more than how fast it is.
+    visible(
+        Command::new("cargo")
+            .args(["install", "cargo-deny", "--locked", "--version", CARGO_DENY])
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+    )
+}
