@@ -1,3 +1,35 @@
-//! Under construction.
+//! Per request: facts to a decision.
+//!
+//! Four gates of one shape (accept, hello, request, origin) and the pacing of bytes out. Separate
+//! from the rest so that the data plane cannot see detection, and so that the same code decides in
+//! production, in replay and in the simulator: everything is a function of explicit arguments.
+//!
+//! It deliberately does **not** read clocks or sockets, does not log, does not parse (that is
+//! `seawall-wire`), and does not decide which page is held (that is `seawall-cache`).
+//!
+//! Read next: [`decide`] for the order of the rules, [`Limiters`] for what is remembered of a
+//! client, [`OriginGate`] for who may reach the origin, [`Egress`] for who may send.
 #![no_std]
+#![forbid(unsafe_code)]
+
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod decay;
+mod egress;
+mod gates;
+mod limiters;
+mod origin_gate;
+mod path;
+mod prefix_set;
+mod table;
+
+pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
+pub use crate::gates::{accept_gate, decide, hello_gate};
+pub use crate::limiters::{DEMAND_ONE, Limiters};
+pub use crate::origin_gate::{
+    Asked, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit, Ticket, WorkClass,
+};
+pub use crate::prefix_set::PrefixSet;
+pub use crate::table::{RouteRule, SiteRules, Table, TableSource};

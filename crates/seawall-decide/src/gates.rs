@@ -1,0 +1,222 @@
+//! The gates that are functions: accept, hello, request.
+//!
+//! Order of the rules; the first that speaks decides, and its [`Cause`] names it.
+//!
+//! | # | gate | rule | answer |
+//! |---|---|---|---|
+//! | 1 | all | allow list: rules 2-5, 11 and 14 do not apply and nothing is counted | `allow_list` |
+//! | 2 | accept, hello | deny list | close |
+//! | 3 | accept | all connections at `limits.max_connections` | close |
+//! | 4 | accept | connections of this identity at `limits.max_connections_of_one` | close |
+//! | 5 | request | deny list (clients behind a proxy are first known here) | 403 |
+//! | 6 | request | no site answers to the host | 421 |
+//! | 7 | request | method not taken by the site: 501 if it is no standard method | 405, 501 |
+//! | 8 | request | target beyond `limits.max_target_bytes` | 414 |
+//! | 9 | request | head beyond `limits.max_head_bytes` | 431 |
+//! | 10 | request | field lines beyond `limits.max_fields` | 431 |
+//! | 11 | request | route takes only other sources | 403 |
+//! | 12 | request | route does not take the method | 405, 501 |
+//! | 13 | request | content beyond the route's or site's limit | 413 |
+//! | 14 | request | held page, and the identity beyond `limits.held_rate` | 429 |
+//! | 15 | all | otherwise | admit |
+//!
+//! Rules 6-10, 12 and 13 are about the message and hold for everyone, allow-listed or not: there is
+//! nothing to serve. A page in hand is refused by 14 alone, and by 5 and 11, where the operator
+//! said that this client may not have it; the rest refuse messages that no held page answers.
+//!
+//! Rule 4 does not apply to trusted proxies, whose connections carry many clients.
+//! Rules 11-13 look at the path as sent and as an origin would read it (decoded, dot segments
+//! resolved); both readings must pass.
+
+use core::time::Duration;
+
+use seawall_model::{
+    BodyLength, Cause, ClientAddr, Decision, Facts, Fingerprint, Held, HttpVersion, Instant,
+    Method, Refusal,
+};
+
+use crate::limiters::Limiters;
+use crate::path::{Normalised, is_ambiguous};
+use crate::table::{MethodSet, Site, Table};
+
+/// Decides on a new connection by its peer alone, before anything is read.
+///
+/// `open_connections` are those open in all, this one not counted. The caller reports admitted
+/// connections by [`Limiters::connection_opened`] and [`Limiters::connection_closed`], except
+/// those admitted as [`Cause::AllowList`]. A refusal has status 0: close without an answer.
+/// O(log prefixes); no allocation.
+pub fn accept_gate(
+    table: &Table,
+    limiters: &Limiters,
+    _now: Instant,
+    client: ClientAddr,
+    open_connections: usize,
+) -> Decision {
+    if table.allow.contains(client.ip()) {
+        return Decision::Admit(Cause::AllowList);
+    }
+    if table.deny.contains(client.ip()) {
+        return close(Cause::DenyList);
+    }
+    if open_connections >= table.limits.max_connections {
+        return close(Cause::TooManyConnections);
+    }
+    let of_one = usize::try_from(limiters.open_connections(client)).unwrap_or(usize::MAX);
+    if of_one >= table.limits.max_connections_of_one && !table.is_trusted_proxy(client.ip()) {
+        return close(Cause::TooManyConnectionsOfOne);
+    }
+    Decision::Admit(Cause::Default)
+}
+
+/// Decides on a handshake, before any asymmetric cryptography.
+///
+/// The deny list is asked again, because a PROXY header may have named another client than the
+/// peer, and the table may have changed since accept. Signatures on `fingerprint` will be matched
+/// here. A refusal has status 0. O(log prefixes); no allocation.
+pub fn hello_gate(
+    table: &Table,
+    _limiters: &Limiters,
+    _now: Instant,
+    client: ClientAddr,
+    _fingerprint: &Fingerprint,
+) -> Decision {
+    if table.allow.contains(client.ip()) {
+        return Decision::Admit(Cause::AllowList);
+    }
+    if table.deny.contains(client.ip()) {
+        return close(Cause::DenyList);
+    }
+    Decision::Admit(Cause::Default)
+}
+
+/// Decides on a request.
+///
+/// `site` is the position of the site that answers to `facts.host` in
+/// [`TableSource::sites`](crate::TableSource::sites); `None`: there is none. A 405 needs an
+/// `Allow` field, from [`Table::allowed_methods`]. Content of unknown length is admitted; the
+/// reader of the body stops at [`Table::max_body_bytes`].
+/// O(log prefixes + routes); no allocation, lock, wait or log line.
+pub fn decide(
+    table: &Table,
+    limiters: &Limiters,
+    now: Instant,
+    site: Option<usize>,
+    facts: &Facts<'_>,
+) -> Decision {
+    let allowed = table.allow.contains(facts.client.ip());
+    if !allowed && table.deny.contains(facts.client.ip()) {
+        // Behind a proxy the connection belongs to other clients too.
+        let close = !facts.via_proxy;
+        let refusal = Refusal { status: 403, retry_after: None, close };
+        return Decision::Refuse(refusal, Cause::DenyList);
+    }
+    let Some(site) = site.and_then(|index| table.sites.get(index)) else {
+        return refuse(421, Cause::UnknownHost, facts);
+    };
+    if let Some(refused) = check_message(table, site, facts) {
+        return refused;
+    }
+    if let Some(refused) = check_routes(table, site, allowed, facts) {
+        return refused;
+    }
+    if allowed {
+        return Decision::Admit(Cause::AllowList);
+    }
+    if facts.held != Held::No
+        && let Err(wait) = limiters.take_held(now, facts.client, table.held)
+    {
+        let refusal = Refusal { retry_after: Some(whole_secs(wait)), ..refusal(429, facts) };
+        return Decision::Refuse(refusal, Cause::HeldBudget);
+    }
+    Decision::Admit(Cause::Default)
+}
+
+/// Rules 7-10.
+fn check_message(table: &Table, site: &Site, facts: &Facts<'_>) -> Option<Decision> {
+    if !site.methods.has(facts.method) {
+        return Some(refuse_method(facts));
+    }
+    let limits = &table.limits;
+    if facts.target_bytes > limits.max_target_bytes {
+        return Some(refuse(414, Cause::TargetTooLong, facts));
+    }
+    if facts.head_bytes > limits.max_head_bytes || facts.field_count > limits.max_fields {
+        return Some(refuse(431, Cause::HeadTooLarge, facts));
+    }
+    None
+}
+
+/// Rules 11-13, on both readings of the path.
+fn check_routes(table: &Table, site: &Site, allowed: bool, facts: &Facts<'_>) -> Option<Decision> {
+    let refused = check_route(table, site, allowed, facts, facts.path);
+    if refused.is_some() || site.routes.is_empty() || !is_ambiguous(facts.path) {
+        return refused;
+    }
+    check_normalised_route(table, site, allowed, facts)
+}
+
+/// Out of line: the room for the path is 8 KiB of stack that most requests never touch.
+#[inline(never)]
+fn check_normalised_route(
+    table: &Table,
+    site: &Site,
+    allowed: bool,
+    facts: &Facts<'_>,
+) -> Option<Decision> {
+    let mut room = Normalised::new();
+    match room.fill(facts.path) {
+        Some(path) => check_route(table, site, allowed, facts, path),
+        // Only where `limits.max_target_bytes` was raised: what cannot be read is not let by.
+        None => Some(refuse(414, Cause::TargetTooLong, facts)),
+    }
+}
+
+fn check_route(
+    table: &Table,
+    site: &Site,
+    allowed: bool,
+    facts: &Facts<'_>,
+    path: &[u8],
+) -> Option<Decision> {
+    let route = site.route(path);
+    let sources = route.and_then(|route| route.sources.as_ref());
+    if !allowed && sources.is_some_and(|sources| !sources.contains(facts.client.ip())) {
+        return Some(refuse(403, Cause::RouteSource, facts));
+    }
+    if !route.map_or(MethodSet::ALL, |route| route.methods).has(facts.method) {
+        return Some(refuse_method(facts));
+    }
+    let limit = route.and_then(|route| route.max_body_bytes).unwrap_or(table.limits.max_body_bytes);
+    if matches!(facts.body, BodyLength::Known(bytes) if bytes > limit) {
+        return Some(refuse(413, Cause::BodyTooLarge, facts));
+    }
+    None
+}
+
+/// RFC 9110 §9.1: 501 for a method that is not recognised, 405 for one that is but is not taken.
+const fn refuse_method(facts: &Facts<'_>) -> Decision {
+    let status = if matches!(facts.method, Method::Extension) { 501 } else { 405 };
+    refuse(status, Cause::MethodNotAllowed, facts)
+}
+
+const fn refuse(status: u16, cause: Cause, facts: &Facts<'_>) -> Decision {
+    Decision::Refuse(refusal(status, facts), cause)
+}
+
+/// A refusal reads no content. On HTTP/1 the connection ends then, because the content stands
+/// where the next request would (RFC 9112 §9.3); on HTTP/2 the stream alone ends.
+const fn refusal(status: u16, facts: &Facts<'_>) -> Refusal {
+    let close = !matches!(facts.version, HttpVersion::Http2)
+        && !matches!(facts.body, BodyLength::None | BodyLength::Known(0));
+    Refusal { status, retry_after: None, close }
+}
+
+const fn close(cause: Cause) -> Decision {
+    Decision::Refuse(Refusal { status: 0, retry_after: None, close: true }, cause)
+}
+
+/// `Retry-After` counts in seconds (RFC 9110 §10.2.3): rounded up, so that coming back then works.
+fn whole_secs(wait: Duration) -> Duration {
+    let up = u64::from(wait.subsec_nanos() > 0);
+    Duration::from_secs(wait.as_secs().saturating_add(up).max(1))
+}

@@ -1,0 +1,251 @@
+//! What the operator decided, compiled once and read by every worker.
+//!
+//! Immutable: a reload compiles a new table and swaps it. It holds rules, never state; what is
+//! remembered of clients is in [`crate::Limiters`].
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use seawall_model::{Limits, Method, Prefix};
+
+use crate::limiters::HeldBudget;
+use crate::path::Pattern;
+use crate::prefix_set::PrefixSet;
+
+/// What a [`Table`] is compiled from. Parsed and checked by the caller.
+#[derive(Clone, Debug, Default)]
+pub struct TableSource {
+    /// Sources always admitted and never counted.
+    pub allow: Vec<Prefix>,
+    /// Sources refused at accept.
+    pub deny: Vec<Prefix>,
+    /// Peers whose connections carry many clients: the bound on connections of one identity does
+    /// not apply to them (`detection.md`, amendment 8).
+    pub trusted_proxies: Vec<Prefix>,
+    /// Rules per site; the position is the index that [`crate::decide`] is given.
+    pub sites: Vec<SiteRules>,
+    /// All bounds.
+    pub limits: Limits,
+}
+
+/// The rules of one site.
+#[derive(Clone, Debug, Default)]
+pub struct SiteRules {
+    /// Methods the site takes; empty: all but CONNECT and TRACE.
+    pub methods: Vec<Method>,
+    /// Path rules, first match wins.
+    pub routes: Vec<RouteRule>,
+}
+
+/// What a path may do.
+#[derive(Clone, Debug, Default)]
+pub struct RouteRule {
+    /// An exact path, or a prefix when it ends in `*`.
+    pub path: String,
+    /// Only these sources; `None`: all; empty: nobody.
+    pub allow_sources: Option<Vec<Prefix>>,
+    /// Only these methods; empty: those of the site.
+    pub methods: Vec<Method>,
+    /// Largest content here in bytes; `None`: `limits.max_body_bytes`.
+    pub max_body_bytes: Option<u64>,
+}
+
+/// The compiled rules.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(crate) allow: PrefixSet,
+    pub(crate) deny: PrefixSet,
+    pub(crate) trusted_proxies: PrefixSet,
+    pub(crate) sites: Box<[Site]>,
+    pub(crate) limits: Limits,
+    pub(crate) held: HeldBudget,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) methods: MethodSet,
+    pub(crate) routes: Box<[Route]>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pattern: Pattern,
+    pub(crate) sources: Option<PrefixSet>,
+    pub(crate) methods: MethodSet,
+    pub(crate) max_body_bytes: Option<u64>,
+}
+
+impl Table {
+    /// Compiles rules. Cannot fail: whatever is representable has a meaning.
+    pub fn compile(source: TableSource) -> Self {
+        Self {
+            allow: PrefixSet::new(&source.allow),
+            deny: PrefixSet::new(&source.deny),
+            trusted_proxies: PrefixSet::new(&source.trusted_proxies),
+            sites: source.sites.into_iter().map(Site::compile).collect(),
+            held: HeldBudget::new(source.limits.held_rate, source.limits.held_burst),
+            limits: source.limits,
+        }
+    }
+
+    /// All bounds.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether forwarded addresses from this peer are believed. O(log n), no allocation.
+    pub fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.contains(peer)
+    }
+
+    /// The methods taken at `path`, for the `Allow` field that every 405 carries
+    /// (RFC 9110 §15.5.6). Empty for an unknown site. Extension methods are not listed.
+    pub fn allowed_methods(
+        &self,
+        site: Option<usize>,
+        path: &[u8],
+    ) -> impl Iterator<Item = Method> + use<> {
+        let methods = site.and_then(|index| self.sites.get(index)).map(|site| {
+            let route = site.route(path).map_or(MethodSet::ALL, |route| route.methods);
+            site.methods.and(route)
+        });
+        NAMED_METHODS.into_iter().filter(move |&method| methods.is_some_and(|set| set.has(method)))
+    }
+
+    /// The largest content that `path` takes, in bytes; for content whose length is not known
+    /// beforehand, so that the reader of the body can stop there.
+    pub fn max_body_bytes(&self, site: Option<usize>, path: &[u8]) -> u64 {
+        let route = site.and_then(|index| self.sites.get(index)).and_then(|site| site.route(path));
+        route.and_then(|route| route.max_body_bytes).unwrap_or(self.limits.max_body_bytes)
+    }
+}
+
+impl Site {
+    fn compile(rules: SiteRules) -> Self {
+        let methods = if rules.methods.is_empty() {
+            MethodSet::ALL.without(Method::Connect).without(Method::Trace)
+        } else {
+            MethodSet::of(&rules.methods)
+        };
+        Self { methods, routes: rules.routes.into_iter().map(Route::compile).collect() }
+    }
+
+    /// The first rule for this path. O(routes).
+    pub(crate) fn route(&self, path: &[u8]) -> Option<&Route> {
+        self.routes.iter().find(|route| route.pattern.matches(path))
+    }
+}
+
+impl Route {
+    fn compile(rule: RouteRule) -> Self {
+        Self {
+            pattern: Pattern::new(rule.path),
+            sources: rule.allow_sources.map(|prefixes| PrefixSet::new(&prefixes)),
+            methods: if rule.methods.is_empty() {
+                MethodSet::ALL
+            } else {
+                MethodSet::of(&rule.methods)
+            },
+            max_body_bytes: rule.max_body_bytes,
+        }
+    }
+}
+
+/// A set of methods as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MethodSet(u16);
+
+impl MethodSet {
+    pub(crate) const ALL: Self = Self(u16::MAX);
+
+    fn of(methods: &[Method]) -> Self {
+        Self(methods.iter().fold(0, |bits, &method| bits | bit(method)))
+    }
+
+    const fn without(self, method: Method) -> Self {
+        Self(self.0 & !bit(method))
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(crate) const fn has(self, method: Method) -> bool {
+        self.0 & bit(method) != 0
+    }
+}
+
+const fn bit(method: Method) -> u16 {
+    1 << method as u16
+}
+
+const NAMED_METHODS: [Method; 9] = [
+    Method::Get,
+    Method::Head,
+    Method::Post,
+    Method::Put,
+    Method::Delete,
+    Method::Connect,
+    Method::Options,
+    Method::Trace,
+    Method::Patch,
+];
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::{Limits, Method, RouteRule, SiteRules, Table, TableSource};
+
+    fn table() -> Table {
+        Table::compile(TableSource {
+            sites: vec![
+                SiteRules::default(),
+                SiteRules {
+                    methods: vec![Method::Get, Method::Head, Method::Post],
+                    routes: vec![
+                        RouteRule {
+                            path: "/upload*".to_string(),
+                            methods: vec![Method::Post, Method::Put],
+                            max_body_bytes: Some(5),
+                            ..RouteRule::default()
+                        },
+                        RouteRule { path: "*".to_string(), ..RouteRule::default() },
+                    ],
+                },
+            ],
+            ..TableSource::default()
+        })
+    }
+
+    #[track_caller]
+    fn check(site: Option<usize>, path: &str, want: &[Method], max_body_bytes: u64) {
+        let table = table();
+        let methods: Vec<Method> = table.allowed_methods(site, path.as_bytes()).collect();
+        assert_eq!(methods, want);
+        assert_eq!(table.max_body_bytes(site, path.as_bytes()), max_body_bytes);
+    }
+
+    #[test]
+    fn methods_and_body_limit_come_from_site_and_route() {
+        let limit = Limits::default().max_body_bytes;
+        let but_connect_and_trace = [
+            Method::Get,
+            Method::Head,
+            Method::Post,
+            Method::Put,
+            Method::Delete,
+            Method::Options,
+            Method::Patch,
+        ];
+        check(Some(0), "/", &but_connect_and_trace, limit);
+        check(Some(1), "/", &[Method::Get, Method::Head, Method::Post], limit);
+        check(Some(1), "/upload/x", &[Method::Post], 5);
+        check(Some(2), "/", &[], limit);
+        check(None, "/", &[], limit);
+    }
+}
