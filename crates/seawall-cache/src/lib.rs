@@ -1,1 +1,37 @@
-//! Under construction.
+//! A shared HTTP cache: what may be stored and reused, and the store that keeps it.
+//!
+//! Two halves. The semantics are pure functions of a message and the time (RFC 9111, 5861, 8246,
+//! 9110 §13 and §14, 9211, 9213); the store holds bytes in memory and on disk. Separate from the
+//! edge so that both can be tested without a socket.
+//!
+//! It deliberately does **not** do IO on sockets, await, read clocks, or decide who may ask.
+//!
+//! Read next: [`storable`], [`reuse`], [`Key`].
+#![forbid(unsafe_code)]
+
+pub mod cache_control;
+mod cache_status;
+mod conditional;
+mod cookies;
+mod freshness;
+mod head;
+mod key;
+mod policy;
+mod range;
+mod vary;
+
+pub use crate::cache_status::{CacheStatus, Collapsed, Forward, Stored, write_cache_status};
+pub use crate::conditional::{
+    Precondition, Validators, is_sent_with_304, precondition, validators,
+};
+pub use crate::cookies::{CookiePatterns, classify_cookies};
+pub use crate::freshness::{Freshness, StaleRule, parse_http_date};
+pub use crate::head::{FilledUnder, MapFields, StoredHead, strip_hop_by_hop};
+pub use crate::key::{HashSeed, Key, Scheme};
+pub use crate::policy::{
+    HeadUpdate, NoStore, Refreshed, RequestMeta, Reuse, SitePolicy, head_response_updates,
+    invalidated_by, is_error_status, may_serve_stale_on_error, may_serve_stale_when_disconnected,
+    only_if_cached, refresh, reuse, storable, storable_post,
+};
+pub use crate::range::{ByteRange, ContentRange, RangePlan, ranges};
+pub use crate::vary::{MAX_SELECTING_FIELDS, VaryKey, vary_matches};

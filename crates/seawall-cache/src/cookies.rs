@@ -1,0 +1,125 @@
+//! What a request's cookies say about it, by name only.
+//!
+//! Separate because the answer is needed before any lookup, on every request: one pass over the
+//! Cookie lines, no allocation. It does **not** look at values: a cookie is a claim, and a claim
+//! buys nothing but the origin's own answer.
+
+use std::fmt;
+
+use seawall_model::{CookieClass, Fields};
+
+use crate::policy::SitePolicy;
+
+/// A list of cookie-name patterns in which `*` stands for any run of bytes.
+///
+/// Names are compared case-sensitively, as browsers send them (RFC 6265 §5.3). Matching costs
+/// O(patterns × name length) and allocates nothing.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CookiePatterns {
+    patterns: Box<[Box<str>]>,
+}
+
+impl CookiePatterns {
+    /// A list from patterns as written in the configuration.
+    pub fn new<I, S>(patterns: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<String>,
+    {
+        Self { patterns: patterns.into_iter().map(|pattern| pattern.into().into()).collect() }
+    }
+
+    /// Whether any pattern matches the whole of `name`.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        self.patterns.iter().any(|pattern| glob(pattern.as_bytes(), name))
+    }
+
+    /// The patterns as they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(AsRef::as_ref)
+    }
+}
+
+impl fmt::Debug for CookiePatterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Classifies the Cookie lines of a request under a site's policy.
+///
+/// One bypass cookie makes the request [`CookieClass::Personal`]; otherwise one cookie outside the
+/// harmless list, or anything that is not a `name=value` pair, makes it [`CookieClass::Foreign`].
+/// Costs O(cookies × patterns); no allocation.
+pub fn classify_cookies(policy: &SitePolicy, fields: &dyn Fields) -> CookieClass {
+    let mut class = CookieClass::None;
+    fields.each("cookie", &mut |line| {
+        for pair in line.split(|&byte| byte == b';') {
+            let pair = pair.trim_ascii();
+            if pair.is_empty() || class == CookieClass::Personal {
+                continue;
+            }
+            // RFC 6265 §5.4 joins pairs with `; `; a pair without `=` has a name nobody can know.
+            let end = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+            let name = pair[..end].trim_ascii_end();
+            if policy.bypass_cookies.matches(name) {
+                class = CookieClass::Personal;
+            } else if end == pair.len() || !policy.harmless_cookies.matches(name) {
+                class = CookieClass::Foreign;
+            }
+        }
+    });
+    class
+}
+
+/// Matches with one remembered star: linear in practice, quadratic at worst, never recursive.
+fn glob(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut from) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while from < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at + 1, from));
+                at += 1;
+            }
+            Some(&byte) if byte == name[from] => {
+                at += 1;
+                from += 1;
+            }
+            _ => {
+                let Some((after, taken)) = star else { return false };
+                star = Some((after, taken + 1));
+                at = after;
+                from = taken + 1;
+            }
+        }
+    }
+    pattern[at..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CookiePatterns;
+
+    #[test]
+    fn star_matches_any_run_anywhere() {
+        let check = |pattern: &str, name: &str, expected: bool| {
+            let patterns = CookiePatterns::new([pattern]);
+            assert_eq!(patterns.matches(name.as_bytes()), expected, "{pattern} on {name}");
+        };
+        check("PHPSESSID", "PHPSESSID", true);
+        check("PHPSESSID", "phpsessid", false);
+        check("PHPSESSID", "PHPSESSIDX", false);
+        check("wordpress_logged_in_*", "wordpress_logged_in_", true);
+        check("wordpress_logged_in_*", "wordpress_logged_in_0a1b", true);
+        check("wordpress_logged_in_*", "wordpress_logged_i", false);
+        check("*_session", "shop_session", true);
+        check("*_session", "shop_session_id", false);
+        check("a*b*c", "aXXbYYc", true);
+        check("a*b*c", "aXXbYY", false);
+        check("*", "", true);
+        check("", "", true);
+        check("", "x", false);
+        check("**x", "x", true);
+    }
+}

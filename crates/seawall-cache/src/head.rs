@@ -1,0 +1,272 @@
+//! What is kept of a response beside its body, in memory and on disk.
+//!
+//! Separate because both tiers of the store carry it and only `policy` makes it. It does **not**
+//! know bodies, codings or checksums: those belong to the store.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use seawall_model::{Fields, WallTime};
+
+use crate::freshness::{Freshness, StaleRule};
+use crate::range::ContentRange;
+use crate::vary::VaryKey;
+
+/// Which rule let a response into the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilledUnder {
+    /// The origin gave a lifetime, or asked for validation on every use.
+    Explicit,
+    /// Guessed from Last-Modified (RFC 9111 §4.2.2).
+    Heuristic,
+    /// The site's `default_ttl`: the origin said nothing.
+    DefaultTtl,
+}
+
+/// The head of a stored response. Immutable; a validation makes a new one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredHead {
+    /// The status, 200 to 599, never 304.
+    pub status: u16,
+    /// The fields to serve: without those of the connection (RFC 9111 §3.1), those named by
+    /// `no-cache="…"` or `private="…"`, Age, and Set-Cookie. A Date is always there.
+    pub headers: HeaderMap,
+    /// When the request was sent.
+    pub request_time: WallTime,
+    /// When the response head came.
+    pub response_time: WallTime,
+    /// Which requests it answers (RFC 9111 §4.1).
+    pub vary: VaryKey,
+    /// How long it may be used.
+    pub freshness: Freshness,
+    /// Why it was stored.
+    pub filled_under: FilledUnder,
+    /// The part of the representation that is stored, of a 206. `None`: the whole.
+    pub partial: Option<ContentRange>,
+}
+
+/// Removes the fields that concern one connection only (RFC 9110 §7.6.1), in either direction:
+/// Connection, everything it names, and those that are known to be meant the same way.
+///
+/// Fields that every recipient needs stay even if Connection names them; a peer that names those
+/// is wrong (RFC 9110 §7.6.1) or wants them gone for its own ends.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        for name in nominated(headers) {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(header::CONNECTION).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !NEVER_NOMINATED.contains(name))
+        .collect()
+}
+
+static HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+    header::PROXY_AUTHORIZATION,
+];
+
+static NEVER_NOMINATED: [HeaderName; 12] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::CACHE_CONTROL,
+    header::VARY,
+    header::ETAG,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::AUTHORIZATION,
+    header::RANGE,
+];
+
+/// A header map read as [`Fields`].
+#[derive(Clone, Copy, Debug)]
+pub struct MapFields<'a>(pub &'a HeaderMap);
+
+impl Fields for MapFields<'_> {
+    fn each(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        for value in self.0.get_all(name) {
+            visit(value.as_bytes());
+        }
+    }
+
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(HeaderValue::as_bytes)
+    }
+}
+
+/// The first byte of an encoded head. Another layout takes another number; an entry with an
+/// unknown one is a miss.
+const FORMAT: u8 = 1;
+
+impl StoredHead {
+    /// Appends the head in a form that [`StoredHead::decode`] reads back. The store adds length and
+    /// checksum.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(FORMAT);
+        out.extend_from_slice(&self.status.to_le_bytes());
+        put_u64(out, self.request_time.unix_nanos());
+        put_u64(out, self.response_time.unix_nanos());
+        out.push(match self.filled_under {
+            FilledUnder::Explicit => 0,
+            FilledUnder::Heuristic => 1,
+            FilledUnder::DefaultTtl => 2,
+        });
+        let freshness = &self.freshness;
+        put_u64(out, freshness.lifetime_s);
+        put_u64(out, freshness.initial_age_s);
+        put_u64(out, freshness.stale_while_revalidate_s);
+        put_u64(out, freshness.stale_if_error_s);
+        out.push(match freshness.stale {
+            StaleRule::Allowed => 0,
+            StaleRule::OnlyGranted => 1,
+            StaleRule::Forbidden => 2,
+        });
+        out.push(u8::from(freshness.no_cache) | u8::from(freshness.immutable) << 1);
+        match &self.partial {
+            None => out.push(0),
+            Some(range) => {
+                out.push(1);
+                put_u64(out, range.start);
+                put_u64(out, range.end);
+                put_u64(out, range.complete);
+            }
+        }
+        put_u64(out, self.vary.entries().len() as u64);
+        for (name, value) in self.vary.entries() {
+            put_bytes(out, name.as_str().as_bytes());
+            out.push(u8::from(value.is_some()));
+            put_bytes(out, value.unwrap_or_default());
+        }
+        put_u64(out, self.headers.len() as u64);
+        for (name, value) in &self.headers {
+            put_bytes(out, name.as_str().as_bytes());
+            put_bytes(out, value.as_bytes());
+        }
+    }
+
+    /// Reads what [`StoredHead::encode`] wrote; `None` if it is anything else, also if bytes are
+    /// left over. Total and bounded by the input's length.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Input(bytes);
+        if input.byte()? != FORMAT {
+            return None;
+        }
+        let status = u16::from_le_bytes(input.array()?);
+        let request_time = WallTime::from_unix_nanos(input.u64()?);
+        let response_time = WallTime::from_unix_nanos(input.u64()?);
+        let filled_under = match input.byte()? {
+            0 => FilledUnder::Explicit,
+            1 => FilledUnder::Heuristic,
+            2 => FilledUnder::DefaultTtl,
+            _ => return None,
+        };
+        let freshness = input.freshness()?;
+        let partial = match input.byte()? {
+            0 => None,
+            1 => {
+                let (start, end, complete) = (input.u64()?, input.u64()?, input.u64()?);
+                Some(ContentRange { start, end, complete })
+            }
+            _ => return None,
+        };
+        let mut vary = Vec::new();
+        for _ in 0..input.u64()? {
+            let name = HeaderName::from_bytes(input.slice()?).ok()?;
+            let present = input.byte()? == 1;
+            let value = input.slice()?;
+            vary.push((name, present.then(|| value.into())));
+        }
+        let mut headers = HeaderMap::new();
+        for _ in 0..input.u64()? {
+            let name = HeaderName::from_bytes(input.slice()?).ok()?;
+            let value = HeaderValue::from_bytes(input.slice()?).ok()?;
+            headers.try_append(name, value).ok()?;
+        }
+        let plausible = input.0.is_empty() && (200..600).contains(&status);
+        let vary = VaryKey::from_entries(vary);
+        plausible.then_some(Self {
+            status,
+            headers,
+            request_time,
+            response_time,
+            vary,
+            freshness,
+            filled_under,
+            partial,
+        })
+    }
+}
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_u64(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn slice(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.u64()?).ok()?;
+        self.take(length)
+    }
+
+    fn freshness(&mut self) -> Option<Freshness> {
+        let (lifetime_s, initial_age_s) = (self.u64()?, self.u64()?);
+        let (stale_while_revalidate_s, stale_if_error_s) = (self.u64()?, self.u64()?);
+        let stale = match self.byte()? {
+            0 => StaleRule::Allowed,
+            1 => StaleRule::OnlyGranted,
+            2 => StaleRule::Forbidden,
+            _ => return None,
+        };
+        let flags = self.byte()?;
+        (flags < 4).then_some(Freshness {
+            lifetime_s,
+            initial_age_s,
+            stale_while_revalidate_s,
+            stale_if_error_s,
+            stale,
+            no_cache: flags & 1 != 0,
+            immutable: flags & 2 != 0,
+        })
+    }
+}
