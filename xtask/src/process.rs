@@ -3,11 +3,9 @@
 //! Separate because `ci`, `bench` and `real-site` all start servers and must end them however the
 //! task itself ends.
 
-#![allow(dead_code, reason = "the benchmarks use it next")]
-
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -104,6 +102,24 @@ impl Drop for Running {
     }
 }
 
+/// A command whose process gets SIGTERM when this task dies, however it dies.
+pub(crate) fn bound(program: &str) -> Command {
+    if is_installed("setpriv") {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", program]);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+/// As [`bound`], on one core.
+pub(crate) fn bound_to_core(core: usize, program: &str) -> Command {
+    let mut command = bound("taskset");
+    command.args(["-c", &core.to_string(), program]);
+    command
+}
+
 /// `id` and all processes below it.
 pub(crate) fn descendants(id: u32) -> Vec<u32> {
     let mut found = vec![id];
@@ -159,6 +175,85 @@ pub(crate) fn visible(command: &mut Command) -> Outcome {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| format!("cannot run `{name}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{name}` failed ({status})")) }
+}
+
+/// Whether this task runs as root.
+pub(crate) fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}
+
+/// Builds the product in release mode and says where it is.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn build_seawall(root: &Path) -> Outcome<PathBuf> {
+    eprintln!("building seawall in release mode");
+    visible(
+        Command::new("cargo")
+            .args(["build", "--release", "--locked", "--package", "seawall"])
+            .current_dir(root),
+    )?;
+    Ok(target(root).join("release/seawall"))
+}
+
+/// Where cargo puts what it builds, and tasks their scratch folders.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    let chosen = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    chosen.map_or_else(|| root.join("target"), |chosen| root.join(chosen))
+}
+
+/// An empty folder under the target folder.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn scratch(root: &Path, name: &str) -> Outcome<PathBuf> {
+    let folder = target(root).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)
+        .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Writes a file.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write(path: &Path, text: &str) -> Outcome {
+    fs::write(path, text).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+}
+
+/// A self-signed ECDSA P-256 certificate for 127.0.0.1 and example.org, as `cert.pem`, `key.pem`
+/// and, both in one as HAProxy wants them, `both.pem`.
+///
+/// # Errors
+/// When openssl fails.
+pub(crate) fn certificate(folder: &Path) -> Outcome {
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    output(Command::new("openssl").args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=example.org",
+        "-addext",
+        "subjectAltName=DNS:example.org,DNS:localhost,IP:127.0.0.1",
+        "-keyout",
+        &key,
+        "-out",
+        &cert,
+    ]))?;
+    let read = |path: &str| {
+        fs::read_to_string(path).map_err(|error| format!("cannot read `{path}`: {error}"))
+    };
+    write(&folder.join("both.pem"), &format!("{}{}", read(&cert)?, read(&key)?))
 }
 
 /// Whether a program of this name is on the path (or where administrators keep theirs).

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::process::{is_installed, visible};
+use crate::process::{is_installed, is_root, visible};
 
 /// The cargo-deny this project is checked with.
 const CARGO_DENY: &str = "0.20.2";
@@ -143,11 +143,6 @@ fn is_there(need: &Need) -> bool {
     } else {
         is_installed(need.proof)
     }
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output();
-    id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
 
 /// rustfmt and clippy; `rust-toolchain.toml` names them, so rustup has usually fetched them.
