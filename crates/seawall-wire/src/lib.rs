@@ -10,7 +10,7 @@
 //! It deliberately does **not** decide anything, keep per-client state, read responses (the origin
 //! side is a library's work), or decrypt.
 //!
-//! Read next: [`http1`].
+//! Read next: [`http1`], [`client_hello`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -20,7 +20,9 @@ extern crate alloc;
 extern crate std;
 
 mod bytes;
+pub mod client_hello;
 mod h1;
+mod ja4;
 
 /// HTTP/1 request heads and content framing (RFC 9112), strict: what two parsers could read
 /// differently is refused.
