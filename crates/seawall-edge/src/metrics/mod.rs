@@ -119,7 +119,6 @@ pub struct WorkerMetrics {
     origin_queued: Counter,
     origin_dequeued: Counter,
     origin_failures: Counters<{ OriginFailure::ALL.len() }>,
-    log_drops: Counters<{ LogDrop::ALL.len() }>,
     event_drops: Counters<{ EventDrop::ALL.len() }>,
 }
 
@@ -206,11 +205,6 @@ impl WorkerMetrics {
     /// Counts a failed exchange with an origin.
     pub fn origin_failed(&self, kind: OriginFailure) {
         self.origin_failures[kind as usize].add(1);
-    }
-
-    /// Counts access log records that were not written.
-    pub fn log_dropped(&self, reason: LogDrop, records: u64) {
-        self.log_drops[reason as usize].add(records);
     }
 
     /// Counts events that were not passed on.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use seawall_model::{Cause, HttpVersion, Misbehaviour};
 
 use super::{
-    CacheOutcome, Counter, EventDrop, Handshake, HistogramTotals, LATENCY_BOUNDS, LogDrop,
-    OriginFailure, WorkerMetrics,
+    CacheOutcome, Counter, EventDrop, Handshake, HistogramTotals, LATENCY_BOUNDS, OriginFailure,
+    WorkerMetrics,
 };
 
 /// A value measured elsewhere (cache size, log counters) to be printed with the rest. Names and
@@ -188,13 +188,6 @@ impl Page<'_> {
     }
 
     fn losses(&mut self) {
-        self.by_label(
-            "seawall_log_records_dropped_total",
-            "Access log records not written, by reason.",
-            "reason",
-            &LogDrop::ALL.map(LogDrop::as_str),
-            |b, i| &b.log_drops[i],
-        );
         self.by_label(
             "seawall_events_dropped_total",
             "Events not passed on, by reason.",

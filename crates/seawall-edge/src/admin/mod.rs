@@ -1,0 +1,91 @@
+//! The operator's door: a unix socket and, if wished, a TCP address.
+//!
+//! Four requests of HTTP/1.1, one per connection: `GET /status`, `GET /metrics`, `POST /purge`,
+//! and nothing else. It is separate from the serving code on purpose: it must answer while the
+//! workers are busy, and a flaw in one must not open the other. It runs on the control thread,
+//! bounded in connections, bytes and time.
+//!
+//! The unix socket is guarded by its file mode (0600). The TCP address is guarded by a bearer
+//! token, or, on loopback without one, by the `Host` field (a page of a stranger that rebinds its
+//! DNS name to 127.0.0.1 names its own host) and by a field of our own on every change (which such
+//! a page cannot add without a CORS permission that nobody gives).
+//!
+//! Does **not** decide anything: it asks an [`AdminView`].
+
+mod client;
+mod request;
+mod server;
+
+use serde::Serialize;
+
+pub use self::client::{Answer, ClientError, query};
+pub use self::server::{AdminError, AdminServer};
+
+/// What the rest of the edge tells and does for the operator. Called on the control thread
+/// (`status`, `metrics`) or on a blocking thread (`purge`).
+pub trait AdminView: Send + Sync {
+    /// What it sees and does now.
+    fn status(&self) -> Status;
+
+    /// The `/metrics` page.
+    fn metrics(&self) -> String;
+
+    /// Drops from the cache; how many entries it dropped. May touch the disk.
+    fn purge(&self, what: Purge) -> usize;
+}
+
+/// What to drop from the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// Everything stored under this URL (all variants); absolute, as the operator wrote it.
+    Url(String),
+    /// Everything with this surrogate tag.
+    Tag(String),
+    /// Everything.
+    All,
+}
+
+/// `seawall status --json`: names are a contract (`docs/interface`), keys may only be added.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: &'static str,
+    /// Whole seconds since the start.
+    pub uptime_s: u64,
+    /// The state of the defence.
+    pub state: State,
+    /// Requests per second over the last ten seconds.
+    pub requests_per_s: f64,
+    /// All origins together.
+    pub origin: OriginStatus,
+    /// Standing measures.
+    pub mitigations: Vec<serde_json::Value>,
+    /// Resident memory.
+    pub memory_bytes: u64,
+}
+
+/// The origins, added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct OriginStatus {
+    /// Requests that may be at work at once.
+    pub limit: u64,
+    /// Requests at work now.
+    pub in_flight: u64,
+    /// Requests waiting now.
+    pub queued: u64,
+    /// Whether the last exchanges went well.
+    pub healthy: bool,
+}
+
+/// The state of the defence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the words are defined in the interface document
+pub enum State {
+    Normal,
+    Watch,
+    Crowd,
+    Mixed,
+    Attack,
+    Recovery,
+}

@@ -1,0 +1,313 @@
+//! Listens, reads, answers, closes.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::AdminView;
+use super::request::{Denied, Door, Head, Query};
+
+/// Why the admin doors cannot be opened. All are the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// Another process answers on the socket.
+    #[error("another program already answers on `{path}`; is seawall running twice?")]
+    AlreadyRunning {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something else lies where the socket should be.
+    #[error("`{path}` exists and is no socket; remove it or choose another `admin.socket`")]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen on `{path}`: {source}")]
+    Socket {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The address cannot be used.
+    #[error("cannot listen on `{address}` (`admin.address`): {source}")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A public address without a token.
+    #[error(
+        "`admin.address` is `{address}`, which is not loopback, but there is no token; set `admin.token_file` or use 127.0.0.1"
+    )]
+    TokenWanted {
+        /// The address.
+        address: SocketAddr,
+    },
+}
+
+/// The open doors. Dropping it closes them and removes the socket's file.
+#[derive(Debug)]
+pub struct AdminServer {
+    unix: Option<(UnixListener, SocketFile)>,
+    tcp: Option<TcpListener>,
+    token: Option<Arc<str>>,
+}
+
+impl AdminServer {
+    /// Opens the doors; to be called within a tokio runtime. A socket that a dead process left is
+    /// replaced; a living one is not.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub fn bind(
+        socket: Option<&Path>,
+        address: Option<SocketAddr>,
+        token: Option<&str>,
+    ) -> Result<Self, AdminError> {
+        let token: Option<Arc<str>> = token.filter(|t| !t.is_empty()).map(Arc::from);
+        let unix = socket.map(bind_unix).transpose()?;
+        let tcp = address.map(|a| bind_tcp(a, token.as_deref())).transpose()?;
+        Ok(Self { unix, tcp, token })
+    }
+
+    /// The TCP address in use, with the port that the system chose.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().and_then(|l| l.local_addr().ok())
+    }
+
+    /// Answers until it is dropped. Each door has its own 32 places, so that strangers at the TCP
+    /// address cannot lock the operator out of the socket.
+    pub async fn serve(self, view: Arc<dyn AdminView>) {
+        let Self { unix, tcp, token } = self;
+        let tcp_door = token.map_or(Door::Loopback, Door::Token);
+        let on_unix = async {
+            if let Some((listener, _file)) = &unix {
+                let accept = async || listener.accept().await.map(|(stream, _)| stream);
+                accept_loop(accept, &Door::Unix, &view).await;
+            }
+        };
+        let on_tcp = async {
+            if let Some(listener) = &tcp {
+                let accept = async || listener.accept().await.map(|(stream, _)| stream);
+                accept_loop(accept, &tcp_door, &view).await;
+            }
+        };
+        tokio::join!(on_unix, on_tcp);
+    }
+}
+
+async fn accept_loop<S>(
+    accept: impl AsyncFn() -> io::Result<S>,
+    door: &Door,
+    view: &Arc<dyn AdminView>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new(); // ends them all when it is dropped
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        while connections.try_join_next().is_some() {}
+        match accept().await {
+            Ok(stream) => {
+                let (door, view) = (door.clone(), Arc::clone(view));
+                connections.spawn(async move {
+                    let _place = place;
+                    // A caller who leaves or dawdles is no news.
+                    let _ = timeout(MAX_TIME, converse(stream, &door, view)).await;
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: others must end first.
+                warn!(error.type = %error.kind(), "cannot accept an admin connection: {error}");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse<S>(mut stream: S, door: &Door, view: Arc<dyn AdminView>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let answer = match read_query(&mut stream, door).await? {
+        Ok(query) => answer(query, view).await,
+        Err(denied) => refusal(&denied),
+    };
+    stream.write_all(&answer).await?;
+    stream.shutdown().await
+}
+
+async fn read_query<S>(stream: &mut S, door: &Door) -> io::Result<Result<Query, Denied>>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut head = Vec::with_capacity(1024);
+    let mut chunk = [0u8; 1024];
+    let end = loop {
+        let searched = head.len().saturating_sub(3);
+        let read = stream.read(&mut chunk).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        head.extend_from_slice(&chunk[..read]);
+        if let Some(at) = head[searched..].windows(4).position(|w| w == b"\r\n\r\n") {
+            break searched + at + 4;
+        }
+        if head.len() > MAX_HEAD_BYTES {
+            return Ok(Err(Denied(431, "the head is larger than 8 KiB")));
+        }
+    };
+    let surplus = (head.len() - end) as u64;
+    let (query, content) = match Head::parse(&head[..end]) {
+        Ok(head) => (head.query(door), head.content_length()),
+        Err(denied) => return Ok(Err(denied)),
+    };
+    let content = match content {
+        Ok(content) if content <= MAX_CONTENT_BYTES => content,
+        Ok(_) => return Ok(Err(Denied(413, "no content is expected"))),
+        Err(denied) => return Ok(Err(denied)),
+    };
+    // Content has no meaning here, but closing on unread bytes would reset the connection and
+    // could take the answer with it (RFC 9112 §9.6).
+    let mut rest = stream.take(content.saturating_sub(surplus));
+    while rest.read(&mut chunk).await? > 0 {}
+    Ok(query)
+}
+
+async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
+    match query {
+        Query::Status => match serde_json::to_vec(&view.status()) {
+            Ok(body) => response(200, JSON, &body),
+            Err(_) => refusal(&Denied(500, "the status cannot be written as JSON")),
+        },
+        Query::Metrics => response(200, PROMETHEUS, view.metrics().as_bytes()),
+        Query::Purge(what) => match tokio::task::spawn_blocking(move || view.purge(what)).await {
+            Ok(removed) => response(200, JSON, format!("{{\"removed\":{removed}}}").as_bytes()),
+            Err(_) => refusal(&Denied(500, "the purge failed on a bug; see the log")),
+        },
+    }
+}
+
+fn refusal(Denied(status, text): &Denied) -> Vec<u8> {
+    let body = serde_json::json!({ "error": text }).to_string();
+    response(*status, JSON, body.as_bytes())
+}
+
+fn response(status: u16, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let reason = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
+    let extra = match status {
+        401 => "WWW-Authenticate: Bearer\r\n",
+        405 => "Allow: GET, POST\r\n",
+        _ => "",
+    };
+    let mut out = format!(
+        "HTTP/1.1 {status} {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\
+         {extra}\r\n",
+        reason.unwrap_or_default(),
+        body.len()
+    )
+    .into_bytes();
+    out.extend_from_slice(body);
+    out
+}
+
+fn bind_tcp(address: SocketAddr, token: Option<&str>) -> Result<TcpListener, AdminError> {
+    if token.is_none() && !address.ip().is_loopback() {
+        return Err(AdminError::TokenWanted { address });
+    }
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?; // a restart must not wait for TIME_WAIT
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    listen().map_err(|source| AdminError::Address { address, source })
+}
+
+fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), AdminError> {
+    let failed = |source| AdminError::Socket { path: path.to_owned(), source };
+    remove_stale(path)?;
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let listen = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        // Between bind and listen nobody can connect, so nobody slips in before the mode is set.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let file = SocketFile { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() };
+        socket.listen(BACKLOG)?;
+        Ok((UnixListener::from_std(socket.into())?, file))
+    };
+    listen().map_err(failed)
+}
+
+fn remove_stale(path: &Path) -> Result<(), AdminError> {
+    let failed = |source| AdminError::Socket { path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(meta) if !meta.file_type().is_socket() => {
+            return Err(AdminError::NotASocket { path: path.to_owned() });
+        }
+        Ok(_) => {}
+    }
+    match StdUnixStream::connect(path) {
+        // Whoever listened is gone; the kernel remembers no listener for this inode.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(failed)
+        }
+        Ok(_) => Err(AdminError::AlreadyRunning { path: path.to_owned() }),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Removes the socket's file at the end, unless another process has put its own there.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == self.inode) {
+            // Best effort: a stale file is replaced at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+const MAX_CONNECTIONS: usize = 32;
+const MAX_HEAD_BYTES: usize = 8 * 1024;
+const MAX_CONTENT_BYTES: u64 = 64 * 1024;
+/// For a whole exchange, a purge of everything included.
+const MAX_TIME: Duration = Duration::from_secs(30);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const BACKLOG: i32 = 64;
+const JSON: &str = "application/json";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
