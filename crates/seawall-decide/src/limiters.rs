@@ -195,10 +195,10 @@ pub(crate) struct HeldBudget {
 }
 
 impl HeldBudget {
-    /// A rate of zero or less lets the burst through once an hour at most; an infinite or absurd
-    /// one is no limit.
+    /// A rate of zero, less, or not a number lets the burst through and then one page an hour; an
+    /// infinite one is no limit.
     pub(crate) fn new(rate: PerSecond, burst: u32) -> Self {
-        // Float to integer saturates; of NaN it is zero, which is no limit: fail open.
+        // `max` turns NaN into 0; dividing by 0 gives infinity; the cast to an integer saturates.
         let interval_nanos = ((1e9 / rate.0.max(0.0)) as u64).min(3_600_000_000_000);
         let tolerance_nanos = interval_nanos.saturating_mul(u64::from(burst.saturating_sub(1)));
         Self { interval_nanos, tolerance_nanos }
@@ -278,3 +278,169 @@ const BUSY: u64 = 1;
 const FIRST_TAG: u64 = 2;
 /// 67 ms: the tick wraps after nine years.
 const SEEN_NANOS: u64 = 1 << 26;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::proptest;
+
+    use super::{
+        ClientAddr, DEMAND_ONE, Duration, HeldBudget, Instant, Limiters, Limits, PerSecond,
+    };
+
+    fn limiters(max_clients: usize) -> Limiters {
+        Limiters::new(&Limits { max_clients, ..Limits::default() }, [7, 11])
+    }
+
+    fn client(number: u32) -> ClientAddr {
+        ClientAddr::new(IpAddr::V4(Ipv4Addr::from_bits(number)))
+    }
+
+    fn at_ms(ms: u64) -> Instant {
+        Instant::from_nanos(0) + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn memory_is_what_the_limit_says_and_never_grows() {
+        for (clients, records) in [(0, 8), (1, 8), (9, 16), (1 << 17, 1 << 17)] {
+            let limiters = limiters(clients);
+            let bytes = limiters.bytes();
+            assert_eq!(bytes - size_of::<Limiters>(), records * 32, "{clients} clients");
+            for number in 0..1_000 {
+                limiters.note_demand(at_ms(0), client(number), 1);
+            }
+            assert_eq!(limiters.bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn open_connections_are_counted_per_identity() {
+        let limiters = limiters(64);
+        let a = ClientAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1)));
+        let same_64 = ClientAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 9, 9, 9, 9)));
+        assert_eq!(limiters.connection_opened(at_ms(0), a), 1);
+        assert_eq!(limiters.connection_opened(at_ms(0), same_64), 2);
+        assert_eq!(limiters.connection_opened(at_ms(0), client(1)), 1);
+        limiters.connection_closed(at_ms(1), a);
+        assert_eq!(limiters.open_connections(same_64), 1);
+        for _ in 0..3 {
+            limiters.connection_closed(at_ms(1), a);
+        }
+        assert_eq!(limiters.open_connections(a), 0, "one close too many does not wrap");
+    }
+
+    #[test]
+    fn demand_halves_in_thirty_seconds() {
+        let limiters = limiters(64);
+        limiters.note_demand(at_ms(0), client(1), 10);
+        assert_eq!(limiters.demand(at_ms(0), client(1)), 10 * DEMAND_ONE);
+        assert_eq!(limiters.demand(at_ms(30_000), client(1)), 5 * DEMAND_ONE);
+        assert_eq!(limiters.demand(at_ms(0), client(2)), 0);
+    }
+
+    #[test]
+    fn passers_by_push_out_each_other_and_not_the_heavy_or_the_connected() {
+        let limiters = limiters(256);
+        let (heavy, connected, greedy) = (client(1), client(2), client(3));
+        let budget = HeldBudget::new(PerSecond(50.0), 500);
+        limiters.note_demand(at_ms(0), heavy, 1_000);
+        limiters.connection_opened(at_ms(0), connected);
+        while limiters.take_held(at_ms(0), greedy, budget).is_ok() {}
+        for number in 0..100_000 {
+            limiters.note_demand(at_ms(1), client(0x0a00_0000 + number), 1);
+        }
+        assert!(limiters.evictions() > 90_000);
+        assert!(limiters.demand(at_ms(1), heavy) > 990 * DEMAND_ONE);
+        assert_eq!(limiters.open_connections(connected), 1);
+        limiters.take_held(at_ms(1), greedy, budget).expect_err("the budget is still spent");
+    }
+
+    #[test]
+    fn a_full_set_of_connected_records_still_takes_newcomers() {
+        let limiters = limiters(8);
+        for number in 0..9 {
+            assert_eq!(limiters.connection_opened(at_ms(number), client(number as u32)), 1);
+        }
+        assert_eq!(limiters.open_connections(client(0)), 0, "the one not seen for longest left");
+        assert_eq!(limiters.open_connections(client(8)), 1);
+        assert_eq!(limiters.evictions(), 1);
+    }
+
+    #[test]
+    fn absurd_rates_are_no_limit_or_the_tightest_one() {
+        let limiters = limiters(64);
+        let mut who = 0;
+        let mut check = |rate, burst, want: usize| {
+            who += 1;
+            let budget = HeldBudget::new(PerSecond(rate), burst);
+            let taken =
+                (0..100).filter(|_| limiters.take_held(at_ms(5), client(who), budget).is_ok());
+            assert_eq!(taken.count(), want, "{rate}/s burst {burst}");
+        };
+        check(f64::INFINITY, 1, 100);
+        check(f64::NAN, 1, 1);
+        check(0.0, 7, 7);
+        check(-1.0, 7, 7);
+        check(1.0, 0, 1);
+        check(50.0, 20, 20);
+    }
+
+    #[test]
+    fn workers_at_once_lose_no_count_while_there_is_room() {
+        let limiters = limiters(1 << 12);
+        let limiters = &limiters;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        for number in 0..64 {
+                            limiters.connection_opened(at_ms(round), client(number));
+                        }
+                    }
+                });
+            }
+        });
+        let counts: Vec<u32> =
+            (0..64).map(|number| limiters.open_connections(client(number))).collect();
+        // Two workers that make the same record at the same moment may lose a few of the first.
+        assert!(counts.iter().all(|&count| (790..=800).contains(&count)), "{counts:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn held_pages_stay_within_rate_and_burst(
+            gaps in proptest::collection::vec(0u64..60, 1..300),
+            rate in 1u32..100,
+            burst in 1u32..50,
+        ) {
+            let limiters = limiters(8);
+            let budget = HeldBudget::new(PerSecond(f64::from(rate)), burst);
+            let mut now = 0;
+            let mut taken: Vec<u64> = Vec::new();
+            for gap in gaps {
+                now += gap;
+                match limiters.take_held(at_ms(now), client(1), budget) {
+                    Ok(()) => taken.push(now),
+                    Err(wait) => {
+                        // Coming back when told to must work; a moment earlier must not.
+                        let probe = self::limiters(8);
+                        for &ms in &taken {
+                            probe.take_held(at_ms(ms), client(1), budget).expect("same history");
+                        }
+                        let early = wait.saturating_sub(Duration::from_nanos(1));
+                        assert!(probe.take_held(at_ms(now) + early, client(1), budget).is_err());
+                        assert!(probe.take_held(at_ms(now) + wait, client(1), budget).is_ok());
+                    }
+                }
+            }
+            for (index, &from) in taken.iter().enumerate() {
+                for (count, &to) in taken[index..].iter().enumerate() {
+                    let most = f64::from(burst) + (to - from) as f64 * f64::from(rate) / 1e3;
+                    assert!((count + 1) as f64 <= most + 1e-6, "{from}..{to}: {}", count + 1);
+                }
+            }
+        }
+    }
+}

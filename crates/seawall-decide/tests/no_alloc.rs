@@ -1,0 +1,135 @@
+//! The gates that run per connection and per request touch no heap.
+//!
+//! Method: a global allocator that counts per thread; each gate runs over cases that reach every
+//! rule, and the count must not move.
+#![allow(unsafe_code)] // `GlobalAlloc` is an unsafe trait; this is a test, nothing of it ships.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use seawall_decide::{
+    Limiters, RouteRule, SiteRules, Table, TableSource, accept_gate, decide, hello_gate,
+};
+use seawall_model::{
+    BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
+    Instant, Limits, Method,
+};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system allocator unchanged; counting touches a thread-local
+// `Cell` that needs neither allocation nor destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which is that of `System.alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this layout, by `alloc` above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn table(limits: Limits) -> Table {
+    let some = |text: &str| vec![text.parse().expect("valid prefix")];
+    let routes = ["/wp-admin/*", "/xmlrpc.php"].map(|path| RouteRule {
+        path: path.to_owned(),
+        allow_sources: Some(some("10.0.0.0/8")),
+        ..RouteRule::default()
+    });
+    Table::compile(TableSource {
+        allow: some("198.51.100.0/24"),
+        deny: some("192.0.2.0/24"),
+        sites: vec![SiteRules { methods: Vec::new(), routes: routes.into() }],
+        limits,
+        ..TableSource::default()
+    })
+}
+
+fn cases() -> Vec<Facts<'static>> {
+    let base = Facts {
+        client: ClientAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
+        via_proxy: false,
+        fingerprint: Fingerprint::default(),
+        version: HttpVersion::Http11,
+        method: Method::Get,
+        host: "example.org",
+        path: b"/",
+        query: Some(b"a=b"),
+        target_bytes: 5,
+        head_bytes: 300,
+        field_count: 8,
+        body: BodyLength::None,
+        cookies: CookieClass::None,
+        held: Held::Fresh,
+    };
+    let client = |ip: [u8; 4]| ClientAddr::new(IpAddr::V4(ip.into()));
+    vec![
+        base,
+        Facts { held: Held::No, ..base },
+        Facts { client: client([198, 51, 100, 1]), ..base },
+        Facts { client: client([192, 0, 2, 1]), ..base },
+        Facts { method: Method::Trace, ..base },
+        Facts { target_bytes: usize::MAX, ..base },
+        Facts { head_bytes: usize::MAX, ..base },
+        Facts { field_count: usize::MAX, ..base },
+        Facts { body: BodyLength::Known(u64::MAX), ..base },
+        Facts { path: b"/wp-admin/", ..base },
+        Facts { path: b"/a/..//wp%2dadmin/", ..base },
+    ]
+}
+
+#[test]
+fn gates_and_limiters_allocate_nothing() {
+    let limits = Limits { max_clients: 64, ..Limits::default() };
+    let limiters = Limiters::new(&limits, [1, 2]);
+    let (table, cases) = (table(limits), cases());
+    let mut seen = [false; Cause::ALL.len()];
+    let mut note = |decision: Decision| seen[decision.cause().index()] = true;
+
+    let before = ALLOCATIONS.get();
+    for round in 0..2_000u32 {
+        let now = Instant::from_nanos(0) + Duration::from_micros(u64::from(round));
+        for facts in &cases {
+            for site in [Some(0), None] {
+                note(decide(&table, &limiters, now, site, facts));
+            }
+        }
+        // More identities than there is room for, so that records are replaced too.
+        let passer_by = ClientAddr::new(IpAddr::V4(Ipv4Addr::from_bits(round)));
+        note(accept_gate(&table, &limiters, now, passer_by, 0));
+        note(hello_gate(&table, &limiters, now, passer_by, &Fingerprint::default()));
+        limiters.connection_opened(now, passer_by);
+        limiters.note_demand(now, passer_by, 1);
+        limiters.connection_closed(now, passer_by);
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+
+    for cause in [
+        Cause::Default,
+        Cause::AllowList,
+        Cause::DenyList,
+        Cause::UnknownHost,
+        Cause::MethodNotAllowed,
+        Cause::TargetTooLong,
+        Cause::HeadTooLarge,
+        Cause::BodyTooLarge,
+        Cause::RouteSource,
+        Cause::HeldBudget,
+    ] {
+        assert!(seen[cause.index()], "{cause:?} was reached");
+    }
+    drop(vec![0u8; 100]);
+    assert!(ALLOCATIONS.get() > before, "the allocator does count");
+}
