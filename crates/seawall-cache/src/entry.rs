@@ -123,7 +123,7 @@ impl Entry {
 
     /// Bytes beside the content: an estimate that errs on the high side.
     pub(crate) fn overhead(&self) -> u64 {
-        head_overhead(&self.head)
+        head_overhead(&self.head) + 8 * self.tags.len() as u64
     }
 
     fn render_http1(&self, encoding: Encoding, body_len: usize) -> Bytes {
@@ -370,12 +370,15 @@ impl Forms {
 
     /// Whatever is there. Some form always is: they are dropped only when another remains.
     fn any_body(&self) -> (Encoding, Bytes) {
-        for encoding in [Encoding::Gzip, Encoding::Brotli] {
-            if let Some(body) = self.packed(encoding) {
-                return (encoding, body.clone());
-            }
-        }
-        (Encoding::Identity, self.identity_at_hand().unwrap_or_default())
+        self.any_packed()
+            .unwrap_or_else(|| (Encoding::Identity, self.identity_at_hand().unwrap_or_default()))
+    }
+
+    /// A compressed form if there is one: gzip first, it decodes as fast and is checksummed.
+    pub(crate) fn any_packed(&self) -> Option<(Encoding, Bytes)> {
+        [Encoding::Gzip, Encoding::Brotli]
+            .into_iter()
+            .find_map(|encoding| Some((encoding, self.packed(encoding)?.clone())))
     }
 
     fn decode(&self) -> Option<Bytes> {
@@ -384,12 +387,8 @@ impl Forms {
         if let Some(body) = &*slot {
             return Some(body.clone());
         }
-        let (encoding, packed) = match (self.gzip.get(), self.brotli.get()) {
-            (Some(packed), _) => (Encoding::Gzip, packed),
-            (None, Some(packed)) => (Encoding::Brotli, packed),
-            (None, None) => return None,
-        };
-        let body = encode::decompress(encoding, packed, MAX_DECODED_BYTES)?;
+        let (encoding, packed) = self.any_packed()?;
+        let body = encode::decompress(encoding, &packed, MAX_DECODED_BYTES)?;
         // Kept only where the budget has room: asking for identity must not flush other pages.
         if self.charge_if_room(body.len() as u64) {
             *slot = Some(body.clone());
@@ -410,8 +409,7 @@ impl Forms {
     /// Makes the compressed forms. For the packer thread: milliseconds.
     pub(crate) fn pack(&self) {
         if let Some(body) = self.identity_at_hand() {
-            for (encoding, slot) in
-                [(Encoding::Gzip, &self.gzip), (Encoding::Brotli, &self.brotli)]
+            for (encoding, slot) in [(Encoding::Gzip, &self.gzip), (Encoding::Brotli, &self.brotli)]
             {
                 if let Some(packed) = encode::compress(encoding, &body) {
                     let bytes = packed.len() as u64;
@@ -628,7 +626,7 @@ fn add_vary(fields: &mut HeaderMap) {
 const MIN_COMPRESSED_BYTES: u64 = 1_024;
 /// Identity forms up to here are kept beside the compressed ones: what benchmarks, feed readers
 /// and ranges ask for, at little cost.
-const MAX_SMALL_BYTES: usize = 32 * 1_024;
+pub(crate) const MAX_SMALL_BYTES: usize = 32 * 1_024;
 /// An origin's gzip that decodes to more is served only as it is: a bound on bombs.
 const MAX_DECODED_BYTES: u64 = 64 * 1_024 * 1_024;
 /// `Entry`, `Forms`, `Residence`, their counters, a table slot and a queue slot, rounded up.

@@ -115,12 +115,7 @@ impl<W> Flights<W> {
         Self::build(seed, shards, limits, is_gone)
     }
 
-    fn build(
-        seed: [u64; 2],
-        shards: usize,
-        limits: FlightLimits,
-        is_gone: fn(&W) -> bool,
-    ) -> Self {
+    fn build(seed: [u64; 2], shards: usize, limits: FlightLimits, is_gone: fn(&W) -> bool) -> Self {
         let shards = shards.clamp(1, 1_024).next_power_of_two();
         let keyed = KeyedState(seed);
         let seed = hash_seed(seed);

@@ -13,11 +13,15 @@ pub mod cache_control;
 mod cache_status;
 mod conditional;
 mod cookies;
+mod encode;
+mod entry;
+mod flight;
 mod freshness;
 mod head;
 mod key;
 mod policy;
 mod range;
+mod store;
 mod vary;
 
 pub use crate::cache_status::{CacheStatus, Collapsed, Forward, Stored, write_cache_status};
@@ -25,6 +29,9 @@ pub use crate::conditional::{
     Precondition, Validators, is_sent_with_304, precondition, validators,
 };
 pub use crate::cookies::{CookiePatterns, classify_cookies};
+pub use crate::encode::{Encoding, Wants};
+pub use crate::entry::{Entry, Representation};
+pub use crate::flight::{Failed, FlightLimits, Flights, Join, Lead};
 pub use crate::freshness::{Freshness, StaleRule, parse_http_date};
 pub use crate::head::{FilledUnder, MapFields, StoredHead, strip_hop_by_hop};
 pub use crate::key::{HashSeed, Key, Scheme};
@@ -34,4 +41,8 @@ pub use crate::policy::{
     only_if_cached, refresh, reuse, storable, storable_post,
 };
 pub use crate::range::{ByteRange, ContentRange, RangePlan, ranges};
+pub use crate::store::{
+    DiskFiles, DiskRef, Epoch, Files, Lookup, OpenReport, Store, StoreConfig, StoreError,
+    StoreStats,
+};
 pub use crate::vary::{MAX_SELECTING_FIELDS, VaryKey, vary_matches};

@@ -45,7 +45,7 @@ use crate::head::StoredHead;
 use crate::key::{HashSeed, Key};
 use crate::policy::RequestMeta;
 use crate::store::disk::Disk;
-use crate::store::memory::{Memory, Touch};
+use crate::store::memory::Memory;
 use crate::store::queue::{Close, Queue};
 use crate::store::table::{Found, Table, Taken};
 use crate::store::tags::TagReader;
@@ -286,7 +286,8 @@ impl Store {
         let id = key.hash128(&shared.seed);
         match shared.table.find(id, key, request) {
             Found::Memory(entry) => {
-                if entry.residence.touch() == Touch::First && entry.awaits_packing() {
+                entry.residence.touch();
+                if entry.awaits_packing() {
                     shared.ask_packing(&entry);
                 }
                 Lookup::Hit(entry)
@@ -555,6 +556,14 @@ impl Shared {
         }
     }
 
+    /// Hands an entry whose file is sound already to the writer once more: no loss if it is full.
+    fn schedule_rewrite(&self, entry: &Arc<Entry>, id: u128) {
+        if self.disk.is_some() {
+            let job = work::Write::Entry { entry: Arc::clone(entry), id };
+            drop(self.write_queue.push(job, entry.footprint()));
+        }
+    }
+
     fn enqueue_write(&self, job: work::Write) {
         if let Err(job) = self.write_queue.push(job, 0) {
             work::write_one(self, job);
@@ -600,10 +609,7 @@ impl Shared {
         (taken.len(), unlinked, is_clean)
     }
 
-    fn purge_durably(
-        &self,
-        take: impl FnOnce(&Table) -> Vec<Taken>,
-    ) -> Result<usize, StoreError> {
+    fn purge_durably(&self, take: impl FnOnce(&Table) -> Vec<Taken>) -> Result<usize, StoreError> {
         let (count, unlinked, is_clean) = self.purge(take);
         if let Some(disk) = &self.disk {
             disk.sync_folders(&unlinked)?;
