@@ -6,8 +6,9 @@
 pub(crate) const TOKEN: u8 = 1;
 /// What we accept in a path. Wider than RFC 3986 `pchar`, because browsers send `|`, `^` or `{`
 /// bare (WHATWG URL), but without `"`, `<`, `>`, `#` and `\`, which servers normalise differently.
+/// `?` ends it.
 pub(crate) const PATH: u8 = 2;
-/// What we accept in a query: as the path, and `\`, which browsers send bare there.
+/// What we accept in a query: as the path, `?`, and `\`, which browsers send bare there.
 pub(crate) const QUERY: u8 = 4;
 /// What we accept in a registered name: letters, digits, `-`, `.`, `_`. RFC 3986 would also allow
 /// percent-encoding and sub-delims, which no DNS name holds and caches disagree about.
@@ -45,7 +46,7 @@ const fn classes() -> [u8; 256] {
         }
         if b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'#') {
             class |= QUERY;
-            if b != b'\\' {
+            if b != b'\\' && b != b'?' {
                 class |= PATH;
             }
         }
@@ -70,34 +71,69 @@ pub(crate) fn run(bytes: &[u8], class: u8) -> usize {
     bytes.iter().position(|&b| !is(b, class)).unwrap_or(bytes.len())
 }
 
+/// [`run`] of `PATH`, many bytes at a time.
+#[inline]
+pub(crate) fn path_run(bytes: &[u8]) -> usize {
+    let is_path = |b: u8| {
+        (b.wrapping_sub(0x21) < 0x5e) & (b & 0xfe != 0x22) & (b & 0xfc != 0x3c) & (b != b'\\')
+    };
+    let at = whole_blocks(bytes, is_path);
+    at + run(bytes.get(at..).unwrap_or(&[]), PATH)
+}
+
 /// Position of the first control byte other than HTAB, or the length.
 ///
-/// Eight bytes at a time: field values are the bulk of a head, and this is both the search for the
+/// Many bytes at a time: field values are the bulk of a head, and this is both the search for the
 /// line end and the check of RFC 9110 §5.5 (VCHAR, obs-text, SP and HTAB are all that may appear).
 #[inline]
 pub(crate) fn control(bytes: &[u8]) -> usize {
-    const LOW: u64 = u64::MAX / 255;
-    const HIGH: u64 = LOW * 0x80;
     let mut at = 0;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        // Below 0x20; a borrow can only disturb bytes after the first true hit.
-        let below = word.wrapping_sub(LOW * 0x20) & !word;
-        let del = word ^ (LOW * 0x7f);
-        let del = del.wrapping_sub(LOW) & !del;
-        let hit = (below | del) & HIGH;
-        if hit == 0 {
-            at += 8;
-            continue;
-        }
-        at += (hit.trailing_zeros() / 8) as usize;
+    loop {
+        at += whole_blocks(bytes.get(at..).unwrap_or(&[]), |b| (b >= 0x20) & (b != 0x7f));
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        let hit = match rest.first_chunk::<16>() {
+            Some(block) => first_control(block),
+            None => rest.iter().position(|&b| b < 0x20 || b == 0x7f).unwrap_or(rest.len()),
+        };
+        at += hit;
         if bytes.get(at) != Some(&b'\t') {
             return at;
         }
         at += 1;
     }
-    let rest = bytes.get(at..).unwrap_or(&[]);
-    at + rest.iter().position(|&b| (b < 0x20 && b != b'\t') || b == 0x7f).unwrap_or(rest.len())
+}
+
+/// Length of the leading blocks of 16 bytes that are `fine` throughout. A loop over a fixed array
+/// without branches becomes a few vector instructions on every processor that has them; keep it so.
+#[inline(always)]
+fn whole_blocks(bytes: &[u8], fine: impl Fn(u8) -> bool) -> usize {
+    let mut at = 0;
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        if !block.iter().fold(true, |all, &byte| all & fine(byte)) {
+            break;
+        }
+        at += 16;
+    }
+    at
+}
+
+/// Position of the first control byte (HTAB included) in a block that has one.
+#[inline]
+fn first_control(block: &[u8; 16]) -> usize {
+    const LOW: u64 = u64::MAX / 255;
+    const HIGH: u64 = LOW * 0x80;
+    let hits = |word: u64| {
+        // A borrow can only disturb bytes after the first true hit.
+        let below = word.wrapping_sub(LOW * 0x20) & !word;
+        let del = word ^ (LOW * 0x7f);
+        (below | (del.wrapping_sub(LOW) & !del)) & HIGH
+    };
+    let whole = u128::from_le_bytes(*block);
+    let first = hits(whole as u64);
+    if first != 0 {
+        return (first.trailing_zeros() / 8) as usize;
+    }
+    8 + (hits((whole >> 64) as u64).trailing_zeros() / 8) as usize
 }
 
 /// `bytes` without surrounding SP and HTAB (OWS, RFC 9110 §5.6.3).
@@ -123,21 +159,27 @@ pub(crate) fn fold(hash: u64, bytes: &[u8]) -> u64 {
         let wide = u128::from(hash ^ word) * u128::from(STEP);
         (wide as u64) ^ ((wide >> 64) as u64)
     }
-    let mut hash = mix(hash, (bytes.len() as u64).wrapping_add(LEN));
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        hash = mix(hash, u64::from_le_bytes(*word));
+    let hash = hash.rotate_left(5) ^ LEN.wrapping_mul(bytes.len() as u64 + 1);
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return mix(hash, short_word(bytes));
+    };
+    let whole = bytes.as_chunks::<8>().0;
+    let hash = whole.iter().fold(hash, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    // Overlaps the last whole word, or repeats it: the length is mixed in, so nothing is lost.
+    mix(hash, u64::from_le_bytes(*last))
+}
+
+/// Up to seven bytes as a number; different for different bytes of one length.
+#[inline]
+fn short_word(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
     }
-    if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
-        let word =
-            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
-        return mix(hash, word);
-    }
-    match rest {
-        [a] => mix(hash, u64::from(*a)),
-        [a, b] => mix(hash, u64::from(*a) | u64::from(*b) << 8),
-        [a, b, c] => mix(hash, u64::from(*a) | u64::from(*b) << 8 | u64::from(*c) << 16),
-        _ => hash,
+    match *bytes {
+        [a] => u64::from(a),
+        [a, b] => u64::from(a) | u64::from(b) << 8,
+        [a, b, c] => u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16,
+        _ => 0,
     }
 }
 
@@ -145,7 +187,7 @@ pub(crate) fn fold(hash: u64, bytes: &[u8]) -> u64 {
 mod tests {
     use alloc::vec;
 
-    use super::{control, fold, trim};
+    use super::{PATH, control, fold, path_run, run, trim};
 
     #[test]
     fn control_finds_every_control_byte_at_every_offset() {
@@ -159,6 +201,21 @@ mod tests {
                     let is_control = (bad < 0x20 && bad != b'\t') || bad == 0x7f;
                     let want = if at < len && is_control { at } else { len };
                     assert_eq!(control(&bytes), want, "{bad:#x} at {at} of {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scans_many_bytes_at_a_time_like_one_by_one() {
+        for len in 0..40 {
+            for at in 0..=len {
+                for odd in 0..=255u8 {
+                    let mut bytes = vec![b'a'; len];
+                    if let Some(slot) = bytes.get_mut(at) {
+                        *slot = odd;
+                    }
+                    assert_eq!(path_run(&bytes), run(&bytes, PATH), "{odd:#x} at {at} of {len}");
                 }
             }
         }

@@ -102,9 +102,10 @@ fn request_line(
     let Some(target_end) = scan_target(buf, target_start, limits.max_target_bytes)? else {
         return Ok(None);
     };
-    out.target = Span::between(target_start, target_end);
-    parse_target(buf, out)?;
+    out.target = Span::between(target_start, target_end.whole);
+    parse_target(buf, &target_end, out)?;
 
+    let target_end = target_end.whole;
     let rest = buf.get(target_end + 1..).unwrap_or(&[]);
     let Some(version) = rest.first_chunk::<8>() else {
         return Ok(None);
@@ -152,6 +153,7 @@ fn take_known_field(
             out.seen.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
         }
         7 if is("upgrade") => out.seen.upgrade = true,
+        10 if is("connection") && value == b"keep-alive" => out.seen.keep_alive = true,
         10 if is("connection") => {
             for option in value.split(|&b| b == b',').map(trim) {
                 out.seen.close |= option.eq_ignore_ascii_case(b"close");

@@ -6,10 +6,18 @@ use core::net::Ipv6Addr;
 
 use seawall_model::{Method, Misbehaviour};
 
-use crate::bytes::{HOST, PATH, QUERY, run};
+use crate::bytes::{HOST, QUERY, is, path_run, run};
 use crate::h1::head::{Authority, Refusal, RequestHead, Span, TargetForm};
 
 const BAD: Refusal = Refusal::bad(Misbehaviour::RequestLine);
+
+/// Where a target and its parts end.
+pub(crate) struct TargetEnd {
+    /// Offset of `?`, or of the end if there is none.
+    pub(crate) path: usize,
+    /// Offset of the space that follows.
+    pub(crate) whole: usize,
+}
 
 /// Finds the space that ends the target which begins at `start`; `None` if it has not come yet.
 #[inline]
@@ -17,13 +25,17 @@ pub(crate) fn scan_target(
     buf: &[u8],
     start: usize,
     max_bytes: usize,
-) -> Result<Option<usize>, Refusal> {
+) -> Result<Option<TargetEnd>, Refusal> {
     let rest = buf.get(start..).unwrap_or(&[]);
     let rest = rest.get(..=max_bytes).unwrap_or(rest);
-    let len = run(rest, QUERY);
+    let path_len = path_run(rest);
+    let mut len = path_len;
+    if rest.get(len) == Some(&b'?') {
+        len += run(rest.get(len..).unwrap_or(&[]), QUERY);
+    }
     match rest.get(len) {
         _ if len > max_bytes => Err(Refusal::with(Misbehaviour::RequestLine, 414)),
-        Some(b' ') if len > 0 => Ok(Some(start + len)),
+        Some(b' ') if len > 0 => Ok(Some(TargetEnd { path: start + path_len, whole: start + len })),
         // Covers controls, `#`, 8-bit bytes and the missing version of HTTP/0.9.
         Some(_) => Err(BAD),
         None => Ok(None),
@@ -31,11 +43,15 @@ pub(crate) fn scan_target(
 }
 
 /// Tells the form of `out.target` and takes it apart.
-pub(crate) fn parse_target(buf: &[u8], out: &mut RequestHead) -> Result<(), Refusal> {
+#[inline]
+pub(crate) fn parse_target(
+    buf: &[u8],
+    end: &TargetEnd,
+    out: &mut RequestHead,
+) -> Result<(), Refusal> {
     let span = out.target;
     let target = span.of(buf);
     let start = span.start as usize;
-    let end = start + target.len();
     match (out.seen.method, target) {
         // RFC 9112 §3.2.3: only CONNECT has authority-form, and it has no other.
         (Method::Connect, _) => {
@@ -46,7 +62,8 @@ pub(crate) fn parse_target(buf: &[u8], out: &mut RequestHead) -> Result<(), Refu
         }
         (_, [b'/', ..]) => {
             out.form = TargetForm::Origin;
-            split_query(buf, start, end, out)
+            split_query(start, end, out);
+            Ok(())
         }
         (Method::Options, b"*") => {
             out.form = TargetForm::Asterisk;
@@ -61,10 +78,10 @@ pub(crate) fn parse_target(buf: &[u8], out: &mut RequestHead) -> Result<(), Refu
 fn absolute_form(
     buf: &[u8],
     start: usize,
-    end: usize,
+    end: &TargetEnd,
     out: &mut RequestHead,
 ) -> Result<(), Refusal> {
-    let target = buf.get(start..end).unwrap_or(&[]);
+    let target = out.target.of(buf);
     let has_scheme = |scheme: &[u8]| {
         target.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme))
     };
@@ -84,18 +101,13 @@ fn absolute_form(
     out.target_authority = Some(authority);
     let has_path = rest.get(authority_len) == Some(&b'/');
     out.form = if has_path { TargetForm::Absolute } else { TargetForm::AbsoluteBare };
-    split_query(buf, path_start, end, out)
+    split_query(path_start, end, out);
+    Ok(())
 }
 
-fn split_query(buf: &[u8], start: usize, end: usize, out: &mut RequestHead) -> Result<(), Refusal> {
-    let whole = buf.get(start..end).unwrap_or(&[]);
-    let path_len = whole.iter().position(|&b| b == b'?');
-    let path_end = start + path_len.unwrap_or(whole.len());
-    out.path = Span::between(start, path_end);
-    out.query = path_len.map(|_| Span::between(path_end + 1, end));
-    // The scan admitted what a query may hold; a path may hold less.
-    let path = out.path.of(buf);
-    if run(path, PATH) == path.len() { Ok(()) } else { Err(BAD) }
+fn split_query(start: usize, end: &TargetEnd, out: &mut RequestHead) {
+    out.path = Span::between(start, end.path);
+    out.query = (end.path < end.whole).then(|| Span::between(end.path + 1, end.whole));
 }
 
 /// `host [":" port]`: a registered name of DNS characters, an IPv4 address, or an IPv6 address in
@@ -103,32 +115,32 @@ fn split_query(buf: &[u8], start: usize, end: usize, out: &mut RequestHead) -> R
 pub(crate) fn parse_authority(buf: &[u8], span: Span) -> Option<Authority> {
     let bytes = span.of(buf);
     let start = span.start as usize;
-    let mut host_len = if bytes.first() == Some(&b'[') {
+    let mut has_upper_case = false;
+    let (host_len, port_at) = if bytes.first() == Some(&b'[') {
         let literal = bytes.get(1..)?;
         let literal = literal.get(..literal.iter().position(|&b| b == b']')?)?;
         core::str::from_utf8(literal).ok()?.parse::<Ipv6Addr>().ok()?;
-        literal.len() + 2
+        has_upper_case = literal.iter().any(u8::is_ascii_uppercase);
+        (literal.len() + 2, literal.len() + 2)
     } else {
-        run(bytes, HOST)
+        let mut previous = b'.';
+        let mut len = 0;
+        for &byte in bytes.iter().take_while(|&&byte| is(byte, HOST)) {
+            if byte == b'.' && previous == b'.' {
+                return None;
+            }
+            previous = byte;
+            has_upper_case |= byte.is_ascii_uppercase();
+            len += 1;
+        }
+        // RFC 1034 §3.1: the final dot is the root's, the same name without it.
+        (if len > 0 && previous == b'.' { len - 1 } else { len }, len)
     };
-    let port = match bytes.get(host_len..)? {
+    let port = match bytes.get(port_at..)? {
         [] => None,
         [b':', digits @ ..] => Some(parse_port(digits)?),
         _ => return None,
     };
-    let host = bytes.get(..host_len)?;
-    let (mut previous, mut has_upper_case) = (b'.', false);
-    for &byte in host {
-        if byte == b'.' && previous == b'.' {
-            return None;
-        }
-        previous = byte;
-        has_upper_case |= byte.is_ascii_uppercase();
-    }
-    // RFC 1034 §3.1: the final dot is the root's, the same name without it.
-    if previous == b'.' {
-        host_len = host_len.checked_sub(1)?;
-    }
     if host_len == 0 || host_len > MAX_HOST_BYTES {
         return None;
     }
