@@ -74,6 +74,22 @@ impl Running {
         Err(format!("{what} within {limit:?}"))
     }
 
+    /// Waits for the program to end by itself.
+    ///
+    /// # Errors
+    /// When it fails or `limit` passes.
+    pub(crate) fn wait_end(&mut self, limit: Duration) -> Outcome {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            match self.child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(format!("{} failed ({status})", self.name)),
+                _ => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+        Err(format!("{} did not end within {limit:?}", self.name))
+    }
+
     /// Asks the program to end and waits; kills it after five seconds.
     pub(crate) fn stop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -258,9 +274,30 @@ pub(crate) fn certificate(folder: &Path) -> Outcome {
 
 /// Whether a program of this name is on the path (or where administrators keep theirs).
 pub(crate) fn is_installed(program: &str) -> bool {
+    folders().into_iter().any(|folder| folder.join(program).is_file())
+}
+
+/// The program whose name begins like this and ends in a version, such as `php-fpm8.2`.
+pub(crate) fn program_like(begin: &str) -> Option<PathBuf> {
+    let entries = folders().into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let version = name.strip_prefix(begin);
+            version.is_some_and(|v| v.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+        })
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found.pop()
+}
+
+fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders.into_iter().any(|folder| folder.join(program).is_file())
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin".into(), "/sbin".into()]);
+    folders
 }
 
 #[cfg(test)]

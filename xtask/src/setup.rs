@@ -7,14 +7,15 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::process::{is_installed, is_root, visible};
+use crate::process::{is_installed, is_root, program_like, visible};
 
 /// The cargo-deny this project is checked with.
 const CARGO_DENY: &str = "0.20.2";
 
 /// One thing that must be there.
 struct Need {
-    /// A program on the path, or an absolute path that must exist.
+    /// A program on the path, `NAME*` for one with a version at its end, `php:MODULE`, or an
+    /// absolute path that must exist.
     proof: &'static str,
     /// The Debian package that brings it.
     package: &'static str,
@@ -50,8 +51,13 @@ const REAL_SITE: &[Need] = &[
     need("/usr/share/wordpress/wp-load.php", "wordpress", "the site"),
     need("mariadbd", "mariadb-server", "its database"),
     need("php", "php-cli", "loading the posts"),
-    need("php-fpm8.2", "php-fpm", "running the site"),
-    need("/usr/share/php8.2-mysql/mysql/mysqli.ini", "php-mysql", "PHP to MariaDB"),
+    need("php-fpm*", "php-fpm", "running the site"),
+    need("php:mysqli", "php-mysql", "PHP to MariaDB"),
+    need(
+        "/usr/share/wordpress/wp-content/themes/twentytwentyone/style.css",
+        "wordpress-theme-twentytwentyone",
+        "its theme",
+    ),
     need("nginx", "nginx", "the web server in front of php-fpm"),
     need("wrk", "wrk", "the bounded load"),
     need("curl", "curl", "the readers and the editor"),
@@ -139,9 +145,17 @@ fn packages(task: &str, needs: &[Need]) -> Outcome {
 
 fn is_there(need: &Need) -> bool {
     if need.proof.starts_with('/') {
-        Path::new(need.proof).exists()
-    } else {
-        is_installed(need.proof)
+        return Path::new(need.proof).exists();
+    }
+    if let Some(module) = need.proof.strip_prefix("php:") {
+        let modules = Command::new("php").arg("-m").output();
+        return modules.is_ok_and(|said| {
+            String::from_utf8_lossy(&said.stdout).lines().any(|line| line == module)
+        });
+    }
+    match need.proof.strip_suffix('*') {
+        Some(begin) => program_like(begin).is_some(),
+        None => is_installed(need.proof),
     }
 }
 

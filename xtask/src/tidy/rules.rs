@@ -28,7 +28,12 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[Exception {
+    rule: "function length",
+    file: "crates/seawall/src/explain.rs",
+    item: "meaning",
+    reason: "one arm per code; the compiler checks that none is missing",
+}];
 
 /// Places that may read a clock (rule 4). A prefix of the path.
 const CLOCK_FILES: &[&str] = &[
@@ -251,7 +256,7 @@ fn asynchrony(source: &Source, findings: &mut Vec<Finding>) {
     }
     let code = source.masked.as_ref().map_or("", |masked| masked.code());
     for (line, text) in code.lines().enumerate() {
-        if has_word(text, "async") || text.contains(".await") {
+        if has_word(text, "async") || has_word(text, "await") {
             let mend = "keep the state machine here and drive it from seawall-edge";
             report(source, line, "async outside the crates that may", mend, findings);
         }

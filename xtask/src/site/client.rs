@@ -1,0 +1,98 @@
+//! One person with a browser, as far as curl can be one.
+//!
+//! Every connection goes to a port on loopback whatever the address says, so a redirect cannot
+//! lead outside.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Outcome;
+use crate::process::output;
+
+/// Somebody who visits, with an address and perhaps cookies of their own.
+pub(crate) struct Visitor {
+    port: u16,
+    source: String,
+    files: PathBuf,
+    has_cookies: bool,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The content as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The value of the first field of this name.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// # Errors
+    /// When the status is another one.
+    pub(crate) fn expect(self, status: u16) -> Outcome<Self> {
+        if self.status == status {
+            return Ok(self);
+        }
+        let begin: String = self.text().chars().take(300).collect();
+        Err(format!("status {} where {status} was expected: {begin}", self.status))
+    }
+}
+
+impl Visitor {
+    /// Somebody at `source` (an address in 127/8) who never keeps a cookie.
+    pub(crate) fn stranger(port: u16, source: &str, folder: &Path) -> Self {
+        let files = folder.join(format!("visitor-{}-{port}", source.replace('.', "-")));
+        Self { port, source: source.to_owned(), files, has_cookies: false }
+    }
+
+    /// Somebody who keeps the cookies they are given.
+    pub(crate) fn with_cookies(port: u16, source: &str, folder: &Path) -> Self {
+        Self { has_cookies: true, ..Self::stranger(port, source, folder) }
+    }
+
+    /// Fetches a path of the site with further arguments for curl.
+    ///
+    /// # Errors
+    /// When curl does not get an answer.
+    pub(crate) fn fetch(&self, path: &str, arguments: &[&str]) -> Outcome<Answer> {
+        let head = self.files.with_extension("head");
+        let body = self.files.with_extension("body");
+        let _ = fs::remove_file(&body);
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--max-time", "60", "--interface", &self.source]);
+        command.args(["--connect-to", &format!("::127.0.0.1:{}", self.port)]);
+        command.arg("-D").arg(&head).arg("-o").arg(&body).args(["-w", "%{http_code}"]);
+        if self.has_cookies {
+            let jar = self.files.with_extension("jar");
+            command.arg("-b").arg(&jar).arg("-c").arg(&jar);
+        }
+        command.args(arguments).arg(format!("http://example.test{path}"));
+        let said = output(&mut command)?;
+        let status = String::from_utf8_lossy(&said.stdout).trim().parse();
+        Ok(Answer {
+            status: status.map_err(|_| "curl did not say a status".to_owned())?,
+            head: fs::read_to_string(&head).unwrap_or_default(),
+            body: fs::read(&body).unwrap_or_default(),
+        })
+    }
+
+    /// Fetches a path that must be there.
+    ///
+    /// # Errors
+    /// As for [`Self::fetch`], or when the answer is not a 200.
+    pub(crate) fn page(&self, path: &str) -> Outcome<Answer> {
+        self.fetch(path, &[])?.expect(200).map_err(|error| format!("{path}: {error}"))
+    }
+}
