@@ -1,0 +1,249 @@
+//! What one process may still do: connections, requests, time.
+//!
+//! A [`Connection`] to the target can only be opened through a [`Budget`], and every request sent on
+//! it is paid for first, so that the bounds hold by construction and not by good behaviour of the
+//! loops above. The caps are constants ([`caps`]); a plan can only ask for less.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::Instant;
+
+use crate::addr::LoopbackAddr;
+use crate::caps;
+use crate::http::{ExchangeError, Keep, Pace, Response, ResponseReader};
+
+/// The bounds of one process. Cheap to clone; clones share one account.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    shared: Arc<Account>,
+}
+
+#[derive(Debug)]
+struct Account {
+    start: Instant,
+    end: Instant,
+    max_connections: usize,
+    open: AtomicUsize,
+    peak_open: AtomicUsize,
+    spent: AtomicU64,
+    second: AtomicU64,
+    spent_this_second: AtomicU64,
+}
+
+/// What ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BudgetSpent {
+    /// The run is over.
+    #[error("the rehearsal's time is over")]
+    Time,
+    /// Too many connections are open.
+    #[error("the rehearsal has as many connections open as it may")]
+    Connections,
+    /// All requests of this run were sent.
+    #[error("the rehearsal has sent as many requests as it may")]
+    Requests,
+    /// All requests of this second were sent.
+    #[error("the rehearsal has sent as many requests this second as it may")]
+    Rate,
+}
+
+impl Budget {
+    /// A budget from now for `run` and `max_connections`, each at most its cap in [`caps`].
+    pub fn new(now: Instant, run: Duration, max_connections: usize) -> Self {
+        Self {
+            shared: Arc::new(Account {
+                start: now,
+                end: now + run.min(caps::MAX_RUN),
+                max_connections: max_connections.min(caps::MAX_CONNECTIONS),
+                open: AtomicUsize::new(0),
+                peak_open: AtomicUsize::new(0),
+                spent: AtomicU64::new(0),
+                second: AtomicU64::new(0),
+                spent_this_second: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Takes one request from the budget at `now`.
+    ///
+    /// # Errors
+    /// What ran out. Nothing may be sent then.
+    pub fn spend(&self, now: Instant) -> Result<(), BudgetSpent> {
+        let account = &*self.shared;
+        if now >= account.end {
+            return Err(BudgetSpent::Time);
+        }
+        let second = now.saturating_duration_since(account.start).as_secs();
+        if account.second.swap(second, Ordering::Relaxed) != second {
+            account.spent_this_second.store(0, Ordering::Relaxed);
+        }
+        if account.spent_this_second.fetch_add(1, Ordering::Relaxed)
+            >= caps::MAX_REQUESTS_PER_SECOND
+        {
+            return Err(BudgetSpent::Rate);
+        }
+        if account.spent.fetch_add(1, Ordering::Relaxed) >= caps::MAX_REQUESTS {
+            return Err(BudgetSpent::Requests);
+        }
+        Ok(())
+    }
+
+    /// Connections open now.
+    pub fn open_connections(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// The most connections that were open at once.
+    pub fn peak_connections(&self) -> usize {
+        self.shared.peak_open.load(Ordering::Relaxed)
+    }
+
+    /// Opens a connection to `target` from `source`.
+    ///
+    /// # Errors
+    /// What ran out, or what the system says.
+    pub(crate) async fn connect(
+        &self,
+        target: &LoopbackAddr,
+        source: Option<Ipv4Addr>,
+    ) -> io::Result<Connection> {
+        let slot = self.reserve(Instant::now()).map_err(io::Error::other)?;
+        let stream = target.connect_from(source).await?;
+        Ok(Connection::new(stream, slot))
+    }
+
+    fn reserve(&self, now: Instant) -> Result<Slot, BudgetSpent> {
+        if now >= self.shared.end {
+            return Err(BudgetSpent::Time);
+        }
+        let before = self.shared.open.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot { budget: self.clone() };
+        if before >= self.shared.max_connections {
+            return Err(BudgetSpent::Connections);
+        }
+        self.shared.peak_open.fetch_max(before + 1, Ordering::Relaxed);
+        Ok(slot)
+    }
+}
+
+/// One open connection in the account; given back on drop.
+#[derive(Debug)]
+struct Slot {
+    budget: Budget,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.budget.shared.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that was paid for.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    writer: OwnedWriteHalf,
+    reader: ResponseReader<OwnedReadHalf>,
+    slot: Slot,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, slot: Slot) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { writer, reader: ResponseReader::new(reader), slot }
+    }
+
+    /// Sends one whole request and reads its response.
+    ///
+    /// # Errors
+    /// Budget, connection or response; the connection is of no more use then.
+    pub(crate) async fn exchange(
+        &mut self,
+        request: &[u8],
+        keep: Keep,
+        pace: Option<Pace>,
+    ) -> Result<Response, ExchangeError> {
+        self.send(request).await?;
+        self.reader.read(keep, pace).await
+    }
+
+    /// Sends `bytes`, the beginning of a request or all of it.
+    ///
+    /// # Errors
+    /// Budget or connection.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), ExchangeError> {
+        self.slot.budget.spend(Instant::now()).map_err(ExchangeError::Budget)?;
+        self.writer.write_all(bytes).await.map_err(|_| ExchangeError::Closed)
+    }
+
+    /// Waits until the other side says or closes anything.
+    pub(crate) async fn until_answered(&mut self) {
+        let _ = self.reader.read(Keep::Nothing, None).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Budget, BudgetSpent};
+    use crate::caps;
+
+    fn budget() -> (Instant, Budget) {
+        let now = Instant::now();
+        (now, Budget::new(now, Duration::from_secs(3_600), usize::MAX))
+    }
+
+    #[test]
+    fn no_request_is_sent_after_the_longest_run() {
+        let (start, budget) = budget();
+        assert_eq!(budget.spend(start + caps::MAX_RUN - Duration::from_millis(1)), Ok(()));
+        assert_eq!(budget.spend(start + caps::MAX_RUN), Err(BudgetSpent::Time));
+        assert!(matches!(budget.reserve(start + caps::MAX_RUN), Err(BudgetSpent::Time)));
+    }
+
+    #[test]
+    fn a_second_holds_no_more_than_its_requests() {
+        let (start, budget) = budget();
+        for _ in 0..caps::MAX_REQUESTS_PER_SECOND {
+            assert_eq!(budget.spend(start), Ok(()));
+        }
+        assert_eq!(budget.spend(start), Err(BudgetSpent::Rate));
+        assert_eq!(budget.spend(start + Duration::from_secs(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_run_holds_no_more_than_its_requests() {
+        let (start, budget) = budget();
+        let mut sent = 0;
+        for second in 0..caps::MAX_RUN.as_secs() {
+            for _ in 0..caps::MAX_REQUESTS_PER_SECOND {
+                sent += u64::from(budget.spend(start + Duration::from_secs(second)).is_ok());
+            }
+        }
+        assert_eq!(sent, caps::MAX_REQUESTS);
+    }
+
+    #[test]
+    fn connections_stop_at_the_cap_and_come_back() {
+        let (start, budget) = budget();
+        let mut slots = Vec::new();
+        while let Ok(slot) = budget.reserve(start) {
+            slots.push(slot);
+        }
+        assert_eq!(slots.len(), caps::MAX_CONNECTIONS);
+        assert_eq!(budget.open_connections(), caps::MAX_CONNECTIONS);
+        slots.pop();
+        assert!(budget.reserve(start).is_ok());
+        assert_eq!(budget.peak_connections(), caps::MAX_CONNECTIONS);
+    }
+}

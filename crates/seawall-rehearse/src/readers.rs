@@ -1,0 +1,372 @@
+//! The readers at work: an open loop over a schedule, each answer checked byte by byte.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+
+use crate::addr::LoopbackAddr;
+use crate::budget::{Budget, Connection};
+use crate::http::{ExchangeError, Keep, Pace, Response};
+use crate::measure::{Failures, Kind, ReaderFigures, Stretch, Times};
+use crate::schedule::Visit;
+use crate::site::{HOST, Site};
+
+/// How a reading run is laid out.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// All visits, in order.
+    pub(crate) visits: Vec<Visit>,
+    /// Until the flood begins.
+    pub(crate) quiet: Duration,
+    /// Until everything ends.
+    pub(crate) end: Duration,
+}
+
+/// Plays `reading` against `target` and hands figures to `report` each 250 ms and once at the end.
+/// `report` says whether to go on.
+pub(crate) async fn play(
+    reading: Reading,
+    site: Site,
+    target: LoopbackAddr,
+    budget: Budget,
+    mut report: impl FnMut(ReaderFigures) -> bool,
+) {
+    let start = Instant::now();
+    let desk = Arc::new(Desk { site, target, budget, known: Mutex::default() });
+    let (finished, mut outcomes) = mpsc::unbounded_channel();
+    let mut book = Book::default();
+    let mut tick = interval(REPORT_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let end = start + reading.end;
+    let mut visits = reading
+        .visits
+        .into_iter()
+        // Who could not be done by the end, even if served at the last moment, does not come.
+        .filter(|visit| visit.at + visit.kind.budget() <= reading.end)
+        .peekable();
+    loop {
+        let next = visits.peek().map_or(end, |visit| start + visit.at);
+        tokio::select! {
+            biased;
+            Some(outcome) = outcomes.recv() => book.enter(outcome),
+            _ = tick.tick() => {
+                if !report(book.figures(start.elapsed())) {
+                    return;
+                }
+            }
+            () = sleep_until(next) => {
+                let Some(visit) = visits.next() else { break };
+                let stretch = if visit.at < reading.quiet { Stretch::Quiet } else { Stretch::Flood };
+                let (desk, finished) = (desk.clone(), finished.clone());
+                tokio::spawn(async move {
+                    let _ = finished.send(desk.serve(&visit, stretch, start).await);
+                });
+            }
+        }
+    }
+    // Every budget ends before `end`, so everything in flight has been told off by now.
+    drop(finished);
+    while let Ok(Some(outcome)) = timeout_at(end + DRAIN, outcomes.recv()).await {
+        book.enter(outcome);
+    }
+    report(book.figures(start.elapsed()));
+}
+
+/// What all readers share: the address, and what the site is known to say.
+struct Desk {
+    site: Site,
+    target: LoopbackAddr,
+    budget: Budget,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    pages: HashMap<String, Bytes>,
+    feed_etags: HashMap<Ipv4Addr, String>,
+}
+
+/// How a visit went.
+struct Outcome {
+    kind: Kind,
+    stretch: Stretch,
+    taken: Result<Duration, Failure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Refused,
+    TurnedAway,
+    Late,
+    Broken,
+    WrongBytes,
+}
+
+impl Desk {
+    async fn serve(&self, visit: &Visit, stretch: Stretch, start: Instant) -> Outcome {
+        let wanted = start + visit.at;
+        let deadline = wanted + visit.kind.budget();
+        let taken = match timeout_at(deadline, self.read_page(visit)).await {
+            Ok(Ok(())) => Ok(wanted.elapsed()),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::Late),
+        };
+        Outcome { kind: visit.kind, stretch, taken }
+    }
+
+    async fn read_page(&self, visit: &Visit) -> Result<(), Failure> {
+        let mut session = Session { desk: self, visit, connection: None };
+        if visit.kind == Kind::Feed {
+            return self.read_feed(&mut session, visit.source).await;
+        }
+        session.fetch_whole(&visit.page).await?;
+        for asset in &visit.subresources {
+            session.fetch_whole(asset).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_feed(&self, session: &mut Session<'_>, source: Ipv4Addr) -> Result<(), Failure> {
+        let path = &session.visit.page;
+        let etag = self.known().feed_etags.get(&source).cloned();
+        let response = session.fetch(path, etag.as_deref()).await?;
+        match response.status {
+            304 if etag.is_some() => Ok(()),
+            200 => {
+                self.check_bytes(path, &response.body)?;
+                if let Some(etag) = response.etag {
+                    self.known().feed_etags.insert(source, etag);
+                }
+                Ok(())
+            }
+            _ => Err(Failure::TurnedAway),
+        }
+    }
+
+    fn check_bytes(&self, path: &str, body: &[u8]) -> Result<(), Failure> {
+        let mut known = self.known();
+        let expected =
+            known.pages.entry(path.to_owned()).or_insert_with(|| self.site.resource(path).body);
+        if expected == body { Ok(()) } else { Err(Failure::WrongBytes) }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One visit's connection, kept alive from page to picture.
+struct Session<'a> {
+    desk: &'a Desk,
+    visit: &'a Visit,
+    connection: Option<Connection>,
+}
+
+impl Session<'_> {
+    async fn fetch_whole(&mut self, path: &str) -> Result<(), Failure> {
+        let response = self.fetch(path, None).await?;
+        if response.status != 200 {
+            return Err(Failure::TurnedAway);
+        }
+        self.desk.check_bytes(path, &response.body)
+    }
+
+    async fn fetch(&mut self, path: &str, etag: Option<&str>) -> Result<Response, Failure> {
+        let request = request(self.visit.kind, path, etag);
+        let pace = (self.visit.kind == Kind::Tor).then_some(SLOW_LINE);
+        loop {
+            let reused = self.connection.is_some();
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => self
+                    .desk
+                    .budget
+                    .connect(&self.desk.target, Some(self.visit.source))
+                    .await
+                    .map_err(|_| Failure::Refused)?,
+            };
+            match connection.exchange(request.as_bytes(), Keep::Body, pace).await {
+                Ok(response) => {
+                    if response.reusable {
+                        self.connection = Some(connection);
+                    }
+                    return Ok(response);
+                }
+                // RFC 9112 §9.3.1: a connection closed between requests is opened again, once.
+                Err(ExchangeError::Closed) if reused => {}
+                Err(ExchangeError::Closed | ExchangeError::Budget(_)) => {
+                    return Err(Failure::Refused);
+                }
+                Err(ExchangeError::Truncated | ExchangeError::Malformed) => {
+                    return Err(Failure::Broken);
+                }
+            }
+        }
+    }
+}
+
+fn request(kind: Kind, path: &str, etag: Option<&str>) -> String {
+    let (agent, accept) = match kind {
+        Kind::Browser | Kind::Search => (
+            "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+        ),
+        Kind::Tor => (
+            "Mozilla/5.0 (Windows NT 10.0; rv:128.0) Gecko/20100101 Firefox/128.0",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+        ),
+        Kind::Feed => ("FeedReader/3.2 (+https://feedreader.example)", "application/rss+xml"),
+        Kind::Crawler => ("Mozilla/5.0 (compatible; Searchbot/2.1)", "*/*"),
+    };
+    let condition = etag.map_or_else(String::new, |etag| format!("If-None-Match: {etag}\r\n"));
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\nAccept: {accept}\r\n\
+         Accept-Language: en\r\nAccept-Encoding: gzip\r\n{condition}Connection: keep-alive\r\n\r\n"
+    )
+}
+
+/// All outcomes so far.
+#[derive(Default)]
+struct Book {
+    kinds: BTreeMap<(Stretch, Kind), Times>,
+    failures: Failures,
+    recent: Vec<(Instant, Kind, Option<Duration>)>,
+}
+
+impl Book {
+    fn enter(&mut self, outcome: Outcome) {
+        let Outcome { kind, stretch, taken } = outcome;
+        self.kinds.entry((stretch, kind)).or_default().push(taken.ok(), kind.budget());
+        if kind.is_cacheable() {
+            self.recent.push((Instant::now(), kind, taken.ok()));
+        }
+        if let (Err(failure), Stretch::Flood, true) = (taken, stretch, kind.is_cacheable()) {
+            let count = match failure {
+                Failure::Refused => &mut self.failures.refused,
+                Failure::TurnedAway => &mut self.failures.turned_away,
+                Failure::Late => &mut self.failures.late,
+                Failure::Broken => &mut self.failures.broken,
+                Failure::WrongBytes => &mut self.failures.wrong_bytes,
+            };
+            *count += 1;
+        }
+    }
+
+    fn figures(&mut self, elapsed: Duration) -> ReaderFigures {
+        self.recent.retain(|(at, _, _)| at.elapsed() < Duration::from_secs(1));
+        let mut last_second = Times::default();
+        for (_, kind, taken) in &self.recent {
+            last_second.push(*taken, kind.budget());
+        }
+        let together = |stretch: Stretch, cacheable: bool| {
+            let mut all = Times::default();
+            for ((of, kind), times) in &self.kinds {
+                if *of == stretch && kind.is_cacheable() == cacheable {
+                    all.extend(times);
+                }
+            }
+            all.tally()
+        };
+        let kinds = self.kinds.iter().filter(|((stretch, _), _)| *stretch == Stretch::Flood);
+        ReaderFigures {
+            elapsed_ms: elapsed.as_millis() as u64,
+            last_second: last_second.tally(),
+            quiet: together(Stretch::Quiet, true),
+            flood: together(Stretch::Flood, true),
+            needs_origin: together(Stretch::Flood, false),
+            kinds: kinds.map(|((_, kind), times)| (*kind, times.tally())).collect(),
+            failures: self.failures.clone(),
+        }
+    }
+}
+
+/// How often figures are reported.
+pub(crate) const REPORT_EVERY: Duration = Duration::from_millis(250);
+
+/// About 40 KiB/s, what a slow circuit gives.
+const SLOW_LINE: Pace = Pace { bytes: 2048, interval: Duration::from_millis(50) };
+
+/// For outcomes already decided to travel through the channel.
+const DRAIN: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::{Reading, play};
+    use crate::addr::{LoopbackAddr, RunKey};
+    use crate::budget::Budget;
+    use crate::measure::{Kind, ReaderFigures};
+    use crate::schedule::Visit;
+    use crate::site::{Model, Origin, Site};
+    use crate::sources::Sources;
+
+    /// Plays `visits` against an origin of `origin_seed`, expecting what seed 1 says.
+    async fn check(origin_seed: u64, model: Model, visits: Vec<Visit>) -> ReaderFigures {
+        let key = RunKey::draw().expect("the system has randomness");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback binds");
+        let addr = listener.local_addr().expect("bound");
+        let origin = Origin::new(origin_seed, key.clone(), model);
+        tokio::spawn(async move { origin.serve(listener).await });
+        let target = LoopbackAddr::verify(addr, &key, [1; 16]).await.expect("our own origin");
+        let reading = Reading { visits, quiet: Duration::ZERO, end: Duration::from_secs(11) };
+        let budget = Budget::new(Instant::now(), Duration::from_secs(60), 100);
+        let mut last = ReaderFigures::default();
+        play(reading, Site::new(1), target, budget, |figures| {
+            last = figures;
+            // All visits are at the very start: no need to wait for the rest of the run.
+            last.flood.transactions + last.needs_origin.transactions < 4
+        })
+        .await;
+        last
+    }
+
+    fn visits() -> Vec<Visit> {
+        let (site, sources) = (Site::new(1), Sources::new(1));
+        [
+            (Kind::Browser, "/"),
+            (Kind::Feed, "/feed.xml"),
+            (Kind::Tor, "/about/"),
+            (Kind::Search, "/search?q=tide"),
+        ]
+        .map(|(kind, page)| Visit {
+            at: Duration::ZERO,
+            kind,
+            source: sources.browsers[0],
+            page: page.to_owned(),
+            subresources: if kind == Kind::Feed { Vec::new() } else { site.subresources(page) },
+        })
+        .to_vec()
+    }
+
+    #[tokio::test]
+    async fn an_idle_site_serves_every_kind() {
+        let figures = check(1, Model::default(), visits()).await;
+        assert_eq!((figures.flood.transactions, figures.flood.ok), (3, 3), "{figures:?}");
+        assert_eq!((figures.needs_origin.transactions, figures.needs_origin.ok), (1, 1));
+        assert_eq!(figures.kinds.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn other_bytes_than_the_sites_are_wrong_under_a_200() {
+        let figures = check(2, Model::default(), visits()).await;
+        assert_eq!(figures.failures.wrong_bytes, 2, "the seed changes front page and feed");
+        assert_eq!(figures.flood.ok, 1, "the page about the paper is the same: {figures:?}");
+    }
+
+    #[tokio::test]
+    async fn a_site_that_turns_readers_away_has_not_served_them() {
+        let model = Model { workers: 0, backlog: 0, max_connections: 64 };
+        let figures = check(1, model, visits()).await;
+        assert_eq!((figures.flood.ok, figures.failures.turned_away), (0, 3), "{figures:?}");
+        assert!((figures.flood.p50_ms - 4_000.0).abs() < 1e-9);
+    }
+}

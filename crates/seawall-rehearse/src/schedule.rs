@@ -1,0 +1,224 @@
+//! What readers want, and when: a pure function of the seed.
+//!
+//! An open loop: visits come when they come, whether or not earlier ones were served, as on the web.
+//! Which pages: the front page most, then sections, then articles by a Zipf law, newest first.
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crate::measure::Kind;
+use crate::rng::Rng;
+use crate::site::Site;
+use crate::sources::Sources;
+
+/// One reader wants one page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// When, from the start of the run.
+    pub at: Duration,
+    /// What kind of reader.
+    pub kind: Kind,
+    /// From where.
+    pub source: Ipv4Addr,
+    /// The page: path and query.
+    pub page: String,
+    /// What else it needs, in order.
+    pub subresources: Vec<String>,
+}
+
+/// All visits of a run, in order. `stream` tells runs of one seed apart by name: both sides of a
+/// comparison use the same.
+pub fn reader_schedule(seed: u64, site: &Site, sources: &Sources, run: Duration) -> Vec<Visit> {
+    let mut visits = Vec::new();
+    let pages = Pages::of(site);
+    for (kind, per_second) in MIX {
+        let mut rng = Rng::stream(seed, stream_of(kind));
+        let mut at = Duration::ZERO;
+        loop {
+            // Poisson arrivals: exponential gaps.
+            at += Duration::from_secs_f64(-(1.0 - rng.unit()).ln() / per_second);
+            if at >= run {
+                break;
+            }
+            visits.push(draw_visit(&mut rng, kind, at, &pages, sources));
+        }
+    }
+    visits.sort_by_key(|visit| visit.at);
+    visits
+}
+
+/// A crawler that reads every page of the sitemap once, evenly over `quiet`, so that what the flood
+/// meets is a site that has been read before.
+pub fn warm_up_schedule(site: &Site, sources: &Sources, quiet: Duration) -> Vec<Visit> {
+    let paths = site.page_paths();
+    // The last pages need a moment to be made before the flood begins.
+    let step = quiet.mul_f64(0.7) / paths.len() as u32;
+    let mut met = HashSet::new();
+    paths
+        .into_iter()
+        .enumerate()
+        .map(|(number, page)| Visit {
+            at: step * number as u32,
+            kind: Kind::Crawler,
+            source: sources.crawlers[number % sources.crawlers.len()],
+            // A crawler that renders fetches style and pictures when it first meets them.
+            subresources: site
+                .subresources(&page)
+                .into_iter()
+                .filter(|asset| met.insert(asset.clone()))
+                .collect(),
+            page,
+        })
+        .collect()
+}
+
+/// All pages with what they need, front page first, then the other lists, then articles.
+struct Pages {
+    all: Vec<(String, Vec<String>)>,
+    lists: usize,
+    plain: Vec<String>,
+}
+
+impl Pages {
+    fn of(site: &Site) -> Self {
+        let all: Vec<_> = site
+            .page_paths()
+            .into_iter()
+            .map(|path| {
+                let needed = site.subresources(&path);
+                (path, needed)
+            })
+            .collect();
+        let lists = all.len() - site.articles().len();
+        Self { all, lists, plain: site.subresources("/search") }
+    }
+
+    fn draw(&self, rng: &mut Rng) -> (String, Vec<String>) {
+        let share = rng.unit();
+        if share < 0.25 {
+            return self.all[0].clone();
+        }
+        if share < 0.35 {
+            return self.all[rng.below(self.lists)].clone();
+        }
+        // Zipf with exponent 1: the rank is distributed as n^u.
+        let articles = &self.all[self.lists..];
+        let rank = (articles.len() as f64).powf(rng.unit()) as usize;
+        articles[rank.clamp(1, articles.len()) - 1].clone()
+    }
+}
+
+fn draw_visit(rng: &mut Rng, kind: Kind, at: Duration, pages: &Pages, sources: &Sources) -> Visit {
+    let source = match kind {
+        Kind::Browser | Kind::Search | Kind::Crawler => rng.pick(&sources.browsers),
+        Kind::Tor => rng.pick(&sources.tor_exits),
+        Kind::Feed => rng.pick(&sources.feeds),
+    };
+    let (page, subresources) = match kind {
+        Kind::Browser | Kind::Tor | Kind::Crawler => pages.draw(rng),
+        Kind::Feed => ("/feed.xml".to_owned(), Vec::new()),
+        Kind::Search => {
+            let question = format!("/search?q={}+{}", rng.pick(&QUESTIONS), rng.pick(&QUESTIONS));
+            (question, pages.plain.clone())
+        }
+    };
+    Visit { at, kind, source, page, subresources }
+}
+
+fn stream_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Browser => "browser",
+        Kind::Feed => "feed",
+        Kind::Tor => "tor",
+        Kind::Search => "search",
+        Kind::Crawler => "crawler",
+    }
+}
+
+/// Visits a second of each kind. Together they keep the origin about a third busy in peace, so that
+/// what fails under the flood fails because of it.
+const MIX: [(Kind, f64); 4] =
+    [(Kind::Browser, 18.0), (Kind::Feed, 3.0), (Kind::Tor, 3.0), (Kind::Search, 1.5)];
+
+const QUESTIONS: [&str; 24] = [
+    "ferry",
+    "herring",
+    "library",
+    "flood",
+    "council",
+    "harbour",
+    "lighthouse",
+    "quota",
+    "diesel",
+    "school",
+    "roof",
+    "bridge",
+    "moorings",
+    "festival",
+    "siren",
+    "drain",
+    "minutes",
+    "invoices",
+    "oyster",
+    "archive",
+    "bus",
+    "lamp",
+    "wind",
+    "tide",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use super::{MIX, reader_schedule, warm_up_schedule};
+    use crate::measure::Kind;
+    use crate::site::Site;
+    use crate::sources::Sources;
+
+    const RUN: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_same_seed_wants_the_same_pages_at_the_same_time() {
+        let (site, sources) = (Site::new(9), Sources::new(9));
+        let one = reader_schedule(9, &site, &sources, RUN);
+        assert_eq!(one, reader_schedule(9, &site, &sources, RUN));
+        assert_ne!(one, reader_schedule(10, &site, &sources, RUN));
+    }
+
+    #[test]
+    fn a_longer_run_begins_like_a_shorter_one() {
+        let (site, sources) = (Site::new(9), Sources::new(9));
+        let short = reader_schedule(9, &site, &sources, RUN / 2);
+        let long = reader_schedule(9, &site, &sources, RUN);
+        assert_eq!(short[..], long[..short.len()]);
+    }
+
+    #[test]
+    fn every_kind_comes_at_its_rate_and_in_order() {
+        let (site, sources) = (Site::new(1), Sources::new(1));
+        let visits = reader_schedule(1, &site, &sources, RUN);
+        assert!(visits.windows(2).all(|pair| pair[0].at <= pair[1].at));
+        for (kind, per_second) in MIX {
+            let count = visits.iter().filter(|visit| visit.kind == kind).count() as f64;
+            let expected = per_second * RUN.as_secs_f64();
+            // Five standard deviations of a Poisson count.
+            assert!((count - expected).abs() < 5.0 * expected.sqrt(), "{kind:?}: {count}");
+        }
+    }
+
+    #[test]
+    fn the_crawler_reads_every_page_once_and_meets_every_asset() {
+        let (site, sources) = (Site::new(1), Sources::new(1));
+        let visits = warm_up_schedule(&site, &sources, Duration::from_secs(10));
+        let pages: HashSet<_> = visits.iter().map(|visit| visit.page.clone()).collect();
+        assert_eq!(pages.len(), site.page_paths().len());
+        assert!(visits.iter().all(|visit| visit.kind == Kind::Crawler));
+        let needed: HashSet<_> =
+            site.page_paths().iter().flat_map(|page| site.subresources(page)).collect();
+        let met: HashSet<_> = visits.into_iter().flat_map(|visit| visit.subresources).collect();
+        assert_eq!(met, needed);
+    }
+}
