@@ -53,9 +53,9 @@ impl Decayed {
         u32::try_from(value).unwrap_or(u32::MAX)
     }
 
-    /// The value with `units` added at `now`; saturates.
-    pub(crate) fn plus(self, now: Instant, units: u32) -> Self {
-        let value = self.at(now).saturating_add(units.saturating_mul(ONE));
+    /// The value with `more`, in fixed point, added at `now`; saturates.
+    pub(crate) fn plus(self, now: Instant, more: u32) -> Self {
+        let value = self.at(now).saturating_add(more);
         Self { value, tick: tick_of(now).max(self.tick) }
     }
 }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn value_halves_every_thirty_seconds() {
-        let value = Decayed::default().plus(secs(5), 100);
+        let value = Decayed::default().plus(secs(5), 100 * ONE);
         for (at, want) in [(5, 100), (35, 50), (65, 25), (0, 100), (5 + 30 * 40, 0)] {
             assert_eq!(value.at(secs(at)), want * ONE, "at {at} s");
         }
@@ -113,9 +113,9 @@ mod tests {
         }
 
         #[test]
-        fn value_never_grows_by_waiting(units in 0u32..1_000_000, a in 0u64..200_000, b in 0u64..200_000) {
+        fn value_never_grows_by_waiting(units in 0u32..1_000_000 / 4, a in 0u64..200_000, b in 0u64..200_000) {
             let at = |ms| Instant::from_nanos(0) + Duration::from_millis(ms);
-            let value = Decayed::default().plus(at(0), units);
+            let value = Decayed::default().plus(at(0), units * ONE);
             assert!(value.at(at(a.max(b))) <= value.at(at(a.min(b))));
         }
 
@@ -124,7 +124,7 @@ mod tests {
             units in 1u32..10_000,
             steps in proptest::collection::vec(1u64..5_000, 1..60),
         ) {
-            let start = Decayed::default().plus(Instant::from_nanos(0), units);
+            let start = Decayed::default().plus(Instant::from_nanos(0), units * ONE);
             let mut stepped = start;
             let mut now = Instant::from_nanos(0);
             for ms in &steps {

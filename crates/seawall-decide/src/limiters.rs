@@ -4,9 +4,9 @@
 //! demand on origins, and the number of open connections. 32 bytes each, allocated once from
 //! `limits.max_clients`: 4 MiB at the default of 2^17. It never grows.
 //!
-//! Set-associative, eight ways. The set and a 64-bit tag come from a keyed SipHash of the identity
+//! Set-associative, eight ways. The set and a 32-bit tag come from a keyed SipHash of the identity
 //! with an injected seed, so that nobody outside can aim at a set, and the address itself is not
-//! kept. Two identities share a record with probability 2^-64 per pair.
+//! kept. A newcomer is taken for one of the eight in its set with probability 2^-29.
 //!
 //! Eviction, when a set is full: a record without open connections before one with, then the one
 //! with the least use (demand plus held pages owed), then the one not seen for longest. Hence ten
@@ -96,7 +96,8 @@ impl Limiters {
         self.find(client).map_or(0, |record| record.demand().at(now))
     }
 
-    /// Adds `cost` units of demand. Attempts count, refused ones too: asking again must not help.
+    /// Adds demand, in units of 1/[`DEMAND_ONE`]; an ordinary request costs [`DEMAND_ONE`].
+    /// Attempts count, refused ones too: asking again must not help.
     pub fn note_demand(&self, now: Instant, client: ClientAddr, cost: u32) {
         let Some(record) = self.touch(now, client) else { return };
         let word = &record.set.demand[record.way];
@@ -154,16 +155,17 @@ impl Limiters {
         Some(record)
     }
 
-    fn place(&self, client: ClientAddr) -> (&Set, u64) {
+    fn place(&self, client: ClientAddr) -> (&Set, u32) {
         let [key0, key1] = self.seed;
         let hash = SipHasher13::new_with_keys(key0, key1).hash(&client.identity().to_le_bytes());
         // Multiply and shift instead of a division: the number of sets fits in 32 bits.
         let index = ((hash >> 32) * self.sets.len() as u64) >> 32;
         let index = usize::try_from(index).unwrap_or(0);
-        (&self.sets[index], hash.max(FIRST_TAG))
+        // The other half of the hash, so that the tag is independent of the set.
+        (&self.sets[index], (hash as u32).max(FIRST_TAG))
     }
 
-    fn insert(&self, now: Instant, set: &Set, tag: u64) -> Option<usize> {
+    fn insert(&self, now: Instant, set: &Set, tag: u32) -> Option<usize> {
         let (way, old) = set.victim(now)?;
         set.tags[way].compare_exchange(old, BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
         set.held[way].store(0, Ordering::Relaxed);
@@ -205,28 +207,28 @@ impl HeldBudget {
     }
 }
 
-/// Eight records of 32 bytes, field by field: a lookup reads one cache line, and each kind of
-/// update touches one or two more.
+/// Eight records of 32 bytes (28 used), field by field: finding a record touches one cache line,
+/// and each kind of update one more.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Set {
-    tags: [AtomicU64; WAYS],
+    tags: [AtomicU32; WAYS],
+    /// Last use, in [`SEEN_NANOS`].
+    seen: [AtomicU32; WAYS],
     /// GCRA: when the next held page is due, nanoseconds.
     held: [AtomicU64; WAYS],
     /// [`Decayed`] bits.
     demand: [AtomicU64; WAYS],
     open: [AtomicU32; WAYS],
-    /// Last use, in [`SEEN_NANOS`].
-    seen: [AtomicU32; WAYS],
 }
 
 impl Set {
-    fn way_of(&self, tag: u64) -> Option<usize> {
+    fn way_of(&self, tag: u32) -> Option<usize> {
         self.tags.iter().position(|word| word.load(Ordering::Acquire) == tag)
     }
 
     /// The way to replace, and the tag it has.
-    fn victim(&self, now: Instant) -> Option<(usize, u64)> {
+    fn victim(&self, now: Instant) -> Option<(usize, u32)> {
         let ways = self.tags.iter().map(|word| word.load(Ordering::Acquire)).enumerate();
         ways.filter(|&(_, tag)| tag != BUSY).min_by_key(|&(way, tag)| {
             if tag == EMPTY {
@@ -272,10 +274,10 @@ impl Record<'_> {
 const WAYS: usize = 8;
 /// 2^31 sets would be 512 GiB: a typing error is not an allocation.
 const MAX_SETS: usize = 1 << 24;
-const EMPTY: u64 = 0;
+const EMPTY: u32 = 0;
 /// A way that a worker is replacing.
-const BUSY: u64 = 1;
-const FIRST_TAG: u64 = 2;
+const BUSY: u32 = 1;
+const FIRST_TAG: u32 = 2;
 /// 67 ms: the tick wraps after nine years.
 const SEEN_NANOS: u64 = 1 << 26;
 
@@ -309,7 +311,7 @@ mod tests {
             let bytes = limiters.bytes();
             assert_eq!(bytes - size_of::<Limiters>(), records * 32, "{clients} clients");
             for number in 0..1_000 {
-                limiters.note_demand(at_ms(0), client(number), 1);
+                limiters.note_demand(at_ms(0), client(number), DEMAND_ONE);
             }
             assert_eq!(limiters.bytes(), bytes);
         }
@@ -334,7 +336,7 @@ mod tests {
     #[test]
     fn demand_halves_in_thirty_seconds() {
         let limiters = limiters(64);
-        limiters.note_demand(at_ms(0), client(1), 10);
+        limiters.note_demand(at_ms(0), client(1), 10 * DEMAND_ONE);
         assert_eq!(limiters.demand(at_ms(0), client(1)), 10 * DEMAND_ONE);
         assert_eq!(limiters.demand(at_ms(30_000), client(1)), 5 * DEMAND_ONE);
         assert_eq!(limiters.demand(at_ms(0), client(2)), 0);
@@ -345,11 +347,11 @@ mod tests {
         let limiters = limiters(256);
         let (heavy, connected, greedy) = (client(1), client(2), client(3));
         let budget = HeldBudget::new(PerSecond(50.0), 500);
-        limiters.note_demand(at_ms(0), heavy, 1_000);
+        limiters.note_demand(at_ms(0), heavy, 1_000 * DEMAND_ONE);
         limiters.connection_opened(at_ms(0), connected);
         while limiters.take_held(at_ms(0), greedy, budget).is_ok() {}
         for number in 0..100_000 {
-            limiters.note_demand(at_ms(1), client(0x0a00_0000 + number), 1);
+            limiters.note_demand(at_ms(1), client(0x0a00_0000 + number), DEMAND_ONE);
         }
         assert!(limiters.evictions() > 90_000);
         assert!(limiters.demand(at_ms(1), heavy) > 990 * DEMAND_ONE);

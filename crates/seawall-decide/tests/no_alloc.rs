@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use seawall_decide::{
-    Limiters, RouteRule, SiteRules, Table, TableSource, accept_gate, decide, hello_gate,
+    DEMAND_ONE, Limiters, RouteRule, SiteRules, Table, TableSource, accept_gate, decide, hello_gate,
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
@@ -111,7 +111,7 @@ fn gates_and_limiters_allocate_nothing() {
         note(accept_gate(&table, &limiters, now, passer_by, 0));
         note(hello_gate(&table, &limiters, now, passer_by, &Fingerprint::default()));
         limiters.connection_opened(now, passer_by);
-        limiters.note_demand(now, passer_by, 1);
+        limiters.note_demand(now, passer_by, DEMAND_ONE);
         limiters.connection_closed(now, passer_by);
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);
