@@ -21,8 +21,10 @@ extern crate std;
 
 mod bytes;
 pub mod client_hello;
+pub mod forwarded;
 mod h1;
 mod ja4;
+pub mod proxy_header;
 
 /// HTTP/1 request heads and content framing (RFC 9112), strict: what two parsers could read
 /// differently is refused.
