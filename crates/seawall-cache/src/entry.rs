@@ -98,6 +98,14 @@ impl Entry {
         }
     }
 
+    /// The same content under another head, for an answer that is not stored: a refresh that may
+    /// be used once but not kept.
+    pub fn with_head(&self, head: StoredHead) -> Arc<Self> {
+        let (key, forms) = (self.key.clone(), Arc::clone(&self.forms));
+        let (tags, residence) = (Arc::clone(&self.tags), Arc::clone(&self.residence));
+        Arc::new(Self::new(key, head, forms, tags, residence, self.serial))
+    }
+
     /// Bytes this entry takes: content in all its forms, fields, prerendered heads, bookkeeping.
     pub fn footprint(&self) -> u64 {
         self.forms.content_bytes() + self.overhead()
@@ -146,10 +154,23 @@ impl Entry {
     }
 
     fn render_fields(&self, encoding: Encoding, body_len: usize) -> HeaderMap {
-        let mut fields = self.head.headers.clone();
-        strip_connection_fields(&mut fields);
-        if encoding != self.forms.own_coding() {
-            adjust_made_form(&mut fields, encoding);
+        let stored = &self.head.headers;
+        let is_made = encoding != self.forms.own_coding();
+        let listed = fields_of_connection(stored);
+        // Built anew rather than by removal, which would shuffle the order of the lines.
+        let mut fields = HeaderMap::with_capacity(stored.len() + 2);
+        for (name, value) in stored {
+            let is_dropped = CONNECTION_FIELDS.contains(&name.as_str())
+                || listed.contains(name)
+                || (is_made && is_of_other_bytes(name, encoding));
+            if is_dropped {
+                continue;
+            }
+            let weak = if is_made && *name == header::ETAG { weakened(value) } else { None };
+            fields.append(name, weak.unwrap_or_else(|| value.clone()));
+        }
+        if let (true, Some(token)) = (is_made, encoding.token()) {
+            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(token));
         }
         if self.plan != Plan::Fixed {
             add_vary(&mut fields);
@@ -549,22 +570,17 @@ pub(crate) fn head_overhead(head: &StoredHead) -> u64 {
     (ENTRY_BYTES + slots * 3 + text * 3) as u64
 }
 
-/// RFC 9110 §7.6.1; `Age` and `Content-Length` are written anew for each answer.
-fn strip_connection_fields(fields: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = fields
-        .get_all(header::CONNECTION)
-        .iter()
+/// The fields that `Connection` names (RFC 9110 §7.6.1).
+fn fields_of_connection(fields: &HeaderMap) -> Vec<HeaderName> {
+    let lines = fields.get_all(header::CONNECTION).iter();
+    lines
         .flat_map(|value| value.as_bytes().split(|&b| b == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    for name in listed {
-        fields.remove(name);
-    }
-    for name in CONNECTION_FIELDS {
-        fields.remove(name);
-    }
+        .collect()
 }
 
+/// RFC 9110 §7.6.1; `Age` and `Content-Length` are written anew for each answer. Policy has removed
+/// them before; a file from an older version may still have them.
 const CONNECTION_FIELDS: [&str; 9] = [
     "connection",
     "keep-alive",
@@ -577,33 +593,21 @@ const CONNECTION_FIELDS: [&str; 9] = [
     "content-length",
 ];
 
-/// Fields that speak of the origin's bytes, for a form whose bytes are ours.
-fn adjust_made_form(fields: &mut HeaderMap, encoding: Encoding) {
-    match encoding.token() {
-        Some(token) => {
-            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(token));
-        }
-        None => {
-            fields.remove(header::CONTENT_ENCODING);
-        }
+/// Whether a field speaks of the origin's bytes and so not of those we made: RFC 9530 digests and
+/// the old Content-MD5 cover coded bytes; for ranges see [`Representation::allows_ranges`].
+fn is_of_other_bytes(name: &HeaderName, encoding: Encoding) -> bool {
+    let name = name.as_str();
+    ["content-encoding", "content-digest", "repr-digest", "digest", "content-md5"].contains(&name)
+        || (encoding != Encoding::Identity && name == "accept-ranges")
+}
+
+/// `W/"x"` for `"x"`; `None` if it is weak already.
+fn weakened(etag: &HeaderValue) -> Option<HeaderValue> {
+    let etag = etag.as_bytes();
+    if etag.starts_with(b"W/") {
+        return None;
     }
-    // RFC 9530 digests and the old Content-MD5 cover coded bytes; ranges: see `allows_ranges`.
-    for name in ["content-digest", "repr-digest", "digest", "content-md5"] {
-        fields.remove(name);
-    }
-    if encoding != Encoding::Identity {
-        fields.remove(header::ACCEPT_RANGES);
-    }
-    let weak = fields.get(header::ETAG).and_then(|etag| {
-        let etag = etag.as_bytes();
-        if etag.starts_with(b"W/") {
-            return None;
-        }
-        HeaderValue::from_bytes(&[b"W/", etag].concat()).ok()
-    });
-    if let Some(weak) = weak {
-        fields.insert(header::ETAG, weak);
-    }
+    HeaderValue::from_bytes(&[b"W/", etag].concat()).ok()
 }
 
 /// RFC 9110 §12.5.5: every form names what selected it, also the one a reader got for want of

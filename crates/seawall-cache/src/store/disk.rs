@@ -333,10 +333,10 @@ impl Disk {
                 self.sync(&self.root)
             }
             Err(_) => {
-                let is_clean = files.iter().fold(true, |ok, file| self.unlink(file).is_ok() && ok);
+                let failed = files.iter().filter(|file| self.unlink(file).is_err()).count();
                 let numbers: Vec<u64> = files.iter().map(|file| file.number).collect();
                 let synced = self.sync_folders(&numbers);
-                if is_clean { synced } else { Err(self.unlink_error()) }
+                if failed == 0 { synced } else { Err(self.unlink_error()) }
             }
         };
         (taken, outcome)

@@ -163,7 +163,9 @@ impl Table {
         let old = old.map(|at| variants.remove(at));
         let mut displaced = Vec::new();
         if vary.entries().len() == 0 {
-            // It answers every request, so nothing older would ever be found again.
+            // It answers every request, so nothing older is kept. RFC 9111 §4.1 would rather have an
+            // older one with a matching Vary chosen; but an origin that has stopped to vary would
+            // then be represented by its past for as long as stale answers are allowed.
             let (key, all) = (&entry.key, std::mem::take(variants));
             for variant in all {
                 if variant.is_of(key) {
@@ -520,3 +522,73 @@ const SHARDS: usize = 64;
 /// What an entry on disk costs in memory: a variant (about 100 bytes), its slots in the table and
 /// in the eviction queue, and what the allocator adds.
 pub(crate) const INDEX_BYTES: u64 = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use seawall_model::{CookieClass, Method, WallTime};
+
+    use super::{Found, Table};
+    use crate::entry::{Entry, Forms, Ledger};
+    use crate::freshness::{Freshness, StaleRule};
+    use crate::head::{FilledUnder, MapFields, StoredHead};
+    use crate::key::{Key, Scheme};
+    use crate::policy::RequestMeta;
+    use crate::store::memory::Residence;
+    use crate::vary::VaryKey;
+
+    fn entry(path: &str, id: u128) -> Arc<Entry> {
+        let head = StoredHead {
+            status: 200,
+            headers: HeaderMap::new(),
+            request_time: WallTime::default(),
+            response_time: WallTime::default(),
+            vary: VaryKey::default(),
+            freshness: Freshness {
+                lifetime_s: 1,
+                initial_age_s: 0,
+                stale_while_revalidate_s: 0,
+                stale_if_error_s: 0,
+                stale: StaleRule::Allowed,
+                no_cache: false,
+                immutable: false,
+            },
+            filled_under: FilledUnder::Explicit,
+            partial: None,
+        };
+        let ledger = Arc::new(Ledger::new(1_000_000));
+        let body = Bytes::copy_from_slice(path.as_bytes());
+        let forms = Arc::new(Forms::from_origin(&head.headers, body, ledger));
+        let key = Key::new(Scheme::Http, "h", path.as_bytes(), None);
+        Arc::new(Entry::new(key, head, forms, Arc::new([]), Residence::new(id), 1))
+    }
+
+    #[test]
+    fn keys_whose_hashes_collide_never_answer_for_each_other() {
+        let table = Table::new();
+        let (id, fields) = (7, HeaderMap::new());
+        let fields = MapFields(&fields);
+        let request =
+            RequestMeta { method: Method::Get, fields: &fields, cookies: CookieClass::None };
+        let put = |path: &str| {
+            let entry = entry(path, id);
+            let put = table.put(id, Arc::clone(&entry), |_| unreachable!("none replaced"), || true);
+            assert_eq!(put.expect("current").displaced.len(), 0, "{path} displaced another key");
+            entry
+        };
+        let (one, two) = (put("/one"), put("/two"));
+        for held in [&one, &two] {
+            let Found::Memory(found) = table.find(id, &held.key, &request) else {
+                panic!("{held:?} is held")
+            };
+            assert_eq!(found.key, held.key);
+        }
+        let other = entry("/three", id);
+        assert!(matches!(table.find(id, &other.key, &request), Found::Nothing));
+        assert_eq!(table.take_key(id, &one.key).len(), 1);
+        assert!(matches!(table.find(id, &two.key, &request), Found::Memory(_)));
+    }
+}
