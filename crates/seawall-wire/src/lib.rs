@@ -10,7 +10,7 @@
 //! It deliberately does **not** decide anything, keep per-client state, read responses (the origin
 //! side is a library's work), or decrypt.
 //!
-//! Read next: [`http1`], [`client_hello`].
+//! Read next: [`http1`], [`client_hello`], [`http2`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,8 @@ mod bytes;
 pub mod client_hello;
 pub mod forwarded;
 mod h1;
+mod hpack;
+pub mod http2;
 mod ja4;
 pub mod proxy_header;
 
