@@ -132,6 +132,18 @@ impl Key {
         split_query(&self.text[self.path_at as usize..]).0
     }
 
+    /// The same URL without its port: a site is the same on every port it is served on.
+    pub fn without_port(&self) -> Self {
+        let host = self.host();
+        let bare = match host.rsplit_once(':') {
+            // Not the end of an IPv6 literal.
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let (path, query) = split_query(&self.text[self.path_at as usize..]);
+        Self::new(self.scheme(), bare, path, query)
+    }
+
     /// The key a `Location` or `Content-Location` value points to, seen from this one; `None`
     /// unless it has the same origin (RFC 9111 §4.4, RFC 3986 §5.2).
     pub fn same_origin(&self, reference: &[u8]) -> Option<Self> {
@@ -209,33 +221,40 @@ fn host_without_default_port(scheme: Scheme, authority: &str) -> Option<&str> {
     (!host.is_empty()).then_some(host)
 }
 
-/// RFC 3986 §6.2.2.1 (hex digits in upper case) and §6.2.2.2 (unreserved characters decoded).
+/// RFC 3986 §6.2.2.1 (hex digits in upper case) and §6.2.2.2 (unreserved characters decoded). What
+/// holds a broken escape is no URL and is kept as it is, lest two of those become one.
 fn normalise(raw: &[u8], out: &mut Vec<u8>) {
-    if !raw.contains(&b'%') {
+    if !raw.contains(&b'%') || !escapes_are_whole(raw) {
         out.extend_from_slice(raw);
         return;
     }
     let mut at = 0;
-    while at < raw.len() {
-        let escape = match raw[at..] {
-            [b'%', high, low, ..] => hex(high).zip(hex(low)),
-            _ => None,
-        };
-        match escape {
-            Some((high, low)) => {
-                let byte = high << 4 | low;
-                if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-                    out.push(byte);
-                } else {
-                    out.extend_from_slice(&[b'%', HEX[usize::from(high)], HEX[usize::from(low)]]);
-                }
-                at += 3;
+    while let Some(&byte) = raw.get(at) {
+        if let Some((high, low)) = escape_at(raw, at) {
+            let decoded = high << 4 | low;
+            if decoded.is_ascii_alphanumeric() || matches!(decoded, b'-' | b'.' | b'_' | b'~') {
+                out.push(decoded);
+            } else {
+                out.extend_from_slice(&[b'%', HEX[usize::from(high)], HEX[usize::from(low)]]);
             }
-            None => {
-                out.push(raw[at]);
-                at += 1;
-            }
+            at += 3;
+        } else {
+            out.push(byte);
+            at += 1;
         }
+    }
+}
+
+fn escapes_are_whole(raw: &[u8]) -> bool {
+    let mut percents = raw.iter().enumerate().filter(|&(_, &byte)| byte == b'%');
+    percents.all(|(at, _)| escape_at(raw, at).is_some())
+}
+
+/// The two digits of the escape that starts here, if one does.
+fn escape_at(raw: &[u8], at: usize) -> Option<(u8, u8)> {
+    match raw[at..] {
+        [b'%', high, low, ..] => hex(high).zip(hex(low)),
+        _ => None,
     }
 }
 

@@ -30,7 +30,7 @@ pub use self::storable::{NoStore, storable, storable_post};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SitePolicy {
     /// Lifetime of GET responses whose origin says nothing about caching and sets no cookie;
-    /// `None`: those are not stored. Default 10 s.
+    /// `None` or under a second: those are not stored. Default 10 s.
     pub default_ttl: Option<Duration>,
     /// How long responses stored under `default_ttl` are served stale while they are fetched anew
     /// (RFC 5861 §3). Default 60 s.

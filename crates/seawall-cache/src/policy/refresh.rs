@@ -1,9 +1,10 @@
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 use seawall_model::{CookieClass, WallTime};
 
+use crate::cache_control::ResponseDirectives;
 use crate::conditional::{is_strong, opaque_tag};
 use crate::head::{StoredHead, strip_hop_by_hop};
-use crate::policy::storable::{assess, request_allows};
+use crate::policy::storable::{assess, kept_fields, request_allows};
 use crate::policy::{RequestMeta, SitePolicy};
 use crate::vary::VaryKey;
 
@@ -37,9 +38,9 @@ pub fn refresh(
         return Refreshed::Mismatch;
     }
     match updated(policy, head, request, headers, (request_time, response_time)) {
-        Ok(updated) if request_allows(request).is_ok() => Refreshed::Updated(updated),
-        Ok(updated) => Refreshed::AnswerOnly(updated),
-        Err(updated) => Refreshed::Drop(updated),
+        (updated, Keep::No) => Refreshed::Drop(updated),
+        (updated, Keep::Yes) if request_allows(request).is_ok() => Refreshed::Updated(updated),
+        (updated, Keep::Yes) => Refreshed::AnswerOnly(updated),
     }
 }
 
@@ -47,7 +48,7 @@ pub fn refresh(
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeadUpdate {
     /// Replace the stored head by this one.
-    Refresh(StoredHead),
+    Refresh(Box<StoredHead>),
     /// The representation has changed: drop what is stored.
     Invalidate,
     /// It says nothing about what is stored.
@@ -81,8 +82,8 @@ pub fn head_response_updates(
         return HeadUpdate::Invalidate;
     }
     match updated(policy, head, request, headers, (request_time, response_time)) {
-        Ok(updated) => HeadUpdate::Refresh(updated),
-        Err(_) => HeadUpdate::Invalidate,
+        (updated, Keep::Yes) => HeadUpdate::Refresh(Box::new(updated)),
+        (_, Keep::No) => HeadUpdate::Invalidate,
     }
 }
 
@@ -106,76 +107,69 @@ fn is_about(stored: &HeaderMap, new: &HeaderMap) -> bool {
     }
 }
 
-/// The stored head with the new fields in it; `Err` with the same if it may not be kept.
+/// Whether the response, with its new fields, may stay in the store.
+enum Keep {
+    Yes,
+    No,
+}
+
+/// The stored head with the new fields in it.
 fn updated(
     policy: &SitePolicy,
     head: &StoredHead,
     request: &RequestMeta<'_>,
     headers: &HeaderMap,
     times: (WallTime, WallTime),
-) -> Result<StoredHead, StoredHead> {
-    let mut fresh = headers.clone();
-    strip_hop_by_hop(&mut fresh);
-    for name in &NOT_UPDATED {
-        fresh.remove(name);
-    }
-    let mut merged = head.headers.clone();
-    // A 304 without Date is dated by us (RFC 9110 §6.6.1); the old Date would make it old.
-    merged.remove(header::DATE);
-    for name in fresh.keys() {
-        merged.remove(name);
-    }
-    let mut current = None;
-    for (name, value) in fresh {
-        current = name.or(current);
-        if let Some(name) = &current {
-            merged.append(name.clone(), value);
-        }
-    }
-    let mut with_age = merged.clone();
-    if let Some(age) = headers.get(header::AGE) {
-        with_age.insert(header::AGE, age.clone());
-    }
-    let (request_time, response_time) = times;
-    if !merged.contains_key(header::DATE) {
-        let date = httpdate_value(response_time);
-        merged.extend(date.map(|date| (header::DATE, date)));
-    }
-    let mut result = StoredHead { headers: merged, request_time, response_time, ..head.clone() };
-    let revaried = headers.contains_key(header::VARY)
-        && headers.get_all(header::VARY).iter().ne(head.headers.get_all(header::VARY));
-    if revaried {
-        match VaryKey::new(request, &result.headers) {
-            Some(vary) => result.vary = vary,
-            None => return Err(result),
-        }
-    }
+) -> (StoredHead, Keep) {
+    let merged = merge(&head.headers, headers);
     // Only what the response says counts here; what the request says, the caller looks at.
     let anonymous =
         RequestMeta { method: request.method, fields: &NoFields, cookies: CookieClass::None };
-    match assess(policy, &anonymous, head.status, &with_age, times) {
-        Ok(assessed) => {
-            result.freshness = assessed.freshness;
-            result.filled_under = assessed.filled_under;
-            Ok(result)
-        }
-        Err(_) => Err(result),
-    }
+    let assessed = assess(policy, &anonymous, head.status, &merged, times);
+    let revaried = headers.contains_key(header::VARY)
+        && headers.get_all(header::VARY).iter().ne(head.headers.get_all(header::VARY));
+    let vary = if revaried { VaryKey::new(request, &merged) } else { Some(head.vary.clone()) };
+    let keep = if assessed.is_ok() && vary.is_some() { Keep::Yes } else { Keep::No };
+    let directives = ResponseDirectives::from_response(&merged).0;
+    let (request_time, response_time) = times;
+    let (freshness, filled_under) = assessed
+        .map_or((head.freshness, head.filled_under), |new| (new.freshness, new.filled_under));
+    let result = StoredHead {
+        status: head.status,
+        headers: kept_fields(&merged, &directives, response_time),
+        request_time,
+        response_time,
+        vary: vary.unwrap_or_default(),
+        freshness,
+        filled_under,
+        partial: head.partial,
+    };
+    (result, keep)
 }
 
-fn httpdate_value(time: WallTime) -> Option<HeaderValue> {
-    HeaderValue::from_str(&super::storable::http_date(time)).ok()
+/// The stored fields with every field of the 304 in place of its namesake (RFC 9111 §3.2).
+fn merge(stored: &HeaderMap, headers: &HeaderMap) -> HeaderMap {
+    let mut new = headers.clone();
+    strip_hop_by_hop(&mut new);
+    for name in &NOT_UPDATED {
+        new.remove(name);
+    }
+    let mut merged = stored.clone();
+    // A 304 without Date is dated on receipt (RFC 9110 §6.6.1); the old Date would make it old.
+    merged.remove(header::DATE);
+    for name in new.keys() {
+        merged.remove(name);
+    }
+    for (name, value) in &new {
+        merged.append(name, value.clone());
+    }
+    merged
 }
 
 /// RFC 9111 §3.2: the length never; the coding and range because what is stored depends on them.
-/// Age is computed. A cookie is for one person and does not enter the cache.
-static NOT_UPDATED: [HeaderName; 5] = [
-    header::CONTENT_LENGTH,
-    header::CONTENT_ENCODING,
-    header::CONTENT_RANGE,
-    header::AGE,
-    header::SET_COOKIE,
-];
+/// A cookie is for one person and does not enter the cache.
+static NOT_UPDATED: [HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE, header::SET_COOKIE];
 
 struct NoFields;
 

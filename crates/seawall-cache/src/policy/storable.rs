@@ -165,7 +165,7 @@ fn content_range(headers: &HeaderMap) -> Result<ContentRange, NoStore> {
 
 /// The fields that are stored (RFC 9111 §3.1): none of the connection's, none that the response
 /// asks to leave out, no Age (it is computed), and a Date (RFC 9110 §6.6.1).
-fn kept_fields(
+pub(super) fn kept_fields(
     headers: &HeaderMap,
     directives: &ResponseDirectives,
     response_time: WallTime,
@@ -189,7 +189,7 @@ fn kept_fields(
     kept
 }
 
-pub(super) fn http_date(time: WallTime) -> String {
+fn http_date(time: WallTime) -> String {
     let since = std::time::Duration::from_secs(time.unix_secs().min(MAX_DATE_SECS));
     httpdate::fmt_http_date(std::time::UNIX_EPOCH + since)
 }
@@ -304,7 +304,7 @@ fn lifetime(
     let silent = source == Source::None && !pragma;
     if silent
         && matches!(status, 200 | 301 | 404 | 410)
-        && let Some(ttl) = policy.default_ttl
+        && let Some(ttl) = policy.default_ttl.filter(|ttl| ttl.as_secs() > 0)
     {
         return Ok((FilledUnder::DefaultTtl, ttl.as_secs()));
     }
