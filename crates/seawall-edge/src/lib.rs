@@ -1,10 +1,40 @@
-//! Under construction.
+//! The edge: listeners, TLS, HTTP, workers, the origin client, the admin doors.
+//!
+//! The only crate with async code. It translates between bytes and the values of the pure crates
+//! and carries out what they decide; it decides nothing itself. One current-thread runtime and one
+//! listening socket per core; a connection never moves.
+//!
+//! Read next: [`Server`] for the life of the process, `worker` for that of a connection, `serve`
+//! for that of a request, `fetch` for what the origin is asked.
+#![forbid(unsafe_code)]
 
 pub mod access_log;
 pub mod admin;
+mod answer;
+mod buffers;
 pub mod cdn_hint;
+mod clock;
 pub mod config;
+mod fetch;
+mod forward;
+mod held;
+mod http1;
+mod http2;
+mod listen;
 pub mod metrics;
+mod origin;
+mod policy;
+mod refusal;
+mod serve;
+mod server;
+mod shared;
+mod slots;
 pub mod spool;
+mod stream;
 pub mod systemd;
 pub mod tls;
+mod tunnel;
+mod worker;
+
+pub use crate::origin::OriginTlsError;
+pub use crate::server::{Reload, ServeError, Server, serve};

@@ -1,0 +1,336 @@
+//! What is sent back, before it is put into the words of a protocol.
+//!
+//! Both protocol modules take an [`Answer`] and write it; nobody else knows bytes on the wire. An
+//! answer from the cache carries its prerendered head, everything else a header map.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::upgrade::OnUpgrade;
+use seawall_cache::Representation;
+use seawall_model::{Cause, Priority};
+
+use crate::metrics::CacheOutcome;
+use crate::origin::{Chunk, OriginError, ResponseBody};
+
+/// Objects over this size wait behind pages (egress, attack A22).
+const BULK_BYTES: u64 = 256 * 1024;
+
+/// A response, ready to be sent.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: AnswerHead,
+    pub(crate) body: AnswerBody,
+    pub(crate) note: Note,
+}
+
+/// The response head.
+pub(crate) enum AnswerHead {
+    /// A stored response as the store rendered it; these few fields come on top.
+    Held { representation: Representation, age_s: u64, cache_status: CacheText },
+    /// A header map.
+    Map(HeaderMap),
+}
+
+/// A short Cache-Status value, kept without heap.
+pub(crate) type CacheText = smallstr::Text<96>;
+
+/// The content.
+pub(crate) enum AnswerBody {
+    /// None, and none is announced (HEAD, 204, 304).
+    None,
+    /// In hand.
+    Whole(Bytes),
+    /// Coming from the origin for this reader alone.
+    Origin(Box<ResponseBody>),
+    /// Coming from the origin and into the cache.
+    Shared(SharedReader),
+    /// The connection becomes another protocol's.
+    Upgrade(OnUpgrade),
+}
+
+/// What is remembered of an answer for log and metrics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Note {
+    pub(crate) cause: Cause,
+    pub(crate) refused: bool,
+    pub(crate) cache: CacheOutcome,
+    /// Whether the connection must not be used for another request.
+    pub(crate) close: bool,
+}
+
+impl AnswerBody {
+    /// The length, where it is known before the end.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Self::None | Self::Upgrade(_) => Some(0),
+            Self::Whole(bytes) => Some(bytes.len() as u64),
+            Self::Origin(body) => body.length(),
+            Self::Shared(reader) => reader.body.length,
+        }
+    }
+
+    /// Which send queue it belongs to. What does not say its length starts as a page.
+    pub(crate) fn priority(&self) -> Priority {
+        if self.length().is_some_and(|len| len > BULK_BYTES) {
+            Priority::Bulk
+        } else {
+            Priority::Page
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Broken`] when the content ends early: the reader must not take it for complete.
+    pub(crate) async fn next(&mut self) -> Result<Option<Chunk>, Broken> {
+        match self {
+            Self::None | Self::Upgrade(_) => Ok(None),
+            Self::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Ok((!bytes.is_empty()).then_some(Chunk::Data(bytes)))
+            }
+            Self::Origin(body) => body.next().await.map_err(Broken::from),
+            Self::Shared(reader) => reader.next().await,
+        }
+    }
+}
+
+/// The content broke off.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+impl From<OriginError> for Broken {
+    fn from(error: OriginError) -> Self {
+        tracing::debug!(error = %error, "the origin's body broke off");
+        Self
+    }
+}
+
+/// A body on its way from the origin into the cache, and to the reader who caused the fetch.
+///
+/// The fetch does not wait for a slow reader, because the body is bounded by the largest storable
+/// object. When it turns out larger than that, the fetch gives up storing and from then on keeps no
+/// more than [`WINDOW_BYTES`] ahead of its reader.
+pub(crate) struct SharedBody {
+    pub(crate) length: Option<u64>,
+    state: RefCell<SharedState>,
+}
+
+#[derive(Default)]
+struct SharedState {
+    chunks: VecDeque<Bytes>,
+    taken: usize,
+    unread_bytes: usize,
+    trailers: Option<HeaderMap>,
+    end: Option<Result<(), ()>>,
+    windowed: bool,
+    reader_gone: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// How far a fetch that is not stored runs ahead of its reader.
+const WINDOW_BYTES: usize = 256 * 1024;
+
+/// The reader's end of a [`SharedBody`].
+pub(crate) struct SharedReader {
+    body: Rc<SharedBody>,
+    done: bool,
+}
+
+impl SharedBody {
+    pub(crate) fn new(length: Option<u64>) -> (Rc<Self>, SharedReader) {
+        let body = Rc::new(Self { length, state: RefCell::default() });
+        let reader = SharedReader { body: Rc::clone(&body), done: false };
+        (body, reader)
+    }
+
+    /// Adds a piece. Returns `false` if nobody wants it any more: not stored and no reader.
+    pub(crate) async fn push(&self, data: Bytes) -> bool {
+        {
+            let mut state = self.state.borrow_mut();
+            state.unread_bytes += data.len();
+            state.chunks.push_back(data);
+            wake(&mut state.reader);
+        }
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.borrow_mut();
+            if state.windowed && state.reader_gone {
+                return Poll::Ready(false);
+            }
+            if state.windowed && state.unread_bytes > WINDOW_BYTES {
+                state.writer = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(true)
+        })
+        .await
+    }
+
+    /// Everything pushed so far, for the store.
+    pub(crate) fn collect(&self) -> Bytes {
+        let state = self.state.borrow();
+        if let (1, Some(only)) = (state.chunks.len(), state.chunks.front()) {
+            return only.clone();
+        }
+        let len = state.chunks.iter().map(Bytes::len).sum();
+        let mut whole = bytes::BytesMut::with_capacity(len);
+        state.chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+        whole.freeze()
+    }
+
+    /// From now on only the reader matters: what it has taken is freed.
+    pub(crate) fn give_up_storing(&self) {
+        let mut state = self.state.borrow_mut();
+        state.windowed = true;
+        for _ in 0..state.taken {
+            state.chunks.pop_front();
+        }
+        state.taken = 0;
+    }
+
+    pub(crate) fn set_trailers(&self, trailers: HeaderMap) {
+        self.state.borrow_mut().trailers = Some(trailers);
+    }
+
+    /// Ends the body: complete, or broken off.
+    pub(crate) fn end(&self, end: Result<(), ()>) {
+        let mut state = self.state.borrow_mut();
+        state.end = Some(end);
+        wake(&mut state.reader);
+    }
+}
+
+impl SharedReader {
+    async fn next(&mut self) -> Result<Option<Chunk>, Broken> {
+        if self.done {
+            return Ok(None);
+        }
+        let next = std::future::poll_fn(|cx| {
+            let mut state = self.body.state.borrow_mut();
+            let next = if state.windowed {
+                state.chunks.pop_front()
+            } else {
+                let taken = state.taken;
+                state.chunks.get(taken).cloned().inspect(|_| state.taken += 1)
+            };
+            if let Some(data) = next {
+                state.unread_bytes -= data.len();
+                wake(&mut state.writer);
+                return Poll::Ready(Ok(Some(Chunk::Data(data))));
+            }
+            match state.end {
+                Some(Ok(())) => Poll::Ready(Ok(state.trailers.take().map(Chunk::Trailers))),
+                Some(Err(())) => Poll::Ready(Err(Broken)),
+                None => {
+                    state.reader = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await?;
+        self.done = !matches!(next, Some(Chunk::Data(_)));
+        Ok(next)
+    }
+}
+
+impl Drop for SharedReader {
+    fn drop(&mut self) {
+        let mut state = self.body.state.borrow_mut();
+        state.reader_gone = true;
+        wake(&mut state.writer);
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+/// Short texts without heap.
+pub(crate) mod smallstr {
+    use std::fmt;
+
+    /// At most `N` bytes of ASCII; what does not fit is left out.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Text<const N: usize> {
+        bytes: [u8; N],
+        len: usize,
+    }
+
+    impl<const N: usize> Text<N> {
+        pub(crate) const fn new() -> Self {
+            Self { bytes: [0; N], len: 0 }
+        }
+
+        pub(crate) fn as_bytes(&self) -> &[u8] {
+            &self.bytes[..self.len]
+        }
+
+        pub(crate) fn as_str(&self) -> &str {
+            std::str::from_utf8(self.as_bytes()).unwrap_or("")
+        }
+    }
+
+    impl<const N: usize> fmt::Write for Text<N> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = N - self.len;
+            let take = text.len().min(room);
+            self.bytes[self.len..self.len + take].copy_from_slice(&text.as_bytes()[..take]);
+            self.len += take;
+            if take == text.len() { Ok(()) } else { Err(fmt::Error) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn drain(reader: &mut SharedReader) -> Result<Vec<u8>, Broken> {
+        let mut all = Vec::new();
+        while let Some(chunk) = reader.next().await? {
+            if let Chunk::Data(data) = chunk {
+                all.extend_from_slice(&data);
+            }
+        }
+        Ok(all)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_reader_gets_everything_and_the_store_too() {
+        let (body, mut reader) = SharedBody::new(None);
+        assert!(body.push(Bytes::from_static(b"ab")).await);
+        assert!(body.push(Bytes::from_static(b"c")).await);
+        body.end(Ok(()));
+        assert_eq!(drain(&mut reader).await.expect("complete"), b"abc");
+        assert_eq!(&body.collect()[..], b"abc");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_broken_body_never_ends_as_complete() {
+        let (body, mut reader) = SharedBody::new(Some(10));
+        assert!(body.push(Bytes::from_static(b"ab")).await);
+        body.end(Err(()));
+        assert!(drain(&mut reader).await.is_err());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_unstored_body_stays_within_the_window_of_its_reader() {
+        let (body, mut reader) = SharedBody::new(None);
+        body.give_up_storing();
+        let piece = Bytes::from(vec![7; WINDOW_BYTES]);
+        assert!(body.push(piece.clone()).await);
+        let blocked = tokio::time::timeout(std::time::Duration::ZERO, body.push(piece)).await;
+        assert!(blocked.is_err(), "the writer waits for its reader");
+        assert!(matches!(reader.next().await, Ok(Some(Chunk::Data(_)))));
+        drop(reader);
+        assert!(!body.push(Bytes::from_static(b"x")).await, "nobody is left");
+    }
+}

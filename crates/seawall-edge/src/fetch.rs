@@ -1,0 +1,840 @@
+//! What the origin has to be asked for: coalescing, validation, stale answers, storing.
+//!
+//! A fetch that could be shared runs as a task of its own, which outlives the reader who caused it,
+//! so that a reader who leaves cannot waste the origin's work. Others wait for it through a one-shot
+//! channel, on whatever worker they are. Fetches for one client alone end with that client.
+//!
+//! It does not decide what may be stored or reused: `seawall-cache` does.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, DATE, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
+use seawall_cache::{
+    CacheStatus, Collapsed, Entry, Epoch, Failed, Forward, HeadUpdate, Join, Key, Lead, MapFields,
+    NoStore, Precondition, Refreshed, RequestMeta, Reuse, Stored, StoredHead,
+    head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
+    may_serve_stale_when_disconnected, precondition, refresh, reuse, storable, strip_hop_by_hop,
+    vary_matches,
+};
+use seawall_decide::WorkClass;
+use seawall_model::{Cause, ClientAddr, CookieClass, Fields, Method, WallTime};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::answer::{Answer, AnswerBody, SharedBody};
+use crate::clock;
+use crate::forward::{self, Purpose};
+use crate::held::{self, Served};
+use crate::metrics::{CacheOutcome, OriginFailure};
+use crate::origin::{Chunk, Exchange, Interim, OriginBody, OriginError, ResponseBody};
+use crate::refusal;
+use crate::serve::{self, Ask, Plan, Stale};
+use crate::spool::SpooledBody;
+use crate::worker::{ClientConn, PolicyRef, Worker};
+
+/// How a waiting reader is told.
+pub(crate) type Waiter = oneshot::Sender<Outcome>;
+
+/// What a waiting reader is told.
+pub(crate) enum Outcome {
+    /// It is in the store.
+    Stored(Arc<Entry>),
+    /// The answer helps nobody else: ask for yourself.
+    Alone,
+    /// The leader failed; you lead.
+    Lead(Lead<Waiter>),
+    /// Nobody gets it.
+    Failed(Failure),
+}
+
+/// Why there is no answer from the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The queue before it was full, or the wait in it too long.
+    Busy,
+    /// It cannot be reached.
+    Unreachable,
+    /// It took too long.
+    Slow,
+    /// It broke off, or spoke something else.
+    Broken,
+    /// The request cannot be put into words the origin would understand in one way only.
+    Unsendable,
+}
+
+/// What a fetch brings home. Stays on its worker.
+enum Fetched {
+    /// A response, on its way; `stored` if it goes into the cache as well.
+    Response { head: http::response::Parts, body: AnswerBody, stored: Option<Box<StoredHead>> },
+    /// The origin confirmed what is stored.
+    Validated(Arc<Entry>),
+    /// The origin failed and what is stored may stand in.
+    Stale(Arc<Entry>),
+    /// Nothing.
+    Failed(Failure),
+}
+
+/// One fetch: everything it needs, owned.
+struct Job {
+    worker: Rc<Worker>,
+    policy: PolicyRef,
+    site: usize,
+    key: Option<Key>,
+    method: Method,
+    cookies: CookieClass,
+    /// The client's fields, as the cache's rules read them.
+    fields: HeaderMap,
+    request: Request<OriginBody>,
+    /// What is stored and could not be used as it is.
+    validating: Option<Stale>,
+    /// Whether the request carries our conditions, so that a 304 speaks of `validating`.
+    is_validation: bool,
+    /// The URL that a success of an unsafe method outdates.
+    invalidates: Option<Key>,
+    class: WorkClass,
+    client: ClientAddr,
+    interim: Option<Interim>,
+    lead: Option<Lead<Waiter>>,
+}
+
+/// How long a reader waits for another's fetch before asking alone.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// How long a response that cannot be shared keeps its readers from waiting in a row.
+const UNCACHEABLE_MARK: Duration = Duration::from_secs(10);
+/// How often a reader tries to join before asking alone.
+const MAX_JOINS: usize = 3;
+
+/// Answers a request that needs more than memory.
+pub(crate) async fn answer(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    mut plan: Box<Plan>,
+    ask: &Ask<'_>,
+    headers: HeaderMap,
+    spooled: Option<SpooledBody>,
+    interim: Option<Interim>,
+) -> Answer {
+    if let Some(answer) = from_disk(ctx, policy, &mut plan, ask).await {
+        return answer;
+    }
+    if spooled.is_none() && forward::is_shareable(&plan, &headers) {
+        return coalesced(ctx, policy, &plan, ask, headers, interim).await;
+    }
+    let body = spooled.map_or(OriginBody::Empty, OriginBody::Spooled);
+    alone(ctx, policy, &plan, ask, headers, body, interim).await
+}
+
+/// Validates a stale response behind the back of a reader who has it already (RFC 5861 §3). At most
+/// one at a time, and only with capacity that no reader waits for.
+pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, plan: Plan, ask: &Ask<'_>) {
+    let Some(key) = plan.key.clone() else { return };
+    let shared = &ctx.worker.shared;
+    let hint = shared.store.epoch(&key).as_u64();
+    let joined = shared.flights.join(&key, hint, plan.times.mono, || oneshot::channel().0);
+    let Join::Lead(lead) = joined else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    for name in SELECTING {
+        if let Some(value) = ask.fields.first(name)
+            && let Ok(value) = HeaderValue::from_bytes(value)
+        {
+            headers.insert(name, value);
+        }
+    }
+    let purpose = Purpose::Share;
+    if let Ok(mut job) = job(ctx, policy, &plan, headers, OriginBody::Empty, purpose) {
+        job.lead = Some(lead);
+        job.class = WorkClass::Background;
+        tokio::task::spawn_local(run(job, oneshot::channel().0));
+    }
+}
+
+/// Fields that origins commonly select by; a validation in the background repeats these.
+const SELECTING: [&str; 4] = ["accept", "accept-language", "user-agent", "cookie"];
+
+/// Reads a stored response from disk, and answers with it if it may be used as it is.
+async fn from_disk(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    plan: &mut Plan,
+    ask: &Ask<'_>,
+) -> Option<Answer> {
+    let disk = plan.disk.take()?;
+    let shared = Arc::clone(&ctx.worker.shared);
+    let loaded = tokio::task::spawn_blocking(move || shared.store.load(disk)).await;
+    let Ok(Some(entry)) = loaded else {
+        plan.forward = Forward::Miss;
+        return None;
+    };
+    let request = serve::meta(ask, plan.cookies);
+    let how = reuse(&entry.head, &request, plan.times.wall);
+    plan.forward = serve::forward_for(&how);
+    match how {
+        Reuse::Fresh { age_s, ttl_s } => {
+            held::answer(&entry, ask, &request, Served::hit(age_s, ttl_s, plan.cause))
+        }
+        Reuse::StaleWhileRevalidate { age_s, ttl_s } => {
+            let answer =
+                held::answer(&entry, ask, &request, Served::hit(age_s, ttl_s, plan.cause))?;
+            let mut behind = plan.clone();
+            behind.stale = Some(Stale { entry, on_error: true });
+            revalidate(ctx, policy, behind, ask);
+            Some(answer)
+        }
+        Reuse::Validate { stale_if_error, .. } => {
+            plan.stale = Some(Stale { entry, on_error: stale_if_error });
+            None
+        }
+        Reuse::OnlyIfCachedMiss => Some(refusal::only_if_cached(ask)),
+        Reuse::Unusable => None,
+    }
+}
+
+/// A fetch that others may wait for, or waiting for theirs.
+async fn coalesced(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    plan: &Plan,
+    ask: &Ask<'_>,
+    headers: HeaderMap,
+    interim: Option<Interim>,
+) -> Answer {
+    let Some(key) = &plan.key else {
+        return alone(ctx, policy, plan, ask, headers, OriginBody::Empty, interim).await;
+    };
+    for _ in 0..MAX_JOINS {
+        let (send, receive) = oneshot::channel();
+        let mut send = Some(send);
+        // A purge ends the sharing with fetches that began before it.
+        let shared = &ctx.worker.shared;
+        let hint = shared.store.epoch(key).as_u64();
+        let joined = shared.flights.join(key, hint, clock::now(), || {
+            send.take().expect("a waiter is made at most once per join")
+        });
+        let lead = match joined {
+            Join::Lead(lead) => lead,
+            Join::Alone => break,
+            Join::Full => return failed(plan, ask, Failure::Busy),
+            Join::Wait => {
+                // A reader who would wait gets what is stored, if it may stand in at all.
+                if let Some(answer) = stand_in(plan, ask) {
+                    return answer;
+                }
+                match timeout(MAX_WAIT, receive).await {
+                    Ok(Ok(Outcome::Stored(entry))) => {
+                        if let Some(answer) = from_other(plan, ask, &entry) {
+                            return answer;
+                        }
+                        break;
+                    }
+                    Ok(Ok(Outcome::Lead(lead))) => lead,
+                    Ok(Ok(Outcome::Failed(failure))) => return failed(plan, ask, failure),
+                    Ok(Err(_)) => continue,
+                    Ok(Ok(Outcome::Alone)) | Err(_) => break,
+                }
+            }
+        };
+        let made = job(ctx, policy, plan, headers.clone(), OriginBody::Empty, Purpose::Share);
+        let Ok(mut job) = made else { return failed(plan, ask, Failure::Unsendable) };
+        job.lead = Some(lead);
+        job.interim = interim;
+        return detached(plan, ask, job).await;
+    }
+    alone(ctx, policy, plan, ask, headers, OriginBody::Empty, interim).await
+}
+
+/// A fetch for this client alone; its response may still be stored.
+async fn alone(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    plan: &Plan,
+    ask: &Ask<'_>,
+    headers: HeaderMap,
+    body: OriginBody,
+    interim: Option<Interim>,
+) -> Answer {
+    // A stored response that this client has to have validated is validated with our conditions;
+    // everything else goes to the origin as the client put it.
+    let validates = plan.stale.is_some() && plan.method == Method::Get && !ask.fields.has("range");
+    let purpose = if validates { Purpose::Share } else { Purpose::Pass };
+    let Ok(mut job) = job(ctx, policy, plan, headers, body, purpose) else {
+        return failed(plan, ask, Failure::Unsendable);
+    };
+    job.interim = interim;
+    if plan.upgrade {
+        return upgrade(plan, ask, job).await;
+    }
+    detached(plan, ask, job).await
+}
+
+async fn detached(plan: &Plan, ask: &Ask<'_>, job: Job) -> Answer {
+    let (send, receive) = oneshot::channel();
+    let is_shared = job.lead.is_some();
+    let task = tokio::task::spawn_local(run(job, send));
+    // A client who leaves before the response head takes along a fetch that is for nobody else.
+    let mut leaving = (!is_shared).then(|| AbortOnDrop(Some(task.abort_handle())));
+    let fetched = receive.await;
+    if let Some(leaving) = &mut leaving {
+        leaving.0 = None;
+    }
+    settle(plan, ask, fetched.unwrap_or(Fetched::Failed(Failure::Broken)))
+}
+
+struct AbortOnDrop(Option<AbortHandle>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+async fn upgrade(plan: &Plan, ask: &Ask<'_>, mut job: Job) -> Answer {
+    let exchange = match job.obtain().await {
+        Ok(exchange) => exchange,
+        Err(failure) => return failed(plan, ask, failure),
+    };
+    if exchange.head.status != StatusCode::SWITCHING_PROTOCOLS {
+        let Exchange { head, body } = exchange;
+        let body = AnswerBody::Origin(Box::new(body));
+        return settle(plan, ask, Fetched::Response { head, body, stored: None });
+    }
+    let Exchange { mut head, .. } = exchange;
+    let mut response = http::Response::new(());
+    std::mem::swap(response.extensions_mut(), &mut head.extensions);
+    let tunnel = hyper::upgrade::on(response);
+    let protocol = head.headers.get(http::header::UPGRADE).cloned();
+    strip_hop_by_hop(&mut head.headers);
+    if let Some(protocol) = protocol {
+        head.headers.insert(http::header::UPGRADE, protocol);
+    }
+    let note = serve::note(plan.cause, CacheOutcome::Bypass);
+    Answer {
+        status: 101,
+        head: crate::answer::AnswerHead::Map(head.headers),
+        body: AnswerBody::Upgrade(tunnel),
+        note,
+    }
+}
+
+fn job(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    plan: &Plan,
+    headers: HeaderMap,
+    body: OriginBody,
+    purpose: Purpose,
+) -> Result<Job, forward::Unsendable> {
+    let fields = headers.clone();
+    let request = forward::request(ctx, policy, plan, headers, purpose, body)?;
+    Ok(Job {
+        worker: Rc::clone(&ctx.worker),
+        policy: Rc::clone(policy),
+        site: plan.site,
+        key: plan.key.clone(),
+        method: plan.method,
+        cookies: plan.cookies,
+        fields,
+        request,
+        validating: plan.stale.clone(),
+        is_validation: purpose == Purpose::Share && plan.stale.is_some(),
+        invalidates: plan.invalidates.clone(),
+        class: WorkClass::Reader,
+        client: plan.client,
+        interim: None,
+        lead: None,
+    })
+}
+
+/// Fetches, tells the reader as soon as there is a head, stores, tells those who wait.
+async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
+    let request_time = clock::wall();
+    let epoch = job.key.as_ref().map(|key| job.worker.shared.store.epoch(key));
+    let mut exchange = match job.obtain().await {
+        Ok(exchange) => exchange,
+        Err(failure) => return job.fail(failure, reply),
+    };
+    let response_time = clock::wall();
+    prepare(&mut exchange.head.headers, response_time);
+    let status = exchange.head.status;
+    if status.is_server_error() {
+        job.worker.metrics.origin_failed(OriginFailure::Status5xx);
+        if is_error_status(status.as_u16()) && job.stands_in() {
+            return job.fail(Failure::Broken, reply);
+        }
+    }
+    if status == StatusCode::NOT_MODIFIED && job.is_validation {
+        return job.validated(exchange, request_time, response_time, reply);
+    }
+    job.side_effects(&exchange.head, request_time, response_time);
+    let made = job.storable(&exchange, request_time, response_time);
+    match (made, epoch) {
+        (Ok(stored), Some(epoch)) => job.share(exchange, stored, epoch, reply).await,
+        (made, _) => {
+            job.release_waiting(made.err(), status);
+            let Exchange { head, body } = exchange;
+            let body = AnswerBody::Origin(Box::new(body));
+            let _ = reply.send(Fetched::Response { head, body, stored: None });
+        }
+    }
+}
+
+/// RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
+fn prepare(headers: &mut HeaderMap, now: WallTime) {
+    if !headers.contains_key(DATE) {
+        let date = std::time::UNIX_EPOCH + Duration::from_secs(now.unix_secs());
+        if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(date)) {
+            headers.insert(DATE, value);
+        }
+    }
+}
+
+impl Job {
+    /// Waits for a permit and sends the request.
+    async fn obtain(&mut self) -> Result<Exchange, Failure> {
+        let shared = &self.worker.shared;
+        let metrics = &self.worker.metrics;
+        let demand = shared.demand(self.client);
+        metrics.origin_queued();
+        let gate = &self.policy.gates[self.site];
+        let entered = gate.enter(self.class, self.client.identity(), demand).await;
+        metrics.origin_dequeued();
+        let Ok(permit) = entered else {
+            metrics.origin_failed(OriginFailure::Busy);
+            return Err(Failure::Busy);
+        };
+        let request = std::mem::replace(&mut self.request, Request::new(OriginBody::Empty));
+        let Some(pool) = self.worker.pool(&self.policy, self.site) else {
+            return Err(Failure::Unreachable);
+        };
+        metrics.origin_started();
+        let answered = pool.exchange(permit, request, self.interim.take()).await;
+        metrics.origin_ended();
+        if answered.is_ok() {
+            shared.origin_well();
+        }
+        answered.map_err(|error| {
+            let (failure, kind) = match &error {
+                OriginError::Connect(_) => (Failure::Unreachable, OriginFailure::Connect),
+                OriginError::Timeout { .. } => (Failure::Slow, OriginFailure::Timeout),
+                OriginError::Protocol(_) => (Failure::Broken, OriginFailure::Protocol),
+            };
+            self.worker.metrics.origin_failed(kind);
+            let origin = &self.policy.config.sites[self.site].origin;
+            self.worker.shared.origin_trouble(&origin.target.authority(), &error);
+            failure
+        })
+    }
+
+    fn meta<'a>(&self, fields: &'a dyn Fields) -> RequestMeta<'a> {
+        RequestMeta { method: self.method, fields, cookies: self.cookies }
+    }
+
+    /// Whether a stored response may be served instead of an error.
+    fn stands_in(&self) -> bool {
+        self.validating.as_ref().is_some_and(|stale| stale.on_error)
+    }
+
+    /// What the response means for other stored responses (RFC 9111 §4.3.5, §4.4).
+    fn side_effects(&self, head: &http::response::Parts, sent: WallTime, received: WallTime) {
+        let store = &self.worker.shared.store;
+        let status = head.status.as_u16();
+        if let Some(key) = &self.invalidates {
+            for outdated in invalidated_by(self.method, status, key, &head.headers) {
+                store.remove(&outdated);
+            }
+        }
+        if self.method == Method::Head
+            && let Some(stale) = &self.validating
+        {
+            let fields = MapFields(&self.fields);
+            let site = &self.policy.config.sites[self.site].cache;
+            let (entry, meta) = (&stale.entry, self.meta(&fields));
+            match head_response_updates(
+                site,
+                &entry.head,
+                &meta,
+                status,
+                &head.headers,
+                sent,
+                received,
+            ) {
+                HeadUpdate::Refresh(head) => drop(store.replace_head(entry, *head)),
+                HeadUpdate::Invalidate => drop(store.remove(&entry.key)),
+                HeadUpdate::Ignore => {}
+            }
+        }
+    }
+
+    fn storable(
+        &self,
+        exchange: &Exchange,
+        sent: WallTime,
+        received: WallTime,
+    ) -> Result<StoredHead, NoStore> {
+        if self.key.is_none() {
+            return Err(NoStore::Method);
+        }
+        let fields = MapFields(&self.fields);
+        let site = &self.policy.config.sites[self.site].cache;
+        let head = &exchange.head;
+        let status = head.status.as_u16();
+        let stored = storable(site, &self.meta(&fields), status, &head.headers, sent, received)?;
+        let most = site.max_object_bytes.min(self.worker.shared.store.max_entry_bytes());
+        match (exchange.body.length(), &stored.partial) {
+            (Some(length), _) if length > most => Err(NoStore::TooLarge),
+            (Some(length), Some(part)) if part.body_len() != length => Err(NoStore::Status),
+            (None, Some(_)) => Err(NoStore::Status),
+            _ => Ok(stored),
+        }
+    }
+
+    /// Streams to the reader and into the store.
+    async fn share(
+        mut self,
+        exchange: Exchange,
+        stored: StoredHead,
+        epoch: Epoch,
+        reply: oneshot::Sender<Fetched>,
+    ) {
+        let Exchange { head, body: mut incoming } = exchange;
+        let length = incoming.length();
+        let (body, reader) = SharedBody::new(length);
+        let told = Fetched::Response {
+            head,
+            body: AnswerBody::Shared(reader),
+            stored: Some(Box::new(stored.clone())),
+        };
+        let _ = reply.send(told);
+        let site = &self.policy.config.sites[self.site].cache;
+        let most = site.max_object_bytes.min(self.worker.shared.store.max_entry_bytes());
+        match pump(&mut incoming, &body, length, most, || self.keep(&stored, epoch, &body)).await {
+            Pumped::Whole => body.end(Ok(())),
+            Pumped::TooLarge => {
+                self.release_waiting(Some(NoStore::TooLarge), StatusCode::OK);
+                let end = drain(&mut incoming, &body).await;
+                body.end(end);
+            }
+            Pumped::Broken => {
+                self.worker.metrics.origin_failed(OriginFailure::Protocol);
+                body.end(Err(()));
+                self.pass_on(Failure::Broken);
+            }
+        }
+    }
+
+    /// Puts the complete response into the store and tells those who wait.
+    fn keep(&mut self, stored: &StoredHead, epoch: Epoch, body: &SharedBody) {
+        let Some(key) = self.key.clone() else { return };
+        let store = &self.worker.shared.store;
+        let entry = store.insert_since(epoch, key, stored.clone(), body.collect());
+        self.tell_stored(&entry);
+    }
+
+    fn tell_stored(&mut self, entry: &Arc<Entry>) {
+        if let Some(lead) = self.lead.take() {
+            for waiter in self.worker.shared.flights.finish(lead) {
+                let _ = waiter.send(Outcome::Stored(Arc::clone(entry)));
+            }
+        }
+    }
+
+    /// The origin says that what is stored is still good.
+    fn validated(
+        mut self,
+        exchange: Exchange,
+        sent: WallTime,
+        received: WallTime,
+        reply: oneshot::Sender<Fetched>,
+    ) {
+        let Some(stale) = self.validating.take() else { return };
+        let site = &self.policy.config.sites[self.site].cache;
+        let store = &self.worker.shared.store;
+        let fields = MapFields(&self.fields);
+        let headers = &exchange.head.headers;
+        let refreshed =
+            refresh(site, &stale.entry.head, &self.meta(&fields), headers, sent, received);
+        let entry = match refreshed {
+            Refreshed::Updated(head) => store.replace_head(&stale.entry, head),
+            Refreshed::AnswerOnly(head) => stale.entry.with_head(head),
+            Refreshed::Drop(head) => {
+                store.remove(&stale.entry.key);
+                stale.entry.with_head(head)
+            }
+            Refreshed::Mismatch => {
+                // RFC 9111 §4.3.4: it speaks of another representation. The next request fetches.
+                store.remove(&stale.entry.key);
+                self.pass_on(Failure::Broken);
+                let _ = reply.send(Fetched::Stale(stale.entry));
+                return;
+            }
+        };
+        self.tell_stored(&entry);
+        let _ = reply.send(Fetched::Validated(entry));
+    }
+
+    /// The response helps this reader only; the others go their own ways. An error elects the next
+    /// leader instead, so that a failing origin is not asked by everybody at once.
+    fn release_waiting(&mut self, why: Option<NoStore>, status: StatusCode) {
+        if status.is_server_error() {
+            return self.pass_on(Failure::Broken);
+        }
+        let Some(lead) = self.lead.take() else { return };
+        let shared = &self.worker.shared;
+        if let (Some(key), Some(why)) = (&self.key, why)
+            && is_about_the_response(why)
+        {
+            shared.flights.mark_uncacheable(key, clock::now(), UNCACHEABLE_MARK);
+        }
+        for waiter in shared.flights.finish(lead) {
+            let _ = waiter.send(Outcome::Alone);
+        }
+    }
+
+    fn fail(mut self, failure: Failure, reply: oneshot::Sender<Fetched>) {
+        self.pass_on(failure);
+        let told = match self.validating.take() {
+            Some(stale) if self.may_stand_in(&stale, failure) => Fetched::Stale(stale.entry),
+            _ => Fetched::Failed(failure),
+        };
+        let _ = reply.send(told);
+    }
+
+    fn may_stand_in(&self, stale: &Stale, failure: Failure) -> bool {
+        let fields = MapFields(&self.fields);
+        let (head, meta) = (&stale.entry.head, self.meta(&fields));
+        let now = clock::wall();
+        stale.on_error
+            || may_serve_stale_on_error(head, &meta, now)
+            || (failure != Failure::Unsendable
+                && may_serve_stale_when_disconnected(head, &meta, now))
+    }
+
+    /// Gives the lead to the next one who waits; a busy origin is not asked again at once.
+    fn pass_on(&mut self, failure: Failure) {
+        let flights = &self.worker.shared.flights;
+        let mut lead = self.lead.take();
+        while let Some(held) = lead.take() {
+            let waiting = if failure == Failure::Busy {
+                flights.finish(held)
+            } else {
+                match flights.fail(held, clock::now()) {
+                    Failed::Over(waiting) => waiting,
+                    Failed::Elected(waiter, next) => {
+                        // A reader who has gone hands the lead back.
+                        if let Err(Outcome::Lead(back)) = waiter.send(Outcome::Lead(next)) {
+                            lead = Some(back);
+                        }
+                        continue;
+                    }
+                }
+            };
+            for waiter in waiting {
+                let _ = waiter.send(Outcome::Failed(failure));
+            }
+        }
+    }
+}
+
+/// Whether the next response for the same key will probably not be shareable either.
+fn is_about_the_response(why: NoStore) -> bool {
+    use NoStore::{
+        Forbidden, NeverFresh, NoFreshness, NotUnderstood, Private, SetCookie, TooLarge, Vary,
+    };
+    matches!(
+        why,
+        Forbidden
+            | NeverFresh
+            | NoFreshness
+            | NotUnderstood
+            | Private
+            | SetCookie
+            | TooLarge
+            | Vary
+    )
+}
+
+enum Pumped {
+    Whole,
+    TooLarge,
+    Broken,
+}
+
+/// Moves the body from the origin to `body`. `keep` is called once all of it is there and before the
+/// reader can see the end, so that a reader's next request finds it stored.
+async fn pump(
+    incoming: &mut ResponseBody,
+    body: &SharedBody,
+    length: Option<u64>,
+    most: u64,
+    keep: impl FnOnce(),
+) -> Pumped {
+    let mut total = 0u64;
+    if length == Some(0) {
+        keep();
+        return Pumped::Whole;
+    }
+    loop {
+        match incoming.next().await {
+            Err(_) => return Pumped::Broken,
+            Ok(None) => {
+                keep();
+                return Pumped::Whole;
+            }
+            Ok(Some(Chunk::Trailers(trailers))) => body.set_trailers(trailers),
+            Ok(Some(Chunk::Data(data))) => {
+                total += data.len() as u64;
+                if total > most {
+                    body.give_up_storing();
+                    body.push(data).await;
+                    return Pumped::TooLarge;
+                }
+                // Does not wait while the body is being stored.
+                body.push(data).await;
+                if length == Some(total) {
+                    keep();
+                    // The connection is given back when the end itself has been read.
+                    while let Ok(Some(_)) = incoming.next().await {}
+                    return Pumped::Whole;
+                }
+            }
+        }
+    }
+}
+
+/// Moves the rest of a body that is not stored, no faster than its reader takes it.
+async fn drain(incoming: &mut ResponseBody, body: &SharedBody) -> Result<(), ()> {
+    loop {
+        match incoming.next().await {
+            Err(_) => return Err(()),
+            Ok(None) => return Ok(()),
+            Ok(Some(Chunk::Trailers(trailers))) => body.set_trailers(trailers),
+            Ok(Some(Chunk::Data(data))) => {
+                if !body.push(data).await {
+                    return Err(());
+                }
+            }
+        }
+    }
+}
+
+/// What the reader gets for what the fetch brought.
+fn settle(plan: &Plan, ask: &Ask<'_>, fetched: Fetched) -> Answer {
+    match fetched {
+        Fetched::Failed(failure) => failed(plan, ask, failure),
+        Fetched::Stale(entry) => stale(plan, ask, &entry),
+        Fetched::Validated(entry) => {
+            let status = Some(304);
+            let cache = forwarded(plan, status, Stored::Yes, Collapsed::No);
+            from_entry(plan, ask, &entry, cache, CacheOutcome::Revalidated)
+                .unwrap_or_else(|| failed(plan, ask, Failure::Broken))
+        }
+        Fetched::Response { head, body, stored } => respond(plan, ask, head, body, stored),
+    }
+}
+
+fn respond(
+    plan: &Plan,
+    ask: &Ask<'_>,
+    head: http::response::Parts,
+    body: AnswerBody,
+    stored: Option<Box<StoredHead>>,
+) -> Answer {
+    let outcome = if plan.key.is_some() { CacheOutcome::Miss } else { CacheOutcome::Bypass };
+    let note = serve::note(plan.cause, outcome);
+    let mut headers = head.headers;
+    strip_hop_by_hop(&mut headers);
+    let is_stored = if stored.is_some() { Stored::Yes } else { Stored::No };
+    let cache = forwarded(plan, None, is_stored, Collapsed::No);
+    if let Some(stored) = &stored {
+        let request = serve::meta(ask, plan.cookies);
+        if precondition(stored, &request) == Precondition::NotModified {
+            headers.remove(CONTENT_LENGTH);
+            let status = StatusCode::NOT_MODIFIED;
+            return serve::built(status, headers, AnswerBody::None, &cache, note);
+        }
+    }
+    let body = if plan.method == Method::Head { AnswerBody::None } else { body };
+    serve::built(head.status, headers, body, &cache, note)
+}
+
+/// An answer from what another reader's fetch stored.
+fn from_other(plan: &Plan, ask: &Ask<'_>, entry: &Arc<Entry>) -> Option<Answer> {
+    let request = serve::meta(ask, plan.cookies);
+    if !vary_matches(&entry.head, &request) {
+        return None;
+    }
+    let cache = forwarded(plan, None, Stored::Yes, Collapsed::Yes);
+    from_entry(plan, ask, entry, cache, CacheOutcome::Collapsed)
+}
+
+fn from_entry(
+    plan: &Plan,
+    ask: &Ask<'_>,
+    entry: &Arc<Entry>,
+    cache: CacheStatus,
+    outcome: CacheOutcome,
+) -> Option<Answer> {
+    let request = serve::meta(ask, plan.cookies);
+    let age_s = match reuse(&entry.head, &request, clock::wall()) {
+        Reuse::Fresh { age_s, .. }
+        | Reuse::StaleWhileRevalidate { age_s, .. }
+        | Reuse::Validate { age_s, .. } => age_s,
+        Reuse::OnlyIfCachedMiss | Reuse::Unusable => 0,
+    };
+    let note = serve::note(plan.cause, outcome);
+    held::answer(entry, ask, &request, Served { age_s, cache, note })
+}
+
+/// What is stored, if it may stand in for a fetch that takes or went wrong.
+fn stand_in(plan: &Plan, ask: &Ask<'_>) -> Option<Answer> {
+    let stale = plan.stale.as_ref().filter(|stale| stale.on_error)?;
+    Some(self::stale(plan, ask, &stale.entry))
+}
+
+fn stale(plan: &Plan, ask: &Ask<'_>, entry: &Arc<Entry>) -> Answer {
+    let request = serve::meta(ask, plan.cookies);
+    let ttl_s = match reuse(&entry.head, &request, clock::wall()) {
+        Reuse::Fresh { ttl_s, .. }
+        | Reuse::StaleWhileRevalidate { ttl_s, .. }
+        | Reuse::Validate { ttl_s, .. } => ttl_s,
+        Reuse::OnlyIfCachedMiss | Reuse::Unusable => 0,
+    };
+    let cache = CacheStatus::Hit { ttl_s };
+    from_entry(plan, ask, entry, cache, CacheOutcome::Stale)
+        .unwrap_or_else(|| failed(plan, ask, Failure::Broken))
+}
+
+fn failed(plan: &Plan, ask: &Ask<'_>, failure: Failure) -> Answer {
+    if let Some(stale) = plan.stale.as_ref().filter(|stale| stale.on_error) {
+        let request = serve::meta(ask, plan.cookies);
+        let cache = CacheStatus::Hit { ttl_s: 0 };
+        let note = serve::note(plan.cause, CacheOutcome::Stale);
+        let served = Served { age_s: 0, cache, note };
+        if let Some(answer) = held::answer(&stale.entry, ask, &request, served) {
+            return answer;
+        }
+    }
+    let (status, cause) = match failure {
+        Failure::Busy => (503, Cause::OriginBusy),
+        Failure::Unreachable | Failure::Broken => (502, Cause::OriginFailed),
+        Failure::Slow => (504, Cause::OriginFailed),
+        Failure::Unsendable => (400, Cause::Malformed),
+    };
+    refusal::failed(status, cause, ask)
+}
+
+fn forwarded(
+    plan: &Plan,
+    status: Option<u16>,
+    stored: Stored,
+    collapsed: Collapsed,
+) -> CacheStatus {
+    CacheStatus::Forwarded { forward: plan.forward, status, stored, collapsed }
+}

@@ -1,0 +1,193 @@
+//! The request as the origin gets it.
+//!
+//! Nothing that a client says about who it is reaches the origin unless the client is a trusted
+//! proxy; what Seawall knows is said in both the standard and the customary fields.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST,
+    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, VIA,
+};
+use http::{HeaderMap, Method, Request, Uri};
+use seawall_cache::{strip_hop_by_hop, validators};
+use seawall_model::CookieClass;
+
+use crate::origin::OriginBody;
+use crate::policy::Policy;
+use crate::serve::Plan;
+use crate::worker::ClientConn;
+
+/// What the fetch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To fill the shared cache: no conditions of the client's, no range, no coding, and no
+    /// cookie where all were harmless.
+    Share,
+    /// For one client alone: as it asked.
+    Pass,
+}
+
+/// The request target or method cannot be sent on: 400.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsendable;
+
+/// Makes the request for the origin from the client's fields.
+///
+/// # Errors
+/// [`Unsendable`] for a target that RFC 3986 does not allow.
+pub(crate) fn request(
+    ctx: &ClientConn,
+    policy: &Policy,
+    plan: &Plan,
+    mut headers: HeaderMap,
+    purpose: Purpose,
+    body: OriginBody,
+) -> Result<Request<OriginBody>, Unsendable> {
+    let upgrade = if plan.upgrade { headers.get(UPGRADE).cloned() } else { None };
+    strip_hop_by_hop(&mut headers);
+    headers.remove(EXPECT);
+    headers.remove(TE);
+    identify(ctx, policy, plan, &mut headers);
+    if purpose == Purpose::Share {
+        for name in
+            [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE]
+        {
+            headers.remove(name);
+        }
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if plan.cookies == CookieClass::None {
+            headers.remove(COOKIE);
+        }
+        if let Some(stale) = &plan.stale {
+            let conditions = validators(&stale.entry.head);
+            if let Some(etag) = conditions.if_none_match {
+                headers.insert(IF_NONE_MATCH, etag);
+            }
+            if let Some(date) = conditions.if_modified_since {
+                headers.insert(IF_MODIFIED_SINCE, date);
+            }
+        }
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    if !matches!(body, OriginBody::Empty) {
+        // The spool knows the length; hyper frames the content by it.
+        headers.remove(CONTENT_LENGTH);
+    }
+    headers.remove(TRAILER);
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::from_bytes(&plan.method_token).map_err(|_| Unsendable)?;
+    *request.uri_mut() = target(&plan.target)?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Whether the answer to this request could be shared, as far as the request tells.
+pub(crate) fn is_shareable(plan: &Plan, headers: &HeaderMap) -> bool {
+    plan.key.is_some()
+        && plan.method == seawall_model::Method::Get
+        && plan.cookies == CookieClass::None
+        && !headers.contains_key(AUTHORIZATION)
+        && !headers.contains_key(RANGE)
+}
+
+fn target(target: &str) -> Result<Uri, Unsendable> {
+    if target == "*" {
+        return Ok(Uri::from_static("*"));
+    }
+    // Origin-form only, so that a path beginning with `//` is not taken for an authority.
+    let path =
+        http::uri::PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
+            .map_err(|_| Unsendable)?;
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).map_err(|_| Unsendable)
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Fields by which a client could pretend to be another, or to have come another way.
+const CLAIMS: [&str; 10] = [
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded-prefix",
+    "x-forwarded-ssl",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "front-end-https",
+    "x-original-url",
+];
+
+fn identify(ctx: &ClientConn, policy: &Policy, plan: &Plan, headers: &mut HeaderMap) {
+    // A trusted proxy's account of the earlier hops is kept, ours is appended.
+    let (before_for, before) = if ctx.via_proxy {
+        (joined(headers, &X_FORWARDED_FOR), joined(headers, &FORWARDED))
+    } else {
+        (None, None)
+    };
+    let proto = if ctx.via_proxy { headers.get(&X_FORWARDED_PROTO).cloned() } else { None };
+    for name in CLAIMS {
+        headers.remove(name);
+    }
+    let peer = ctx.client.ip();
+    let scheme = ctx.scheme().as_str();
+    let authority = String::from_utf8_lossy(&plan.authority).into_owned();
+
+    let mut chain = before_for.unwrap_or_default();
+    separate(&mut chain);
+    let _ = write!(chain, "{peer}");
+    put(headers, X_FORWARDED_FOR, &chain);
+
+    let mut forwarded = before.unwrap_or_default();
+    separate(&mut forwarded);
+    let node = match peer {
+        IpAddr::V4(ip) => format!("{ip}"),
+        IpAddr::V6(ip) => format!("\"[{ip}]\""),
+    };
+    let _ = write!(forwarded, "for={node};host=\"{authority}\";proto={scheme}");
+    put(headers, FORWARDED, &forwarded);
+
+    headers.insert(X_FORWARDED_PROTO, proto.unwrap_or(HeaderValue::from_static(scheme)));
+    put(headers, X_FORWARDED_HOST, &authority);
+    put(headers, X_REQUEST_ID, ctx.worker.request_id(plan.times.number).as_str());
+    // RFC 9110 §7.6.3: a gateway says that it was here.
+    headers.append(VIA, HeaderValue::from_static("1.1 seawall"));
+
+    let origin = &policy.config.sites[plan.site].origin;
+    if origin.preserve_host && !authority.is_empty() {
+        put(headers, HOST, &authority);
+    } else {
+        put(headers, HOST, &origin.target.authority());
+    }
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<&str> =
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
+}
+
+fn separate(list: &mut String) {
+    if !list.is_empty() {
+        list.push_str(", ");
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    } else {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,416 @@
+//! HTTP/1.1 for clients, served straight from the framer of `seawall-wire`.
+//!
+//! Every head and body has to be framed strictly anyway, so that nothing ambiguous reaches the
+//! origin and the order of fields is known; a second parser behind that one would only be a second
+//! opinion (decision 0001). This module owns the connection: reading, pipelining, keep-alive,
+//! request bodies, writing with back-pressure, upgrades, and the deadlines of all that. What to
+//! answer is decided in `serve`.
+
+pub(crate) mod body;
+mod write;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::Shutdown;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use seawall_model::{HttpVersion, Limits, Misbehaviour};
+use seawall_wire::http1::{
+    BodyFraming, HeadLimits, Parse, Refusal, RequestHead, RequestView, parse_request,
+};
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+pub(crate) use self::write::put_refusal;
+use crate::answer::{Answer, AnswerBody};
+use crate::buffers;
+use crate::clock;
+use crate::fetch;
+use crate::policy::Policy;
+use crate::refusal;
+use crate::serve::{self, Ask, Look, Plan, Times};
+use crate::slots::{Interrupt, Slot};
+use crate::spool::SpooledBody;
+use crate::stream::Stream;
+use crate::worker::{ClientConn, PolicyRef};
+
+/// Why a connection ends early. Never an error of ours: the client left, was slow, or the socket
+/// broke.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The client closed, or the socket broke.
+    Gone,
+    /// A deadline passed.
+    Expired,
+    /// We are stopping, and nothing is under way here.
+    Drained,
+}
+
+impl From<io::Error> for Stop {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// One connection.
+pub(super) struct Conn {
+    stream: Stream,
+    ctx: Rc<ClientConn>,
+    slot: Rc<Slot>,
+    input: BytesMut,
+    output: BytesMut,
+    is_eof: bool,
+}
+
+/// What to do after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Keep,
+    Close,
+}
+
+/// Serves a connection until it ends. `first` is the answer to the request that `stream` begins
+/// with, if the accept path has looked at it already.
+pub(crate) async fn serve(stream: Stream, ctx: Rc<ClientConn>, first: Option<(Look, Times)>) {
+    let slot = ctx.worker.slots.open();
+    let (input, output) = (BytesMut::new(), BytesMut::new());
+    Conn { stream, ctx, slot, input, output, is_eof: false }.run(first).await;
+}
+
+impl Conn {
+    async fn run(mut self, mut first: Option<(Look, Times)>) {
+        let mut head = RequestHead::new();
+        loop {
+            let policy = self.ctx.worker.policy();
+            match self.read_head(&policy, &mut head).await {
+                Ok(Ok(())) => {}
+                Ok(Err(refused)) => {
+                    self.ctx.worker.metrics.misbehaved(refused.misbehaviour);
+                    return self.refuse(refused.status).await;
+                }
+                Err(Stop::Expired) if !self.input.is_empty() => return self.refuse(408).await,
+                Err(_) => return,
+            }
+            match self.answer(&policy, &head, first.take()).await {
+                Ok(After::Keep) => {}
+                Ok(After::Close) => return self.close().await,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads until a whole head is there. The inner error is the client's.
+    async fn read_head(
+        &mut self,
+        policy: &Policy,
+        head: &mut RequestHead,
+    ) -> Result<Result<(), Refusal>, Stop> {
+        let limits = &policy.config.limits;
+        let bounds = head_limits(limits);
+        let mut begun = false;
+        loop {
+            if !self.input.is_empty() {
+                match parse_request(&self.input, &bounds, head) {
+                    Ok(Parse::Complete) => {
+                        self.slot.disarm();
+                        return Ok(Ok(()));
+                    }
+                    Ok(Parse::Partial) => {}
+                    Err(refusal) => return Ok(Err(refusal)),
+                }
+                if !begun {
+                    // The clock of a head starts with its first byte and is not reset by more.
+                    self.slot.arm(clock::now() + limits.header_timeout);
+                    begun = true;
+                }
+            } else if !begun {
+                if self.ctx.worker.is_draining() {
+                    return Err(Stop::Drained);
+                }
+                let wait =
+                    if self.ctx.is_fresh() { limits.header_timeout } else { limits.idle_timeout };
+                self.slot.arm_idle(clock::now() + wait);
+            }
+            // Answers to pipelined requests leave together, and before we wait for more.
+            self.flush().await?;
+            if self.fill().await? == 0 {
+                if begun {
+                    self.ctx.worker.metrics.misbehaved(Misbehaviour::Truncated);
+                }
+                return Err(Stop::Gone);
+            }
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        policy: &PolicyRef,
+        head: &RequestHead,
+        first: Option<(Look, Times)>,
+    ) -> Result<After, Stop> {
+        let (look, times) = match first {
+            Some(looked) => looked,
+            None => {
+                let times = Times::read(&self.ctx.worker);
+                let view = head.view(&self.input);
+                (serve::look(&self.ctx, policy, &ask(&view, head), times), times)
+            }
+        };
+        match look {
+            Look::Answer(answer) if self.is_simple(&answer, head) => {
+                let after = write::whole(self, policy, head, &answer, times);
+                self.input.advance(head.head_bytes());
+                if self.output.len() > PIPELINE_BYTES {
+                    self.flush().await?;
+                }
+                Ok(after)
+            }
+            look => {
+                // Everything that waits lives in its own allocation, so that an idle connection's
+                // task stays small.
+                let bytes = self.input.split_to(head.head_bytes()).freeze();
+                Box::pin(self.answer_slowly(policy, head, bytes, look, times)).await
+            }
+        }
+    }
+
+    async fn answer_slowly(
+        &mut self,
+        policy: &PolicyRef,
+        head: &RequestHead,
+        bytes: Bytes,
+        look: Look,
+        times: Times,
+    ) -> Result<After, Stop> {
+        let view = head.view(&bytes);
+        let has_content = !matches!(head.framing(), BodyFraming::None | BodyFraming::Length(0));
+        let plan = match look {
+            Look::Origin(plan) => plan,
+            Look::Answer(mut answer) => {
+                // The content of a request that is answered already is not read.
+                answer.note.close |= has_content;
+                return self.write_slowly(policy, &view, answer, times).await;
+            }
+        };
+        let spooled = if has_content {
+            match self.take_in(policy, &plan, &view).await? {
+                Ok(spooled) => Some(spooled),
+                Err(mut answer) => {
+                    answer.note.close = true;
+                    return self.write_slowly(policy, &view, *answer, times).await;
+                }
+            }
+        } else {
+            None
+        };
+        self.flush().await?;
+        let answer = self.from_origin(policy, plan, &view, spooled).await?;
+        self.write_slowly(policy, &view, answer, times).await
+    }
+
+    /// Waits for the origin, passing on interim responses, and gives up if the client breaks off.
+    async fn from_origin(
+        &mut self,
+        policy: &PolicyRef,
+        plan: Box<Plan>,
+        view: &RequestView<'_>,
+        spooled: Option<SpooledBody>,
+    ) -> Result<Answer, Stop> {
+        let ctx = Rc::clone(&self.ctx);
+        let ask = ask(view, view.head());
+        let (tell, mut interim) = mpsc::channel(MAX_INTERIM);
+        // RFC 9110 §15.2: an HTTP/1.0 client understands no interim response.
+        let tell = (ask.version == HttpVersion::Http11).then_some(tell);
+        let headers = serve::header_map(view);
+        let mut answer = pin!(fetch::answer(&ctx, policy, plan, &ask, headers, spooled, tell));
+        loop {
+            tokio::select! {
+                biased;
+                Some(response) = interim.recv() => {
+                    write::interim(&mut self.output, &response);
+                    self.flush().await?;
+                }
+                answer = &mut answer => return Ok(answer),
+                stop = self.watch() => return Err(stop),
+            }
+        }
+    }
+
+    /// Ends when the client breaks the connection. What it sends meanwhile (a pipelined request)
+    /// is kept, up to a bound; an orderly end of its sending is not a wish to break off.
+    async fn watch(&mut self) -> Stop {
+        loop {
+            if self.is_eof || self.input.len() >= PIPELINE_BYTES {
+                return std::future::pending().await;
+            }
+            if let Err(stop) = self.fill().await {
+                return stop;
+            }
+        }
+    }
+
+    /// Whether an answer can be written without waiting: it is in hand and small, and the request
+    /// has no content that would have to be read or thrown away.
+    fn is_simple(&self, answer: &Answer, head: &RequestHead) -> bool {
+        let is_small = match &answer.body {
+            AnswerBody::None => true,
+            AnswerBody::Whole(bytes) => bytes.len() <= INLINE_BYTES,
+            _ => false,
+        };
+        is_small
+            && matches!(head.framing(), BodyFraming::None | BodyFraming::Length(0))
+            && self.ctx.worker.shared.pacer.is_none()
+    }
+
+    /// Reads once into the input buffer; 0 at the end of the stream.
+    async fn fill(&mut self) -> Result<usize, Stop> {
+        if self.is_eof {
+            return Ok(0);
+        }
+        let Self { stream, slot, input, is_eof, .. } = self;
+        let read = poll_fn(|cx| {
+            match slot.poll(cx) {
+                Some(Interrupt::Expired) => return Poll::Ready(Err(Stop::Expired)),
+                Some(Interrupt::Drained) => return Poll::Ready(Err(Stop::Drained)),
+                None => {}
+            }
+            buffers::ensure(input);
+            if input.len() == input.capacity() {
+                input.reserve(buffers::BUFFER_BYTES);
+            }
+            let polled = pin!(stream.read_buf(input)).poll(cx);
+            if polled.is_pending() {
+                buffers::give_back(input);
+            }
+            polled.map_err(Stop::from)
+        })
+        .await?;
+        *is_eof = read == 0;
+        Ok(read)
+    }
+
+    /// Writes all output. The peer must take bytes at the minimum rate.
+    async fn flush(&mut self) -> Result<(), Stop> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        self.flush_with(&mut Bytes::new()).await
+    }
+
+    /// Writes all output, then `body`, in as few system calls as the socket takes.
+    async fn flush_with(&mut self, body: &mut Bytes) -> Result<(), Stop> {
+        let Self { stream, slot, output, ctx, .. } = self;
+        let mut armed = false;
+        let result = poll_fn(|cx| {
+            if let Some(Interrupt::Expired) = slot.poll(cx) {
+                return Poll::Ready(Err(Stop::Expired));
+            }
+            while !(output.is_empty() && body.is_empty()) {
+                let slices = [io::IoSlice::new(output), io::IoSlice::new(body)];
+                let (from, to) =
+                    (usize::from(output.is_empty()), 1 + usize::from(!body.is_empty()));
+                let sent = match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[from..to]) {
+                    Poll::Ready(sent) => sent?,
+                    Poll::Pending => {
+                        if !armed {
+                            armed = true;
+                            slot.arm(clock::now() + ctx.stall_limit(output.len() + body.len()));
+                        }
+                        return Poll::Pending;
+                    }
+                };
+                if sent == 0 {
+                    return Poll::Ready(Err(Stop::Gone));
+                }
+                ctx.worker.metrics.bytes_sent(sent as u64);
+                let first = sent.min(output.len());
+                output.advance(first);
+                body.advance(sent - first);
+            }
+            Pin::new(&mut *stream).poll_flush(cx).map_err(Stop::from)
+        })
+        .await;
+        if armed {
+            slot.disarm();
+        }
+        buffers::give_back(output);
+        result
+    }
+
+    async fn refuse(&mut self, status: u16) {
+        refusal::malformed_http1(&mut self.output, status);
+        self.close().await;
+    }
+
+    /// Sends what is left, says that no more comes, and reads a little of what the client still
+    /// sends: closing a socket with unread bytes would reset it and destroy the answer on its way
+    /// (RFC 9112 §9.6).
+    async fn close(&mut self) {
+        if self.flush().await.is_err() {
+            return;
+        }
+        self.slot.arm(clock::now() + LINGER);
+        if let Stream::Tls(tls) = &mut self.stream {
+            let _ = tls.shutdown().await;
+        }
+        if SockRef::from(self.stream.tcp()).shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            self.input.clear();
+            match self.fill().await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+    }
+}
+
+/// Unsent answers to pipelined requests beyond this are written before the next request is looked
+/// at, so that a client that does not read cannot make us gather memory.
+const PIPELINE_BYTES: usize = 64 * 1024;
+/// How long and how much we listen after our last word.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 256 * 1024;
+/// Interim responses on their way at once.
+const MAX_INTERIM: usize = 8;
+
+/// The bounds of the framer.
+pub(crate) fn head_limits(limits: &Limits) -> HeadLimits {
+    HeadLimits {
+        max_head_bytes: limits.max_head_bytes,
+        max_fields: limits.max_fields,
+        max_target_bytes: limits.max_target_bytes,
+    }
+}
+
+/// The request as `serve` wants it.
+pub(crate) fn ask<'a>(view: &'a RequestView<'a>, head: &'a RequestHead) -> Ask<'a> {
+    Ask {
+        method: head.method(),
+        method_token: view.method_token(),
+        host: view.host(),
+        authority: view.authority(),
+        path: view.path(),
+        query: view.query(),
+        version: head.version(),
+        fields: view,
+        field_order: Some(head.field_order()),
+        http2_preface: None,
+        head_bytes: head.head_bytes(),
+        field_count: head.field_count(),
+        target_bytes: head.target_bytes(),
+        body: head.framing().body_length(),
+        upgrade: head.upgrade(),
+    }
+}
+
+/// Bodies up to this size are copied behind their head: one write, one TLS record sequence. Larger
+/// ones are written from where they lie.
+const INLINE_BYTES: usize = 20 * 1024;

@@ -1,0 +1,347 @@
+//! Listening sockets and the way in: accept, the first look, the handshake.
+//!
+//! The first bytes of a connection are read before a task or a registration with the reactor
+//! exists. What is refused there costs one `accept`, one `recv`, one `send` and one `close`
+//! (`foundation.md`, decision 2: 20 us against 29-34 us on the library's path). Everything else is
+//! handed to a task together with the bytes already read.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream as StdTcpStream};
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use seawall_decide::{accept_gate, hello_gate};
+use seawall_model::{Cause, ClientAddr, Decision, Fingerprint, Instant, Misbehaviour};
+use seawall_wire::client_hello::{self, HelloError};
+use seawall_wire::http1::{Parse, RequestHead, parse_request};
+use seawall_wire::proxy_header::{self, ProxyParse};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::AsyncReadExt;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::answer::{Answer, AnswerBody};
+use crate::clock;
+use crate::config::Listen;
+use crate::http1;
+use crate::http2;
+use crate::metrics::Handshake;
+use crate::refusal;
+use crate::serve::{self, Look, Times};
+use crate::stream::{Replay, Stream};
+use crate::worker::{ClientConn, OpenConnection, Opened, PolicyRef, Worker};
+
+/// Connections accepted per turn of the loop; then those in hand get theirs.
+const MAX_ACCEPTS: usize = 64;
+/// Connections the kernel queues for us; it caps this at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// Bytes read before a task exists: a head or a ClientHello, usually whole.
+const FIRST_BYTES: usize = 8 * 1024;
+/// How long the kernel holds back a connection that sends nothing.
+const DEFER_ACCEPT: Duration = Duration::from_secs(5);
+/// A pause when the process has no descriptor left; connections wait in the kernel meanwhile.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(20);
+
+/// Opens one listening socket of a group that shares its address (`SO_REUSEPORT`).
+///
+/// # Errors
+/// Those of bind(2) and listen(2).
+pub(crate) fn open(listen: &Listen) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(listen.address);
+    let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if listen.address.is_ipv6() {
+        // Dual stack is two lines in the configuration, so that an address means what it says.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&listen.address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from(socket);
+    prepare(&listener, listen)?;
+    Ok(listener)
+}
+
+/// Sets what an inherited socket needs as well.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub(crate) fn prepare(listener: &TcpListener, listen: &Listen) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    if !listen.proxy_protocol {
+        // Refused only for sockets that are not TCP; going on without costs a wake-up.
+        let _ = seawall_kernel::set_defer_accept(listener, DEFER_ACCEPT);
+    }
+    // Inherited by accepted connections.
+    SockRef::from(listener).set_tcp_nodelay(true)
+}
+
+/// Accepts on one socket until the worker drains.
+pub(crate) async fn run(worker: Rc<Worker>, listener: TcpListener, listen: Rc<Listen>) {
+    // Deprecated for types whose descriptor may change under the reactor; an `OwnedFd` keeps its own.
+    #[allow(deprecated)]
+    let Ok(listener) = AsyncFd::new(OwnedFd::from(listener)) else {
+        tracing::error!(address = %listen.address, "cannot watch the listening socket");
+        return;
+    };
+    while !worker.is_draining() {
+        let ready = timeout(Duration::from_millis(200), listener.readable()).await;
+        let Ok(Ok(mut ready)) = ready else { continue };
+        let policy = worker.policy();
+        for _ in 0..MAX_ACCEPTS {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            match rustix::net::acceptfrom_with(listener.get_ref(), flags) {
+                Ok((socket, peer)) => {
+                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                    if let Some(peer) = peer {
+                        enter(&worker, &policy, &listen, socket, peer);
+                    }
+                }
+                Err(rustix::io::Errno::AGAIN) => {
+                    ready.clear_ready();
+                    break;
+                }
+                Err(
+                    rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM,
+                ) => {
+                    worker.metrics.connection_refused(Cause::TooManyConnections);
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                    break;
+                }
+                // The client left between handshake and accept.
+                Err(_) => {}
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+thread_local! {
+    static FIRST: RefCell<Vec<u8>> = RefCell::new(vec![0; FIRST_BYTES]);
+}
+
+/// The accept gate and the first look; whoever passes gets a task.
+fn enter(
+    worker: &Rc<Worker>,
+    policy: &PolicyRef,
+    listen: &Rc<Listen>,
+    socket: OwnedFd,
+    peer: SocketAddr,
+) {
+    let shared = &worker.shared;
+    let client = ClientAddr::new(peer.ip());
+    let open = shared.open_connections.load(Ordering::Relaxed);
+    let cause = match accept_gate(&policy.table, &shared.limiters, clock::now(), client, open) {
+        Decision::Admit(cause) => cause,
+        Decision::Refuse(_, cause) => {
+            worker.metrics.connection_refused(cause);
+            return;
+        }
+    };
+    let counted = OpenConnection::new(worker, client, cause);
+    let via_proxy = policy.trusts(peer.ip());
+    let early = FIRST.with_borrow_mut(|buffer| {
+        match rustix::net::recv(&socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+            Ok((read, _)) => Bytes::copy_from_slice(&buffer[..read]),
+            Err(_) => Bytes::new(),
+        }
+    });
+    worker.metrics.bytes_received(early.len() as u64);
+    let opened = Opened {
+        peer,
+        client,
+        via_proxy,
+        tls: listen.tls,
+        local_port: listen.address.port(),
+        ja4: None,
+    };
+    let proxied = listen.proxy_protocol && via_proxy;
+    if !listen.tls && !proxied && !early.is_empty() {
+        return enter_http(worker, policy, socket, opened, early, counted);
+    }
+    let Some(tcp) = register(socket) else { return };
+    let (worker, listen) = (Rc::clone(worker), Rc::clone(listen));
+    tokio::task::spawn_local(async move {
+        let _counted = counted;
+        greet(worker, listen, tcp, opened, early).await;
+    });
+}
+
+fn register(socket: OwnedFd) -> Option<TcpStream> {
+    TcpStream::from_std(StdTcpStream::from(socket)).ok()
+}
+
+/// Plain HTTP with its first bytes in hand.
+fn enter_http(
+    worker: &Rc<Worker>,
+    policy: &PolicyRef,
+    socket: OwnedFd,
+    opened: Opened,
+    early: Bytes,
+    counted: OpenConnection,
+) {
+    let ctx = ClientConn::new(worker, opened);
+    let mut head = RequestHead::new();
+    let first = match parse_request(&early, &http1::head_limits(policy.table.limits()), &mut head) {
+        Err(refused) => {
+            worker.metrics.misbehaved(refused.misbehaviour);
+            let mut out = BytesMut::new();
+            refusal::malformed_http1(&mut out, refused.status);
+            return send_and_close(&socket, &out);
+        }
+        Ok(Parse::Partial) => None,
+        Ok(Parse::Complete) => {
+            let times = Times::read(worker);
+            let view = head.view(&early);
+            match serve::look(&ctx, policy, &http1::ask(&view, &head), times) {
+                Look::Answer(answer) if answer.note.refused => {
+                    return refuse(&ctx, policy, &head, &early, &answer, times, &socket);
+                }
+                look => Some((look, times)),
+            }
+        }
+    };
+    let Some(tcp) = register(socket) else { return };
+    tokio::task::spawn_local(async move {
+        let _counted = counted;
+        http1::serve(Stream::Plain(Replay::new(early, tcp)), ctx, first).await;
+    });
+}
+
+/// One `send` and a close: no task, no registration.
+fn refuse(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    head: &RequestHead,
+    early: &Bytes,
+    answer: &Answer,
+    times: Times,
+    socket: &OwnedFd,
+) {
+    let mut out = BytesMut::with_capacity(1024);
+    http1::put_refusal(&mut out, head, answer);
+    send_and_close(socket, &out);
+    let sent = if let AnswerBody::Whole(body) = &answer.body { body.len() as u64 } else { 0 };
+    let view = head.view(early);
+    serve::record(ctx, policy, &http1::ask(&view, head), answer, sent, times);
+}
+
+fn send_and_close(socket: &OwnedFd, bytes: &[u8]) {
+    // A fresh socket's send buffer takes a kilobyte; if it does not, the client is not reading.
+    let _ = rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+}
+
+/// PROXY header, TLS handshake, then HTTP.
+async fn greet(
+    worker: Rc<Worker>,
+    listen: Rc<Listen>,
+    mut tcp: TcpStream,
+    mut opened: Opened,
+    early: Bytes,
+) {
+    let policy = worker.policy();
+    let limits = &policy.config.limits;
+    let mut early = BytesMut::from(early);
+    if listen.proxy_protocol && opened.via_proxy {
+        let header = proxy_source(&mut tcp, &mut early);
+        match timeout(limits.header_timeout, header).await {
+            Ok(Ok(Some(source))) => {
+                opened.client = ClientAddr::new(source.ip());
+                // The header names the client; forwarding fields of that client are not believed.
+                opened.via_proxy = policy.trusts(source.ip());
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(misbehaviour)) => return worker.metrics.misbehaved(misbehaviour),
+            Err(_) => return,
+        }
+    }
+    if !listen.tls {
+        let stream = Stream::Plain(Replay::new(early.freeze(), tcp));
+        return http1::serve(stream, ClientConn::new(&worker, opened), None).await;
+    }
+    let deadline = limits.handshake_timeout;
+    // Boxed: the state of a handshake is large and gone afterwards.
+    let shaken = Box::pin(handshake(&worker, &policy, tcp, &mut opened, early));
+    let shaken = timeout(deadline, shaken).await;
+    let Ok(Some(stream)) = shaken else {
+        return worker.metrics.handshake(Handshake::Failed);
+    };
+    drop(policy);
+    let is_http2 = stream.is_http2();
+    let ctx = ClientConn::new(&worker, opened);
+    drop(worker);
+    if is_http2 {
+        Box::pin(http2::serve(stream, ctx)).await;
+    } else {
+        http1::serve(stream, ctx, None).await;
+    }
+}
+
+/// Reads a PROXY header; its source, or `None` for a connection of the proxy itself.
+async fn proxy_source(
+    tcp: &mut TcpStream,
+    early: &mut BytesMut,
+) -> Result<Option<SocketAddr>, Misbehaviour> {
+    loop {
+        match proxy_header::parse(early)? {
+            ProxyParse::Complete { consumed, source, .. } => {
+                early.advance(consumed);
+                return Ok(source);
+            }
+            ProxyParse::Partial => {}
+        }
+        if !matches!(tcp.read_buf(early).await, Ok(read) if read > 0) {
+            return Err(Misbehaviour::Truncated);
+        }
+    }
+}
+
+/// Reads the ClientHello, asks the hello gate, and shakes hands. `None`: failed or refused.
+async fn handshake(
+    worker: &Rc<Worker>,
+    policy: &PolicyRef,
+    mut tcp: TcpStream,
+    opened: &mut Opened,
+    mut early: BytesMut,
+) -> Option<Stream> {
+    let limits = &policy.config.limits;
+    let hello = loop {
+        match client_hello::parse(&early, limits.max_hello_bytes) {
+            Ok(hello) => break hello,
+            Err(HelloError::Refused(misbehaviour)) => {
+                worker.metrics.misbehaved(misbehaviour);
+                return None;
+            }
+            Err(HelloError::Incomplete) => {}
+        }
+        if !matches!(tcp.read_buf(&mut early).await, Ok(read) if read > 0) {
+            return None;
+        }
+    };
+    opened.ja4 = Some(hello.ja4);
+    let fingerprint = Fingerprint { ja4: Some(hello.ja4), ..Fingerprint::default() };
+    let now: Instant = clock::now();
+    let decision =
+        hello_gate(&policy.table, &worker.shared.limiters, now, opened.client, &fingerprint);
+    if let Decision::Refuse(_, cause) = decision {
+        worker.metrics.connection_refused(cause);
+        return None;
+    }
+    let config = worker.shared.tls.clone()?;
+    let accept = pin!(TlsAcceptor::from(config).accept(Replay::new(early.freeze(), tcp)));
+    let stream = accept.await.ok()?;
+    let kind = match stream.get_ref().1.handshake_kind() {
+        Some(rustls::HandshakeKind::Resumed) => Handshake::Resumed,
+        _ => Handshake::Full,
+    };
+    worker.metrics.handshake(kind);
+    Some(Stream::Tls(Box::new(stream)))
+}

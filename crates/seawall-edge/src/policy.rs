@@ -1,0 +1,126 @@
+//! The published policy: what the workers read for each request, swapped whole on reload.
+//!
+//! Made from a [`Config`] in one function, so that a reload is all or nothing (rule 16). Holds no
+//! per-request state; origins that survive a reload keep their gate.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use seawall_decide::{OriginGateConfig, RouteRule, SiteRules, Table, TableSource};
+
+use crate::config::{Config, OriginTarget, Site};
+use crate::origin::Gate;
+
+/// Everything a worker needs to know about what is served and for whom.
+pub(crate) struct Policy {
+    /// Rises with each reload, so that workers notice that their pools are old.
+    pub(crate) generation: u64,
+    pub(crate) config: Config,
+    pub(crate) table: Table,
+    pub(crate) gates: Vec<Arc<Gate>>,
+    hosts: Hosts,
+}
+
+#[derive(Default)]
+struct Hosts {
+    exact: HashMap<String, usize>,
+    // `*.example.org` is kept as `example.org`: any one label in front of it.
+    wildcard: HashMap<String, usize>,
+    any: Option<usize>,
+}
+
+impl Policy {
+    /// Compiles `config`. Gates of origins that `before` had as well are carried over, with the
+    /// requests they hold.
+    pub(crate) fn new(config: Config, before: Option<&Self>) -> Self {
+        let table = Table::compile(TableSource {
+            allow: config.allow.clone(),
+            deny: config.deny.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            sites: config.sites.iter().map(site_rules).collect(),
+            limits: config.limits.clone(),
+        });
+        let gates = config.sites.iter().map(|site| gate(site, &config, before)).collect();
+        let mut hosts = Hosts::default();
+        for (index, site) in config.sites.iter().enumerate() {
+            for host in &site.hosts {
+                match host.strip_prefix("*.") {
+                    _ if host == "*" => hosts.any = Some(index),
+                    Some(parent) => drop(hosts.wildcard.insert(parent.to_owned(), index)),
+                    None => drop(hosts.exact.insert(host.clone(), index)),
+                }
+            }
+        }
+        let generation = before.map_or(0, |policy| policy.generation + 1);
+        Self { generation, config, table, gates, hosts }
+    }
+
+    /// The site that answers to `host` (lower case, no port).
+    pub(crate) fn site(&self, host: &str) -> Option<usize> {
+        if !self.hosts.exact.is_empty()
+            && let Some(site) = self.hosts.exact.get(host)
+        {
+            return Some(*site);
+        }
+        if !self.hosts.wildcard.is_empty()
+            && let Some((_, parent)) = host.split_once('.')
+            && let Some(site) = self.hosts.wildcard.get(parent)
+        {
+            return Some(*site);
+        }
+        self.hosts.any
+    }
+
+    /// Whether forwarded addresses from `peer` are believed.
+    pub(crate) fn trusts(&self, peer: std::net::IpAddr) -> bool {
+        self.table.is_trusted_proxy(peer)
+    }
+}
+
+fn site_rules(site: &Site) -> SiteRules {
+    let rule = |route: &crate::config::Route| RouteRule {
+        path: route.path.clone(),
+        allow_sources: route.allow_sources.clone(),
+        methods: route.methods.clone(),
+        max_body_bytes: route.max_body_bytes,
+    };
+    SiteRules { methods: site.methods.clone(), routes: site.routes.iter().map(rule).collect() }
+}
+
+fn gate(site: &Site, config: &Config, before: Option<&Policy>) -> Arc<Gate> {
+    let same = |old: &Site| {
+        old.origin.target == site.origin.target
+            && old.origin.max_concurrency == site.origin.max_concurrency
+    };
+    if let Some(before) = before
+        && let Some(index) = before.config.sites.iter().position(same)
+    {
+        return Arc::clone(&before.gates[index]);
+    }
+    Gate::new(OriginGateConfig {
+        max_concurrency: site.origin.max_concurrency,
+        max_queue: config.limits.max_origin_queue,
+        queue_timeout: config.limits.origin_queue_timeout,
+        background_share: BACKGROUND_SHARE,
+    })
+}
+
+/// The part of an origin's limit that background work (revalidation) may take while readers use
+/// the rest; when readers wait it gets nothing.
+const BACKGROUND_SHARE: f32 = 0.5;
+
+impl OriginTarget {
+    /// The authority to send as Host when the client's is not preserved.
+    pub(crate) fn authority(&self) -> String {
+        match self {
+            Self::Http { host, port } => authority(host, *port, 80),
+            Self::Https { host, port } => authority(host, *port, 443),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+fn authority(host: &str, port: u16, default: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == default { host } else { format!("{host}:{port}") }
+}

@@ -1,0 +1,394 @@
+//! From a request to its answer, as far as nothing has to be waited for.
+//!
+//! [`look`] is the hot path: who asks, what is held, what is decided, and for a held page the
+//! answer itself, all without waiting and, for a plain hit, nearly without allocating. What the
+//! origin has to do becomes a [`Plan`] for `fetch`. Both protocols call the same two functions.
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use seawall_cache::{
+    CacheStatus, DiskRef, Entry, Forward, Key, Lookup, RequestMeta, Reuse, Scheme,
+    classify_cookies, only_if_cached, reuse,
+};
+use seawall_decide::decide;
+use seawall_model::{
+    BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
+    HttpVersion, Instant, Method, WallTime,
+};
+use seawall_wire::forwarded;
+use seawall_wire::http1::RequestView;
+
+use crate::answer::{Answer, AnswerBody, AnswerHead, CacheText, Note};
+use crate::clock;
+use crate::fetch;
+use crate::held::{self, Served};
+use crate::metrics::CacheOutcome;
+use crate::policy::Policy;
+use crate::refusal;
+use crate::worker::{ClientConn, PolicyRef, Worker};
+
+/// When a request came: the two clocks, read once, and its number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) mono: Instant,
+    pub(crate) wall: WallTime,
+    /// The request's number on its worker.
+    pub(crate) number: u64,
+}
+
+impl Times {
+    pub(crate) fn read(worker: &Worker) -> Self {
+        Self { mono: clock::now(), wall: clock::wall(), number: worker.next_request() }
+    }
+}
+
+/// One request, as both protocols present it.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    pub(crate) method_token: &'a [u8],
+    /// Lower case, without port.
+    pub(crate) host: &'a str,
+    /// As sent, with port.
+    pub(crate) authority: &'a [u8],
+    pub(crate) path: &'a [u8],
+    pub(crate) query: Option<&'a [u8]>,
+    pub(crate) version: HttpVersion,
+    pub(crate) fields: &'a dyn Fields,
+    pub(crate) field_order: Option<u64>,
+    pub(crate) http2_preface: Option<u64>,
+    pub(crate) head_bytes: usize,
+    pub(crate) field_count: usize,
+    pub(crate) target_bytes: usize,
+    pub(crate) body: BodyLength,
+    pub(crate) upgrade: bool,
+}
+
+/// What [`look`] found.
+pub(crate) enum Look {
+    /// The answer is in hand.
+    Answer(Answer),
+    /// Somebody has to be waited for: the disk, the origin, or another reader's fetch.
+    Origin(Box<Plan>),
+}
+
+/// What has to be done for a request whose answer is not in memory. Owns everything it needs.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) site: usize,
+    pub(crate) client: ClientAddr,
+    pub(crate) cause: Cause,
+    pub(crate) method: Method,
+    pub(crate) method_token: Bytes,
+    pub(crate) authority: Bytes,
+    pub(crate) target: String,
+    pub(crate) cookies: CookieClass,
+    pub(crate) upgrade: bool,
+    /// Set when the cache may have a say: GET and HEAD without a personal cookie.
+    pub(crate) key: Option<Key>,
+    /// The URL that a success of an unsafe method outdates (RFC 9111 §4.4).
+    pub(crate) invalidates: Option<Key>,
+    /// A stored response that needs validation.
+    pub(crate) stale: Option<Stale>,
+    /// A stored response that has to be read first.
+    pub(crate) disk: Option<DiskRef>,
+    pub(crate) forward: Forward,
+    pub(crate) times: Times,
+}
+
+/// A stored response that cannot be used as it is.
+#[derive(Clone)]
+pub(crate) struct Stale {
+    pub(crate) entry: Arc<Entry>,
+    /// Whether it may be served when the origin fails.
+    pub(crate) on_error: bool,
+}
+
+/// What the store has for a request.
+struct Found {
+    key: Option<Key>,
+    invalidates: Option<Key>,
+    cookies: CookieClass,
+    hit: Option<(Arc<Entry>, Reuse)>,
+    disk: Option<DiskRef>,
+    forward: Forward,
+}
+
+impl Found {
+    fn nothing(cookies: CookieClass, forward: Forward) -> Self {
+        Self { key: None, invalidates: None, cookies, hit: None, disk: None, forward }
+    }
+
+    fn held(&self) -> Held {
+        match &self.hit {
+            Some((_, Reuse::Fresh { .. })) => Held::Fresh,
+            Some((_, Reuse::StaleWhileRevalidate { .. })) => Held::Stale,
+            _ if self.disk.is_some() => Held::Stale,
+            _ => Held::No,
+        }
+    }
+}
+
+/// Decides on a request and answers it, if the answer is in memory. Never waits.
+pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, times: Times) -> Look {
+    let shared = &ctx.worker.shared;
+    let client = client_of(ctx, policy, ask);
+    let site = policy.site(ask.host);
+    let found = match site {
+        Some(site) => find(ctx, policy, site, ask, times),
+        None => Found::nothing(CookieClass::None, Forward::Bypass),
+    };
+    let facts = facts(ctx, ask, client, &found);
+    let mut decision = decide(&policy.table, &shared.limiters, times.mono, site, &facts);
+    if !ctx.via_proxy {
+        ctx.worker.look_for_cdn(times.mono, ctx.peer.ip(), ask.fields);
+        let budget = decision.cause() == Cause::HeldBudget;
+        if budget && shared.is_suspected_cdn(ctx.peer.ip()) {
+            decision = Decision::Admit(Cause::Default);
+        }
+    }
+    ctx.worker.metrics.request(decision);
+    let (site, cause) = match (decision, site) {
+        (Decision::Refuse(refused, cause), _) => {
+            let allowed = policy.table.allowed_methods(site, ask.path);
+            return Look::Answer(refusal::answer(refused, cause, ask, allowed));
+        }
+        (Decision::Admit(cause), Some(site)) => (site, cause),
+        (Decision::Admit(_), None) => unreachable!("an unknown host is refused"),
+    };
+    if let Some((entry, how)) = &found.hit {
+        let request = meta(ask, found.cookies);
+        match *how {
+            Reuse::Fresh { age_s, ttl_s } => {
+                let served = Served::hit(age_s, ttl_s, cause);
+                if let Some(answer) = held::answer(entry, ask, &request, served) {
+                    return Look::Answer(answer);
+                }
+            }
+            Reuse::StaleWhileRevalidate { age_s, ttl_s } => {
+                let served = Served::hit(age_s, ttl_s, cause);
+                if let Some(answer) = held::answer(entry, ask, &request, served) {
+                    let plan = plan(site, client, cause, ask, found, times);
+                    fetch::revalidate(ctx, policy, plan, ask);
+                    return Look::Answer(answer);
+                }
+            }
+            Reuse::OnlyIfCachedMiss => return Look::Answer(refusal::only_if_cached(ask)),
+            Reuse::Validate { .. } | Reuse::Unusable => {}
+        }
+    }
+    if found.hit.is_none() && found.disk.is_none() && only_if_cached(ask.fields) {
+        return Look::Answer(refusal::only_if_cached(ask));
+    }
+    Look::Origin(Box::new(plan(site, client, cause, ask, found, times)))
+}
+
+/// The request as the cache's semantics read it.
+pub(crate) fn meta<'a>(ask: &Ask<'a>, cookies: CookieClass) -> RequestMeta<'a> {
+    RequestMeta { method: ask.method, fields: ask.fields, cookies }
+}
+
+fn client_of(ctx: &ClientConn, policy: &Policy, ask: &Ask<'_>) -> ClientAddr {
+    if !ctx.via_proxy {
+        return ctx.client;
+    }
+    let trusted = |ip| policy.trusts(ip);
+    ClientAddr::new(forwarded::client_address(ctx.client.ip(), ask.fields, &trusted))
+}
+
+fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, client: ClientAddr, found: &Found) -> Facts<'a> {
+    let fingerprint = if ctx.via_proxy {
+        Fingerprint::default()
+    } else {
+        Fingerprint { ja4: ctx.ja4, http2_preface: ask.http2_preface, field_order: ask.field_order }
+    };
+    Facts {
+        client,
+        via_proxy: ctx.via_proxy,
+        fingerprint,
+        version: ask.version,
+        method: ask.method,
+        host: ask.host,
+        path: ask.path,
+        query: ask.query,
+        target_bytes: ask.target_bytes,
+        head_bytes: ask.head_bytes,
+        field_count: ask.field_count,
+        body: ask.body,
+        cookies: found.cookies,
+        held: found.held(),
+    }
+}
+
+fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times: Times) -> Found {
+    let rules = &policy.config.sites[site].cache;
+    let cookies = classify_cookies(rules, ask.fields);
+    let mut found = Found::nothing(cookies, Forward::Method);
+    if !ask.method.is_safe() {
+        found.invalidates = Some(Key::new(ctx.scheme(), ctx.key_host(ask), ask.path, ask.query));
+    }
+    let reads = matches!(ask.method, Method::Get | Method::Head);
+    if !reads || ask.upgrade || ask.body != BodyLength::None {
+        return found;
+    }
+    if cookies == CookieClass::Personal {
+        found.forward = Forward::Bypass;
+        return found;
+    }
+    let key = Key::new(ctx.scheme(), ctx.key_host(ask), ask.path, ask.query);
+    found.forward = Forward::UriMiss;
+    let request = meta(ask, cookies);
+    match ctx.worker.shared.store.lookup(&key, &request) {
+        Lookup::Hit(entry) => {
+            let how = reuse(&entry.head, &request, times.wall);
+            found.forward = forward_for(&how);
+            found.hit = Some((entry, how));
+        }
+        Lookup::OnDisk(disk) => found.disk = Some(disk),
+        Lookup::VaryMiss => found.forward = Forward::VaryMiss,
+        Lookup::Miss => {}
+    }
+    found.key = Some(key);
+    found
+}
+
+/// Why a stored response could not be used.
+pub(crate) fn forward_for(how: &Reuse) -> Forward {
+    match how {
+        Reuse::Validate { forward, .. } => *forward,
+        _ => Forward::Miss,
+    }
+}
+
+fn plan(
+    site: usize,
+    client: ClientAddr,
+    cause: Cause,
+    ask: &Ask<'_>,
+    found: Found,
+    times: Times,
+) -> Plan {
+    let stale = match found.hit {
+        Some((entry, Reuse::Validate { stale_if_error, .. })) => {
+            Some(Stale { entry, on_error: stale_if_error })
+        }
+        Some((entry, Reuse::StaleWhileRevalidate { .. })) => Some(Stale { entry, on_error: true }),
+        _ => None,
+    };
+    Plan {
+        site,
+        client,
+        cause,
+        method: ask.method,
+        method_token: Bytes::copy_from_slice(ask.method_token),
+        authority: Bytes::copy_from_slice(ask.authority),
+        target: target(ask),
+        cookies: found.cookies,
+        upgrade: ask.upgrade,
+        key: found.key,
+        invalidates: found.invalidates,
+        stale,
+        disk: found.disk,
+        forward: found.forward,
+        times,
+    }
+}
+
+/// The origin-form target. The framer admits printable ASCII only.
+pub(crate) fn target(ask: &Ask<'_>) -> String {
+    let mut target = String::from_utf8_lossy(ask.path).into_owned();
+    if let Some(query) = ask.query {
+        target.push('?');
+        target.push_str(&String::from_utf8_lossy(query));
+    }
+    target
+}
+
+/// The fields of an HTTP/1 request as a map. What the map cannot hold was refused by the framer.
+pub(crate) fn header_map(view: &RequestView<'_>) -> HeaderMap {
+    let fields = view.fields();
+    let mut map = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name);
+        let value = HeaderValue::from_bytes(value);
+        if let (Ok(name), Ok(value)) = (name, value) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
+/// An answer that Seawall gives by itself or passes on, with a Cache-Status member.
+pub(crate) fn built(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    body: AnswerBody,
+    cache: &CacheStatus,
+    note: Note,
+) -> Answer {
+    let mut text = Vec::with_capacity(48);
+    seawall_cache::write_cache_status(&mut text, cache);
+    if let Ok(value) = HeaderValue::from_bytes(&text) {
+        headers.append(HeaderName::from_static("cache-status"), value);
+    }
+    Answer { status: status.as_u16(), head: AnswerHead::Map(headers), body, note }
+}
+
+/// A Cache-Status value; for a hit without heap: `seawall; hit; ttl=12`.
+pub(crate) fn cache_text(cache: &CacheStatus) -> CacheText {
+    let mut text = CacheText::new();
+    if let CacheStatus::Hit { ttl_s } = cache {
+        let _ = write!(text, "seawall; hit; ttl={ttl_s}");
+    } else {
+        let mut long = Vec::with_capacity(64);
+        seawall_cache::write_cache_status(&mut long, cache);
+        let _ = text.write_str(&String::from_utf8_lossy(&long));
+    }
+    text
+}
+
+/// Leaves an answer in log and metrics. Called when the last byte was handed to the socket.
+pub(crate) fn record(
+    ctx: &ClientConn,
+    policy: &Policy,
+    ask: &Ask<'_>,
+    answer: &Answer,
+    sent: u64,
+    times: Times,
+) {
+    let worker = &ctx.worker;
+    let duration = clock::now().saturating_since(times.mono);
+    worker.metrics.response(answer.status, ask.version, duration);
+    worker.metrics.cache(answer.note.cache);
+    ctx.answered();
+    worker.log(ctx, client_of(ctx, policy, ask), ask, answer, sent, times, duration);
+}
+
+impl ClientConn {
+    /// The scheme this connection's readers use.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.tls { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The host in cache keys. A port belongs to it only if it is the one connected to: otherwise
+    /// a client could store every page once per port number it makes up.
+    fn key_host<'a>(&self, ask: &Ask<'a>) -> &'a str {
+        let port = ask.authority.strip_prefix(ask.host.as_bytes());
+        let named = port.and_then(|port| std::str::from_utf8(port.strip_prefix(b":")?).ok());
+        if named.and_then(|port| port.parse().ok()) == Some(self.local_port) {
+            std::str::from_utf8(ask.authority).unwrap_or(ask.host)
+        } else {
+            ask.host
+        }
+    }
+}
+
+/// A note for an answer that passed.
+pub(crate) fn note(cause: Cause, cache: CacheOutcome) -> Note {
+    Note { cause, refused: false, cache, close: false }
+}

@@ -1,0 +1,585 @@
+//! The life of the process: opening everything, starting workers, reload, drain, end.
+//!
+//! [`Server`] can be run inside a test with port 0; [`serve`] adds signals and the service manager.
+//! Opening is all or nothing: an error leaves no thread and no socket behind.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use seawall_cache::{Store, StoreConfig, StoreError};
+use seawall_model::Instant;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::access_log::{AccessLogHandle, LogWriter};
+use crate::admin::{AdminError, AdminServer, AdminView, OriginStatus, Purge, State, Status};
+use crate::clock;
+use crate::config::{Config, Listen};
+use crate::listen;
+use crate::metrics::{Metrics, RequestRate, Sample};
+use crate::origin::{OriginTlsError, Pool};
+use crate::policy::Policy;
+use crate::shared::{Parts, Shared};
+use crate::spool::{Spool, SpoolBudget};
+use crate::systemd::Notifier;
+use crate::tls::{CertEvent, CertStore, CertWatch, TlsError, server_config};
+use crate::worker::Worker;
+
+/// Reads the configuration anew. The error is what to tell the operator; the old one stays.
+pub type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
+/// Why serving cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A listening socket cannot be opened.
+    #[error("cannot listen on `{address}`: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The state folder cannot be used.
+    #[error("cannot use the state folder `{path}`: {source}")]
+    State {
+        /// The folder.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The cache cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Certificates cannot be used; all of them are listed.
+    #[error("cannot use the certificates: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Certificates(Vec<TlsError>),
+    /// The TLS settings of an origin cannot be used.
+    #[error(transparent)]
+    Origin(#[from] OriginTlsError),
+    /// The admin socket or address cannot be used.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The system refuses a thread, a runtime or random numbers.
+    #[error("the system refuses what a server needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running server.
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    admin_address: Option<SocketAddr>,
+    workers: Vec<JoinHandle<()>>,
+    control: Option<JoinHandle<()>>,
+    orders: mpsc::UnboundedSender<Order>,
+    log: Option<AccessLogHandle>,
+}
+
+enum Order {
+    Reload(Box<Config>),
+    Stop,
+}
+
+/// Parts of the memory budget: the rest is for connections, tables and the process itself.
+const CACHE_SHARE: u64 = 60;
+const SPOOL_MEMORY_SHARE: u64 = 10;
+/// Parts of the disk budget.
+const CACHE_DISK_SHARE: u64 = 70;
+const SPOOL_DISK_SHARE: u64 = 20;
+
+impl Server {
+    /// Opens everything and starts serving.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is left running.
+    pub fn start(config: Config) -> Result<Self, ServeError> {
+        Self::start_on(config, HashMap::new())
+    }
+
+    /// The same, on sockets that the service manager opened.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is left running.
+    pub fn start_on(
+        config: Config,
+        mut inherited: HashMap<SocketAddr, TcpListener>,
+    ) -> Result<Self, ServeError> {
+        let state =
+            |source| ServeError::State { path: config.state_dir.display().to_string(), source };
+        std::fs::create_dir_all(&config.state_dir).map_err(state)?;
+        for site in &config.sites {
+            Pool::new(&site.origin)?;
+        }
+        let seed = random_seed()?;
+        let (store, opened) = Store::open(StoreConfig {
+            dir: Some(config.state_dir.join("cache")),
+            memory_bytes: config.memory_bytes / 100 * CACHE_SHARE,
+            disk_bytes: config.disk_bytes / 100 * CACHE_DISK_SHARE,
+            seed,
+        })?;
+        tracing::info!(entries = opened.entries, damaged = opened.damaged, "cache opened");
+        let budget = SpoolBudget {
+            memory_bytes: config.memory_bytes / 100 * SPOOL_MEMORY_SHARE,
+            disk_bytes: config.disk_bytes / 100 * SPOOL_DISK_SHARE,
+        };
+        let spool = Spool::open(&config.state_dir.join("spool"), budget).map_err(state)?;
+        let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
+        let tls = if config.listen.iter().any(|listen| listen.tls) {
+            let tls = server_config(Arc::clone(&certs));
+            Some(tls.map_err(|error| ServeError::Certificates(vec![error]))?)
+        } else {
+            None
+        };
+        let admin = AdminServer::bind(
+            config.admin_socket.as_deref(),
+            config.admin_address,
+            config.admin_token.as_deref(),
+        )?;
+        let workers = config.workers.max(1);
+        let (groups, listen) = open_groups(&config, &mut inherited, workers)?;
+        let addresses = listen.iter().map(|listen| listen.address).collect();
+        let (log, writers) =
+            AccessLogHandle::start(&config.log, &config.state_dir.join("log"), workers, || {
+                (clock::now(), clock::wall())
+            })?;
+        let metrics = Metrics::new(workers);
+        let parts = Parts { policy: Policy::new(config, None), store, spool, metrics, tls, seed };
+        let shared = Arc::new(Shared::new(parts));
+        let admin_address = admin.local_addr();
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let mut server = Self {
+            shared: Arc::clone(&shared),
+            addresses,
+            admin_address,
+            workers: Vec::new(),
+            control: None,
+            orders,
+            log: Some(log),
+        };
+        let watch = CertWatch::new(certs);
+        server.control = Some(spawn("control", Control { shared, admin, watch, inbox })?);
+        for (index, (sockets, log)) in groups.into_iter().zip(writers).enumerate() {
+            let shared = Arc::clone(&server.shared);
+            let thread =
+                WorkerThread { shared, index, sockets, log, prefix: seed[0] ^ index as u64 };
+            server.workers.push(spawn(&format!("worker-{index}"), thread)?);
+        }
+        Ok(server)
+    }
+
+    /// The addresses listened on, in the order of the configuration, with the ports that the system
+    /// chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The admin address in use.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Publishes another configuration. Listeners, budgets, workers and the state folder stay as
+    /// they were at the start; what differs there is said.
+    pub fn reload(&self, config: Config) {
+        let _ = self.orders.send(Order::Reload(Box::new(config)));
+    }
+
+    /// Stops accepting, lets answers in flight finish, and ends. Returns when everything has.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+        let _ = self.orders.send(Order::Stop);
+        if let Some(control) = self.control.take() {
+            let _ = control.join();
+        }
+        self.shared.store.shutdown();
+        if let Some(log) = self.log.take() {
+            log.shutdown();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Serves until SIGTERM or SIGINT; SIGHUP reloads. Tells the service manager.
+///
+/// # Errors
+/// [`ServeError`] if serving cannot begin.
+pub fn serve(config: Config, reload: Reload) -> Result<(), ServeError> {
+    let inherited = inherited_listeners();
+    let notifier = Notifier::from_environment();
+    let server = Server::start_on(config, inherited)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+        let addresses = addresses.join(" ");
+        tracing::info!(listen = %addresses, "ready");
+        notifier.ready(&format!("serving on {addresses}"));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    notifier.reloading(crate::systemd::monotonic_clock());
+                    match reload() {
+                        Ok(config) => {
+                            server.reload(config);
+                            tracing::info!("configuration reloaded");
+                        }
+                        Err(why) => tracing::error!("the old configuration stays in force: {why}"),
+                    }
+                    notifier.ready(&format!("serving on {addresses}"));
+                }
+            }
+        }
+        Ok::<(), io::Error>(())
+    })?;
+    notifier.stopping("letting answers in flight finish");
+    tracing::info!("stopping");
+    server.stop();
+    Ok(())
+}
+
+fn inherited_listeners() -> HashMap<SocketAddr, TcpListener> {
+    let pid = std::env::var("LISTEN_PID").ok();
+    let fds = std::env::var("LISTEN_FDS").ok();
+    let taken =
+        seawall_kernel::take_activation_fds(pid.as_deref(), fds.as_deref(), std::process::id());
+    let sockets = match taken {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            tracing::warn!("sockets of the service manager cannot be used: {error}");
+            Vec::new()
+        }
+    };
+    let listeners = sockets.into_iter().map(TcpListener::from);
+    listeners.filter_map(|listener| Some((listener.local_addr().ok()?, listener))).collect()
+}
+
+fn random_seed() -> io::Result<[u64; 2]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    let (low, high) = bytes.split_at(8);
+    let word = |half: &[u8]| half.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    Ok([word(low), word(high)])
+}
+
+type Sockets = Vec<(TcpListener, Listen)>;
+
+/// One socket per worker and listener; the port the first one got is everybody's.
+fn open_groups(
+    config: &Config,
+    inherited: &mut HashMap<SocketAddr, TcpListener>,
+    workers: usize,
+) -> Result<(Vec<Sockets>, Vec<Listen>), ServeError> {
+    let mut groups: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
+    let mut actual = Vec::new();
+    for listen in &config.listen {
+        let fail = |source| ServeError::Listen { address: listen.address, source };
+        let mut listen = listen.clone();
+        let from_manager = inherited.remove(&listen.address);
+        for group in &mut groups {
+            let socket = match &from_manager {
+                // An inherited socket is one queue; every worker takes from it.
+                Some(socket) => {
+                    let socket = socket.try_clone().map_err(fail)?;
+                    listen::prepare(&socket, &listen).map_err(fail)?;
+                    socket
+                }
+                None => listen::open(&listen).map_err(fail)?,
+            };
+            listen.address = socket.local_addr().map_err(fail)?;
+            group.push((socket, listen.clone()));
+        }
+        actual.push(listen);
+    }
+    Ok((groups, actual))
+}
+
+trait Thread: Send + 'static {
+    fn run(self, runtime: &LocalRuntime);
+}
+
+fn spawn(name: &str, thread: impl Thread) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(format!("seawall-{name}")).spawn(move || {
+        let built = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match built {
+            Ok(runtime) => thread.run(&runtime),
+            Err(error) => tracing::error!("cannot start a runtime: {error}"),
+        }
+    })
+}
+
+struct WorkerThread {
+    shared: Arc<Shared>,
+    index: usize,
+    sockets: Sockets,
+    log: LogWriter,
+    prefix: u64,
+}
+
+impl Thread for WorkerThread {
+    fn run(self, runtime: &LocalRuntime) {
+        let Self { shared, index, sockets, log, prefix } = self;
+        runtime.block_on(async move {
+            let worker = Worker::new(shared, index, log, prefix);
+            tokio::task::spawn_local(Rc::clone(&worker).sweep_forever());
+            let mut accepting = Vec::new();
+            for (socket, listen) in sockets {
+                let run = listen::run(Rc::clone(&worker), socket, Rc::new(listen));
+                accepting.push(tokio::task::spawn_local(run));
+            }
+            for task in accepting {
+                let _ = task.await;
+            }
+            drain(&worker).await;
+        });
+    }
+}
+
+/// Lets the connections of a worker finish what they do, within the drain time-out.
+async fn drain(worker: &Rc<Worker>) {
+    let limit = worker.policy().config.limits.drain_timeout;
+    let deadline: Instant = clock::now() + limit;
+    while worker.slots.drain() > 0 && clock::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+struct Control {
+    shared: Arc<Shared>,
+    admin: AdminServer,
+    watch: CertWatch,
+    inbox: mpsc::UnboundedReceiver<Order>,
+}
+
+/// How often certificate files are looked at.
+const CERT_POLL: Duration = Duration::from_secs(5);
+
+impl Thread for Control {
+    fn run(self, runtime: &LocalRuntime) {
+        let Self { shared, admin, mut watch, mut inbox } = self;
+        runtime.block_on(async move {
+            let view = Arc::new(View {
+                shared: Arc::clone(&shared),
+                started: clock::now(),
+                rate: Mutex::new(RequestRate::default()),
+            });
+            tokio::task::spawn_local(admin.serve(view));
+            if shared.pacer.is_some() {
+                let shared = Arc::clone(&shared);
+                tokio::task::spawn_local(async move {
+                    if let Some(pacer) = &shared.pacer {
+                        pacer.run().await;
+                    }
+                });
+            }
+            let mut poll = tokio::time::interval(CERT_POLL);
+            loop {
+                tokio::select! {
+                    order = inbox.recv() => match order {
+                        Some(Order::Reload(config)) => publish(&shared, *config, &mut watch),
+                        Some(Order::Stop) | None => return,
+                    },
+                    _ = poll.tick() => {
+                        watch.poll(clock::wall()).into_iter().for_each(tell_certificate);
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn tell_certificate(event: CertEvent) {
+    match event {
+        CertEvent::Reloaded { cert, not_after } => {
+            let until = clock::days_between(clock::wall(), not_after);
+            tracing::info!(cert = %cert.display(), days_left = until, "certificate reloaded");
+        }
+        CertEvent::Kept(error) => {
+            tracing::error!("the old certificate stays in use: {error}");
+        }
+        CertEvent::Expiry(warning) => tracing::warn!("{warning}"),
+    }
+}
+
+/// Puts a new configuration into force, whole.
+fn publish(shared: &Shared, config: Config, watch: &mut CertWatch) {
+    let before = shared.policy.load_full();
+    let old = &before.config;
+    if old.listen != config.listen
+        || old.workers != config.workers
+        || old.memory_bytes != config.memory_bytes
+        || old.disk_bytes != config.disk_bytes
+        || old.state_dir != config.state_dir
+        || old.tls != config.tls
+    {
+        tracing::warn!(
+            "listen, tls, workers, memory, disk and state_dir are read at the start only; restart for those"
+        );
+    }
+    for site in &config.sites {
+        if let Err(error) = Pool::new(&site.origin) {
+            tracing::error!("the old configuration stays in force: {error}");
+            return;
+        }
+    }
+    if let Err(errors) = watch.reload() {
+        for error in errors {
+            tracing::error!("the old certificate stays in use: {error}");
+        }
+    }
+    shared.policy.store(Arc::new(Policy::new(config, Some(&before))));
+}
+
+/// What the admin doors show and do.
+struct View {
+    shared: Arc<Shared>,
+    started: Instant,
+    rate: Mutex<RequestRate>,
+}
+
+impl AdminView for View {
+    fn status(&self) -> Status {
+        let policy = self.shared.policy.load();
+        let mut origin = OriginStatus {
+            limit: 0,
+            in_flight: 0,
+            queued: 0,
+            healthy: self.shared.origin_is_healthy(),
+        };
+        for gate in &policy.gates {
+            let view = gate.view();
+            origin.limit += view.limit as u64;
+            origin.in_flight += view.in_flight as u64;
+            origin.queued += view.queued as u64;
+        }
+        let now = clock::now();
+        let total = self.shared.metrics.totals().requests;
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: now.saturating_since(self.started).as_secs(),
+            state: State::Normal,
+            requests_per_s: self.rate.lock().observe(now, total),
+            origin,
+            mitigations: Vec::new(),
+            memory_bytes: resident_bytes(),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let store = self.shared.store.stats();
+        let gauge = |name, help, value: u64| Sample::gauge(name, help, value as f64);
+        let counter = |name, help, value: u64| Sample::counter(name, help, value as f64);
+        self.shared.metrics.render(&[
+            gauge("seawall_cache_entries", "Stored responses.", store.entries),
+            gauge(
+                "seawall_cache_memory_bytes",
+                "Bytes of stored responses in memory.",
+                store.memory_bytes,
+            ),
+            gauge(
+                "seawall_cache_stored_bytes",
+                "Bytes of stored responses on disk.",
+                store.disk_bytes,
+            ),
+            counter(
+                "seawall_cache_evictions_total",
+                "Responses that left memory for others.",
+                store.evictions,
+            ),
+            counter(
+                "seawall_cache_damaged_total",
+                "Stored responses that failed their checksum.",
+                store.damaged,
+            ),
+            counter(
+                "seawall_cache_write_failures_total",
+                "Responses the disk did not take.",
+                store.write_failures,
+            ),
+            counter(
+                "seawall_cache_queue_full_total",
+                "Responses not written because the disk was behind.",
+                store.queue_full,
+            ),
+            gauge(
+                "seawall_spool_memory_bytes",
+                "Bytes of request content in memory.",
+                self.shared.spool.memory_bytes(),
+            ),
+            gauge(
+                "seawall_spool_disk_bytes",
+                "Bytes of request content on disk.",
+                self.shared.spool.disk_bytes(),
+            ),
+            gauge(
+                "seawall_process_resident_bytes",
+                "Resident memory of the process.",
+                resident_bytes(),
+            ),
+            gauge(
+                "seawall_limiters_bytes",
+                "Memory of the client tables, fixed at start.",
+                self.shared.limiters.bytes() as u64,
+            ),
+        ])
+    }
+
+    fn purge(&self, what: Purge) -> usize {
+        let store = &self.shared.store;
+        let purged = match what {
+            Purge::Url(url) => return self.purge_url(&url),
+            Purge::Tag(tag) => store.purge_tag(tag.as_bytes()),
+            Purge::All => store.purge_all(),
+        };
+        said(purged)
+    }
+}
+
+impl View {
+    /// A URL with a port also names what is stored without one, and is stored so behind a port
+    /// that another machine forwards.
+    fn purge_url(&self, url: &str) -> usize {
+        let Some(key) = seawall_cache::Key::from_url(url) else { return 0 };
+        let (store, bare) = (&self.shared.store, key.without_port());
+        let elsewhere = if bare == key { 0 } else { said(store.purge_url(&bare)) };
+        said(store.purge_url(&key)) + elsewhere
+    }
+}
+
+fn said(purged: Result<usize, StoreError>) -> usize {
+    purged.unwrap_or_else(|error| {
+        tracing::error!("a purge was not written to disk: {error}");
+        0
+    })
+}
+
+/// Resident memory, from the kernel; 0 where it does not say.
+fn resident_bytes() -> u64 {
+    let Ok(statm) = std::fs::read_to_string("/proc/self/statm") else { return 0 };
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}

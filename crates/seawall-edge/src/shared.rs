@@ -1,0 +1,217 @@
+//! What all workers share: fixed tables, the store, flights, gates, counters.
+//!
+//! Everything here is either immutable, atomic, or behind one short lock; nothing waits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use seawall_cache::{Flights, Store};
+use seawall_decide::{DEMAND_ONE, Egress, EgressAsked, EgressConfig, EgressTicket, Limiters};
+use seawall_model::{ClientAddr, Fields, Instant, Priority};
+use tokio::sync::{Notify, oneshot};
+
+use crate::cdn_hint::{CdnHint, Forwarded};
+use crate::clock;
+use crate::fetch::Waiter;
+use crate::metrics::Metrics;
+use crate::origin::OriginError;
+use crate::policy::Policy;
+use crate::spool::Spool;
+
+/// The process-wide state of the data plane.
+pub(crate) struct Shared {
+    pub(crate) policy: ArcSwap<Policy>,
+    pub(crate) limiters: Limiters,
+    pub(crate) store: Store,
+    pub(crate) flights: Flights<Waiter>,
+    pub(crate) spool: Spool,
+    pub(crate) metrics: Metrics,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) pacer: Option<Pacer>,
+    cdn: Mutex<CdnHint>,
+    cdn_suspected: AtomicBool,
+    pub(crate) open_connections: AtomicUsize,
+    pub(crate) draining: AtomicBool,
+    origin_failed: AtomicBool,
+    trouble_said_s: AtomicU64,
+    trouble_unsaid: AtomicU64,
+}
+
+/// The parts of [`Shared`] that are made elsewhere.
+pub(crate) struct Parts {
+    pub(crate) policy: Policy,
+    pub(crate) store: Store,
+    pub(crate) spool: Spool,
+    pub(crate) metrics: Metrics,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) seed: [u64; 2],
+}
+
+/// One line about a failing origin per this many seconds.
+const TROUBLE_EVERY_S: u64 = 10;
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let limits = parts.policy.config.limits.clone();
+        let pacer = limits.egress_bytes_per_second.map(|rate| {
+            Pacer::new(EgressConfig {
+                bytes_per_second: rate,
+                max_waiters: limits.max_connections,
+                seed: parts.seed,
+            })
+        });
+        Self {
+            limiters: Limiters::new(&limits, parts.seed),
+            flights: Flights::with_liveness(
+                parts.seed,
+                FLIGHT_SHARDS,
+                seawall_cache::FlightLimits::default(),
+                oneshot::Sender::is_closed,
+            ),
+            policy: ArcSwap::from_pointee(parts.policy),
+            store: parts.store,
+            spool: parts.spool,
+            metrics: parts.metrics,
+            tls: parts.tls,
+            pacer,
+            cdn: Mutex::new(CdnHint::new()),
+            cdn_suspected: AtomicBool::new(false),
+            open_connections: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            origin_failed: AtomicBool::new(false),
+            trouble_said_s: AtomicU64::new(0),
+            trouble_unsaid: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes one more request that makes an origin work, and returns the demand of its client.
+    pub(crate) fn demand(&self, client: ClientAddr) -> u32 {
+        let now = clock::now();
+        self.limiters.note_demand(now, client, DEMAND_ONE);
+        self.limiters.demand(now, client)
+    }
+
+    /// Shows one request from a peer that is no trusted proxy to the CDN detector.
+    pub(crate) fn look_for_cdn(&self, now: Instant, peer: IpAddr, fields: &dyn Fields) {
+        let mut cdn = self.cdn.lock();
+        if let Some(warning) = cdn.observe(now, peer, Forwarded::from_fields(fields)) {
+            tracing::warn!("{warning}");
+        }
+        self.cdn_suspected.store(cdn.suspects(), Ordering::Relaxed);
+    }
+
+    /// Whether limits per address are suspended for this peer, because many readers seem to come
+    /// through it (`detection.md`, amendment 8).
+    pub(crate) fn is_suspected_cdn(&self, peer: IpAddr) -> bool {
+        self.cdn_suspected.load(Ordering::Relaxed) && self.cdn.lock().is_suspect(peer)
+    }
+
+    /// An exchange with an origin went well.
+    pub(crate) fn origin_well(&self) {
+        if self.origin_failed.load(Ordering::Relaxed) {
+            self.origin_failed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// An exchange with an origin failed: said once in a while, with a count.
+    pub(crate) fn origin_trouble(&self, origin: &str, error: &OriginError) {
+        self.origin_failed.store(true, Ordering::Relaxed);
+        let now_s = clock::now().as_nanos() / 1_000_000_000;
+        let said = self.trouble_said_s.load(Ordering::Relaxed);
+        let due = now_s >= said + TROUBLE_EVERY_S;
+        let first = due
+            && self
+                .trouble_said_s
+                .compare_exchange(said, now_s, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if first {
+            let more = self.trouble_unsaid.swap(0, Ordering::Relaxed);
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            let cause = cause.as_deref().unwrap_or("no further cause");
+            tracing::warn!(origin, more, "{error}: {cause}");
+        } else {
+            self.trouble_unsaid.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the last exchange went well.
+    pub(crate) fn origin_is_healthy(&self) -> bool {
+        !self.origin_failed.load(Ordering::Relaxed)
+    }
+}
+
+/// Shards of the flight table: more than workers by far, so that two rarely meet.
+const FLIGHT_SHARDS: usize = 64;
+
+/// The async shell around the egress scheduler, when a rate is configured.
+pub(crate) struct Pacer {
+    egress: Mutex<Egress<oneshot::Sender<usize>>>,
+    queued: Notify,
+}
+
+impl Pacer {
+    fn new(config: EgressConfig) -> Self {
+        Self { egress: Mutex::new(Egress::new(config)), queued: Notify::new() }
+    }
+
+    /// Waits until `bytes` may be sent. `false`: too many wait already, close the connection.
+    pub(crate) async fn take(&self, identity: u128, priority: Priority, bytes: usize) -> bool {
+        let mut left = bytes;
+        while left > 0 {
+            let (send, receive) = oneshot::channel();
+            let asked = self.egress.lock().ask(clock::now(), identity, priority, left, || send);
+            match asked {
+                EgressAsked::Now(granted) => left -= granted.min(left),
+                EgressAsked::Full => return false,
+                EgressAsked::Queued(ticket) => {
+                    self.queued.notify_one();
+                    let mut place = Place { pacer: self, ticket: Some(ticket) };
+                    let Ok(granted) = receive.await else { return false };
+                    place.ticket = None;
+                    left -= granted.min(left);
+                }
+            }
+        }
+        true
+    }
+
+    /// Wakes those whose turn it is, for ever. Runs on the control thread.
+    pub(crate) async fn run(&self) {
+        loop {
+            let due = self.egress.lock().poll_timeout();
+            match due {
+                None => self.queued.notified().await,
+                Some(at) => {
+                    let wait = at.saturating_since(clock::now()).max(Duration::from_millis(1));
+                    tokio::time::sleep(wait).await;
+                    loop {
+                        let next = self.egress.lock().poll(clock::now());
+                        let Some((waiter, granted)) = next else { break };
+                        if waiter.send(granted).is_err() {
+                            self.egress.lock().give_back(granted);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Place<'a> {
+    pacer: &'a Pacer,
+    ticket: Option<EgressTicket>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let waiter = self.pacer.egress.lock().cancel(ticket);
+            drop(waiter);
+        }
+    }
+}

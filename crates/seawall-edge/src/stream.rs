@@ -1,0 +1,284 @@
+//! Byte streams of client connections: plain or TLS, with bytes read early given back first, and
+//! HTTP/2's many small writes gathered into few.
+//!
+//! It knows nothing of HTTP. [`Replay`] returns what the accept path took from the socket before a
+//! task existed; [`Coalesce`] turns the frame-wise writes and flushes of the HTTP/2 library into
+//! one system call per turn of the connection task (10.3 to 5.4 us per request in the prototype).
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use seawall_wire::http2::FrameObserver;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::buffers;
+
+/// A TCP stream that first yields bytes already taken from it.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    early: Bytes,
+    tcp: TcpStream,
+}
+
+impl Replay {
+    pub(crate) fn new(early: Bytes, tcp: TcpStream) -> Self {
+        Self { early, tcp }
+    }
+}
+
+impl AsyncRead for Replay {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.tcp).poll_read(cx, buf);
+        }
+        let len = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early[..len]);
+        self.early.advance(len);
+        if self.early.is_empty() {
+            // Give the allocation back: this connection may stay idle for a long time.
+            self.early = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Replay {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+}
+
+/// A client connection after the handshake, if there was one.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// Plain TCP.
+    Plain(Replay),
+    /// TLS; boxed, because its state is two orders of magnitude larger.
+    Tls(Box<TlsStream<Replay>>),
+}
+
+impl Stream {
+    /// Whether the handshake chose HTTP/2 (RFC 7301).
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
+    /// The socket below.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(replay) => &replay.tcp,
+            Self::Tls(tls) => &tls.get_ref().0.tcp,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
+
+/// Beyond this many gathered bytes a write goes to the socket at once, so that a stalled peer
+/// exerts back-pressure instead of filling memory.
+const COALESCE_BYTES: usize = 32 * 1024;
+
+struct Gathered<S> {
+    io: S,
+    out: BytesMut,
+    observer: FrameObserver,
+}
+
+/// Gathers writes until [`Coalescer::flush`]; lets the frame observer see both directions.
+pub(crate) struct Coalesce<S>(Rc<RefCell<Gathered<S>>>);
+
+/// The connection task's end of a [`Coalesce`].
+pub(crate) struct Coalescer<S>(Rc<RefCell<Gathered<S>>>);
+
+/// Wraps `io` for the HTTP/2 library; the second value stays with the connection task.
+pub(crate) fn coalesce<S>(io: S, observer: FrameObserver) -> (Coalesce<S>, Coalescer<S>) {
+    let shared = Rc::new(RefCell::new(Gathered { io, out: BytesMut::new(), observer }));
+    (Coalesce(Rc::clone(&shared)), Coalescer(shared))
+}
+
+impl<S: AsyncWrite + Unpin> Gathered<S> {
+    fn append(&mut self, bytes: &[u8]) {
+        buffers::ensure(&mut self.out);
+        self.observer.sent(bytes);
+        self.out.extend_from_slice(bytes);
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.out))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.out.advance(sent);
+        }
+        // An idle connection keeps no write buffer.
+        buffers::give_back(&mut self.out);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Coalescer<S> {
+    /// Writes what was gathered. `Pending` leaves the rest for the next turn: the socket wakes the
+    /// task when it takes more.
+    pub(crate) fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut gathered = self.0.borrow_mut();
+        ready!(gathered.poll_drain(cx))?;
+        Pin::new(&mut gathered.io).poll_flush(cx)
+    }
+
+    /// Looks at the frames seen so far.
+    pub(crate) fn observe<T>(&self, look: impl FnOnce(&FrameObserver) -> T) -> T {
+        look(&self.0.borrow().observer)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Coalesce<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let gathered = &mut *self.0.borrow_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut gathered.io).poll_read(cx, buf))?;
+        gathered.observer.received(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Coalesce<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let gathered = &mut *self.0.borrow_mut();
+        if gathered.out.len() + buf.len() > COALESCE_BYTES && !gathered.out.is_empty() {
+            ready!(gathered.poll_drain(cx))?;
+        }
+        let len = buf.len().min(COALESCE_BYTES);
+        gathered.append(&buf[..len]);
+        Poll::Ready(Ok(len))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection task flushes once per turn, after the library has had its say.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let gathered = &mut *self.0.borrow_mut();
+        ready!(gathered.poll_drain(cx))?;
+        Pin::new(&mut gathered.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let gathered = &mut *self.0.borrow_mut();
+        let whole: usize = bufs.iter().map(|b| b.len()).sum();
+        if gathered.out.len() + whole > COALESCE_BYTES && !gathered.out.is_empty() {
+            ready!(gathered.poll_drain(cx))?;
+        }
+        let mut taken = 0;
+        for buf in bufs {
+            let len = buf.len().min(COALESCE_BYTES - taken);
+            gathered.append(&buf[..len]);
+            taken += len;
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}

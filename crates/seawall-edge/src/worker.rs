@@ -1,0 +1,263 @@
+//! One worker: a thread with its runtime, its listening sockets and its connections.
+//!
+//! Nothing in here is shared with another thread but what [`Shared`] holds. It also holds the state
+//! of a client connection that outlives single requests.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use seawall_model::{Cause, ClientAddr, Decision, Fields, Instant, Ja4, Priority, Refusal};
+
+use crate::access_log::{LogRecord, LogWriter};
+use crate::answer::Answer;
+use crate::answer::smallstr::Text;
+use crate::cdn_hint::CdnSampler;
+use crate::clock;
+use crate::metrics::WorkerMetrics;
+use crate::origin::Pool;
+use crate::policy::Policy;
+use crate::serve::{Ask, Times};
+use crate::shared::Shared;
+use crate::slots::{SWEEP, Slots};
+
+/// The policy as a worker holds it: replaced on its sweep after a reload, cheap to clone.
+pub(crate) type PolicyRef = Rc<Arc<Policy>>;
+
+/// A thread's own state.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) slots: Slots,
+    policy: RefCell<PolicyRef>,
+    pools: RefCell<Vec<Option<Rc<Pool>>>>,
+    log: RefCell<LogWriter>,
+    request_prefix: u64,
+    requests: Cell<u64>,
+    cdn_sampler: RefCell<CdnSampler>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        index: usize,
+        log: LogWriter,
+        request_prefix: u64,
+    ) -> Rc<Self> {
+        let policy = shared.policy.load_full();
+        Rc::new(Self {
+            metrics: shared.metrics.worker(index),
+            shared,
+            slots: Slots::default(),
+            policy: RefCell::new(Rc::new(policy)),
+            pools: RefCell::default(),
+            log: RefCell::new(log),
+            request_prefix,
+            requests: Cell::new(0),
+            cdn_sampler: RefCell::default(),
+        })
+    }
+
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> PolicyRef {
+        Rc::clone(&self.policy.borrow())
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// The connections to a site's origin. `None` if the origin's TLS settings cannot be used,
+    /// which is said when the configuration is read.
+    pub(crate) fn pool(&self, policy: &PolicyRef, site: usize) -> Option<Rc<Pool>> {
+        let mut pools = self.pools.borrow_mut();
+        if pools.len() <= site {
+            pools.resize_with(policy.config.sites.len().max(site + 1), || None);
+        }
+        if pools[site].is_none() {
+            pools[site] = Pool::new(&policy.config.sites[site].origin).ok().map(Rc::new);
+        }
+        pools[site].clone()
+    }
+
+    /// A number for the next request: unique in this process's life, and hard to guess for others.
+    pub(crate) fn next_request(&self) -> u64 {
+        let number = self.requests.get();
+        self.requests.set(number + 1);
+        number
+    }
+
+    /// The text of a request's number, as in X-Request-ID and the access log.
+    pub(crate) fn request_id(&self, number: u64) -> Text<40> {
+        let mut text = Text::new();
+        let _ = write!(text, "{:016x}-{number:x}", self.request_prefix);
+        text
+    }
+
+    /// Looks, on a sample of requests, whether a CDN that nobody configured is in front.
+    pub(crate) fn look_for_cdn(&self, now: Instant, peer: IpAddr, fields: &dyn Fields) {
+        if self.cdn_sampler.borrow_mut().samples(now) {
+            self.shared.look_for_cdn(now, peer, fields);
+        }
+    }
+
+    /// Does what is due a few times a second, until the runtime ends.
+    pub(crate) async fn sweep_forever(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.slots.sweep(clock::now());
+            let current = self.shared.policy.load();
+            if current.generation != self.policy.borrow().generation {
+                *self.policy.borrow_mut() = Rc::new(Arc::clone(&current));
+                self.pools.borrow_mut().clear();
+            }
+            for gate in &current.gates {
+                gate.expire();
+            }
+        }
+    }
+
+    /// Writes an answer into the access log's ring.
+    pub(crate) fn log(
+        &self,
+        ctx: &ClientConn,
+        client: ClientAddr,
+        ask: &Ask<'_>,
+        answer: &Answer,
+        sent: u64,
+        times: Times,
+        duration: Duration,
+    ) {
+        let note = answer.note;
+        let decision = if note.refused {
+            let refusal = Refusal { status: answer.status, retry_after: None, close: note.close };
+            Decision::Refuse(refusal, note.cause)
+        } else {
+            Decision::Admit(note.cause)
+        };
+        let id = self.request_id(times.number);
+        self.log.borrow_mut().record(&LogRecord {
+            now: times.mono,
+            at: times.wall,
+            client,
+            request_id: id.as_str(),
+            version: ask.version,
+            method: ask.method,
+            host: ask.host,
+            path: ask.path,
+            query: ask.query,
+            user_agent: ask.fields.first("user-agent"),
+            ja4: ctx.ja4,
+            decision,
+            cache: Some(note.cache),
+            status: answer.status,
+            duration,
+            bytes_sent: sent,
+        });
+    }
+}
+
+/// A client connection, as long as it is open.
+pub(crate) struct ClientConn {
+    pub(crate) worker: Rc<Worker>,
+    /// The socket's other end.
+    pub(crate) peer: SocketAddr,
+    /// Who that is, after the PROXY header and before forwarding fields.
+    pub(crate) client: ClientAddr,
+    /// Whether forwarding fields on this connection are believed.
+    pub(crate) via_proxy: bool,
+    pub(crate) tls: bool,
+    pub(crate) local_port: u16,
+    pub(crate) ja4: Option<Ja4>,
+    answers: Cell<u64>,
+}
+
+/// What is known of a connection when it becomes one that requests come from.
+pub(crate) struct Opened {
+    pub(crate) peer: SocketAddr,
+    pub(crate) client: ClientAddr,
+    pub(crate) via_proxy: bool,
+    pub(crate) tls: bool,
+    pub(crate) local_port: u16,
+    pub(crate) ja4: Option<Ja4>,
+}
+
+/// A place among the open connections; given back when dropped.
+pub(crate) struct OpenConnection {
+    worker: Rc<Worker>,
+    peer: ClientAddr,
+    counted: bool,
+}
+
+impl OpenConnection {
+    /// Counts an accepted connection.
+    pub(crate) fn new(worker: &Rc<Worker>, peer: ClientAddr, cause: Cause) -> Self {
+        let counted = cause != Cause::AllowList;
+        worker.shared.open_connections.fetch_add(1, Ordering::Relaxed);
+        worker.metrics.connection_accepted();
+        if counted {
+            worker.shared.limiters.connection_opened(clock::now(), peer);
+        }
+        Self { worker: Rc::clone(worker), peer, counted }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.worker.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.metrics.connection_closed();
+        if self.counted {
+            self.worker.shared.limiters.connection_closed(clock::now(), self.peer);
+        }
+    }
+}
+
+impl ClientConn {
+    pub(crate) fn new(worker: &Rc<Worker>, opened: Opened) -> Rc<Self> {
+        let Opened { peer, client, via_proxy, tls, local_port, ja4 } = opened;
+        let worker = Rc::clone(worker);
+        Rc::new(Self {
+            worker,
+            peer,
+            client,
+            via_proxy,
+            tls,
+            local_port,
+            ja4,
+            answers: Cell::new(0),
+        })
+    }
+
+    /// Whether no request has been answered on it yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.answers.get() == 0
+    }
+
+    pub(crate) fn answered(&self) {
+        self.answers.set(self.answers.get() + 1);
+    }
+
+    /// How long nothing may move on an HTTP/2 connection.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        self.worker.policy.borrow().config.limits.idle_timeout
+    }
+
+    /// How long a write of `bytes` may stall: the grace, and the minimum rate after it.
+    pub(crate) fn stall_limit(&self, bytes: usize) -> Duration {
+        let limits = &self.worker.policy.borrow().config.limits;
+        let rate = limits.min_body_bytes_per_second.max(1);
+        limits.body_grace + Duration::from_secs(bytes as u64 / rate)
+    }
+
+    /// Waits for this client's turn on the link. `false`: close the connection.
+    pub(crate) async fn pace(&self, bytes: usize, priority: Priority) -> bool {
+        match &self.worker.shared.pacer {
+            None => true,
+            Some(pacer) => pacer.take(self.client.identity(), priority, bytes).await,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use seawall_edge::admin::{
+    AdminError, AdminServer, AdminView, Answer, ClientError, OriginStatus, Purge, State, Status,
+    query,
+};
+
+#[derive(Default)]
+struct View {
+    purged: Mutex<Vec<Purge>>,
+}
+
+impl AdminView for View {
+    fn status(&self) -> Status {
+        Status {
+            version: "0.1.0",
+            uptime_s: 7,
+            state: State::Normal,
+            requests_per_s: 1.5,
+            origin: OriginStatus { limit: 256, in_flight: 3, queued: 0, healthy: true },
+            mitigations: Vec::new(),
+            memory_bytes: 1_000,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        "seawall_build_info{version=\"x\"} 1\n".to_owned()
+    }
+
+    fn purge(&self, what: Purge) -> usize {
+        self.purged.lock().expect("no panic in view").push(what);
+        3
+    }
+}
+
+/// Serves while `client` runs on a thread of its own.
+fn with_server<T: Send + 'static>(
+    bind: impl FnOnce() -> Result<AdminServer, AdminError>,
+    client: impl FnOnce(Option<SocketAddr>) -> T + Send + 'static,
+) -> (T, Vec<Purge>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let view = Arc::new(View::default());
+    let result = runtime.expect("runtime").block_on(async {
+        let server = bind().expect("doors open");
+        let address = server.local_addr();
+        let asked = tokio::task::spawn_blocking(move || client(address));
+        tokio::select! {
+            () = server.serve(view.clone()) => unreachable!("serves until it is dropped"),
+            asked = asked => asked.expect("client ends"),
+        }
+    });
+    let purged = view.purged.lock().expect("no panic in view").clone();
+    (result, purged)
+}
+
+fn over_tcp(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.write_all(request.as_bytes()).expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("reads");
+    answer
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[test]
+fn socket_answers_status_metrics_and_purge() {
+    let dir = crate::temp_dir();
+    let path = dir.path().join("run/admin.sock");
+    let client = {
+        let path = path.clone();
+        move |_| {
+            let mode = fs::metadata(&path).expect("socket is there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            ["GET /status", "GET /metrics", "POST /purge?tag=news", "GET /nowhere"].map(|request| {
+                let (method, target) = request.split_once(' ').expect("two words");
+                query(&path, method, target).expect("answers")
+            })
+        }
+    };
+    let (answers, purged) = with_server(|| AdminServer::bind(Some(&path), None, None), client);
+    let [status, metrics, purge, nowhere] = answers;
+    let want = r#"{"version":"0.1.0","uptime_s":7,"state":"normal","requests_per_s":1.5,"origin":{"limit":256,"in_flight":3,"queued":0,"healthy":true},"mitigations":[],"memory_bytes":1000}"#;
+    assert_eq!(status, Answer { status: 200, body: want.into() });
+    assert_eq!(metrics.body, b"seawall_build_info{version=\"x\"} 1\n");
+    assert_eq!(purge.body, b"{\"removed\":3}");
+    assert_eq!(purged, [Purge::Tag("news".to_owned())]);
+    assert_eq!(nowhere.status, 404);
+    assert!(!path.exists(), "the socket's file goes with the server");
+}
+
+#[test]
+fn address_takes_changes_only_from_programs() {
+    let (answers, purged) = with_server(
+        || AdminServer::bind(None, Some(loopback()), None),
+        |address| {
+            let address = address.expect("has an address");
+            [
+                "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+                "POST /purge?all=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+                "POST /purge?all=1 HTTP/1.1\r\nHost: localhost\r\nX-Seawall-Admin: 1\r\n\r\n",
+                "POST /purge?all=1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "\x16\x03\x01garbage\r\n\r\n",
+            ]
+            .map(|request| over_tcp(address, request))
+        },
+    );
+    let codes = answers.map(|a| a[9..12].to_owned());
+    assert_eq!(codes, ["200", "421", "403", "200", "411", "400"]);
+    assert_eq!(purged, [Purge::All]);
+}
+
+#[test]
+fn token_opens_the_address_and_nothing_else_does() {
+    let (codes, _) = with_server(
+        || AdminServer::bind(None, Some(loopback()), Some("s3cret")),
+        |address| {
+            ["Authorization: Bearer s3cret\r\n", "Authorization: Bearer wrong\r\n", ""].map(
+                |field| {
+                    let request = format!("GET /status HTTP/1.1\r\nHost: x.example\r\n{field}\r\n");
+                    over_tcp(address.expect("has an address"), &request)[9..12].to_owned()
+                },
+            )
+        },
+    );
+    assert_eq!(codes, ["200", "401", "401"]);
+}
+
+#[test]
+fn endless_head_is_cut_off() {
+    let (answer, _) = with_server(
+        || AdminServer::bind(None, Some(loopback()), None),
+        |address| {
+            let head = format!("GET /status HTTP/1.1\r\nX: {}", "x".repeat(9_000));
+            over_tcp(address.expect("has an address"), &head)
+        },
+    );
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[track_caller]
+fn check_bind(socket: Option<&Path>, address: Option<SocketAddr>, want: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let _entered = runtime.as_ref().expect("runtime").enter();
+    let error = AdminServer::bind(socket, address, None).expect_err("must not open");
+    assert!(error.to_string().contains(want), "{error}");
+}
+
+#[test]
+fn stale_socket_is_replaced() {
+    let dir = crate::temp_dir();
+    let path = dir.path().join("admin.sock");
+    drop(UnixListener::bind(&path).expect("bind"));
+    assert!(path.exists(), "a dead listener leaves its file");
+    let client = {
+        let path = path.clone();
+        move |_| query(&path, "GET", "/status").expect("answers").status
+    };
+    assert_eq!(with_server(|| AdminServer::bind(Some(&path), None, None), client).0, 200);
+}
+
+#[test]
+fn living_socket_and_foreign_file_are_left_alone() {
+    let dir = crate::temp_dir();
+    let path = dir.path().join("admin.sock");
+    let _alive = UnixListener::bind(&path).expect("bind");
+    check_bind(Some(&path), None, "running twice");
+    let file = dir.path().join("file");
+    fs::write(&file, "precious").expect("file");
+    check_bind(Some(&file), None, "is no socket");
+    assert_eq!(fs::read_to_string(&file).expect("file stays"), "precious");
+}
+
+#[test]
+fn public_address_wants_a_token() {
+    check_bind(None, Some(SocketAddr::from(([0, 0, 0, 0], 0))), "there is no token");
+}
+
+#[test]
+fn nobody_running_is_said_so() {
+    let dir = crate::temp_dir();
+    let error = query(&dir.path().join("none"), "GET", "/status").expect_err("nobody listens");
+    assert!(matches!(error, ClientError::NotRunning { .. }));
+    assert!(error.to_string().contains("no running seawall"), "{error}");
+}
