@@ -124,6 +124,7 @@ struct Packer<'b> {
 }
 
 impl<'b> Packer<'b> {
+    #[inline(always)] // most lengths are constants: a move instead of a call
     fn put(&mut self, bytes: &[u8]) {
         // The sum of all bounds is the buffer's size; see MAX_RECORD_BYTES.
         self.buffer[self.at..self.at + bytes.len()].copy_from_slice(bytes);

@@ -217,7 +217,7 @@ impl rustls::time_provider::TimeProvider for FixedTime {
 fn both_versions_speak_h2_and_resume_by_ticket_alone() {
     let dir = crate::temp_dir();
     let files = make(dir.path(), "a", &["example.org"]);
-    let store = Arc::new(CertStore::load(&[files.clone()]).expect("loads"));
+    let store = Arc::new(CertStore::load(std::slice::from_ref(&files)).expect("loads"));
     let server = server_config(store).expect("configuration");
     for (version, want) in [
         (&rustls::version::TLS13, ProtocolVersion::TLSv1_3),
@@ -237,7 +237,7 @@ fn both_versions_speak_h2_and_resume_by_ticket_alone() {
 fn renewal_is_used_by_the_next_handshake_once_files_stand_still() {
     let dir = crate::temp_dir();
     let files = make(dir.path(), "a", &["example.org"]);
-    let store = Arc::new(CertStore::load(&[files.clone()]).expect("loads"));
+    let store = Arc::new(CertStore::load(std::slice::from_ref(&files)).expect("loads"));
     let mut watch = CertWatch::new(Arc::clone(&store));
     let before = leaf(&files);
     let served = || store.choose(None, ECDSA).expect("one").cert[0].clone();
