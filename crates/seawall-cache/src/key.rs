@@ -48,10 +48,13 @@ impl Key {
     /// `query` what follows the first `?`. An empty query differs from none (RFC 3986 §6.2.3).
     pub fn new(scheme: Scheme, host: &str, path: &[u8], query: Option<&[u8]>) -> Self {
         let query_len = query.map_or(0, |query| query.len() + 1);
-        let mut text = Vec::with_capacity(8 + host.len() + path.len() + query_len + 1);
+        // Exact unless there are escapes, so that the vector becomes the box without moving.
+        let origin_len = scheme.as_str().len() + 3 + host.len();
+        let mut text = Vec::with_capacity(origin_len + path.len().max(1) + query_len);
         text.extend_from_slice(scheme.as_str().as_bytes());
         text.extend_from_slice(b"://");
-        text.extend(host.bytes().map(|byte| byte.to_ascii_lowercase()));
+        text.extend_from_slice(host.as_bytes());
+        text.make_ascii_lowercase();
         let path_at = u32::try_from(text.len()).unwrap_or(u32::MAX);
         // RFC 3986 §6.2.3: an empty path is equivalent to `/` for http and https.
         if path.is_empty() {

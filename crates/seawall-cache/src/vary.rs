@@ -12,8 +12,58 @@ use crate::cache_control::ResponseDirectives;
 use crate::head::StoredHead;
 use crate::policy::RequestMeta;
 
-/// One selecting field: its name and normalised value; `None`: the request did not have it.
-type Entry = (HeaderName, Option<Box<[u8]>>);
+/// One selecting field of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    name: HeaderName,
+    /// Normalised; `None`: the request did not have it.
+    value: Option<Box<[u8]>>,
+    /// Whether the field's definition ignores case.
+    fold: bool,
+    /// Whether nothing in the value is quoted, so that `fold` holds for all of it.
+    unquoted: bool,
+}
+
+impl Entry {
+    fn new(name: HeaderName, value: Option<Box<[u8]>>) -> Self {
+        let fold = ignores_case(&name);
+        let unquoted = value.as_ref().is_none_or(|value| !value.contains(&b'"'));
+        Self { name, value, fold, unquoted }
+    }
+
+    fn matches(&self, request: &RequestMeta<'_>) -> bool {
+        let stored = self.value.as_deref();
+        if !is_seen(&self.name, request) {
+            return stored.is_none();
+        }
+        let (mut lines, mut same) = (0, false);
+        request.fields.each(self.name.as_str(), &mut |line| {
+            lines += 1;
+            same = lines == 1 && stored.is_some_and(|stored| self.is_normal(line, stored));
+        });
+        match (lines, stored) {
+            (0, stored) => stored.is_none(),
+            (_, None) => false,
+            // Most often the value is in its normal form, and one comparison is enough.
+            (1, Some(_)) if same => true,
+            (_, Some(stored)) => self.matches_normalised(stored, request),
+        }
+    }
+
+    /// Whether `line` is the stored value itself: normalising it would change nothing but case.
+    fn is_normal(&self, line: &[u8], stored: &[u8]) -> bool {
+        if self.fold && self.unquoted { line.eq_ignore_ascii_case(stored) } else { line == stored }
+    }
+
+    fn matches_normalised(&self, stored: &[u8], request: &RequestMeta<'_>) -> bool {
+        let (mut rest, mut equal) = (stored, true);
+        each_byte(&self.name, request, |byte| match rest.split_first() {
+            Some((&expected, after)) if equal && expected == byte => rest = after,
+            _ => equal = false,
+        });
+        equal && rest.is_empty()
+    }
+}
 
 /// The selecting fields of the request that a response answered, normalised. Empty: any request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,14 +88,14 @@ impl VaryKey {
                     return None;
                 }
                 let name = HeaderName::from_bytes(name).ok()?;
-                if entries.iter().any(|(seen, _)| *seen == name) || is_our_own(&name, headers) {
+                if entries.iter().any(|seen| seen.name == name) || is_our_own(&name, headers) {
                     continue;
                 }
                 if entries.len() == MAX_SELECTING_FIELDS {
                     return None;
                 }
                 let value = normalised(&name, request);
-                entries.push((name, value));
+                entries.push(Entry::new(name, value));
             }
         }
         Some(Self { entries: entries.into() })
@@ -53,24 +103,16 @@ impl VaryKey {
 
     /// Whether `request` would have selected the same response. No allocation.
     pub fn matches(&self, request: &RequestMeta<'_>) -> bool {
-        self.entries.iter().all(|(name, stored)| {
-            let mut rest = stored.as_deref().unwrap_or_default();
-            let mut equal = true;
-            let present = each_byte(name, request, &mut |byte| match rest.split_first() {
-                Some((&expected, after)) if equal && expected == byte => rest = after,
-                _ => equal = false,
-            });
-            present == stored.is_some() && equal && rest.is_empty()
-        })
+        self.entries.iter().all(|entry| entry.matches(request))
     }
 
     /// The selecting fields, for encoding.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (&HeaderName, Option<&[u8]>)> {
-        self.entries.iter().map(|(name, value)| (name, value.as_deref()))
+        self.entries.iter().map(|entry| (&entry.name, entry.value.as_deref()))
     }
 
-    pub(crate) fn from_entries(entries: Vec<Entry>) -> Self {
-        Self { entries: entries.into() }
+    pub(crate) fn from_entries(entries: Vec<(HeaderName, Option<Box<[u8]>>)>) -> Self {
+        Self { entries: entries.into_iter().map(|(name, value)| Entry::new(name, value)).collect() }
     }
 }
 
@@ -99,18 +141,26 @@ fn is_our_own(name: &HeaderName, headers: &HeaderMap) -> bool {
 
 fn normalised(name: &HeaderName, request: &RequestMeta<'_>) -> Option<Box<[u8]>> {
     let mut value = Vec::new();
-    each_byte(name, request, &mut |byte| value.push(byte)).then(|| value.into())
+    each_byte(name, request, |byte| value.push(byte)).then(|| value.into())
+}
+
+/// Harmless cookies are not sent to the origin, so they cannot have selected anything.
+fn is_seen(name: &HeaderName, request: &RequestMeta<'_>) -> bool {
+    *name != header::COOKIE || request.cookies != CookieClass::None
+}
+
+fn ignores_case(name: &HeaderName) -> bool {
+    [header::ACCEPT_LANGUAGE, header::ACCEPT_ENCODING, header::ACCEPT].contains(name)
 }
 
 /// Feeds the normalised value of a request's field to `visit`; false if the field is not there.
-fn each_byte(name: &HeaderName, request: &RequestMeta<'_>, visit: &mut dyn FnMut(u8)) -> bool {
-    // Harmless cookies are not sent to the origin, so they cannot have selected anything.
-    if *name == header::COOKIE && request.cookies == CookieClass::None {
+fn each_byte(name: &HeaderName, request: &RequestMeta<'_>, mut visit: impl FnMut(u8)) -> bool {
+    if !is_seen(name, request) {
         return false;
     }
-    let fold = [header::ACCEPT_LANGUAGE, header::ACCEPT_ENCODING, header::ACCEPT].contains(name);
     let mut present = false;
-    let mut list = List { fold, quoted: false, escaped: false, pending: Pending::None };
+    let mut list =
+        List { fold: ignores_case(name), quoted: false, escaped: false, pending: Pending::None };
     request.fields.each(name.as_str(), &mut |line| {
         if present {
             // RFC 9110 §5.3: several lines are one list.
@@ -118,7 +168,7 @@ fn each_byte(name: &HeaderName, request: &RequestMeta<'_>, visit: &mut dyn FnMut
         }
         present = true;
         for &byte in line.trim_ascii() {
-            list.byte(byte, visit);
+            list.byte(byte, &mut visit);
         }
     });
     present
@@ -145,7 +195,7 @@ struct List {
 }
 
 impl List {
-    fn byte(&mut self, byte: u8, visit: &mut dyn FnMut(u8)) {
+    fn byte(&mut self, byte: u8, visit: &mut impl FnMut(u8)) {
         if self.quoted {
             self.quoted = self.escaped || byte != b'"';
             self.escaped = !self.escaped && byte == b'\\';
@@ -175,7 +225,7 @@ impl List {
         }
     }
 
-    fn line(&mut self, visit: &mut dyn FnMut(u8)) {
+    fn line(&mut self, visit: &mut impl FnMut(u8)) {
         if self.pending == Pending::Line {
             self.pending = Pending::Separated;
             visit(b',');
