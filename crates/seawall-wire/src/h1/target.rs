@@ -6,7 +6,7 @@ use core::net::Ipv6Addr;
 
 use seawall_model::{Method, Misbehaviour};
 
-use crate::bytes::{HOST, QUERY, is, path_run, run};
+use crate::bytes::{HOST, HOST_LOWER, PATH, QUERY, run};
 use crate::h1::head::{Authority, Refusal, RequestHead, Span, TargetForm};
 
 const BAD: Refusal = Refusal::bad(Misbehaviour::RequestLine);
@@ -28,7 +28,7 @@ pub(crate) fn scan_target(
 ) -> Result<Option<TargetEnd>, Refusal> {
     let rest = buf.get(start..).unwrap_or(&[]);
     let rest = rest.get(..=max_bytes).unwrap_or(rest);
-    let path_len = path_run(rest);
+    let path_len = run(rest, PATH);
     let mut len = path_len;
     if rest.get(len) == Some(&b'?') {
         len += run(rest.get(len..).unwrap_or(&[]), QUERY);
@@ -115,7 +115,7 @@ fn split_query(start: usize, end: &TargetEnd, out: &mut RequestHead) {
 pub(crate) fn parse_authority(buf: &[u8], span: Span) -> Option<Authority> {
     let bytes = span.of(buf);
     let start = span.start as usize;
-    let mut has_upper_case = false;
+    let has_upper_case;
     let (host_len, port_at) = if bytes.first() == Some(&b'[') {
         let literal = bytes.get(1..)?;
         let literal = literal.get(..literal.iter().position(|&b| b == b']')?)?;
@@ -123,18 +123,14 @@ pub(crate) fn parse_authority(buf: &[u8], span: Span) -> Option<Authority> {
         has_upper_case = literal.iter().any(u8::is_ascii_uppercase);
         (literal.len() + 2, literal.len() + 2)
     } else {
-        let mut previous = b'.';
-        let mut len = 0;
-        for &byte in bytes.iter().take_while(|&&byte| is(byte, HOST)) {
-            if byte == b'.' && previous == b'.' {
-                return None;
-            }
-            previous = byte;
-            has_upper_case |= byte.is_ascii_uppercase();
-            len += 1;
+        let len = run(bytes, HOST);
+        let name = bytes.get(..len)?;
+        has_upper_case = run(name, HOST_LOWER) < len;
+        if name.starts_with(b".") || name.windows(2).any(|pair| pair == b"..") {
+            return None;
         }
         // RFC 1034 §3.1: the final dot is the root's, the same name without it.
-        (if len > 0 && previous == b'.' { len - 1 } else { len }, len)
+        (len - usize::from(name.ends_with(b".")), len)
     };
     let port = match bytes.get(port_at..)? {
         [] => None,
