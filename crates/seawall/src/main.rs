@@ -1,2 +1,51 @@
-//! Under construction.
-fn main() {}
+//! Seawall: keeps a website readable under a DDoS attack.
+//!
+//! This crate is the binary: the command line, the configuration file, the terminal. Everything
+//! that touches a network lives in `seawall-edge`, everything that decides in the pure crates; this
+//! one only translates what a person wrote into typed values, and answers into text. Read next:
+//! `cli` for the commands, `config` for the file.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod check;
+mod cli;
+mod config;
+mod explain;
+mod output;
+mod purge;
+mod serve;
+mod status;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::output::Failure;
+
+fn main() -> ExitCode {
+    let Cli { config, command } = Cli::parse();
+    let done = match command {
+        Command::Serve(args) => serve::run(config.as_deref(), args),
+        Command::Check(args) => check::run(config, args),
+        Command::Status(args) => status::run(config.as_deref(), &args),
+        Command::Purge(args) => purge::run(config.as_deref(), &args),
+        Command::Explain(args) => explain::run(config.as_deref(), &args),
+    };
+    end(done)
+}
+
+/// Prints what is left to say and picks the exit code.
+fn end(done: Done) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Every command ends in success or in a failure that prints itself.
+type Done = Result<(), Failure>;

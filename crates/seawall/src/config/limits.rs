@@ -1,0 +1,104 @@
+//! The section `[limits]`: every field of [`Limits`], each within what is safe and possible.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use seawall_model::{Limits, PerSecond};
+
+use crate::config::problem::Code;
+use crate::config::section::{At, Report, Section, use_default};
+use crate::config::value;
+
+/// Reads `[limits]` over the defaults in `limits`.
+pub(crate) fn read(
+    report: &mut Report<'_>,
+    mut section: Section<'_>,
+    mut limits: Limits,
+) -> Limits {
+    counts(report, &mut section, &mut limits);
+    sizes(report, &mut section, &mut limits);
+    times(report, &mut section, &mut limits);
+    rates(report, &mut section, &mut limits);
+    section.finish(report);
+    limits
+}
+
+fn counts(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits) {
+    let mut count = |name, range, into: &mut usize| {
+        if let Some(found) = section.whole(report, name, range) {
+            *into = usize::try_from(found).unwrap_or(usize::MAX);
+        }
+    };
+    count("max_connections", 16..=10_000_000, &mut limits.max_connections);
+    count("max_connections_of_one", 1..=10_000_000, &mut limits.max_connections_of_one);
+    count("max_fields", 10..=10_000, &mut limits.max_fields);
+    count("max_clients", 1_024..=1 << 24, &mut limits.max_clients);
+    count("max_origin_queue", 0..=1_000_000, &mut limits.max_origin_queue);
+    let mut small = |name, range, into: &mut u32| {
+        if let Some(found) = section.whole(report, name, range) {
+            *into = u32::try_from(found).unwrap_or(u32::MAX);
+        }
+    };
+    small("max_streams", 1..=1_000, &mut limits.max_streams);
+    small("held_burst", 1..=1_000_000, &mut limits.held_burst);
+}
+
+fn sizes(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits) {
+    let mut size = |name, range| section.size(report, name, range);
+    let narrow = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let head = size("max_head_bytes", 1 << 10..=1 << 20).map_or(limits.max_head_bytes, narrow);
+    // A target longer than the head could never arrive; the head says 431 first.
+    let target = size("max_target_bytes", 256..=head as u64);
+    limits.max_head_bytes = head;
+    limits.max_target_bytes = target.map_or(limits.max_target_bytes.min(head), narrow);
+    if let Some(bytes) = size("max_body_bytes", 0..=1 << 40) {
+        limits.max_body_bytes = bytes;
+    }
+    if let Some(bytes) = size("max_hello_bytes", 1 << 10..=64 << 10) {
+        limits.max_hello_bytes = narrow(bytes);
+    }
+    if let Some(bytes) = size("min_body_bytes_per_second", 1..=1 << 20) {
+        limits.min_body_bytes_per_second = bytes;
+    }
+}
+
+fn times(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits) {
+    let mut time = |name, range: RangeInclusive<Duration>, into: &mut Duration| {
+        if let Some(found) = section.duration(report, name, range) {
+            *into = found;
+        }
+    };
+    let second = Duration::from_secs(1);
+    let minute = Duration::from_secs(60);
+    let hour = Duration::from_secs(3_600);
+    time("header_timeout", second..=5 * minute, &mut limits.header_timeout);
+    time("idle_timeout", second..=hour, &mut limits.idle_timeout);
+    time("handshake_timeout", second..=minute, &mut limits.handshake_timeout);
+    time("body_grace", second..=5 * minute, &mut limits.body_grace);
+    time("drain_timeout", Duration::ZERO..=hour, &mut limits.drain_timeout);
+    time("origin_queue_timeout", second / 10..=5 * minute, &mut limits.origin_queue_timeout);
+}
+
+fn rates(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits) {
+    if let Some(At { value: rate, line }) =
+        section.read(report, "held_rate", (Code::Rate, value::rate))
+    {
+        if (1.0..=1e6).contains(&rate) {
+            limits.held_rate = PerSecond(rate);
+        } else {
+            let message = "`limits.held_rate` must be between `1/s` and `1000000/s`: readers load a page and its parts at once";
+            report.error(Code::OutOfRange, line, message, use_default("limits.held_rate"));
+        }
+    }
+    if let Some(At { value: speed, line }) =
+        section.read(report, "egress", (Code::Speed, value::speed))
+    {
+        // 1 Mbit/s to 1,000 Gbit/s, in bytes.
+        if (125_000..=125_000_000_000).contains(&speed) {
+            limits.egress_bytes_per_second = Some(speed);
+        } else {
+            let message = "`limits.egress` must be between `1Mbit/s` and `1000Gbit/s`";
+            report.error(Code::OutOfRange, line, message, use_default("limits.egress"));
+        }
+    }
+}

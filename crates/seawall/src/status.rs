@@ -1,0 +1,104 @@
+//! `seawall status`: what the running program sees and does now.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::Done;
+use crate::admin::ask;
+use crate::cli::StatusArgs;
+use crate::config::value::write_size;
+use crate::{output, target};
+
+/// Prints the status, as text or as the JSON that came over the socket.
+///
+/// # Errors
+/// A failure if the program cannot be asked.
+pub(crate) fn run(config: Option<&Path>, args: &StatusArgs) -> Done {
+    let target = target::find(config, &args.target)?;
+    let status = ask(&target.socket, "GET", "/status")?;
+    if args.json { output::json(&status) } else { output::data(&render(&status)) }
+}
+
+/// The status as text. A key that is missing leaves its words out, so that two versions that
+/// differ still understand each other.
+fn render(status: &Value) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "{name:<12}{value}");
+        }
+    };
+    let number = |value: &Value, name: &str| value.get(name).and_then(Value::as_f64);
+    let whole = |value: &Value, name: &str| value.get(name).and_then(Value::as_u64);
+    let word =
+        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    line("version", word(status, "version"));
+    line("uptime", whole(status, "uptime_s").map(uptime));
+    line("state", word(status, "state"));
+    line("requests", number(status, "requests_per_s").map(|rate| format!("{rate:.1}/s")));
+    let origins: Vec<&Value> = match status.get("origin") {
+        Some(Value::Array(origins)) => origins.iter().collect(),
+        Some(origin) => vec![origin],
+        None => Vec::new(),
+    };
+    for origin in origins {
+        let healthy = origin.get("healthy").and_then(Value::as_bool);
+        let mut words: Vec<String> = Vec::new();
+        words.extend(healthy.map(|healthy| if healthy { "healthy" } else { "failing" }.to_owned()));
+        if let (Some(busy), Some(limit)) = (whole(origin, "in_flight"), whole(origin, "limit")) {
+            words.push(format!("{busy} of {limit} at work"));
+        }
+        words.extend(whole(origin, "queued").map(|queued| format!("{queued} waiting")));
+        line("origin", Some(words.join(", ")));
+    }
+    let mitigations = status.get("mitigations").and_then(Value::as_array);
+    line("mitigations", mitigations.map(|list| list.len().to_string()));
+    line("memory", whole(status, "memory_bytes").map(readable_size));
+    text
+}
+
+fn uptime(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m {}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h {minutes}m"),
+        (days, hours, _) => format!("{days}d {hours}h"),
+    }
+}
+
+/// A size with three digits or so: nobody reads bytes.
+fn readable_size(bytes: u64) -> String {
+    let shift = [40, 30, 20, 10].into_iter().find(|shift| bytes >> shift >= 10).unwrap_or(0);
+    write_size(bytes >> shift << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_reads_as_a_few_lines() {
+        let status = json!({
+            "version": "0.1.0", "uptime_s": 3_700, "state": "normal", "requests_per_s": 12.34,
+            "origin": {"limit": 256, "in_flight": 3, "queued": 0, "healthy": true},
+            "mitigations": [], "memory_bytes": 123_456_789u64,
+        });
+        assert_eq!(
+            render(&status),
+            "version     0.1.0\nuptime      1h 1m\nstate       normal\nrequests    12.3/s\n\
+             origin      healthy, 3 of 256 at work, 0 waiting\nmitigations 0\nmemory      117MiB\n"
+        );
+    }
+
+    #[test]
+    fn what_a_status_lacks_is_left_out() {
+        assert_eq!(render(&json!({})), "");
+        assert_eq!(render(&json!({"state": "watch", "origin": []})), "state       watch\n");
+    }
+}
