@@ -16,7 +16,8 @@ use crate::vary::VaryKey;
 pub enum NoStore {
     /// The method's answers are not stored.
     Method,
-    /// The status is not final, or needs more than it came with (304, or 206 without a range).
+    /// The status is not final, is about this request only (416, 429), or needs more than it came
+    /// with (304, or 206 without a range).
     Status,
     /// The request carries a cookie that marks personal pages.
     PersonalCookie,
@@ -212,7 +213,7 @@ pub(super) fn assess(
     (request_time, response_time): (WallTime, WallTime),
 ) -> Result<Assessed, NoStore> {
     // RFC 9111 §3: final, and a 304 is never a response of its own.
-    if !(200..600).contains(&status) || status == 304 {
+    if !(200..600).contains(&status) || status == 304 || is_about_the_request(status) {
         return Err(NoStore::Status);
     }
     if headers.contains_key(header::SET_COOKIE) {
@@ -363,12 +364,15 @@ fn is_heuristically_cacheable(status: u16) -> bool {
     matches!(status, 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// The final statuses of RFC 9110 §15, all of whose caching requirements are met here, and those
-/// registered since that ask nothing of caches.
+/// Statuses that answer this request's fields, length or rate and say nothing about the resource.
+/// Stored, one odd request would take the page from everybody. RFC 6585 forbids to store 428, 429,
+/// 431 and 511; the others are never meant for another request.
+fn is_about_the_request(status: u16) -> bool {
+    matches!(status, 407 | 408 | 411..=413 | 415..=417 | 421 | 425 | 426 | 428 | 429 | 431 | 511)
+}
+
+/// The final statuses of RFC 9110 §15, all of whose caching requirements are met here, as far as
+/// they are stored at all.
 fn is_understood(status: u16) -> bool {
-    matches!(
-        status,
-        200..=206 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 428 | 429 | 431
-            | 451 | 500..=505 | 511
-    )
+    matches!(status, 200..=206 | 300..=303 | 305 | 307 | 308 | 400..=417 | 422 | 451 | 500..=505)
 }

@@ -33,6 +33,14 @@ fn any_final_status_with_a_lifetime_is_stored_but_304() {
 }
 
 #[test]
+fn answers_to_one_odd_request_are_not_stored() {
+    for status in [407, 408, 411, 412, 413, 415, 416, 417, 421, 425, 426, 428, 429, 431, 511] {
+        let list: List<'_> = &[(CC, "max-age=60, public"), ("Last-Modified", "@-9999")];
+        assert_eq!(refused(&[], status, list), Some(NoStore::Status), "{status}");
+    }
+}
+
+#[test]
 fn no_store_private_and_set_cookie_keep_a_response_out() {
     let check = |value: &str, expected| {
         assert_eq!(refused(&[], 200, &[FRESH, (CC, value), TAG]), expected, "{value}");
