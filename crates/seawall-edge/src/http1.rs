@@ -209,12 +209,12 @@ impl Conn {
             None
         };
         self.flush().await?;
-        let answer = self.from_origin(policy, plan, &view, spooled).await?;
+        let answer = self.ask_origin(policy, plan, &view, spooled).await?;
         self.write_slowly(policy, &view, answer, times).await
     }
 
     /// Waits for the origin, passing on interim responses, and gives up if the client breaks off.
-    async fn from_origin(
+    async fn ask_origin(
         &mut self,
         policy: &PolicyRef,
         plan: Box<Plan>,

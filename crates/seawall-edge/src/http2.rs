@@ -17,7 +17,7 @@ use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response, StatusCode};
 use seawall_cache::MapFields;
 use seawall_model::{BodyLength, Cause, HttpVersion, Method, Misbehaviour, Priority};
-use seawall_wire::http2::{FrameObserver, ObserverLimits};
+use seawall_wire::http2::{FrameObserver, ObserverLimits, Preface};
 use tokio::sync::mpsc;
 
 use crate::answer::{Answer, AnswerBody, AnswerHead};
@@ -87,7 +87,7 @@ pub(crate) async fn serve(stream: Stream, ctx: Rc<ClientConn>) {
         match next {
             Turn::Request(request, respond) => {
                 if session.preface.get().is_none() {
-                    session.preface.set(out.observe(|seen| seen.preface().map(|p| p.hash())));
+                    session.preface.set(out.observe(|seen| seen.preface().map(Preface::hash)));
                 }
                 begin(&session, *request, respond);
             }
@@ -173,9 +173,9 @@ fn turn(
     }
     let at = clock::now() + session.ctx.idle_timeout();
     if session.active.get() == 0 {
-        session.slot.arm_idle(at)
+        session.slot.arm_idle(at);
     } else {
-        session.slot.arm(at)
+        session.slot.arm(at);
     }
     Poll::Pending
 }

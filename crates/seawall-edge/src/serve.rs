@@ -366,7 +366,8 @@ pub(crate) fn record(
     worker.metrics.response(answer.status, ask.version, duration);
     worker.metrics.cache(answer.note.cache);
     ctx.answered();
-    worker.log(ctx, client_of(ctx, policy, ask), ask, answer, sent, times, duration);
+    let client = client_of(ctx, policy, ask);
+    worker.log(ctx.ja4, client, ask, answer, times, (sent, duration));
 }
 
 impl ClientConn {

@@ -124,13 +124,12 @@ impl Worker {
     /// Writes an answer into the access log's ring.
     pub(crate) fn log(
         &self,
-        ctx: &ClientConn,
+        ja4: Option<Ja4>,
         client: ClientAddr,
         ask: &Ask<'_>,
         answer: &Answer,
-        sent: u64,
         times: Times,
-        duration: Duration,
+        (sent, duration): (u64, Duration),
     ) {
         let note = answer.note;
         let decision = if note.refused {
@@ -151,7 +150,7 @@ impl Worker {
             path: ask.path,
             query: ask.query,
             user_agent: ask.fields.first("user-agent"),
-            ja4: ctx.ja4,
+            ja4,
             decision,
             cache: Some(note.cache),
             status: answer.status,

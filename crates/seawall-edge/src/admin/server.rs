@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,14 +68,13 @@ pub enum AdminError {
 /// The open doors. Dropping it closes them and removes the socket's file.
 #[derive(Debug)]
 pub struct AdminServer {
-    unix: Option<(UnixListener, SocketFile)>,
-    tcp: Option<TcpListener>,
+    unix: Option<(StdUnixListener, SocketFile)>,
+    tcp: Option<StdTcpListener>,
     token: Option<Arc<str>>,
 }
 
 impl AdminServer {
-    /// Opens the doors; to be called within a tokio runtime. A socket that a dead process left is
-    /// replaced; a living one is not.
+    /// Opens the doors. A socket that a dead process left is replaced; a living one is not.
     ///
     /// # Errors
     /// See [`AdminError`].
@@ -98,15 +98,18 @@ impl AdminServer {
     /// address cannot lock the operator out of the socket.
     pub async fn serve(self, view: Arc<dyn AdminView>) {
         let Self { unix, tcp, token } = self;
+        // The doors may have been opened before there was a runtime.
+        let unix = unix.map(|(listener, file)| (UnixListener::from_std(listener), file));
+        let tcp = tcp.map(TcpListener::from_std);
         let tcp_door = token.map_or(Door::Loopback, Door::Token);
         let on_unix = async {
-            if let Some((listener, _file)) = &unix {
+            if let Some((Ok(listener), _file)) = &unix {
                 let accept = async || listener.accept().await.map(|(stream, _)| stream);
                 accept_loop(accept, &Door::Unix, &view).await;
             }
         };
         let on_tcp = async {
-            if let Some(listener) = &tcp {
+            if let Some(Ok(listener)) = &tcp {
                 let accept = async || listener.accept().await.map(|(stream, _)| stream);
                 accept_loop(accept, &tcp_door, &view).await;
             }
@@ -232,7 +235,7 @@ fn response(status: u16, content_type: &str, body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn bind_tcp(address: SocketAddr, token: Option<&str>) -> Result<TcpListener, AdminError> {
+fn bind_tcp(address: SocketAddr, token: Option<&str>) -> Result<StdTcpListener, AdminError> {
     if token.is_none() && !address.ip().is_loopback() {
         return Err(AdminError::TokenWanted { address });
     }
@@ -242,12 +245,12 @@ fn bind_tcp(address: SocketAddr, token: Option<&str>) -> Result<TcpListener, Adm
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
+        Ok(StdTcpListener::from(socket))
     };
     listen().map_err(|source| AdminError::Address { address, source })
 }
 
-fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), AdminError> {
+fn bind_unix(path: &Path) -> Result<(StdUnixListener, SocketFile), AdminError> {
     let failed = |source| AdminError::Socket { path: path.to_owned(), source };
     remove_stale(path)?;
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
@@ -261,7 +264,7 @@ fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), AdminError> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let file = SocketFile { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() };
         socket.listen(BACKLOG)?;
-        Ok((UnixListener::from_std(socket.into())?, file))
+        Ok((StdUnixListener::from(OwnedFd::from(socket)), file))
     };
     listen().map_err(failed)
 }
