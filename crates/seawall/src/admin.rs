@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_refusal_says_why() {
         let answer = |status, body: &[u8]| judge(Answer { status, body: body.to_vec() });
-        assert_eq!(answer(200, b"{\"purged\":1}"), Ok(json!({"purged": 1})));
+        assert_eq!(answer(200, b"{\"removed\":1}"), Ok(json!({"removed": 1})));
         for body in [&b"{\"error\":\"no url\"}"[..], b"no url\n"] {
             let refused = answer(400, body).expect_err("a refusal");
             let Failure::Failed(what, _) = refused else { panic!("{refused:?}") };

@@ -36,7 +36,7 @@ pub(crate) fn run(config: Option<&Path>, args: &PurgeArgs) -> Done {
     if args.json {
         return output::json(&answer);
     }
-    match answer.get("purged").and_then(Value::as_u64) {
+    match answer.get("removed").and_then(Value::as_u64) {
         Some(0) => output::data(&format!("nothing was held of {what}")),
         Some(1) => output::data(&format!("dropped {what}: 1 entry")),
         Some(count) => output::data(&format!("dropped {what}: {count} entries")),

@@ -1,0 +1,106 @@
+//! A whole life of `seawall serve` through the real binary: start, questions, reload, stop.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A running shield; killed if a test fails before it stops it.
+struct Shield {
+    process: Child,
+    log: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Shield {
+    fn start(args: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .arg("serve")
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = BufReader::new(process.stderr.take().expect("stderr is piped"));
+        let mut shield = Self { process, log, said: String::new() };
+        shield.wait_for("ready");
+        shield
+    }
+
+    /// Reads the log up to a line that holds `word`.
+    #[track_caller]
+    fn wait_for(&mut self, word: &str) {
+        loop {
+            let mut line = String::new();
+            let read = self.log.read_line(&mut line).expect("the log is text");
+            assert!(read > 0, "it ended before it said `{word}`:\n{}", self.said);
+            self.said.push_str(&line);
+            if line.contains(word) {
+                return;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process"), signal).expect("our own child");
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        // Reading to the end keeps it from waiting on a full pipe.
+        while self.log.read_line(&mut self.said).is_ok_and(|read| read > 0) {}
+        self.process.wait().expect("our own child").code()
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[track_caller]
+fn ask(args: &[&str], state: &Path) -> String {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_seawall")).args(args).arg("--state").arg(state).output();
+    let Output { status, stdout, stderr } = output.expect("the binary starts");
+    assert!(status.success(), "{args:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).expect("answers are text")
+}
+
+#[test]
+fn flags_alone_serve_from_a_private_folder_that_goes_with_the_program() {
+    let shield = Shield::start(&["--origin", "http://127.0.0.1:9", "--listen", "127.0.0.1:0"]);
+    let state = shield.said.split("--state ").nth(1).and_then(|rest| rest.split('`').next());
+    let state = PathBuf::from(state.expect("the folder is named once"));
+    let status: serde_json::Value =
+        serde_json::from_str(&ask(&["status", "--json"], &state)).expect("JSON");
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert!(ask(&["status"], &state).starts_with("version "));
+    assert_eq!(ask(&["purge", "--all"], &state), "nothing was held of everything\n");
+    assert_eq!(shield.stop(), Some(0));
+    assert!(!state.exists(), "the temporary folder stayed behind");
+}
+
+#[test]
+fn a_reload_with_mistakes_changes_nothing_and_tells_all_of_them() {
+    let folder = std::env::temp_dir().join(format!("seawall-serve-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("the temporary folder is writable");
+    let file = folder.join("seawall.toml");
+    let good = "state_dir = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+                [[site]]\nhosts = [\"*\"]\norigin = \"http://127.0.0.1:9\"\n";
+    fs::write(&file, good).expect("own folder");
+    let mut shield = Shield::start(&["--config", file.to_str().expect("a plain path")]);
+    fs::write(&file, good.replace("hosts", "hostz").replace("http:", "gopher:"))
+        .expect("own folder");
+    shield.signal(Signal::HUP);
+    shield.wait_for("`hostz` is not a key");
+    shield.wait_for("unknown scheme `gopher`");
+    assert!(ask(&["status"], &folder.join("state")).contains("state "));
+    assert_eq!(shield.stop(), Some(0));
+    assert!(folder.join("state").exists(), "a state folder that was named stays");
+    fs::remove_dir_all(folder).expect("own folder");
+}
