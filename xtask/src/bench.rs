@@ -14,7 +14,7 @@ mod load;
 mod server;
 mod summary;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ struct Options {
     only: Option<String>,
     json: bool,
     rivals_only: bool,
+    /// A program to measure instead of building one: to compare two versions.
+    program: Option<PathBuf>,
 }
 
 /// A ratio that must not be exceeded.
@@ -84,7 +86,11 @@ const fn case(
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
     let options = options(arguments)?;
     setup::bench()?;
-    let seawall = if options.rivals_only { None } else { Some(build_seawall(root)?) };
+    let seawall = match &options.program {
+        _ if options.rivals_only => None,
+        Some(program) => Some(program.clone()),
+        None => Some(build_seawall(root)?),
+    };
     let folder = scratch(root, "bench")?;
     certificate(&folder)?;
 
@@ -193,7 +199,14 @@ fn judge(bar: Bar, nginx: f64, haproxy: f64) -> (String, Option<bool>) {
 }
 
 fn options(arguments: &[String]) -> Outcome<Options> {
-    let mut options = Options { pairs: 9, seconds: 2, only: None, json: false, rivals_only: false };
+    let mut options = Options {
+        pairs: 9,
+        seconds: 2,
+        only: None,
+        json: false,
+        rivals_only: false,
+        program: None,
+    };
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
         let mut number = || {
@@ -210,6 +223,10 @@ fn options(arguments: &[String]) -> Outcome<Options> {
                 options.only = Some(rest.next().cloned().ok_or(wants)?);
             }
             "--json" => options.json = true,
+            "--program" => {
+                let program = rest.next().ok_or("`--program` wants the path of a built seawall")?;
+                options.program = Some(PathBuf::from(program));
+            }
             "--rivals-only" => options.rivals_only = true,
             other => return Err(format!("bench does not know `{other}`")),
         }

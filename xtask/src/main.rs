@@ -74,7 +74,8 @@ usage: cargo xtask TASK
   ci         [--only STEP]                 everything a push must pass
   tidy                                     the rules that no compiler enforces
   setup      [ci|bench|real-site|all]      install what is missing, or name it
-  bench      [--pairs N] [--seconds N] [--only NAME] [--json] [--rivals-only]
+  bench      [--pairs N] [--seconds N] [--only NAME] [--json]
+             [--rivals-only | --program FILE]
                                            CPU per request against nginx and HAProxy
-  real-site  [--seconds N] [--json] [--without-only] [--keep]
+  real-site  [--seconds N] [--json] [--keep] [--without-only | --program FILE]
                                            WordPress with and without Seawall in front";

@@ -13,7 +13,7 @@ mod load;
 mod memory;
 mod stack;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ struct Options {
     json: bool,
     without_only: bool,
     keep: bool,
+    /// A program to try instead of building one.
+    program: Option<PathBuf>,
 }
 
 /// What was seen with one thing in front.
@@ -52,7 +54,11 @@ struct Side {
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
     let options = options(arguments)?;
     setup::real_site()?;
-    let program = if options.without_only { None } else { Some(build_seawall(root)?) };
+    let program = match &options.program {
+        _ if options.without_only => None,
+        Some(program) => Some(program.clone()),
+        None => Some(build_seawall(root)?),
+    };
     let folder = scratch(root, "real-site")?;
     certificate(&folder)?;
     let cage = Cage::new(MEMORY_BYTES);
@@ -165,7 +171,8 @@ fn report(sides: &[Side], peak: u64, kills: Option<u64>) -> Value {
 }
 
 fn options(arguments: &[String]) -> Outcome<Options> {
-    let mut options = Options { seconds: 20, json: false, without_only: false, keep: false };
+    let mut options =
+        Options { seconds: 20, json: false, without_only: false, keep: false, program: None };
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
         match flag.as_str() {
@@ -176,6 +183,10 @@ fn options(arguments: &[String]) -> Outcome<Options> {
             }
             "--json" => options.json = true,
             "--without-only" => options.without_only = true,
+            "--program" => {
+                let program = rest.next().ok_or("`--program` wants the path of a built seawall")?;
+                options.program = Some(PathBuf::from(program));
+            }
             "--keep" => options.keep = true,
             other => return Err(format!("real-site does not know `{other}`")),
         }
