@@ -6,35 +6,35 @@
 //!
 //! It does not decide what may be stored or reused: `seawall-cache` does.
 
+mod job;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, DATE, HeaderValue};
-use http::{HeaderMap, Request, StatusCode};
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{HeaderMap, StatusCode};
 use seawall_cache::{
-    CacheStatus, Collapsed, Entry, Epoch, Failed, Forward, HeadUpdate, Join, Key, Lead, MapFields,
-    NoStore, Precondition, Refreshed, RequestMeta, Reuse, Stored, StoredHead,
-    head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
-    may_serve_stale_when_disconnected, precondition, refresh, reuse, storable, strip_hop_by_hop,
-    vary_matches,
+    CacheStatus, Collapsed, Entry, Forward, Join, Lead, Precondition, Reuse, Stored,
+    StoredHead, precondition, reuse, strip_hop_by_hop, vary_matches,
 };
 use seawall_decide::WorkClass;
-use seawall_model::{Cause, ClientAddr, CookieClass, Fields, Method, WallTime};
+use seawall_model::{Cause, Method};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::answer::{Answer, AnswerBody, SharedBody};
+use self::job::{Job, run};
+use crate::answer::{Answer, AnswerBody};
 use crate::clock;
 use crate::forward::{self, Purpose};
 use crate::held::{self, Served};
-use crate::metrics::{CacheOutcome, OriginFailure};
-use crate::origin::{Chunk, Exchange, Interim, OriginBody, OriginError, ResponseBody};
+use crate::metrics::CacheOutcome;
+use crate::origin::{Exchange, Interim, OriginBody};
 use crate::refusal;
 use crate::serve::{self, Ask, Plan, Stale};
 use crate::spool::SpooledBody;
-use crate::worker::{ClientConn, PolicyRef, Worker};
+use crate::worker::{ClientConn, PolicyRef};
 
 /// How a waiting reader is told.
 pub(crate) type Waiter = oneshot::Sender<Outcome>;
@@ -78,33 +78,8 @@ enum Fetched {
     Failed(Failure),
 }
 
-/// One fetch: everything it needs, owned.
-struct Job {
-    worker: Rc<Worker>,
-    policy: PolicyRef,
-    site: usize,
-    key: Option<Key>,
-    method: Method,
-    cookies: CookieClass,
-    /// The client's fields, as the cache's rules read them.
-    fields: HeaderMap,
-    request: Request<OriginBody>,
-    /// What is stored and could not be used as it is.
-    validating: Option<Stale>,
-    /// Whether the request carries our conditions, so that a 304 speaks of `validating`.
-    is_validation: bool,
-    /// The URL that a success of an unsafe method outdates.
-    invalidates: Option<Key>,
-    class: WorkClass,
-    client: ClientAddr,
-    interim: Option<Interim>,
-    lead: Option<Lead<Waiter>>,
-}
-
 /// How long a reader waits for another's fetch before asking alone.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// How long a response that cannot be shared keeps its readers from waiting in a row.
-const UNCACHEABLE_MARK: Duration = Duration::from_secs(10);
 /// How often a reader tries to join before asking alone.
 const MAX_JOINS: usize = 3;
 
@@ -147,7 +122,7 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, plan: Plan, a
         }
     }
     let purpose = Purpose::Share;
-    if let Ok(mut job) = job(ctx, policy, &plan, headers, OriginBody::Empty, purpose) {
+    if let Ok(mut job) = new_job(ctx, policy, &plan, headers, OriginBody::Empty, purpose) {
         job.lead = Some(lead);
         job.class = WorkClass::Background;
         tokio::task::spawn_local(run(job, oneshot::channel().0));
@@ -239,7 +214,7 @@ async fn coalesced(
                 }
             }
         };
-        let made = job(ctx, policy, plan, headers.clone(), OriginBody::Empty, Purpose::Share);
+        let made = new_job(ctx, policy, plan, headers.clone(), OriginBody::Empty, Purpose::Share);
         let Ok(mut job) = made else { return failed(plan, ask, Failure::Unsendable) };
         job.lead = Some(lead);
         job.interim = interim;
@@ -262,7 +237,7 @@ async fn alone(
     // everything else goes to the origin as the client put it.
     let validates = plan.stale.is_some() && plan.method == Method::Get && !ask.fields.has("range");
     let purpose = if validates { Purpose::Share } else { Purpose::Pass };
-    let Ok(mut job) = job(ctx, policy, plan, headers, body, purpose) else {
+    let Ok(mut job) = new_job(ctx, policy, plan, headers, body, purpose) else {
         return failed(plan, ask, Failure::Unsendable);
     };
     job.interim = interim;
@@ -323,7 +298,7 @@ async fn upgrade(plan: &Plan, ask: &Ask<'_>, mut job: Job) -> Answer {
     }
 }
 
-fn job(
+fn new_job(
     ctx: &Rc<ClientConn>,
     policy: &PolicyRef,
     plan: &Plan,
@@ -350,378 +325,6 @@ fn job(
         interim: None,
         lead: None,
     })
-}
-
-/// Fetches, tells the reader as soon as there is a head, stores, tells those who wait.
-async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
-    let request_time = clock::wall();
-    let epoch = job.key.as_ref().map(|key| job.worker.shared.store.epoch(key));
-    let mut exchange = match job.obtain().await {
-        Ok(exchange) => exchange,
-        Err(failure) => return job.fail(failure, reply),
-    };
-    let response_time = clock::wall();
-    prepare(&mut exchange.head.headers, response_time);
-    let status = exchange.head.status;
-    if status.is_server_error() {
-        job.worker.metrics.origin_failed(OriginFailure::Status5xx);
-        if is_error_status(status.as_u16()) && job.stands_in() {
-            return job.fail(Failure::Broken, reply);
-        }
-    }
-    if status == StatusCode::NOT_MODIFIED && job.is_validation {
-        return job.validated(exchange, request_time, response_time, reply);
-    }
-    job.side_effects(&exchange.head, request_time, response_time);
-    let made = job.storable(&exchange, request_time, response_time);
-    match (made, epoch) {
-        (Ok(stored), Some(epoch)) => job.share(exchange, stored, epoch, reply).await,
-        (made, _) => {
-            job.release_waiting(made.err(), status);
-            let Exchange { head, body } = exchange;
-            let body = AnswerBody::Origin(Box::new(body));
-            let _ = reply.send(Fetched::Response { head, body, stored: None });
-        }
-    }
-}
-
-/// RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
-fn prepare(headers: &mut HeaderMap, now: WallTime) {
-    if !headers.contains_key(DATE) {
-        let date = std::time::UNIX_EPOCH + Duration::from_secs(now.unix_secs());
-        if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(date)) {
-            headers.insert(DATE, value);
-        }
-    }
-}
-
-impl Job {
-    /// Waits for a permit and sends the request.
-    async fn obtain(&mut self) -> Result<Exchange, Failure> {
-        let shared = &self.worker.shared;
-        let metrics = &self.worker.metrics;
-        let demand = shared.demand(self.client);
-        metrics.origin_queued();
-        let gate = &self.policy.gates[self.site];
-        let entered = gate.enter(self.class, self.client.identity(), demand).await;
-        metrics.origin_dequeued();
-        let Ok(permit) = entered else {
-            metrics.origin_failed(OriginFailure::Busy);
-            return Err(Failure::Busy);
-        };
-        let request = std::mem::replace(&mut self.request, Request::new(OriginBody::Empty));
-        let Some(pool) = self.worker.pool(&self.policy, self.site) else {
-            return Err(Failure::Unreachable);
-        };
-        metrics.origin_started();
-        let answered = pool.exchange(permit, request, self.interim.take()).await;
-        metrics.origin_ended();
-        if answered.is_ok() {
-            shared.origin_well();
-        }
-        answered.map_err(|error| {
-            let (failure, kind) = match &error {
-                OriginError::Connect(_) => (Failure::Unreachable, OriginFailure::Connect),
-                OriginError::Timeout { .. } => (Failure::Slow, OriginFailure::Timeout),
-                OriginError::Protocol(_) => (Failure::Broken, OriginFailure::Protocol),
-            };
-            self.worker.metrics.origin_failed(kind);
-            let origin = &self.policy.config.sites[self.site].origin;
-            self.worker.shared.origin_trouble(&origin.target.authority(), &error);
-            failure
-        })
-    }
-
-    fn meta<'a>(&self, fields: &'a dyn Fields) -> RequestMeta<'a> {
-        RequestMeta { method: self.method, fields, cookies: self.cookies }
-    }
-
-    /// Whether a stored response may be served instead of an error.
-    fn stands_in(&self) -> bool {
-        self.validating.as_ref().is_some_and(|stale| stale.on_error)
-    }
-
-    /// What the response means for other stored responses (RFC 9111 §4.3.5, §4.4).
-    fn side_effects(&self, head: &http::response::Parts, sent: WallTime, received: WallTime) {
-        let store = &self.worker.shared.store;
-        let status = head.status.as_u16();
-        if let Some(key) = &self.invalidates {
-            for outdated in invalidated_by(self.method, status, key, &head.headers) {
-                store.remove(&outdated);
-            }
-        }
-        if self.method == Method::Head
-            && let Some(stale) = &self.validating
-        {
-            let fields = MapFields(&self.fields);
-            let site = &self.policy.config.sites[self.site].cache;
-            let (entry, meta) = (&stale.entry, self.meta(&fields));
-            match head_response_updates(
-                site,
-                &entry.head,
-                &meta,
-                status,
-                &head.headers,
-                sent,
-                received,
-            ) {
-                HeadUpdate::Refresh(head) => drop(store.replace_head(entry, *head)),
-                HeadUpdate::Invalidate => drop(store.remove(&entry.key)),
-                HeadUpdate::Ignore => {}
-            }
-        }
-    }
-
-    fn storable(
-        &self,
-        exchange: &Exchange,
-        sent: WallTime,
-        received: WallTime,
-    ) -> Result<StoredHead, NoStore> {
-        if self.key.is_none() {
-            return Err(NoStore::Method);
-        }
-        let fields = MapFields(&self.fields);
-        let site = &self.policy.config.sites[self.site].cache;
-        let head = &exchange.head;
-        let status = head.status.as_u16();
-        let stored = storable(site, &self.meta(&fields), status, &head.headers, sent, received)?;
-        let most = site.max_object_bytes.min(self.worker.shared.store.max_entry_bytes());
-        match (exchange.body.length(), &stored.partial) {
-            (Some(length), _) if length > most => Err(NoStore::TooLarge),
-            (Some(length), Some(part)) if part.body_len() != length => Err(NoStore::Status),
-            (None, Some(_)) => Err(NoStore::Status),
-            _ => Ok(stored),
-        }
-    }
-
-    /// Streams to the reader and into the store.
-    async fn share(
-        mut self,
-        exchange: Exchange,
-        stored: StoredHead,
-        epoch: Epoch,
-        reply: oneshot::Sender<Fetched>,
-    ) {
-        let Exchange { head, body: mut incoming } = exchange;
-        let length = incoming.length();
-        let (body, reader) = SharedBody::new(length);
-        let told = Fetched::Response {
-            head,
-            body: AnswerBody::Shared(reader),
-            stored: Some(Box::new(stored.clone())),
-        };
-        let _ = reply.send(told);
-        let site = &self.policy.config.sites[self.site].cache;
-        let most = site.max_object_bytes.min(self.worker.shared.store.max_entry_bytes());
-        match pump(&mut incoming, &body, length, most, || self.keep(&stored, epoch, &body)).await {
-            Pumped::Whole => body.end(Ok(())),
-            Pumped::TooLarge => {
-                self.release_waiting(Some(NoStore::TooLarge), StatusCode::OK);
-                let end = drain(&mut incoming, &body).await;
-                body.end(end);
-            }
-            Pumped::Broken => {
-                self.worker.metrics.origin_failed(OriginFailure::Protocol);
-                body.end(Err(()));
-                self.pass_on(Failure::Broken);
-            }
-        }
-    }
-
-    /// Puts the complete response into the store and tells those who wait.
-    fn keep(&mut self, stored: &StoredHead, epoch: Epoch, body: &SharedBody) {
-        let Some(key) = self.key.clone() else { return };
-        let store = &self.worker.shared.store;
-        let entry = store.insert_since(epoch, key, stored.clone(), body.collect());
-        self.tell_stored(&entry);
-    }
-
-    fn tell_stored(&mut self, entry: &Arc<Entry>) {
-        if let Some(lead) = self.lead.take() {
-            for waiter in self.worker.shared.flights.finish(lead) {
-                let _ = waiter.send(Outcome::Stored(Arc::clone(entry)));
-            }
-        }
-    }
-
-    /// The origin says that what is stored is still good.
-    fn validated(
-        mut self,
-        exchange: Exchange,
-        sent: WallTime,
-        received: WallTime,
-        reply: oneshot::Sender<Fetched>,
-    ) {
-        let Some(stale) = self.validating.take() else { return };
-        let site = &self.policy.config.sites[self.site].cache;
-        let store = &self.worker.shared.store;
-        let fields = MapFields(&self.fields);
-        let headers = &exchange.head.headers;
-        let refreshed =
-            refresh(site, &stale.entry.head, &self.meta(&fields), headers, sent, received);
-        let entry = match refreshed {
-            Refreshed::Updated(head) => store.replace_head(&stale.entry, head),
-            Refreshed::AnswerOnly(head) => stale.entry.with_head(head),
-            Refreshed::Drop(head) => {
-                store.remove(&stale.entry.key);
-                stale.entry.with_head(head)
-            }
-            Refreshed::Mismatch => {
-                // RFC 9111 §4.3.4: it speaks of another representation. The next request fetches.
-                store.remove(&stale.entry.key);
-                self.pass_on(Failure::Broken);
-                let _ = reply.send(Fetched::Stale(stale.entry));
-                return;
-            }
-        };
-        self.tell_stored(&entry);
-        let _ = reply.send(Fetched::Validated(entry));
-    }
-
-    /// The response helps this reader only; the others go their own ways. An error elects the next
-    /// leader instead, so that a failing origin is not asked by everybody at once.
-    fn release_waiting(&mut self, why: Option<NoStore>, status: StatusCode) {
-        if status.is_server_error() {
-            return self.pass_on(Failure::Broken);
-        }
-        let Some(lead) = self.lead.take() else { return };
-        let shared = &self.worker.shared;
-        if let (Some(key), Some(why)) = (&self.key, why)
-            && is_about_the_response(why)
-        {
-            shared.flights.mark_uncacheable(key, clock::now(), UNCACHEABLE_MARK);
-        }
-        for waiter in shared.flights.finish(lead) {
-            let _ = waiter.send(Outcome::Alone);
-        }
-    }
-
-    fn fail(mut self, failure: Failure, reply: oneshot::Sender<Fetched>) {
-        self.pass_on(failure);
-        let told = match self.validating.take() {
-            Some(stale) if self.may_stand_in(&stale, failure) => Fetched::Stale(stale.entry),
-            _ => Fetched::Failed(failure),
-        };
-        let _ = reply.send(told);
-    }
-
-    fn may_stand_in(&self, stale: &Stale, failure: Failure) -> bool {
-        let fields = MapFields(&self.fields);
-        let (head, meta) = (&stale.entry.head, self.meta(&fields));
-        let now = clock::wall();
-        stale.on_error
-            || may_serve_stale_on_error(head, &meta, now)
-            || (failure != Failure::Unsendable
-                && may_serve_stale_when_disconnected(head, &meta, now))
-    }
-
-    /// Gives the lead to the next one who waits; a busy origin is not asked again at once.
-    fn pass_on(&mut self, failure: Failure) {
-        let flights = &self.worker.shared.flights;
-        let mut lead = self.lead.take();
-        while let Some(held) = lead.take() {
-            let waiting = if failure == Failure::Busy {
-                flights.finish(held)
-            } else {
-                match flights.fail(held, clock::now()) {
-                    Failed::Over(waiting) => waiting,
-                    Failed::Elected(waiter, next) => {
-                        // A reader who has gone hands the lead back.
-                        if let Err(Outcome::Lead(back)) = waiter.send(Outcome::Lead(next)) {
-                            lead = Some(back);
-                        }
-                        continue;
-                    }
-                }
-            };
-            for waiter in waiting {
-                let _ = waiter.send(Outcome::Failed(failure));
-            }
-        }
-    }
-}
-
-/// Whether the next response for the same key will probably not be shareable either.
-fn is_about_the_response(why: NoStore) -> bool {
-    use NoStore::{
-        Forbidden, NeverFresh, NoFreshness, NotUnderstood, Private, SetCookie, TooLarge, Vary,
-    };
-    matches!(
-        why,
-        Forbidden
-            | NeverFresh
-            | NoFreshness
-            | NotUnderstood
-            | Private
-            | SetCookie
-            | TooLarge
-            | Vary
-    )
-}
-
-enum Pumped {
-    Whole,
-    TooLarge,
-    Broken,
-}
-
-/// Moves the body from the origin to `body`. `keep` is called once all of it is there and before the
-/// reader can see the end, so that a reader's next request finds it stored.
-async fn pump(
-    incoming: &mut ResponseBody,
-    body: &SharedBody,
-    length: Option<u64>,
-    most: u64,
-    keep: impl FnOnce(),
-) -> Pumped {
-    let mut total = 0u64;
-    if length == Some(0) {
-        keep();
-        return Pumped::Whole;
-    }
-    loop {
-        match incoming.next().await {
-            Err(_) => return Pumped::Broken,
-            Ok(None) => {
-                keep();
-                return Pumped::Whole;
-            }
-            Ok(Some(Chunk::Trailers(trailers))) => body.set_trailers(trailers),
-            Ok(Some(Chunk::Data(data))) => {
-                total += data.len() as u64;
-                if total > most {
-                    body.give_up_storing();
-                    body.push(data).await;
-                    return Pumped::TooLarge;
-                }
-                // Does not wait while the body is being stored.
-                body.push(data).await;
-                if length == Some(total) {
-                    keep();
-                    // The connection is given back when the end itself has been read.
-                    while let Ok(Some(_)) = incoming.next().await {}
-                    return Pumped::Whole;
-                }
-            }
-        }
-    }
-}
-
-/// Moves the rest of a body that is not stored, no faster than its reader takes it.
-async fn drain(incoming: &mut ResponseBody, body: &SharedBody) -> Result<(), ()> {
-    loop {
-        match incoming.next().await {
-            Err(_) => return Err(()),
-            Ok(None) => return Ok(()),
-            Ok(Some(Chunk::Trailers(trailers))) => body.set_trailers(trailers),
-            Ok(Some(Chunk::Data(data))) => {
-                if !body.push(data).await {
-                    return Err(());
-                }
-            }
-        }
-    }
 }
 
 /// What the reader gets for what the fetch brought.

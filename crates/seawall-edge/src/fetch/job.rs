@@ -1,0 +1,426 @@
+//! One fetch, from the permit to the store: the task that outlives the reader who caused it.
+//!
+//! It tells its reader as soon as there is a response head, streams and stores at the same time,
+//! and tells those who wait when the response is whole. What readers are then given is decided in
+//! the parent module.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{DATE, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
+use seawall_cache::{
+    Entry, Epoch, Failed, HeadUpdate, Key, Lead, MapFields, NoStore, Refreshed, RequestMeta,
+    StoredHead, head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
+    may_serve_stale_when_disconnected, refresh, storable,
+};
+use seawall_decide::WorkClass;
+use seawall_model::{ClientAddr, CookieClass, Fields, Method, WallTime};
+use tokio::sync::oneshot;
+
+use super::{Failure, Fetched, Outcome, Waiter};
+use crate::answer::{AnswerBody, SharedBody};
+use crate::clock;
+use crate::metrics::OriginFailure;
+use crate::origin::{Chunk, Exchange, Interim, OriginBody, OriginError, ResponseBody};
+use crate::serve::Stale;
+use crate::worker::{PolicyRef, Worker};
+
+/// One fetch: everything it needs, owned.
+pub(super) struct Job {
+    pub(super) worker: Rc<Worker>,
+    pub(super) policy: PolicyRef,
+    pub(super) site: usize,
+    pub(super) key: Option<Key>,
+    pub(super) method: Method,
+    pub(super) cookies: CookieClass,
+    /// The client's fields, as the cache's rules read them.
+    pub(super) fields: HeaderMap,
+    pub(super) request: Request<OriginBody>,
+    /// What is stored and could not be used as it is.
+    pub(super) validating: Option<Stale>,
+    /// Whether the request carries our conditions, so that a 304 speaks of `validating`.
+    pub(super) is_validation: bool,
+    /// The URL that a success of an unsafe method outdates.
+    pub(super) invalidates: Option<Key>,
+    pub(super) class: WorkClass,
+    pub(super) client: ClientAddr,
+    pub(super) interim: Option<Interim>,
+    pub(super) lead: Option<Lead<Waiter>>,
+}
+
+/// How long a response that cannot be shared keeps its readers from waiting in a row.
+const UNCACHEABLE_MARK: Duration = Duration::from_secs(10);
+
+/// Fetches, tells the reader as soon as there is a head, stores, tells those who wait.
+pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
+    let request_time = clock::wall();
+    let epoch = job.key.as_ref().map(|key| job.worker.shared.store.epoch(key));
+    let mut exchange = match job.obtain().await {
+        Ok(exchange) => exchange,
+        Err(failure) => return job.fail(failure, reply),
+    };
+    let response_time = clock::wall();
+    prepare(&mut exchange.head.headers, response_time);
+    let status = exchange.head.status;
+    if status.is_server_error() {
+        job.worker.metrics.origin_failed(OriginFailure::Status5xx);
+        if is_error_status(status.as_u16()) && job.stands_in() {
+            return job.fail(Failure::Broken, reply);
+        }
+    }
+    if status == StatusCode::NOT_MODIFIED && job.is_validation {
+        return job.validated(exchange, request_time, response_time, reply);
+    }
+    job.side_effects(&exchange.head, request_time, response_time);
+    let made = job.storable(&exchange, request_time, response_time);
+    match (made, epoch) {
+        (Ok(stored), Some(epoch)) => job.share(exchange, stored, epoch, reply).await,
+        (made, _) => {
+            job.release_waiting(made.err(), status);
+            let Exchange { head, body } = exchange;
+            let body = AnswerBody::Origin(Box::new(body));
+            let _ = reply.send(Fetched::Response { head, body, stored: None });
+        }
+    }
+}
+
+/// RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
+fn prepare(headers: &mut HeaderMap, now: WallTime) {
+    if !headers.contains_key(DATE) {
+        let date = std::time::UNIX_EPOCH + Duration::from_secs(now.unix_secs());
+        if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(date)) {
+            headers.insert(DATE, value);
+        }
+    }
+}
+
+impl Job {
+    /// Waits for a permit and sends the request.
+    pub(super) async fn obtain(&mut self) -> Result<Exchange, Failure> {
+        let shared = &self.worker.shared;
+        let metrics = &self.worker.metrics;
+        let demand = shared.demand(self.client);
+        metrics.origin_queued();
+        let gate = &self.policy.gates[self.site];
+        let entered = gate.enter(self.class, self.client.identity(), demand).await;
+        metrics.origin_dequeued();
+        let Ok(permit) = entered else {
+            metrics.origin_failed(OriginFailure::Busy);
+            return Err(Failure::Busy);
+        };
+        let request = std::mem::replace(&mut self.request, Request::new(OriginBody::Empty));
+        let Some(pool) = self.worker.pool(&self.policy, self.site) else {
+            return Err(Failure::Unreachable);
+        };
+        metrics.origin_started();
+        let answered = pool.exchange(permit, request, self.interim.take()).await;
+        metrics.origin_ended();
+        if answered.is_ok() {
+            shared.origin_well();
+        }
+        answered.map_err(|error| {
+            let (failure, kind) = match &error {
+                OriginError::Connect(_) => (Failure::Unreachable, OriginFailure::Connect),
+                OriginError::Timeout { .. } => (Failure::Slow, OriginFailure::Timeout),
+                OriginError::Protocol(_) => (Failure::Broken, OriginFailure::Protocol),
+            };
+            self.worker.metrics.origin_failed(kind);
+            let origin = &self.policy.config.sites[self.site].origin;
+            self.worker.shared.origin_trouble(&origin.target.authority(), &error);
+            failure
+        })
+    }
+
+    fn meta<'a>(&self, fields: &'a dyn Fields) -> RequestMeta<'a> {
+        RequestMeta { method: self.method, fields, cookies: self.cookies }
+    }
+
+    /// Whether a stored response may be served instead of an error.
+    fn stands_in(&self) -> bool {
+        self.validating.as_ref().is_some_and(|stale| stale.on_error)
+    }
+
+    /// What the response means for other stored responses (RFC 9111 §4.3.5, §4.4).
+    fn side_effects(&self, head: &http::response::Parts, sent: WallTime, received: WallTime) {
+        let store = &self.worker.shared.store;
+        let status = head.status.as_u16();
+        if let Some(key) = &self.invalidates {
+            for outdated in invalidated_by(self.method, status, key, &head.headers) {
+                store.remove(&outdated);
+            }
+        }
+        if self.method == Method::Head
+            && let Some(stale) = &self.validating
+        {
+            let fields = MapFields(&self.fields);
+            let site = &self.policy.config.sites[self.site].cache;
+            let (entry, meta) = (&stale.entry, self.meta(&fields));
+            match head_response_updates(
+                site,
+                &entry.head,
+                &meta,
+                status,
+                &head.headers,
+                sent,
+                received,
+            ) {
+                HeadUpdate::Refresh(head) => drop(store.replace_head(entry, *head)),
+                HeadUpdate::Invalidate => drop(store.remove(&entry.key)),
+                HeadUpdate::Ignore => {}
+            }
+        }
+    }
+
+    fn storable(
+        &self,
+        exchange: &Exchange,
+        sent: WallTime,
+        received: WallTime,
+    ) -> Result<StoredHead, NoStore> {
+        if self.key.is_none() {
+            return Err(NoStore::Method);
+        }
+        let fields = MapFields(&self.fields);
+        let site = &self.policy.config.sites[self.site].cache;
+        let head = &exchange.head;
+        let status = head.status.as_u16();
+        let stored = storable(site, &self.meta(&fields), status, &head.headers, sent, received)?;
+        let most = site.max_object_bytes.min(self.worker.shared.store.max_entry_bytes());
+        match (exchange.body.length(), &stored.partial) {
+            (Some(length), _) if length > most => Err(NoStore::TooLarge),
+            (Some(length), Some(part)) if part.body_len() != length => Err(NoStore::Status),
+            (None, Some(_)) => Err(NoStore::Status),
+            _ => Ok(stored),
+        }
+    }
+
+    /// Streams to the reader and into the store.
+    async fn share(
+        mut self,
+        exchange: Exchange,
+        stored: StoredHead,
+        epoch: Epoch,
+        reply: oneshot::Sender<Fetched>,
+    ) {
+        let Exchange { head, body: mut incoming } = exchange;
+        let length = incoming.length();
+        let (body, reader) = SharedBody::new(length);
+        let told = Fetched::Response {
+            head,
+            body: AnswerBody::Shared(reader),
+            stored: Some(Box::new(stored.clone())),
+        };
+        let _ = reply.send(told);
+        let site = &self.policy.config.sites[self.site].cache;
+        let most = site.max_object_bytes.min(self.worker.shared.store.max_entry_bytes());
+        match pump(&mut incoming, &body, length, most, || self.keep(&stored, epoch, &body)).await {
+            Pumped::Whole => body.end(Ok(())),
+            Pumped::TooLarge => {
+                self.release_waiting(Some(NoStore::TooLarge), StatusCode::OK);
+                let end = drain(&mut incoming, &body).await;
+                body.end(end);
+            }
+            Pumped::Broken => {
+                self.worker.metrics.origin_failed(OriginFailure::Protocol);
+                body.end(Err(()));
+                self.pass_on(Failure::Broken);
+            }
+        }
+    }
+
+    /// Puts the complete response into the store and tells those who wait.
+    fn keep(&mut self, stored: &StoredHead, epoch: Epoch, body: &SharedBody) {
+        let Some(key) = self.key.clone() else { return };
+        let store = &self.worker.shared.store;
+        let entry = store.insert_since(epoch, key, stored.clone(), body.collect());
+        self.tell_stored(&entry);
+    }
+
+    fn tell_stored(&mut self, entry: &Arc<Entry>) {
+        if let Some(lead) = self.lead.take() {
+            for waiter in self.worker.shared.flights.finish(lead) {
+                let _ = waiter.send(Outcome::Stored(Arc::clone(entry)));
+            }
+        }
+    }
+
+    /// The origin says that what is stored is still good.
+    fn validated(
+        mut self,
+        exchange: Exchange,
+        sent: WallTime,
+        received: WallTime,
+        reply: oneshot::Sender<Fetched>,
+    ) {
+        let Some(stale) = self.validating.take() else { return };
+        let site = &self.policy.config.sites[self.site].cache;
+        let store = &self.worker.shared.store;
+        let fields = MapFields(&self.fields);
+        let headers = &exchange.head.headers;
+        let refreshed =
+            refresh(site, &stale.entry.head, &self.meta(&fields), headers, sent, received);
+        let entry = match refreshed {
+            Refreshed::Updated(head) => store.replace_head(&stale.entry, head),
+            Refreshed::AnswerOnly(head) => stale.entry.with_head(head),
+            Refreshed::Drop(head) => {
+                store.remove(&stale.entry.key);
+                stale.entry.with_head(head)
+            }
+            Refreshed::Mismatch => {
+                // RFC 9111 §4.3.4: it speaks of another representation. The next request fetches.
+                store.remove(&stale.entry.key);
+                self.pass_on(Failure::Broken);
+                let _ = reply.send(Fetched::Stale(stale.entry));
+                return;
+            }
+        };
+        self.tell_stored(&entry);
+        let _ = reply.send(Fetched::Validated(entry));
+    }
+
+    /// The response helps this reader only; the others go their own ways. An error elects the next
+    /// leader instead, so that a failing origin is not asked by everybody at once.
+    fn release_waiting(&mut self, why: Option<NoStore>, status: StatusCode) {
+        if status.is_server_error() {
+            return self.pass_on(Failure::Broken);
+        }
+        let Some(lead) = self.lead.take() else { return };
+        let shared = &self.worker.shared;
+        if let (Some(key), Some(why)) = (&self.key, why)
+            && is_about_the_response(why)
+        {
+            shared.flights.mark_uncacheable(key, clock::now(), UNCACHEABLE_MARK);
+        }
+        for waiter in shared.flights.finish(lead) {
+            let _ = waiter.send(Outcome::Alone);
+        }
+    }
+
+    fn fail(mut self, failure: Failure, reply: oneshot::Sender<Fetched>) {
+        self.pass_on(failure);
+        let told = match self.validating.take() {
+            Some(stale) if self.may_stand_in(&stale, failure) => Fetched::Stale(stale.entry),
+            _ => Fetched::Failed(failure),
+        };
+        let _ = reply.send(told);
+    }
+
+    fn may_stand_in(&self, stale: &Stale, failure: Failure) -> bool {
+        let fields = MapFields(&self.fields);
+        let (head, meta) = (&stale.entry.head, self.meta(&fields));
+        let now = clock::wall();
+        stale.on_error
+            || may_serve_stale_on_error(head, &meta, now)
+            || (failure != Failure::Unsendable
+                && may_serve_stale_when_disconnected(head, &meta, now))
+    }
+
+    /// Gives the lead to the next one who waits; a busy origin is not asked again at once.
+    fn pass_on(&mut self, failure: Failure) {
+        let flights = &self.worker.shared.flights;
+        let mut lead = self.lead.take();
+        while let Some(held) = lead.take() {
+            let waiting = if failure == Failure::Busy {
+                flights.finish(held)
+            } else {
+                match flights.fail(held, clock::now()) {
+                    Failed::Over(waiting) => waiting,
+                    Failed::Elected(waiter, next) => {
+                        // A reader who has gone hands the lead back.
+                        if let Err(Outcome::Lead(back)) = waiter.send(Outcome::Lead(next)) {
+                            lead = Some(back);
+                        }
+                        continue;
+                    }
+                }
+            };
+            for waiter in waiting {
+                let _ = waiter.send(Outcome::Failed(failure));
+            }
+        }
+    }
+}
+
+/// Whether the next response for the same key will probably not be shareable either.
+fn is_about_the_response(why: NoStore) -> bool {
+    use NoStore::{
+        Forbidden, NeverFresh, NoFreshness, NotUnderstood, Private, SetCookie, TooLarge, Vary,
+    };
+    matches!(
+        why,
+        Forbidden
+            | NeverFresh
+            | NoFreshness
+            | NotUnderstood
+            | Private
+            | SetCookie
+            | TooLarge
+            | Vary
+    )
+}
+
+enum Pumped {
+    Whole,
+    TooLarge,
+    Broken,
+}
+
+/// Moves the body from the origin to `body`. `keep` is called once all of it is there and before the
+/// reader can see the end, so that a reader's next request finds it stored.
+async fn pump(
+    incoming: &mut ResponseBody,
+    body: &SharedBody,
+    length: Option<u64>,
+    most: u64,
+    keep: impl FnOnce(),
+) -> Pumped {
+    let mut total = 0u64;
+    if length == Some(0) {
+        keep();
+        return Pumped::Whole;
+    }
+    loop {
+        match incoming.next().await {
+            Err(_) => return Pumped::Broken,
+            Ok(None) => {
+                keep();
+                return Pumped::Whole;
+            }
+            Ok(Some(Chunk::Trailers(trailers))) => body.set_trailers(trailers),
+            Ok(Some(Chunk::Data(data))) => {
+                total += data.len() as u64;
+                if total > most {
+                    body.give_up_storing();
+                    body.push(data).await;
+                    return Pumped::TooLarge;
+                }
+                // Does not wait while the body is being stored.
+                body.push(data).await;
+                if length == Some(total) {
+                    keep();
+                    // The connection is given back when the end itself has been read.
+                    while let Ok(Some(_)) = incoming.next().await {}
+                    return Pumped::Whole;
+                }
+            }
+        }
+    }
+}
+
+/// Moves the rest of a body that is not stored, no faster than its reader takes it.
+async fn drain(incoming: &mut ResponseBody, body: &SharedBody) -> Result<(), ()> {
+    loop {
+        match incoming.next().await {
+            Err(_) => return Err(()),
+            Ok(None) => return Ok(()),
+            Ok(Some(Chunk::Trailers(trailers))) => body.set_trailers(trailers),
+            Ok(Some(Chunk::Data(data))) => {
+                if !body.push(data).await {
+                    return Err(());
+                }
+            }
+        }
+    }
+}
