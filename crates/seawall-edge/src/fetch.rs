@@ -12,11 +12,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{
-    CacheStatus, Collapsed, Entry, Forward, Join, Lead, Precondition, Reuse, Stored,
-    StoredHead, precondition, reuse, strip_hop_by_hop, vary_matches,
+    CacheStatus, Collapsed, Entry, Forward, Join, Lead, Precondition, Reuse, Stored, StoredHead,
+    precondition, reuse, strip_hop_by_hop, vary_matches,
 };
 use seawall_decide::WorkClass;
 use seawall_model::{Cause, Method};
@@ -114,8 +114,11 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, plan: Plan, a
         return;
     };
     let mut headers = HeaderMap::new();
-    for name in SELECTING {
-        if let Some(value) = ask.fields.first(name)
+    // What the stored response was selected by, or a 304 could speak of another variant.
+    let selecting = plan.stale.iter().flat_map(|stale| stale.entry.head.vary.entries());
+    let usual = USUAL.into_iter().map(HeaderName::from_static);
+    for name in selecting.map(|(name, _)| name.clone()).chain(usual) {
+        if let Some(value) = ask.fields.first(name.as_str())
             && let Ok(value) = HeaderValue::from_bytes(value)
         {
             headers.insert(name, value);
@@ -129,8 +132,8 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, plan: Plan, a
     }
 }
 
-/// Fields that origins commonly select by; a validation in the background repeats these.
-const SELECTING: [&str; 4] = ["accept", "accept-language", "user-agent", "cookie"];
+/// Fields that origins look at without saying so; a validation in the background repeats these.
+const USUAL: [&str; 4] = ["accept", "accept-language", "user-agent", "cookie"];
 
 /// Reads a stored response from disk, and answers with it if it may be used as it is.
 async fn from_disk(
@@ -308,7 +311,9 @@ fn new_job(
 ) -> Result<Job, forward::Unsendable> {
     let fields = headers.clone();
     let request = forward::request(ctx, policy, plan, headers, purpose, body)?;
+    let is_validation = purpose == Purpose::Share && plan.stale.is_some();
     Ok(Job {
+        again: is_validation.then(|| forward::without_conditions(&request)),
         worker: Rc::clone(&ctx.worker),
         policy: Rc::clone(policy),
         site: plan.site,
@@ -318,7 +323,7 @@ fn new_job(
         fields,
         request,
         validating: plan.stale.clone(),
-        is_validation: purpose == Purpose::Share && plan.stale.is_some(),
+        is_validation,
         invalidates: plan.invalidates.clone(),
         class: WorkClass::Reader,
         client: plan.client,

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST,
-    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT,
+    FORWARDED, HOST, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, VIA,
 };
 use http::{HeaderMap, Method, Request, Uri};
@@ -88,6 +88,17 @@ pub(crate) fn request(
     Ok(request)
 }
 
+/// The same request without our conditions, for a 304 that speaks of something else.
+pub(crate) fn without_conditions(request: &Request<OriginBody>) -> Request<OriginBody> {
+    let mut again = Request::new(OriginBody::Empty);
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    again.headers_mut().remove(IF_NONE_MATCH);
+    again.headers_mut().remove(IF_MODIFIED_SINCE);
+    again
+}
+
 /// Whether the answer to this request could be shared, as far as the request tells.
 pub(crate) fn is_shareable(plan: &Plan, headers: &HeaderMap) -> bool {
     plan.key.is_some()
@@ -95,6 +106,16 @@ pub(crate) fn is_shareable(plan: &Plan, headers: &HeaderMap) -> bool {
         && plan.cookies == CookieClass::None
         && !headers.contains_key(AUTHORIZATION)
         && !headers.contains_key(RANGE)
+        && !forbids_storing(headers)
+}
+
+/// RFC 9111 §5.2.1.5: what this client gets is not stored, so nobody should wait for it.
+fn forbids_storing(headers: &HeaderMap) -> bool {
+    let mut directives = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-store"))
 }
 
 fn target(target: &str) -> Result<Uri, Unsendable> {

@@ -1,3 +1,7 @@
+//! Addresses of clients and prefixes of networks.
+//!
+//! An address is a personal datum: what prints or stores one goes through here.
+
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;

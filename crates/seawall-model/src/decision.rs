@@ -1,3 +1,7 @@
+//! What is decided and why: a closed vocabulary.
+//!
+//! It holds no rule; those are in `seawall-decide`.
+
 use core::time::Duration;
 
 /// Why something was decided. A closed vocabulary: the metric label, the access log field and what

@@ -1,3 +1,5 @@
+//! What a worker tells control and evidence of one request. Fixed size, no heap.
+
 use crate::{Cause, ClientAddr, Fingerprint, Method, Misbehaviour, WallTime};
 
 /// What happened. Fixed size, no heap: it travels through a bounded ring.

@@ -1,3 +1,5 @@
+//! What may be known about a request when it is decided on. Borrowed, never stored.
+
 use crate::{ClientAddr, Fingerprint};
 
 /// The request method, as far as policy distinguishes (RFC 9110 §9, RFC 5789).

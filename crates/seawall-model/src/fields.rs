@@ -1,3 +1,5 @@
+//! Read access to header fields, whatever holds them, so that policy is written once.
+
 /// Read access to the header fields of a message, whatever holds them.
 ///
 /// Names passed in are lower case; the comparison ignores ASCII case (RFC 9110 §5.1). Field lines

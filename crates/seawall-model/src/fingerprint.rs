@@ -1,3 +1,5 @@
+//! What a client looks like. It does not say what an attack looks like: that is a signature.
+
 use core::fmt;
 
 /// A JA4 TLS client fingerprint: 36 ASCII characters such as

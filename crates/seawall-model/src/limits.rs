@@ -1,3 +1,5 @@
+//! Every bound in one place, with what happens at it.
+
 use core::time::Duration;
 
 /// A rate.

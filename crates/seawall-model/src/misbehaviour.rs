@@ -1,3 +1,5 @@
+//! How a peer may break a protocol: events, not errors of ours.
+
 /// How a peer broke a protocol. A closed vocabulary: these are events, not our errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Misbehaviour {

@@ -1,3 +1,5 @@
+//! The two times: monotonic, which decides, and wall, which labels. Neither reads a clock.
+
 use core::ops::{Add, Sub};
 use core::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What an unsafe method makes outdated (RFC 9111 §4.4).
+
 use http::{HeaderMap, header};
 use seawall_model::Method;
 

@@ -1,3 +1,5 @@
+//! What a 304, or the answer to a HEAD, means for what is stored (RFC 9111 §4.3.4, §4.3.5).
+
 use http::{HeaderMap, HeaderName, header};
 use seawall_model::{CookieClass, WallTime};
 

@@ -1,3 +1,5 @@
+//! Whether a stored response answers a request (RFC 9111 §4). It does not choose among variants.
+
 use seawall_model::{CookieClass, Fields, Method, WallTime};
 
 use crate::cache_control::RequestDirectives;

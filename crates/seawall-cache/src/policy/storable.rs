@@ -1,3 +1,5 @@
+//! Whether a response may be stored, and what is kept of its head (RFC 9111 §3).
+
 use http::{HeaderMap, HeaderValue, header};
 use seawall_model::{CookieClass, Method, WallTime};
 

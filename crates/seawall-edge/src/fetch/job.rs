@@ -38,6 +38,8 @@ pub(super) struct Job {
     /// The client's fields, as the cache's rules read them.
     pub(super) fields: HeaderMap,
     pub(super) request: Request<OriginBody>,
+    /// The request without our conditions, if it carries any.
+    pub(super) again: Option<Request<OriginBody>>,
     /// What is stored and could not be used as it is.
     pub(super) validating: Option<Stale>,
     /// Whether the request carries our conditions, so that a 304 speaks of `validating`.
@@ -71,7 +73,7 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
         }
     }
     if status == StatusCode::NOT_MODIFIED && job.is_validation {
-        return job.validated(exchange, request_time, response_time, reply);
+        return job.validated(exchange, request_time, response_time, reply).await;
     }
     job.side_effects(&exchange.head, request_time, response_time);
     let made = job.storable(&exchange, request_time, response_time);
@@ -247,7 +249,7 @@ impl Job {
     }
 
     /// The origin says that what is stored is still good.
-    fn validated(
+    async fn validated(
         mut self,
         exchange: Exchange,
         sent: WallTime,
@@ -269,11 +271,16 @@ impl Job {
                 stale.entry.with_head(head)
             }
             Refreshed::Mismatch => {
-                // RFC 9111 §4.3.4: it speaks of another representation. The next request fetches.
+                // RFC 9111 §4.3.4: it speaks of another representation. Ask without conditions.
                 store.remove(&stale.entry.key);
-                self.pass_on(Failure::Broken);
-                let _ = reply.send(Fetched::Stale(stale.entry));
-                return;
+                return match self.again.take() {
+                    Some(again) => {
+                        self.request = again;
+                        self.is_validation = false;
+                        Box::pin(run(self, reply)).await;
+                    }
+                    None => self.fail(Failure::Broken, reply),
+                };
             }
         };
         self.tell_stored(&entry);
