@@ -49,6 +49,7 @@ pub(crate) fn request(
 ) -> Result<Request<OriginBody>, Unsendable> {
     let upgrade = if plan.upgrade { headers.get(UPGRADE).cloned() } else { None };
     strip_hop_by_hop(&mut headers);
+    drop_underscored(&mut headers);
     headers.remove(EXPECT);
     headers.remove(TE);
     identify(ctx, policy, plan, &mut headers);
@@ -86,6 +87,16 @@ pub(crate) fn request(
     *request.uri_mut() = target(&plan.target)?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Applications behind CGI read `X_Forwarded_For` as `X-Forwarded-For`: a name with an underscore
+/// could say what we have just removed. nginx drops them for the same reason.
+fn drop_underscored(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 /// The same request without our conditions, for a 304 that speaks of something else.
