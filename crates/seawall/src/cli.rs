@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::demo;
+
 /// Keeps a website readable under a DDoS attack.
 #[derive(Debug, Parser)]
 #[command(
@@ -12,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
     about,
     disable_help_subcommand = true,
     after_help = "Start here:\n  \
+        seawall demo\n  \
         seawall serve --origin http://127.0.0.1:8080 --listen 127.0.0.1:8000\n  \
         seawall check /etc/seawall/seawall.toml\n  \
         seawall explain SW-301"
@@ -38,6 +41,15 @@ pub(crate) enum Command {
     Purge(PurgeArgs),
     /// Say in plain words what a code or a request's outcome means.
     Explain(ExplainArgs),
+    /// Show it: a sample site, readers and a flood, first without Seawall, then with it.
+    Demo(demo::Args),
+    /// Be a child process of the demo.
+    #[command(hide = true)]
+    Rehearse {
+        /// Which one.
+        #[command(subcommand)]
+        role: demo::ChildRole,
+    },
 }
 
 /// What `serve` takes.

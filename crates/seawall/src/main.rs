@@ -10,6 +10,7 @@ mod admin;
 mod check;
 mod cli;
 mod config;
+mod demo;
 mod explain;
 mod output;
 mod purge;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ServeArgs};
 use crate::output::Failure;
 
 fn main() -> ExitCode {
@@ -32,6 +33,11 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(config.as_deref(), &args),
         Command::Purge(args) => purge::run(config.as_deref(), &args),
         Command::Explain(args) => explain::run(config.as_deref(), &args),
+        Command::Demo(args) => return demo::finish(demo::run(args)),
+        Command::Rehearse { role } => {
+            let shield = || end(serve::run(config.as_deref(), ServeArgs::default()));
+            return demo::finish(demo::rehearse_child(role, shield));
+        }
     };
     end(done)
 }

@@ -26,8 +26,9 @@ pub struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        // php-fpm's `listen.backlog` is commonly 128 once the kernel has cut it down; 1,024
-        // connections are twice nginx's default of 512.
+        // php-fpm's `listen.backlog` was 128 for long and still is what many kernels cut it to.
+        // Debian's nginx takes 768 connections a worker and spends a second one on each request
+        // that it hands to PHP, so two workers hold about as many readers as this.
         Self { workers: 4, backlog: 128, max_connections: 1_024 }
     }
 }

@@ -1,0 +1,133 @@
+//! Where the demo keeps its files: a private folder that goes with it, or one the user names.
+
+use std::fs::{self, DirBuilder, File};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use seawall_rehearse::RunKey;
+
+use crate::demo::error::DemoError;
+
+/// The demo's files. Removed on drop unless the user wants to keep them.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    temporary: PathBuf,
+    kept: Option<PathBuf>,
+}
+
+impl Folder {
+    /// Makes a fresh private folder, and the one to keep files in if named.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn make(kept: Option<&Path>) -> Result<Self, DemoError> {
+        let name = RunKey::draw().map_err(DemoError::system("draw a random name"))?.reveal();
+        let temporary = std::env::temp_dir().join(format!("seawall-demo-{}", &name[..12]));
+        let failed =
+            |path: &Path| DemoError::system(format!("make the folder `{}`", path.display()));
+        DirBuilder::new().mode(0o700).create(&temporary).map_err(failed(&temporary))?;
+        let folder = Self { temporary, kept: kept.map(Path::to_owned) };
+        if let Some(kept) = kept {
+            fs::create_dir_all(kept).map_err(failed(kept))?;
+        }
+        Ok(folder)
+    }
+
+    /// Where the user finds configuration and logs, if they stay.
+    pub(crate) fn kept(&self) -> Option<&Path> {
+        self.kept.as_deref()
+    }
+
+    /// Opens a new file for a child's words.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn log(&self, name: &str) -> Result<File, DemoError> {
+        let path = self.path(name);
+        File::create(&path).map_err(DemoError::system(format!("write `{}`", path.display())))
+    }
+
+    /// The last words in a log, for an error message.
+    pub(crate) fn last_words(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+        let last: Vec<&str> =
+            text.lines().rev().filter(|line| !line.trim().is_empty()).take(3).collect();
+        if last.is_empty() {
+            "it said nothing".to_owned()
+        } else {
+            last.into_iter().rev().collect::<Vec<_>>().join("\n")
+        }
+    }
+
+    /// Writes Seawall's configuration: the defaults, an address and an origin.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn write_config(
+        &self,
+        listen: SocketAddr,
+        origin: SocketAddr,
+    ) -> Result<PathBuf, DemoError> {
+        let path = self.path("seawall.toml");
+        let text = config_text(&self.temporary.join("state"), listen, origin);
+        fs::write(&path, text).map_err(DemoError::system(format!("write `{}`", path.display())))?;
+        Ok(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.kept.as_ref().unwrap_or(&self.temporary).join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nothing better can be done at the end than to leave it behind.
+        let _ = fs::remove_dir_all(&self.temporary);
+    }
+}
+
+/// What a site owner would write, and nothing more.
+fn config_text(state: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
+    let state = toml::Value::from(state.to_string_lossy().into_owned());
+    format!(
+        "# Written by `seawall demo`: the defaults, an address and an origin.\n\
+         state_dir = {state}\n\
+         disk = \"1GiB\"\n\n\
+         [[listen]]\n\
+         address = \"{listen}\"\n\n\
+         [[site]]\n\
+         hosts = [\"*\"]\n\
+         origin = \"http://{origin}\"\n\n\
+         [site.cache]\n\
+         default_ttl = \"10s\"\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Folder, config_text};
+
+    #[test]
+    fn the_configuration_is_what_a_site_owner_would_write() {
+        let listen = "127.0.0.1:8000".parse().expect("an address");
+        let origin = "127.0.0.1:9000".parse().expect("an address");
+        let text = config_text(Path::new("/tmp/a \"b\"/state"), listen, origin);
+        let table: toml::Table = text.parse().expect("well-formed TOML");
+        assert_eq!(table["state_dir"].as_str(), Some("/tmp/a \"b\"/state"));
+        assert_eq!(table["site"][0]["origin"].as_str(), Some("http://127.0.0.1:9000"));
+        assert_eq!(table["site"][0]["cache"]["default_ttl"].as_str(), Some("10s"));
+    }
+
+    #[test]
+    fn the_private_folder_goes_with_the_demo() {
+        let folder = Folder::make(None).expect("the temporary folder is writable");
+        let path = folder.temporary.clone();
+        drop(folder.log("a.log").expect("a fresh folder takes a file"));
+        assert_eq!(folder.last_words("a.log"), "it said nothing");
+        drop(folder);
+        assert!(!path.exists());
+    }
+}
