@@ -2,34 +2,37 @@
 //!
 //! The library owns framing, flow control and HPACK; this module drives it, answers held pages
 //! without a task per stream, and writes what a whole turn produced with one system call. Frames
-//! are observed in both directions by `seawall-wire`.
+//! are observed in both directions by `seawall-wire`. How long a peer may do nothing is kept in
+//! `patience`, the checks of a request head in `incoming`, and what a single stream waits for in
+//! `working`.
 
-use std::cell::Cell;
+mod incoming;
+mod patience;
+mod working;
+
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
-use h2::{Reason, RecvStream, SendStream};
-use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
+use h2::{Reason, RecvStream};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode};
 use seawall_cache::MapFields;
-use seawall_model::{BodyLength, Cause, HttpVersion, Method, Misbehaviour, Priority};
+use seawall_model::{Method, Misbehaviour};
 use seawall_wire::http2::{FrameObserver, ObserverLimits, Preface};
-use tokio::sync::mpsc;
 
+use self::incoming::Incoming;
+use self::patience::{Patience, Waiting};
+use self::working::Working;
 use crate::answer::{Answer, AnswerBody, AnswerHead};
 use crate::clock;
-use crate::fetch;
-use crate::http1::body::status_of;
-use crate::origin::Chunk;
 use crate::policy::Policy;
-use crate::refusal;
-use crate::serve::{self, Ask, Look, Plan, Times};
+use crate::serve::{self, Ask, Look, Times};
 use crate::slots::{Interrupt, Slot};
-use crate::spool::SpooledBody;
 use crate::stream::{Coalesce, Coalescer, Stream, coalesce};
 use crate::worker::{ClientConn, PolicyRef};
 
@@ -44,30 +47,95 @@ const MAX_SEND_BYTES: usize = 256 * 1024;
 /// Window for request content per stream and connection: a spool reads it at once.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Largest piece of a long body handed over at once.
-const PIECE_BYTES: usize = 32 * 1024;
+/// How long a peer has for the round trip that ends a connection without loss (RFC 9113 §6.8).
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long and how much we listen after our last word.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 256 * 1024;
 
 /// What the streams of a connection share.
 struct Session {
     ctx: Rc<ClientConn>,
     slot: Rc<Slot>,
-    active: Cell<usize>,
     preface: Cell<Option<u64>>,
+    patience: RefCell<Patience>,
+    /// Streams that wait for the origin or the link, not for the client.
+    ours: Cell<usize>,
+    /// Content bytes received and wanted.
+    content: Cell<u64>,
+    /// As the last turn found them: streams open, output that the socket did not take, content
+    /// and head bytes handed to the socket.
+    seen: Cell<Seen>,
+    leaving: Cell<bool>,
 }
 
-/// Counts a stream as long as it is worked on.
-struct Active(Rc<Session>);
+/// The state of the connection after a turn.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    has_streams: bool,
+    is_stalled: bool,
+    sent: u64,
+}
 
-impl Active {
-    fn new(session: &Rc<Session>) -> Self {
-        session.active.set(session.active.get() + 1);
-        Self(Rc::clone(session))
+impl Session {
+    fn new(ctx: Rc<ClientConn>, slot: Rc<Slot>, patience: Patience) -> Rc<Self> {
+        Rc::new(Self {
+            ctx,
+            slot,
+            preface: Cell::new(None),
+            patience: RefCell::new(patience),
+            ours: Cell::new(0),
+            content: Cell::new(0),
+            seen: Cell::default(),
+            leaving: Cell::new(false),
+        })
     }
-}
 
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
+    fn count_content(&self, bytes: usize) {
+        self.content.set(self.content.get() + bytes as u64);
+    }
+
+    /// A stream begins or ends to wait for something that is not the client.
+    fn change_ours(&self, change: impl FnOnce(usize) -> usize) {
+        self.ours.set(change(self.ours.get()));
+        self.account();
+    }
+
+    /// Settles whose time has passed since the last change and whose passes from now on.
+    fn account(&self) {
+        let Seen { has_streams, is_stalled, sent } = self.seen.get();
+        let waiting = match (is_stalled, has_streams, self.ours.get()) {
+            (true, _, _) | (false, true, 0) => Waiting::Client,
+            (false, _, 1..) => Waiting::Us,
+            (false, false, 0) => Waiting::Request,
+        };
+        let moved = sent + self.content.get();
+        self.patience.borrow_mut().update(clock::now(), waiting, moved);
+    }
+
+    /// Arms the slot by what is due from the client.
+    fn arm(&self) {
+        let patience = self.patience.borrow();
+        match (patience.deadline(), patience.waiting(), self.leaving.get()) {
+            (Some(due), Waiting::Request, false) => self.slot.arm_idle(due),
+            // We have said goodbye and nothing is under way.
+            (Some(due), Waiting::Request, true) => self.slot.arm(due.min(clock::now() + GOODBYE)),
+            (Some(due), _, _) => self.slot.arm(due),
+            (None, _, _) => self.slot.disarm(),
+        }
+    }
+
+    /// What a passed deadline means, if it still stands.
+    fn expired(&self) -> Option<Turn> {
+        self.account();
+        let patience = self.patience.borrow();
+        let is_due = patience.deadline().is_some_and(|due| due <= clock::now());
+        match patience.waiting() {
+            _ if self.leaving.get() && patience.waiting() == Waiting::Request => Some(Turn::End),
+            Waiting::Request if is_due => Some(Turn::Leave),
+            Waiting::Client if is_due => Some(Turn::Stalled),
+            _ => None,
+        }
     }
 }
 
@@ -78,31 +146,65 @@ pub(crate) async fn serve(stream: Stream, ctx: Rc<ClientConn>) {
     let limits = &policy.config.limits;
     let (io, out) = coalesce(stream, FrameObserver::new(ObserverLimits::default()));
     slot.arm(clock::now() + limits.header_timeout);
-    let Some(mut connection) = shake(&policy, io, &out, &slot).await else { return };
-    drop(policy);
-    let session = Rc::new(Session { ctx, slot, active: Cell::new(0), preface: Cell::new(None) });
-    let mut leaving = false;
+    if let Some(connection) = shake(&policy, io, &out, &slot).await {
+        let patience = Patience::new(clock::now(), limits);
+        drop(policy);
+        let session = Session::new(Rc::clone(&ctx), Rc::clone(&slot), patience);
+        converse(connection, &out, &session).await;
+    }
+    if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
+        ctx.worker.metrics.misbehaved(misbehaviour);
+    }
+    linger(&out, &slot).await;
+}
+
+/// Takes and answers requests until either side has said goodbye.
+async fn converse(
+    mut connection: Connection<Io, Bytes>,
+    out: &Coalescer<Stream>,
+    session: &Rc<Session>,
+) {
+    let mut closing = false;
     loop {
-        let next = poll_fn(|cx| turn(&mut connection, &out, &session, cx)).await;
-        match next {
+        match poll_fn(|cx| turn(&mut connection, out, session, cx)).await {
             Turn::Request(request, respond) => {
                 if session.preface.get().is_none() {
                     session.preface.set(out.observe(|seen| seen.preface().map(Preface::hash)));
                 }
-                begin(&session, *request, respond);
+                session.patience.borrow_mut().request(clock::now());
+                begin(session, *request, respond);
             }
-            Turn::Leave if !leaving => {
-                leaving = true;
-                connection.graceful_shutdown();
+            Turn::Leave if !session.leaving.replace(true) => connection.graceful_shutdown(),
+            Turn::Misbehaved(misbehaviour) if !closing => {
+                closing = true;
+                session.leaving.set(true);
+                connection.abrupt_shutdown(match misbehaviour {
+                    Misbehaviour::Http2Frame => Reason::PROTOCOL_ERROR,
+                    _ => Reason::ENHANCE_YOUR_CALM,
+                });
             }
-            Turn::Misbehaved(misbehaviour) if !leaving => {
-                leaving = true;
-                session.ctx.worker.metrics.misbehaved(misbehaviour);
-                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            Turn::Stalled if !closing => {
+                closing = true;
+                session.leaving.set(true);
+                connection.abrupt_shutdown(Reason::NO_ERROR);
             }
-            Turn::Leave | Turn::Misbehaved(_) | Turn::End => return,
+            Turn::Leave | Turn::Misbehaved(_) | Turn::Stalled | Turn::End => return,
         }
     }
+}
+
+/// Sends what is left, says that no more comes, and reads a little of what the client still sends:
+/// closing a socket with unread bytes resets it and destroys a GOAWAY on its way.
+async fn linger(out: &Coalescer<Stream>, slot: &Slot) {
+    slot.arm(clock::now() + LINGER);
+    let mut left = LINGER_BYTES;
+    poll_fn(|cx| {
+        if slot.poll(cx).is_some() {
+            return Poll::Ready(());
+        }
+        out.poll_end(&mut left, cx)
+    })
+    .await;
 }
 
 async fn shake(
@@ -138,6 +240,8 @@ enum Turn {
     Request(Box<Request<RecvStream>>, SendResponse<Bytes>),
     /// Say goodbye: draining, or idle for too long.
     Leave,
+    /// The client neither takes what it asked for nor sends what it announced.
+    Stalled,
     Misbehaved(Misbehaviour),
     End,
 }
@@ -149,34 +253,39 @@ fn turn(
     session: &Session,
     cx: &mut Context<'_>,
 ) -> Poll<Turn> {
-    match session.slot.poll(cx) {
-        // Nothing moved for the idle time-out, with or without open streams.
-        Some(Interrupt::Expired | Interrupt::Drained) => return Poll::Ready(Turn::Leave),
-        None => {}
+    // Until there is no interrupt: only then the slot knows whom to wake.
+    while let Some(interrupt) = session.slot.poll(cx) {
+        match interrupt {
+            Interrupt::Drained => return Poll::Ready(Turn::Leave),
+            Interrupt::Expired => {
+                if let Some(end) = session.expired() {
+                    return Poll::Ready(end);
+                }
+            }
+        }
+    }
+    if session.ctx.worker.is_draining() && !session.leaving.get() {
+        return Poll::Ready(Turn::Leave);
     }
     match connection.poll_accept(cx) {
         Poll::Ready(Some(Ok((request, respond)))) => {
             return Poll::Ready(Turn::Request(Box::new(request), respond));
         }
-        Poll::Ready(Some(Err(_)) | None) => {
-            // A last GOAWAY may be gathered and unsent.
-            let _ = out.flush(cx);
-            return Poll::Ready(Turn::End);
-        }
+        Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Turn::End),
         Poll::Pending => {}
     }
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
         return Poll::Ready(Turn::Misbehaved(misbehaviour));
     }
-    if let Poll::Ready(Err(_)) = out.flush(cx) {
-        return Poll::Ready(Turn::End);
-    }
-    let at = clock::now() + session.ctx.idle_timeout();
-    if session.active.get() == 0 {
-        session.slot.arm_idle(at);
-    } else {
-        session.slot.arm(at);
-    }
+    let is_stalled = match out.flush(cx) {
+        Poll::Ready(Ok(())) => false,
+        Poll::Ready(Err(_)) => return Poll::Ready(Turn::End),
+        Poll::Pending => true,
+    };
+    let sent = out.observe(|seen| seen.sent_counts().data_bytes + seen.sent_counts().header_bytes);
+    session.seen.set(Seen { has_streams: connection.has_streams(), is_stalled, sent });
+    session.account();
+    session.arm();
     Poll::Pending
 }
 
@@ -201,8 +310,8 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
             send_whole(ctx, &policy, &ask, &answer, respond, times);
         }
         look => {
-            let stream =
-                Working { active: Active::new(session), policy, incoming, content, respond, times };
+            let session = Rc::clone(session);
+            let stream = Working { session, policy, incoming, content, respond, times };
             tokio::task::spawn_local(stream.run(look));
         }
     }
@@ -262,247 +371,4 @@ fn response(answer: &Answer, method: Method) -> Response<()> {
         }
     }
     response
-}
-
-/// A request head, checked and owned.
-struct Incoming {
-    method: http::Method,
-    authority: String,
-    host: String,
-    path: Bytes,
-    query: Option<Bytes>,
-    headers: HeaderMap,
-    head_bytes: usize,
-    body: BodyLength,
-    preface: Option<u64>,
-}
-
-impl Incoming {
-    fn new(
-        head: http::request::Parts,
-        content: &RecvStream,
-        preface: Option<u64>,
-    ) -> Result<Self, Misbehaviour> {
-        let authority = match head.uri.authority() {
-            Some(authority) => authority.as_str().to_owned(),
-            None => {
-                let host = head.headers.get(HOST).ok_or(Misbehaviour::Host)?;
-                host.to_str().map_err(|_| Misbehaviour::Host)?.to_owned()
-            }
-        };
-        // RFC 9113 §8.3.1: Host and :authority must not disagree, and there is one Host.
-        let mut hosts = head.headers.get_all(HOST).iter();
-        if let Some(host) = hosts.next()
-            && (hosts.next().is_some()
-                || !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()))
-        {
-            return Err(Misbehaviour::HostMismatch);
-        }
-        if authority.contains('@') {
-            return Err(Misbehaviour::Host);
-        }
-        let parsed: http::uri::Authority = authority.parse().map_err(|_| Misbehaviour::Host)?;
-        let host = parsed.host().trim_end_matches('.').to_ascii_lowercase();
-        let (path, query) = match head.uri.path_and_query() {
-            Some(target) => (
-                Bytes::copy_from_slice(target.path().as_bytes()),
-                target.query().map(|query| Bytes::copy_from_slice(query.as_bytes())),
-            ),
-            None => (Bytes::new(), None),
-        };
-        let fields: usize =
-            head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        let head_bytes = fields + path.len() + query.as_ref().map_or(0, Bytes::len) + host.len();
-        let body = if content.is_end_stream() {
-            BodyLength::None
-        } else {
-            let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-            length
-                .and_then(|length| length.parse().ok())
-                .map_or(BodyLength::Unknown, BodyLength::Known)
-        };
-        let (method, headers) = (head.method, head.headers);
-        Ok(Self { method, authority, host, path, query, headers, head_bytes, body, preface })
-    }
-
-    fn ask<'a>(&'a self, fields: &'a MapFields<'a>) -> Ask<'a> {
-        let query = self.query.as_deref();
-        Ask {
-            method: Method::from_bytes(self.method.as_str().as_bytes()),
-            method_token: self.method.as_str().as_bytes(),
-            host: &self.host,
-            authority: self.authority.as_bytes(),
-            path: &self.path,
-            query,
-            version: HttpVersion::Http2,
-            fields,
-            field_order: None,
-            http2_preface: self.preface,
-            head_bytes: self.head_bytes,
-            field_count: self.headers.len(),
-            target_bytes: self.path.len() + query.map_or(0, |query| query.len() + 1),
-            body: self.body,
-            upgrade: false,
-        }
-    }
-}
-
-/// A stream whose answer has to be waited for.
-struct Working {
-    active: Active,
-    policy: PolicyRef,
-    incoming: Incoming,
-    content: RecvStream,
-    respond: SendResponse<Bytes>,
-    times: Times,
-}
-
-impl Working {
-    async fn run(self, look: Look) {
-        let Self { active, policy, incoming, mut content, mut respond, times } = self;
-        let ctx = Rc::clone(&active.0.ctx);
-        let fields = MapFields(&incoming.headers);
-        let ask = incoming.ask(&fields);
-        let mut answer = match look {
-            Look::Answer(answer) => answer,
-            Look::Origin(plan) => {
-                let spooled = if ask.body == BodyLength::None {
-                    Ok(None)
-                } else {
-                    take_in(&ctx, &policy, &plan, &ask, &mut content).await
-                };
-                match spooled {
-                    Err(answer) => *answer,
-                    Ok(spooled) => {
-                        let headers = incoming.headers.clone();
-                        let asked =
-                            from_origin(&ctx, &policy, plan, &ask, headers, spooled, &mut respond);
-                        match asked.await {
-                            Some(answer) => answer,
-                            None => return,
-                        }
-                    }
-                }
-            }
-        };
-        let is_last = ask.method == Method::Head || matches!(answer.body, AnswerBody::None);
-        let Ok(mut stream) = respond.send_response(response(&answer, ask.method), is_last) else {
-            return;
-        };
-        let sent = if is_last { 0 } else { send(&active.0, &mut answer, &mut stream).await };
-        serve::record(&ctx, &policy, &ask, &answer, sent, times);
-    }
-}
-
-/// Waits for the origin, passing on interim responses; `None` if the client reset the stream.
-async fn from_origin(
-    ctx: &Rc<ClientConn>,
-    policy: &PolicyRef,
-    plan: Box<Plan>,
-    ask: &Ask<'_>,
-    headers: HeaderMap,
-    spooled: Option<SpooledBody>,
-    respond: &mut SendResponse<Bytes>,
-) -> Option<Answer> {
-    let (tell, mut interim) = mpsc::channel::<Response<()>>(8);
-    let mut answer =
-        std::pin::pin!(fetch::answer(ctx, policy, plan, ask, headers, spooled, Some(tell)));
-    loop {
-        tokio::select! {
-            biased;
-            Some(response) = interim.recv() => { let _ = respond.send_informational(response); }
-            answer = &mut answer => return Some(answer),
-            _ = poll_fn(|cx| respond.poll_reset(cx)) => return None,
-        }
-    }
-}
-
-/// Takes in the whole content of a request. The error is the answer to give instead.
-async fn take_in(
-    ctx: &Rc<ClientConn>,
-    policy: &PolicyRef,
-    plan: &Plan,
-    ask: &Ask<'_>,
-    content: &mut RecvStream,
-) -> Result<Option<SpooledBody>, Box<Answer>> {
-    let most = policy.table.max_body_bytes(Some(plan.site), ask.path);
-    let mut writer = ctx.worker.shared.spool.writer(most);
-    let refuse = |status, cause| Box::new(refusal::failed(status, cause, ask));
-    while let Some(piece) = content.data().await {
-        // A reset or a broken connection: nobody reads the answer.
-        let Ok(piece) = piece else { return Err(refuse(400, Cause::Malformed)) };
-        let len = piece.len();
-        ctx.worker.metrics.bytes_received(len as u64);
-        if let Err(error) = writer.push(piece).await {
-            return Err(refuse(status_of(&error), error.cause()));
-        }
-        let _ = content.flow_control().release_capacity(len);
-    }
-    let Ok(trailers) = content.trailers().await else {
-        return Err(refuse(400, Cause::Malformed));
-    };
-    match writer.finish(trailers).await {
-        Ok(spooled) => Ok(Some(spooled)),
-        Err(error) => Err(refuse(status_of(&error), error.cause())),
-    }
-}
-
-/// Sends a body as fast as the peer's windows and the egress pace allow; returns the bytes sent.
-async fn send(session: &Session, answer: &mut Answer, stream: &mut SendStream<Bytes>) -> u64 {
-    let priority = answer.body.priority();
-    let mut sent = 0;
-    loop {
-        match answer.body.next().await {
-            Ok(Some(Chunk::Data(data))) => {
-                let len = data.len() as u64;
-                if send_data(session, data, priority, stream).await.is_err() {
-                    return sent;
-                }
-                sent += len;
-            }
-            Ok(Some(Chunk::Trailers(trailers))) => {
-                let _ = stream.send_trailers(trailers);
-                return sent;
-            }
-            Ok(None) => {
-                let _ = stream.send_data(Bytes::new(), true);
-                return sent;
-            }
-            Err(_) => {
-                // Not END_STREAM: the reader must not take it for complete.
-                stream.send_reset(Reason::INTERNAL_ERROR);
-                return sent;
-            }
-        }
-    }
-}
-
-async fn send_data(
-    session: &Session,
-    mut data: Bytes,
-    priority: Priority,
-    stream: &mut SendStream<Bytes>,
-) -> io::Result<()> {
-    let gone = || io::Error::from(io::ErrorKind::ConnectionReset);
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len().min(PIECE_BYTES));
-        let granted = poll_fn(|cx| {
-            if let Poll::Ready(Ok(_) | Err(_)) = stream.poll_reset(cx) {
-                return Poll::Ready(None);
-            }
-            Poll::Ready(ready!(stream.poll_capacity(cx)).and_then(Result::ok))
-        })
-        .await
-        .ok_or_else(gone)?;
-        let piece = data.split_to(granted.min(data.len()));
-        if piece.is_empty() {
-            continue;
-        }
-        if !session.ctx.pace(piece.len(), priority).await {
-            return Err(gone());
-        }
-        session.ctx.worker.metrics.bytes_sent(piece.len() as u64);
-        stream.send_data(piece, false).map_err(|_| gone())?;
-    }
-    Ok(())
 }

@@ -213,6 +213,31 @@ impl<S: AsyncWrite + Unpin> Coalescer<S> {
         Pin::new(&mut gathered.io).poll_flush(cx)
     }
 
+    /// Sends what is left, ends our direction, then throws away up to `left` bytes of the peer's.
+    /// Ready when the peer has ended too, when something breaks, or when `left` is used up.
+    pub(crate) fn poll_end(&self, left: &mut usize, cx: &mut Context<'_>) -> Poll<()>
+    where
+        S: AsyncRead,
+    {
+        let gathered = &mut *self.0.borrow_mut();
+        if ready!(gathered.poll_drain(cx)).is_err()
+            || ready!(Pin::new(&mut gathered.io).poll_shutdown(cx)).is_err()
+        {
+            return Poll::Ready(());
+        }
+        let mut scrap = [0; 4096];
+        while *left > 0 {
+            let mut buf = ReadBuf::new(&mut scrap);
+            let read = ready!(Pin::new(&mut gathered.io).poll_read(cx, &mut buf));
+            let len = buf.filled().len();
+            if read.is_err() || len == 0 {
+                return Poll::Ready(());
+            }
+            *left = left.saturating_sub(len);
+        }
+        Poll::Ready(())
+    }
+
     /// Looks at the frames seen so far.
     pub(crate) fn observe<T>(&self, look: impl FnOnce(&FrameObserver) -> T) -> T {
         look(&self.0.borrow().observer)

@@ -240,11 +240,6 @@ impl ClientConn {
         self.answers.set(self.answers.get() + 1);
     }
 
-    /// How long nothing may move on an HTTP/2 connection.
-    pub(crate) fn idle_timeout(&self) -> Duration {
-        self.worker.policy.borrow().config.limits.idle_timeout
-    }
-
     /// How long a write of `bytes` may stall: the grace, and the minimum rate after it.
     pub(crate) fn stall_limit(&self, bytes: usize) -> Duration {
         let limits = &self.worker.policy.borrow().config.limits;
