@@ -28,12 +28,26 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[Exception {
-    rule: "function length",
-    file: "crates/seawall/src/explain.rs",
-    item: "meaning",
-    reason: "one arm per code; the compiler checks that none is missing",
-}];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        rule: "function length",
+        file: "crates/seawall/src/explain.rs",
+        item: "meaning",
+        reason: "one arm per code; the compiler checks that none is missing",
+    },
+    Exception {
+        rule: "function length",
+        file: "crates/seawall/src/config/problem.rs",
+        item: "about",
+        reason: "one arm per code; the compiler checks that none is missing",
+    },
+    Exception {
+        rule: "function length",
+        file: "crates/seawall-cache/tests/flight.rs",
+        item: "flights_behave_like_the_model",
+        reason: "model and subject step by step, side by side",
+    },
+];
 
 /// Places that may read a clock (rule 4). A prefix of the path.
 const CLOCK_FILES: &[&str] = &[
