@@ -59,6 +59,7 @@ type Claim = (&'static str, fn(&Scene<'_>) -> Outcome);
 const CLAIMS: &[Claim] = &[
     ("pages, feeds and files are the origin's, byte for byte", same_bytes),
     ("compressed pages decode to the same bytes", same_bytes_compressed),
+    ("a page read twice is answered from what is held", second_read_is_held),
     ("an editor logs in and sees the dashboard", login),
     ("an editor posts and readers see it", posting),
     ("an editor uploads 8 MiB and readers get the same bytes", upload),
@@ -109,6 +110,23 @@ fn same_bytes_with(scene: &Scene<'_>, arguments: &[&str]) -> Outcome {
                 let (found, expected) = (found.body.len(), expected.body.len());
                 return Err(format!("{path}: {found} bytes differ from the origin's {expected}"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Without this the checks on privacy would say nothing: what holds no page leaks none.
+fn second_read_is_held(scene: &Scene<'_>) -> Outcome {
+    if scene.side == "without" {
+        return Ok(());
+    }
+    for path in ["/", "/story-1/", "/story-3/"] {
+        scene.stranger(10).page(path)?;
+        let answer = scene.stranger(11).page(path)?;
+        let status = answer.field("cache-status").unwrap_or("no Cache-Status");
+        // RFC 9211 §2.1: `hit` says that it was answered without asking the origin.
+        if !status.split(';').any(|parameter| parameter.trim() == "hit") {
+            return Err(format!("{path}: {status}"));
         }
     }
     Ok(())
