@@ -5,7 +5,7 @@ mod store_support;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use seawall_cache::{Lookup, Store, StoreConfig, Wants};
+use seawall_cache::{ContentRange, Lookup, Store, StoreConfig, StoredHead, Wants};
 
 use crate::store_support::{
     MIB, body_of, head, head_for, html, image, key, lookup_with, open, take, text,
@@ -56,6 +56,41 @@ fn variants_answer_the_requests_that_select_them() {
     store.insert(key("/"), html(), text(2_000, 3));
     assert_eq!(store.stats().memory_entries, 1);
     assert_eq!(store.remove(&key("/")), 1);
+}
+
+#[test]
+fn a_part_never_takes_the_place_of_a_whole_response() {
+    let store = in_memory(MIB);
+    let whole = text(1_000, 1);
+    store.insert(key("/"), html(), whole.clone());
+    let put = |path: &str, salt: u64| store.insert(key(path), part(0, 99), text(100, salt));
+    // It is good for the one who asked, and for nobody else.
+    assert_eq!(body_of(&put("/", 2)), text(100, 2));
+    assert_eq!(body_of(&take(&store, "/").expect("held")), whole);
+    // Nor does one that does not vary drop the variants that do.
+    let german = head_for(&[("accept-language", "de")], 200, &[("vary", "Accept-Language")]);
+    store.insert(key("/v"), german, whole.clone());
+    put("/v", 3);
+    match lookup_with(&store, &key("/v"), &[("accept-language", "de")]) {
+        Lookup::Hit(entry) => assert_eq!(body_of(&entry), whole),
+        other => panic!("{other:?}"),
+    }
+    // Parts replace parts, and the whole replaces them.
+    put("/p", 4);
+    put("/p", 5);
+    assert_eq!(body_of(&take(&store, "/p").expect("held")), text(100, 5));
+    store.insert(key("/p"), html(), whole.clone());
+    assert_eq!(body_of(&take(&store, "/p").expect("held")), whole);
+    // One that is too large is not kept, and takes nothing along.
+    let large = usize::try_from(store.max_entry_bytes()).expect("small") + 1;
+    store.insert(key("/"), part(0, large as u64 - 1), text(large, 6));
+    assert_eq!(body_of(&take(&store, "/").expect("held")), whole);
+}
+
+/// The head of a 206 with these bytes of a long representation.
+fn part(start: u64, end: u64) -> StoredHead {
+    let range = ContentRange { start, end, complete: 100 * MIB };
+    StoredHead { partial: Some(range), ..head_for(&[], 206, &[("etag", "\"v1\"")]) }
 }
 
 #[test]

@@ -127,8 +127,8 @@ impl Disk {
             let file = FileRef { number, bytes: found.file_len };
             self.count_in(file.bytes);
             gate.order.push_front((found.id, number));
-            let Found { id, serial, vary, tags, .. } = found;
-            for hidden in table.add_scanned(id, Scanned { serial, vary, tags, file }) {
+            let Found { id, serial, vary, tags, is_part, .. } = found;
+            for hidden in table.add_scanned(id, Scanned { serial, vary, tags, is_part, file }) {
                 report.leftovers += 1;
                 drop(self.unlink(&hidden));
             }
@@ -421,6 +421,7 @@ struct Found {
     serial: u64,
     vary: VaryKey,
     tags: Arc<[u64]>,
+    is_part: bool,
     file_len: u64,
 }
 
@@ -444,6 +445,7 @@ fn scan(path: &Path, seed: HashSeed, tags: &TagReader) -> Result<Found, Damaged>
     Ok(Found {
         serial: header.serial,
         id: header.key.hash128(&seed),
+        is_part: header.head.partial.is_some(),
         vary: header.head.vary,
         tags,
         file_len,

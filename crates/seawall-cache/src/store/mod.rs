@@ -193,7 +193,8 @@ pub struct StoreStats {
     pub queue_full: u64,
     /// Entries refused for their size ([`Store::max_entry_bytes`]).
     pub too_large: u64,
-    /// Responses not stored because of a purge while they were fetched.
+    /// Responses not stored because of a purge while they were fetched, and parts not stored because
+    /// the whole is held.
     pub outdated: u64,
     /// Entries whose compressed forms were made.
     pub packed: u64,
@@ -357,7 +358,9 @@ impl Store {
         if probe.footprint() > shared.max_entry_bytes {
             shared.counters.too_large.fetch_add(1, Ordering::Relaxed);
             // What it would have replaced is outdated nevertheless.
-            shared.drop_outdated(shared.table.take_variant(id, &key, &head.vary));
+            if head.partial.is_none() {
+                shared.drop_outdated(shared.table.take_variant(id, &key, &head.vary));
+            }
             return probe;
         }
         let is_current = || shared.epoch_of(id) == epoch;

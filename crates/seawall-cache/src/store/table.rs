@@ -34,6 +34,8 @@ struct Variant {
     serial: u64,
     vary: VaryKey,
     tags: Arc<[u64]>,
+    /// Whether it is a 206: some bytes of a representation.
+    is_part: bool,
     memory: Option<Arc<Entry>>,
     disk: Option<Slot>,
 }
@@ -103,6 +105,7 @@ pub(crate) struct Scanned {
     pub(crate) serial: u64,
     pub(crate) vary: VaryKey,
     pub(crate) tags: Arc<[u64]>,
+    pub(crate) is_part: bool,
     pub(crate) file: FileRef,
 }
 
@@ -145,7 +148,8 @@ impl Table {
     }
 
     /// Stores an entry in memory. `build` makes it anew around the seat of the one it replaces.
-    /// `None` if `is_current` says no, asked under the lock that a purge takes later.
+    /// `None` if `is_current` says no, asked under the lock that a purge takes later, or if it is a
+    /// part of what is held whole.
     pub(crate) fn put(
         &self,
         id: u128,
@@ -159,10 +163,18 @@ impl Table {
         }
         let variants = shard.entry(id).or_insert_with(|| Vec::with_capacity(1));
         let vary = &entry.head.vary;
+        let is_for_all = vary.entries().len() == 0;
+        // Who asks for a byte range must not take the page from everybody else.
+        let holds_whole = |old: &Variant| {
+            !old.is_part && old.is_of(&entry.key) && (is_for_all || old.vary == *vary)
+        };
+        if entry.head.partial.is_some() && variants.iter().any(holds_whole) {
+            return None;
+        }
         let old = variants.iter().position(|old| old.is_of(&entry.key) && old.vary == *vary);
         let old = old.map(|at| variants.remove(at));
         let mut displaced = Vec::new();
-        if vary.entries().len() == 0 {
+        if is_for_all {
             // It answers every request, so nothing older is kept. RFC 9111 §4.1 would rather have an
             // older one with a matching Vary chosen; but an origin that has stopped to vary would
             // then be represented by its past for as long as stale answers are allowed.
@@ -369,6 +381,7 @@ impl Table {
             serial: found.serial,
             vary: found.vary,
             tags: found.tags,
+            is_part: found.is_part,
             memory: None,
             disk: Some(slot),
         });
@@ -460,6 +473,7 @@ impl Variant {
             serial: entry.serial,
             vary: entry.head.vary.clone(),
             tags: Arc::clone(entry.tags()),
+            is_part: entry.head.partial.is_some(),
             memory: Some(Arc::clone(entry)),
             disk,
         }
