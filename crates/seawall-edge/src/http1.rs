@@ -18,7 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use seawall_model::{HttpVersion, Limits, Misbehaviour};
+use seawall_model::{Fields, HttpVersion, Limits, Misbehaviour};
 use seawall_wire::http1::{
     BodyFraming, HeadLimits, Parse, Refusal, RequestHead, RequestView, parse_request,
 };
@@ -74,16 +74,19 @@ enum After {
     Close,
 }
 
+/// What the accept path found for the request that a connection begins with, and by which policy.
+pub(crate) type Looked = (PolicyRef, Look, Times);
+
 /// Serves a connection until it ends. `first` is the answer to the request that `stream` begins
 /// with, if the accept path has looked at it already.
-pub(crate) async fn serve(stream: Stream, ctx: Rc<ClientConn>, first: Option<(Look, Times)>) {
+pub(crate) async fn serve(stream: Stream, ctx: Rc<ClientConn>, first: Option<Looked>) {
     let slot = ctx.worker.slots.open();
     let (input, output) = (BytesMut::new(), BytesMut::new());
     Conn { stream, ctx, slot, input, output, is_eof: false }.run(first).await;
 }
 
 impl Conn {
-    async fn run(mut self, mut first: Option<(Look, Times)>) {
+    async fn run(mut self, mut first: Option<Looked>) {
         let mut head = RequestHead::new();
         loop {
             let policy = self.ctx.worker.policy();
@@ -96,7 +99,13 @@ impl Conn {
                 Err(Stop::Expired) if !self.input.is_empty() => return self.refuse(408).await,
                 Err(_) => return,
             }
-            match self.answer(&policy, &head, first.take()).await {
+            // The policy of now, not of when the connection began to wait; but a plan is carried out
+            // under the policy that it was made by.
+            let (policy, first) = match first.take() {
+                Some((policy, look, times)) => (policy, Some((look, times))),
+                None => (self.ctx.worker.policy(), None),
+            };
+            match self.answer(&policy, &head, first).await {
                 Ok(After::Keep) => {}
                 Ok(After::Close) => return self.close().await,
                 Err(_) => return,
@@ -407,9 +416,27 @@ pub(crate) fn ask<'a>(view: &'a RequestView<'a>, head: &'a RequestHead) -> Ask<'
         field_count: head.field_count(),
         target_bytes: head.target_bytes(),
         body: head.framing().body_length(),
-        upgrade: head.upgrade(),
+        upgrade: head.upgrade() && leaves_http(view),
     }
 }
+
+/// Whether the protocol asked for is another than HTTP. Behind a tunnel of HTTP/2 (RFC 7540 §3.2) no
+/// rule of ours would hold; RFC 9110 §7.8 lets a server ignore the wish, and §7.6.1 has the field end
+/// here.
+fn leaves_http(view: &RequestView<'_>) -> bool {
+    let mut leaves = true;
+    view.each("upgrade", &mut |value| {
+        for protocol in value.split(|&byte| byte == b',') {
+            let name = protocol.split(|&byte| byte == b'/').next().unwrap_or_default();
+            let name = name.trim_ascii();
+            leaves &= !HTTP_NAMES.iter().any(|http| name.eq_ignore_ascii_case(http));
+        }
+    });
+    leaves
+}
+
+/// Names under which HTTP is asked for in an upgrade, and TLS, which would carry it (RFC 2817).
+const HTTP_NAMES: [&[u8]; 4] = [b"h2c", b"h2", b"http", b"tls"];
 
 /// Bodies up to this size are copied behind their head: one write, one TLS record sequence. Larger
 /// ones are written from where they lie.

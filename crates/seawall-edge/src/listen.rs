@@ -205,7 +205,7 @@ fn enter_http(
                 Look::Answer(answer) if answer.note.refused => {
                     return refuse(&ctx, policy, &head, &early, &answer, times, &socket);
                 }
-                look => Some((look, times)),
+                look => Some((Rc::clone(policy), look, times)),
             }
         }
     };

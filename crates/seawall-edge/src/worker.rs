@@ -74,6 +74,11 @@ impl Worker {
     /// The connections to a site's origin. `None` if the origin's TLS settings cannot be used,
     /// which is said when the configuration is read.
     pub(crate) fn pool(&self, policy: &PolicyRef, site: usize) -> Option<Rc<Pool>> {
+        if policy.generation != self.policy.borrow().generation {
+            // A request from before a reload ends where it began. Its pool must not become the one
+            // of the requests after it.
+            return Pool::new(&policy.config.sites[site].origin).ok().map(Rc::new);
+        }
         let mut pools = self.pools.borrow_mut();
         if pools.len() <= site {
             pools.resize_with(policy.config.sites.len().max(site + 1), || None);
