@@ -63,6 +63,12 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
         Ok(exchange) => exchange,
         Err(failure) => return job.fail(failure, reply),
     };
+    if exchange.head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // RFC 9110 §15.2.2: only in answer to an Upgrade field, and this request had none. What
+        // follows on that connection would be in a protocol nobody knows.
+        job.worker.metrics.origin_failed(OriginFailure::Protocol);
+        return job.fail(Failure::Broken, reply);
+    }
     let response_time = clock::wall();
     prepare(&mut exchange.head.headers, response_time);
     let status = exchange.head.status;
