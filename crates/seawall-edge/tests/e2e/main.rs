@@ -1,0 +1,23 @@
+//! The edge as a whole, over loopback: raw bytes in, raw bytes out, a scripted origin behind it.
+//!
+//! Every test starts its own server on ports the system chooses and in a folder of its own. Nothing
+//! sleeps: tests wait for bytes, bounded by read time-outs. What must *not* have reached the origin
+//! is shown by a marker request sent afterwards, which must be the only one that arrived.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod ambiguous;
+mod cache;
+mod client;
+mod crossings;
+mod fields;
+mod life;
+mod messages;
+mod origin;
+mod refusals;
+mod sharing;
+mod shield;
+mod timeouts;
+mod tls;
+mod trouble;
+mod upload;

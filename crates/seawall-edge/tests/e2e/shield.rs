@@ -1,0 +1,167 @@
+//! A running server in a folder of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use seawall_cache::SitePolicy;
+use seawall_edge::Server;
+use seawall_edge::config::{AccessLog, Config, Listen, Origin as OriginConfig, OriginTarget, Site};
+use seawall_model::{Limits, PerSecond};
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::origin::Origin;
+
+/// A server and its folder; stopped at the end of the test.
+pub(crate) struct Shield {
+    server: Option<Server>,
+    config: Config,
+    address: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Shield {
+    /// Starts before `origin` with what every test uses.
+    pub(crate) fn before(origin: &Origin) -> Self {
+        Self::with(origin, |_| {})
+    }
+
+    /// The same, with changes to the configuration.
+    pub(crate) fn with(origin: &Origin, change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(origin.address(), change)
+    }
+
+    /// The same, for an origin that is only an address.
+    pub(crate) fn at(origin: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut config = config(dir.path().join("state"), origin);
+        change(&mut config);
+        let server = Server::start(config.clone()).expect("the server starts");
+        let address = server.addresses()[0];
+        Self { server: Some(server), config, address, _dir: dir }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.server().addresses().to_vec()
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        self.server.as_ref().expect("running")
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Lets answers in flight finish, and ends.
+    pub(crate) fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+    }
+
+    /// Stops and starts again on the same folder.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let server = Server::start(self.config.clone()).expect("the server starts again");
+        self.address = server.addresses()[0];
+        self.server = Some(server);
+    }
+
+    /// Asks over the admin socket; the answer must be a 200.
+    #[track_caller]
+    pub(crate) fn admin(&self, method: &str, target: &str) -> String {
+        let socket = self.config.admin_socket.clone().expect("configured");
+        let answer = seawall_edge::admin::query(&socket, method, target).expect("it answers");
+        let body = String::from_utf8(answer.body).expect("text");
+        assert_eq!(answer.status, 200, "{method} {target}: {body}");
+        body
+    }
+
+    /// The value of a metric without labels.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let text = self.admin("GET", "/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value: f64 = line.and_then(|value| value.parse().ok()).expect("the metric is there");
+        value as u64
+    }
+}
+
+/// Asks until the answer is yes; each question must be a round trip of its own, so that the number
+/// of them bounds the time.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    assert!((0..500_000).any(|_| is_so()), "never: {what}");
+}
+
+/// A plain configuration: one listener, one site for every host.
+pub(crate) fn config(state_dir: PathBuf, origin: SocketAddr) -> Config {
+    Config {
+        admin_socket: Some(state_dir.join("admin.sock")),
+        state_dir,
+        state_is_temporary: false,
+        workers: 2,
+        memory_bytes: 64 << 20,
+        disk_bytes: 256 << 20,
+        listen: vec![listen()],
+        tls: Vec::new(),
+        sites: vec![site(origin)],
+        trusted_proxies: Vec::new(),
+        allow: Vec::new(),
+        deny: Vec::new(),
+        limits: Limits {
+            drain_timeout: Duration::from_secs(20),
+            // Tests ask faster than any reader.
+            held_rate: PerSecond(1e6),
+            held_burst: 1_000_000,
+            ..Limits::default()
+        },
+        admin_address: None,
+        admin_token: None,
+        log: AccessLog { enabled: false, max_bytes: 1 << 20, refusals_per_second: 10 },
+    }
+}
+
+pub(crate) fn listen() -> Listen {
+    Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: false, proxy_protocol: false }
+}
+
+pub(crate) fn site(origin: SocketAddr) -> Site {
+    Site {
+        hosts: vec!["*".to_owned()],
+        origin: OriginConfig {
+            target: OriginTarget::Http { host: origin.ip().to_string(), port: origin.port() },
+            preserve_host: true,
+            max_concurrency: 256,
+            connect_timeout: Duration::from_secs(3),
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(900),
+            max_idle: 32,
+            keep_alive: Duration::from_secs(30),
+            ca_file: None,
+            danger_accept_any_certificate: false,
+        },
+        cache: SitePolicy::default(),
+        routes: Vec::new(),
+        methods: Vec::new(),
+    }
+}
+
+/// Content that differs at every place, so that a shifted byte shows.
+pub(crate) fn content(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()[0]
+    };
+    (0..len).map(|_| next()).collect()
+}
