@@ -15,8 +15,8 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{
-    CacheStatus, Collapsed, Entry, Forward, Join, Lead, Precondition, Reuse, Stored, StoredHead,
-    precondition, reuse, strip_hop_by_hop, vary_matches,
+    CacheStatus, Collapsed, Entry, Forward, Join, Key, Lead, Lookup, Precondition, Reuse, Stored,
+    StoredHead, precondition, reuse, strip_hop_by_hop, vary_matches,
 };
 use seawall_decide::WorkClass;
 use seawall_model::{Cause, Method};
@@ -113,6 +113,9 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, plan: Plan, a
     let Join::Lead(lead) = joined else {
         return;
     };
+    if let Some((entry, _)) = stored_meanwhile(ctx, &plan, ask, &key) {
+        return tell_stored(ctx, lead, &entry);
+    }
     let mut headers = HeaderMap::new();
     // What the stored response was selected by, or a 304 could speak of another variant.
     let selecting = plan.stale.iter().flat_map(|stale| stale.entry.head.vary.entries());
@@ -195,7 +198,17 @@ async fn coalesced(
             send.take().expect("a waiter is made at most once per join")
         });
         let lead = match joined {
-            Join::Lead(lead) => lead,
+            Join::Lead(lead) => match stored_meanwhile(ctx, plan, ask, key) {
+                Some((entry, served)) => {
+                    tell_stored(ctx, lead, &entry);
+                    let request = serve::meta(ask, plan.cookies);
+                    match held::answer(&entry, ask, &request, served) {
+                        Some(answer) => return answer,
+                        None => break,
+                    }
+                }
+                None => lead,
+            },
             Join::Alone => break,
             Join::Full => return failed(plan, ask, Failure::Busy),
             Join::Wait => {
@@ -224,6 +237,30 @@ async fn coalesced(
         return detached(plan, ask, job).await;
     }
     alone(ctx, policy, plan, ask, headers, OriginBody::Empty, interim).await
+}
+
+/// What a fetch that ended between our look at the store and our lead has stored. Whoever stores
+/// does so before the flight ends, so this second look cannot miss it; without it a reader who is
+/// late by a moment would have the origin asked again.
+fn stored_meanwhile(
+    ctx: &ClientConn,
+    plan: &Plan,
+    ask: &Ask<'_>,
+    key: &Key,
+) -> Option<(Arc<Entry>, Served)> {
+    let request = serve::meta(ask, plan.cookies);
+    let Lookup::Hit(entry) = ctx.worker.shared.store.lookup(key, &request) else { return None };
+    match reuse(&entry.head, &request, clock::wall()) {
+        Reuse::Fresh { age_s, ttl_s } => Some((entry, Served::hit(age_s, ttl_s, plan.cause))),
+        _ => None,
+    }
+}
+
+/// Ends a flight before it began: those who joined get what is stored.
+fn tell_stored(ctx: &ClientConn, lead: Lead<Waiter>, entry: &Arc<Entry>) {
+    for waiter in ctx.worker.shared.flights.finish(lead) {
+        let _ = waiter.send(Outcome::Stored(Arc::clone(entry)));
+    }
 }
 
 /// A fetch for this client alone; its response may still be stored.
