@@ -13,7 +13,7 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, VIA,
 };
 use http::{HeaderMap, Method, Request, Uri};
-use seawall_cache::{strip_hop_by_hop, validators};
+use seawall_cache::{MapFields, strip_hop_by_hop, validators};
 use seawall_model::CookieClass;
 
 use crate::origin::OriginBody;
@@ -147,19 +147,32 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Fields by which a client could pretend to be another, or to have come another way.
-const CLAIMS: [&str; 10] = [
+/// Fields by which a client could pretend to be another, to have come another way, or to ask for
+/// another page than the one it names: frameworks believe them, rules and keys do not see them.
+const CLAIMS: [&str; 19] = [
     "x-forwarded-port",
     "x-forwarded-server",
     "x-forwarded-prefix",
     "x-forwarded-ssl",
+    "x-forwarded-scheme",
+    "x-forwarded-protocol",
+    "x-url-scheme",
+    "x-host",
+    "x-http-host-override",
     "x-real-ip",
     "x-client-ip",
+    "x-cluster-client-ip",
     "true-client-ip",
     "cf-connecting-ip",
+    "fastly-client-ip",
     "front-end-https",
     "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
 ];
+
+/// Fields by which a request asks to be taken for one with another method.
+const OTHER_METHODS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 fn identify(ctx: &ClientConn, policy: &Policy, plan: &Plan, headers: &mut HeaderMap) {
     // A trusted proxy's account of the earlier hops is kept, ours is appended.
@@ -168,12 +181,18 @@ fn identify(ctx: &ClientConn, policy: &Policy, plan: &Plan, headers: &mut Header
     } else {
         (None, None)
     };
-    let proto = if ctx.via_proxy { headers.get(&X_FORWARDED_PROTO).cloned() } else { None };
+    let told = ctx.scheme(&MapFields(headers)).as_str();
     for name in CLAIMS {
         headers.remove(name);
     }
+    if plan.key.is_some() {
+        // A page that could be shared is asked for by the method that its readers used.
+        for name in OTHER_METHODS {
+            headers.remove(name);
+        }
+    }
     let peer = ctx.client.ip();
-    let scheme = ctx.scheme().as_str();
+    let scheme = if ctx.tls { "https" } else { "http" };
     let authority = String::from_utf8_lossy(&plan.authority).into_owned();
 
     let mut chain = before_for.unwrap_or_default();
@@ -190,7 +209,7 @@ fn identify(ctx: &ClientConn, policy: &Policy, plan: &Plan, headers: &mut Header
     let _ = write!(forwarded, "for={node};host=\"{authority}\";proto={scheme}");
     put(headers, FORWARDED, &forwarded);
 
-    headers.insert(X_FORWARDED_PROTO, proto.unwrap_or(HeaderValue::from_static(scheme)));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(told));
     put(headers, X_FORWARDED_HOST, &authority);
     put(headers, X_REQUEST_ID, ctx.worker.request_id(plan.times.number).as_str());
     // RFC 9110 §7.6.3: a gateway says that it was here.

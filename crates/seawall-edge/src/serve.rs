@@ -230,7 +230,8 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     let cookies = classify_cookies(rules, ask.fields);
     let mut found = Found::nothing(cookies, Forward::Method);
     if !ask.method.is_safe() {
-        found.invalidates = Some(Key::new(ctx.scheme(), ctx.key_host(ask), ask.path, ask.query));
+        found.invalidates =
+            Some(Key::new(ctx.scheme(ask.fields), ctx.key_host(ask), ask.path, ask.query));
     }
     let reads = matches!(ask.method, Method::Get | Method::Head);
     if !reads || ask.upgrade || ask.body != BodyLength::None {
@@ -240,7 +241,7 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
         found.forward = Forward::Bypass;
         return found;
     }
-    let key = Key::new(ctx.scheme(), ctx.key_host(ask), ask.path, ask.query);
+    let key = Key::new(ctx.scheme(ask.fields), ctx.key_host(ask), ask.path, ask.query);
     found.forward = Forward::UriMiss;
     let request = meta(ask, cookies);
     match ctx.worker.shared.store.lookup(&key, &request) {
@@ -371,9 +372,17 @@ pub(crate) fn record(
 }
 
 impl ClientConn {
-    /// The scheme this connection's readers use.
-    pub(crate) fn scheme(&self) -> Scheme {
-        if self.tls { Scheme::Https } else { Scheme::Http }
+    /// The scheme the reader uses: that of the connection, or what a trusted proxy says of its own.
+    /// Keys and the origin are told the same, because origins answer by it: a redirect to https held
+    /// for the readers of https would be a loop.
+    pub(crate) fn scheme(&self, fields: &dyn Fields) -> Scheme {
+        let told = if self.via_proxy { fields.first("x-forwarded-proto") } else { None };
+        match told {
+            Some(proto) if proto.eq_ignore_ascii_case(b"https") => Scheme::Https,
+            Some(proto) if proto.eq_ignore_ascii_case(b"http") => Scheme::Http,
+            _ if self.tls => Scheme::Https,
+            _ => Scheme::Http,
+        }
     }
 
     /// The host in cache keys. A port belongs to it only if it is the one connected to: otherwise

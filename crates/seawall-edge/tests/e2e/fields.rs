@@ -199,3 +199,60 @@ fn the_site_is_chosen_by_host() {
     get("a.b.two.example").assert_status(421);
     assert_eq!((one.count(), two.count()), (1, 1), "the second was a hit, the strangers nobody's");
 }
+
+#[test]
+fn pages_of_both_schemes_behind_a_proxy_are_kept_apart() {
+    // Else the redirect from http to https would be held for the readers of https, in a loop.
+    let origin = Origin::answering(|asked| {
+        ok("Cache-Control: max-age=600\r\n", asked.field("x-forwarded-proto").unwrap_or_default())
+    });
+    let shield = Shield::with(&origin, trust_loopback);
+    let mut client = shield.client();
+    for _ in 0..2 {
+        for scheme in ["http", "https"] {
+            let got = client.get("/", &format!("X-Forwarded-Proto: {scheme}\r\n"));
+            got.assert_status(200).assert_body(scheme);
+        }
+    }
+    // What is neither says nothing, and cannot be smuggled into a held page.
+    for odd in ["evil", "https, http", ""] {
+        client.get("/", &format!("X-Forwarded-Proto: {odd}\r\n")).assert_body("http");
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn fields_that_would_change_what_is_asked_do_not_reach_the_origin() {
+    let origin = Origin::page("Cache-Control: max-age=600\r\n", "hello");
+    let shield = Shield::before(&origin);
+    let names = [
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X-Forwarded-Scheme",
+        "X-Forwarded-Protocol",
+        "X-Url-Scheme",
+        "X-HTTP-Host-Override",
+        "X-Host",
+        "X-Cluster-Client-IP",
+        "Fastly-Client-IP",
+    ];
+    let lines: String = names.iter().map(|name| format!("{name}: evil\r\n")).collect();
+    shield.client().get("/", &lines).assert_status(200);
+    let asked = origin.only();
+    for name in names {
+        assert_eq!(asked.field(name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_form_may_say_which_method_it_means() {
+    let origin = Origin::page("", "");
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nX-HTTP-Method-Override: PATCH\r\n\r\n");
+    client.read("POST").assert_status(200);
+    assert_eq!(origin.only().field("x-http-method-override").as_deref(), Some("PATCH"));
+}

@@ -223,3 +223,17 @@ fn a_confirmed_page_is_served_from_the_store() {
     client.get("/page", "").assert_status(200).assert_body("hello").assert_cache("hit");
     assert_eq!(origin.count(), 2);
 }
+
+#[test]
+fn a_personal_cookie_is_seen_in_every_spelling_of_the_field() {
+    for cookies in [
+        "Cookie: _ga=1\r\nCookie: wordpress_logged_in_x=anna\r\n",
+        "cookie: _ga=1;wordpress_logged_in_x=anna\r\n",
+        "COOKIE: ;; wordpress_logged_in_x=anna;\r\n",
+        "Cookie: a;wordpress_logged_in_x\r\n",
+        "Cookie: a=\"b; wordpress_logged_in_x=anna\r\n",
+    ] {
+        assert!(!is_shared(FRESH, cookies, ""), "{cookies}");
+        assert!(!is_shared(FRESH, "", cookies), "{cookies}");
+    }
+}
