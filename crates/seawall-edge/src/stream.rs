@@ -307,3 +307,220 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Coalesce<S> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io::IoSlice;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use seawall_wire::http2::ObserverLimits;
+
+    use super::*;
+
+    /// What a socket does on one write; when the script ends it takes everything.
+    enum Does {
+        Takes(usize),
+        Waits,
+        Fails,
+    }
+
+    #[derive(Default)]
+    struct Script {
+        writes: VecDeque<Does>,
+        reads: VecDeque<&'static [u8]>,
+        written: Vec<u8>,
+        calls: usize,
+        flushes: usize,
+        ended: bool,
+        waker: Option<Waker>,
+    }
+
+    #[derive(Clone, Default)]
+    struct Socket(Rc<RefCell<Script>>);
+
+    impl AsyncRead for Socket {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.0.borrow_mut().reads.pop_front() {
+                Some(bytes) => buf.put_slice(bytes),
+                None => return Poll::Pending,
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let script = &mut *self.0.borrow_mut();
+            script.calls += 1;
+            let len = match script.writes.pop_front() {
+                None => buf.len(),
+                Some(Does::Takes(most)) => most.min(buf.len()),
+                Some(Does::Fails) => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+                Some(Does::Waits) => {
+                    script.waker = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+            };
+            script.written.extend_from_slice(&buf[..len]);
+            Poll::Ready(Ok(len))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.0.borrow_mut().flushes += 1;
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.0.borrow_mut().ended = true;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn gather(writes: Vec<Does>) -> (Socket, Coalesce<Socket>, Coalescer<Socket>) {
+        let socket = Socket::default();
+        socket.0.borrow_mut().writes = writes.into();
+        let observer = FrameObserver::new(ObserverLimits::default());
+        let (inner, outer) = coalesce(socket.clone(), observer);
+        (socket, inner, outer)
+    }
+
+    fn write(io: &mut Coalesce<Socket>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(io).poll_write(&mut Context::from_waker(Waker::noop()), bytes)
+    }
+
+    fn flush(out: &Coalescer<Socket>) -> Poll<io::Result<()>> {
+        out.flush(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn writes_of_a_turn_leave_in_one_call() {
+        let (socket, mut io, out) = gather(Vec::new());
+        for piece in [&b"ab"[..], b"c", b"def"] {
+            assert!(matches!(write(&mut io, piece), Poll::Ready(Ok(n)) if n == piece.len()));
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(matches!(Pin::new(&mut io).poll_flush(&mut cx), Poll::Ready(Ok(()))));
+        }
+        assert_eq!(socket.0.borrow().calls, 0, "the library's flush does not reach the socket");
+        assert!(matches!(flush(&out), Poll::Ready(Ok(()))));
+        let script = socket.0.borrow();
+        assert_eq!((&script.written[..], script.calls, script.flushes), (&b"abcdef"[..], 1, 1));
+    }
+
+    #[test]
+    fn short_writes_lose_and_repeat_nothing() {
+        let (socket, mut io, out) =
+            gather(vec![Does::Takes(1), Does::Takes(3), Does::Waits, Does::Takes(1)]);
+        assert!(write(&mut io, b"abcdefgh").is_ready());
+        assert!(flush(&out).is_pending());
+        assert_eq!(socket.0.borrow().written, b"abcd");
+        assert_eq!(socket.0.borrow().flushes, 0, "not everything has left");
+        assert!(write(&mut io, b"ij").is_ready(), "there is still room");
+        assert!(matches!(flush(&out), Poll::Ready(Ok(()))));
+        assert_eq!(socket.0.borrow().written, b"abcdefghij");
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_stops_the_library_and_wakes_it_later() {
+        let (socket, mut io, out) = gather(vec![Does::Waits, Does::Waits]);
+        let block = vec![7; COALESCE_BYTES];
+        assert!(matches!(write(&mut io, &block), Poll::Ready(Ok(COALESCE_BYTES))));
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut io).poll_write(&mut cx, b"x").is_pending(), "no more is gathered");
+        assert!(out.flush(&mut cx).is_pending());
+        let waker = socket.0.borrow_mut().waker.take();
+        waker.expect("registered").wake();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(matches!(write(&mut io, b"x"), Poll::Ready(Ok(1))));
+        assert!(matches!(flush(&out), Poll::Ready(Ok(()))));
+        assert_eq!(socket.0.borrow().written.len(), COALESCE_BYTES + 1);
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn no_write_takes_more_than_the_bound() {
+        let (_, mut io, _) = gather(Vec::new());
+        let huge = vec![7; 3 * COALESCE_BYTES];
+        assert!(matches!(write(&mut io, &huge), Poll::Ready(Ok(COALESCE_BYTES))));
+        let (_, mut io, _) = gather(Vec::new());
+        let slices = [IoSlice::new(&huge[..20_000]), IoSlice::new(&huge), IoSlice::new(b"end")];
+        let mut cx = Context::from_waker(Waker::noop());
+        let taken = Pin::new(&mut io).poll_write_vectored(&mut cx, &slices);
+        assert!(matches!(taken, Poll::Ready(Ok(COALESCE_BYTES))));
+    }
+
+    #[test]
+    fn slices_are_gathered_in_order() {
+        let (socket, mut io, out) = gather(Vec::new());
+        assert!(write(&mut io, b"head ").is_ready());
+        let slices = [IoSlice::new(b"one"), IoSlice::new(b""), IoSlice::new(b" two")];
+        let mut cx = Context::from_waker(Waker::noop());
+        let taken = Pin::new(&mut io).poll_write_vectored(&mut cx, &slices);
+        assert!(matches!(taken, Poll::Ready(Ok(7))));
+        assert!(flush(&out).is_ready());
+        assert_eq!(socket.0.borrow().written, b"head one two");
+    }
+
+    #[test]
+    fn errors_reach_whoever_writes_or_flushes() {
+        let (_, mut io, out) = gather(vec![Does::Fails, Does::Takes(0), Does::Fails]);
+        let block = vec![7; COALESCE_BYTES];
+        assert!(write(&mut io, &block).is_ready());
+        let kind = |polled: Poll<io::Result<()>>| match polled {
+            Poll::Ready(Err(error)) => Some(error.kind()),
+            _ => None,
+        };
+        assert_eq!(kind(flush(&out)), Some(io::ErrorKind::BrokenPipe));
+        assert_eq!(kind(flush(&out)), Some(io::ErrorKind::WriteZero));
+        let polled = write(&mut io, b"x").map_ok(|_| ());
+        assert_eq!(kind(polled), Some(io::ErrorKind::BrokenPipe));
+    }
+
+    #[test]
+    fn the_end_sends_what_is_left_and_reads_up_to_its_bound() {
+        let (socket, mut io, out) = gather(vec![Does::Waits]);
+        socket.0.borrow_mut().reads = [&b"abc"[..], b"def", b"ghi"].into();
+        assert!(write(&mut io, b"bye").is_ready());
+        let mut left = 5;
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(out.poll_end(&mut left, &mut cx).is_pending());
+        assert!(!socket.0.borrow().ended, "the last word comes before the end");
+        assert!(out.poll_end(&mut left, &mut cx).is_ready());
+        let script = socket.0.borrow();
+        assert_eq!((&script.written[..], script.ended, script.reads.len()), (&b"bye"[..], true, 1));
+    }
+
+    #[test]
+    fn the_observer_sees_both_directions() {
+        let (socket, mut io, out) = gather(Vec::new());
+        let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert!(write(&mut io, &ping).is_ready());
+        assert_eq!(out.observe(|seen| seen.sent_counts().pings), 1);
+        socket.0.borrow_mut().reads = [&b"GET / HTTP/1.1"[..]].into();
+        let mut space = [0; 64];
+        let mut buf = ReadBuf::new(&mut space);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut io).poll_read(&mut cx, &mut buf).is_ready());
+        assert!(out.observe(FrameObserver::misbehaviour).is_some(), "no HTTP/2 preface");
+    }
+}

@@ -93,7 +93,11 @@ impl Working {
                 }
             }
         };
-        let is_last = ask.method == Method::Head || matches!(answer.body, AnswerBody::None);
+        let mut is_last = ask.method == Method::Head || matches!(answer.body, AnswerBody::None);
+        if !is_last && answer.body.length() == Some(0) {
+            // Read to its end, so that the origin's connection is kept.
+            is_last = matches!(stream.read_end(&mut answer, &mut respond).await, Some(Ok(None)));
+        }
         let Ok(mut out) = respond.send_response(response(&answer, ask.method), is_last) else {
             return;
         };
@@ -213,6 +217,20 @@ impl Exchange<'_> {
                     return sent;
                 }
             }
+        }
+    }
+
+    /// Reads the end of a body known to be empty; `None` if the client reset the stream meanwhile.
+    async fn read_end(
+        &self,
+        answer: &mut Answer,
+        respond: &mut SendResponse<Bytes>,
+    ) -> Option<Result<Option<Chunk>, Broken>> {
+        let _ours = OursToDo::new(self.session);
+        tokio::select! {
+            biased;
+            next = answer.body.next() => Some(next),
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => None,
         }
     }
 

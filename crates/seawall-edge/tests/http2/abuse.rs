@@ -1,0 +1,185 @@
+//! Ways to make a server work for nothing, and where they end.
+
+use std::time::Duration;
+
+use crate::client::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, frame, head,
+    reset, settings, window_update,
+};
+use crate::hpack::decode;
+use crate::site::{NO_TABLE, Shield, WINDOW};
+
+const REFUSED_STREAM: u32 = 7;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+#[track_caller]
+fn check_calmed(what: &str, flood: &[u8]) {
+    let shield = Shield::start();
+    let mut client = shield.client();
+    client.send(flood);
+    assert_eq!(client.goodbye(), Some(ENHANCE_YOUR_CALM), "{what}");
+    assert_eq!(shield.client().get(1, "/page").status(), "200", "{what}: others are served");
+}
+
+fn streams(count: u32) -> impl Iterator<Item = u32> {
+    (0..count).map(|at| at * 2 + 1)
+}
+
+fn get(stream: u32, path: &str) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path, &[]))
+}
+
+#[test]
+fn a_thousand_requests_each_reset_at_once() {
+    let flood: Vec<u8> =
+        streams(1_000).flat_map(|id| [get(id, "/page"), reset(id)].concat()).collect();
+    check_calmed("CVE-2023-44487", &flood);
+}
+
+#[test]
+fn resets_that_we_are_made_to_send() {
+    let flood: Vec<u8> = streams(1_000)
+        .flat_map(|id| frame(HEADERS, 5, id, &head("GET", "/page", &[("x-a", " malformed")])))
+        .collect();
+    check_calmed("CVE-2025-8671", &flood);
+}
+
+#[test]
+fn a_block_that_never_ends() {
+    let mut flood = frame(HEADERS, END_STREAM, 1, &head("GET", "/", &[]));
+    for _ in 0..1_000 {
+        flood.extend(frame(CONTINUATION, 0, 1, &[0, 1, b'a', 1, b'b']));
+    }
+    check_calmed("CVE-2024-27316", &flood);
+}
+
+#[test]
+fn frames_that_only_make_work() {
+    let begin = frame(HEADERS, END_HEADERS, 1, &head("POST", "/form", &[]));
+    let rows = [
+        ("PING, CVE-2019-9512", Vec::new(), frame(PING, 0, 0, &[7; 8])),
+        ("SETTINGS, CVE-2019-9515", Vec::new(), settings(&[(3, 100)])),
+        ("PRIORITY", Vec::new(), frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
+        ("empty DATA, CVE-2019-9518", begin, frame(DATA, 0, 1, &[])),
+    ];
+    for (what, begin, one) in rows {
+        check_calmed(what, &[begin, one.repeat(1_000)].concat());
+    }
+}
+
+#[test]
+fn a_head_over_32_kib_is_refused_and_the_connection_lives() {
+    let shield = Shield::start();
+    let mut client = shield.client();
+    let long = "x".repeat(12_000);
+    let block = head("GET", "/page", &[("x-a", &long), ("x-b", &long), ("x-c", &long)]);
+    let (first, rest) = block.split_at(16_000);
+    let (second, third) = rest.split_at(16_000);
+    client.send(&frame(HEADERS, END_STREAM, 1, first));
+    client.send(&frame(CONTINUATION, 0, 1, second));
+    client.send(&frame(CONTINUATION, END_HEADERS, 1, third));
+    let end = client.until(|frame| frame.stream == 1).expect("an answer");
+    match end.kind {
+        HEADERS => assert_eq!(decode(&end.payload)[0], (":status".to_owned(), "431".to_owned())),
+        kind => assert_eq!(kind, RST_STREAM),
+    }
+    client.round_trip();
+    assert_eq!(client.get(3, "/page").status(), "200");
+}
+
+#[test]
+fn the_stream_over_the_limit_is_refused_and_may_be_repeated() {
+    let shield = Shield::start();
+    let mut client = shield.client();
+    for id in streams(65) {
+        client.send(&get(id, &format!("/wait?{id}")));
+    }
+    let refused = client.until(|frame| frame.kind == RST_STREAM).expect("a reset");
+    assert_eq!((refused.stream, refused.code()), (129, REFUSED_STREAM));
+    client.send(&reset(1));
+    assert_eq!(client.get(131, "/page").status(), "200");
+}
+
+/// Time-outs short enough to wait for; nothing in these tests is faster than they allow.
+const SHORT: Duration = Duration::from_millis(700);
+
+#[test]
+fn pings_do_not_keep_an_idle_connection() {
+    let shield = Shield::with(|limits| limits.idle_timeout = SHORT);
+    let mut client = shield.client();
+    client.get(1, "/page");
+    // As many as the limit on such frames lets pass, one for each answer: the end must come from
+    // the time-out.
+    let mut answered = 0;
+    let code = loop {
+        client.send(&frame(PING, 0, 0, &[7; 8]));
+        let end = client.until(|f| matches!(f.kind, PING | crate::client::GOAWAY));
+        match end {
+            Some(end) if end.kind == PING => answered += 1,
+            Some(end) => break end.code(),
+            None => panic!("closed without a word after {answered} pings"),
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    };
+    assert_eq!(code, 0, "after {answered} pings");
+}
+
+#[test]
+fn a_reader_who_takes_nothing_is_let_go() {
+    let shield = Shield::with(|limits| limits.idle_timeout = SHORT);
+    shield.client().get(1, "/large");
+    let mut client = shield.client_with(&[NO_TABLE, (WINDOW, 0)]);
+    client.ask(1, "GET", "/large", &[]);
+    assert_eq!(client.goodbye(), Some(0), "the page waits for a window that never opens");
+}
+
+#[test]
+fn a_reader_who_does_not_even_read_the_socket_is_let_go() {
+    let shield = Shield::with(|limits| limits.idle_timeout = SHORT);
+    let mut client = shield.client_with(&[NO_TABLE, (WINDOW, i32::MAX as u32)]);
+    client.send(&window_update(0, 1 << 30));
+    for id in streams(60) {
+        client.ask(id, "GET", "/big", &[]);
+    }
+    for _ in 0..60 {
+        shield.request();
+    }
+    // The server has 300 MiB to send and drops the connection; only then is it read here.
+    let closed = (0..100).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(50));
+        shield.server.as_ref().is_some_and(|_| shield.client().get(1, "/page").status() == "200")
+            && !client.is_open()
+    });
+    assert!(closed, "the connection ends although nobody reads it");
+}
+
+#[test]
+fn a_stream_that_takes_a_byte_at_a_time_ends_and_others_do_not() {
+    let shield = Shield::with(|limits| {
+        limits.body_grace = Duration::from_millis(300);
+        limits.min_body_bytes_per_second = 1 << 20;
+    });
+    let mut client = shield.client_with(&[NO_TABLE, (WINDOW, 1)]);
+    client.ask(1, "GET", "/big", &[]);
+    let end = loop {
+        let frame = client.frame().expect("the connection lives");
+        match frame.kind {
+            DATA => client.open_windows(1, 1),
+            RST_STREAM => break frame,
+            _ => {}
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    };
+    assert_eq!((end.stream, end.code()), (1, 8), "CANCEL");
+    client.round_trip();
+}
+
+#[test]
+fn content_that_does_not_come_is_not_waited_for() {
+    let shield = Shield::with(|limits| limits.body_grace = Duration::from_millis(300));
+    let mut client = shield.client();
+    client.send(&frame(HEADERS, END_HEADERS, 1, &head("POST", "/form", &[])));
+    client.send(&frame(DATA, 0, 1, b"a"));
+    assert_eq!(client.reply(1).status(), "408");
+    client.round_trip();
+}
