@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{
@@ -105,8 +106,10 @@ pub(crate) async fn answer(
 
 /// Validates a stale response behind the back of a reader who has it already (RFC 5861 §3). At most
 /// one at a time, and only with capacity that no reader waits for.
-pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, plan: Plan, ask: &Ask<'_>) {
+pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, mut plan: Plan, ask: &Ask<'_>) {
     let Some(key) = plan.key.clone() else { return };
+    // Whatever the reader asked: the answer to a HEAD could only take the stale page away.
+    (plan.method, plan.method_token) = (Method::Get, Bytes::from_static(b"GET"));
     let shared = &ctx.worker.shared;
     let hint = shared.store.epoch(&key).as_u64();
     let joined = shared.flights.join(&key, hint, plan.times.mono, || oneshot::channel().0);
@@ -275,7 +278,8 @@ async fn alone(
 ) -> Answer {
     // A stored response that this client has to have validated is validated with our conditions;
     // everything else goes to the origin as the client put it.
-    let validates = plan.stale.is_some() && plan.method == Method::Get && !ask.fields.has("range");
+    let ranged = ask.fields.has("range") && !plan.can_validate_whole();
+    let validates = plan.stale.is_some() && plan.method == Method::Get && !ranged;
     let purpose = if validates { Purpose::Share } else { Purpose::Pass };
     let Ok(mut job) = new_job(ctx, policy, plan, headers, body, purpose) else {
         return failed(plan, ask, Failure::Unsendable);

@@ -116,7 +116,7 @@ pub(crate) fn is_shareable(plan: &Plan, headers: &HeaderMap) -> bool {
         && plan.method == seawall_model::Method::Get
         && plan.cookies == CookieClass::None
         && !headers.contains_key(AUTHORIZATION)
-        && !headers.contains_key(RANGE)
+        && (!headers.contains_key(RANGE) || plan.can_validate_whole())
         && !forbids_storing(headers)
 }
 

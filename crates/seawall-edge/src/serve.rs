@@ -13,7 +13,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{
     CacheStatus, DiskRef, Entry, Forward, Key, Lookup, RequestMeta, Reuse, Scheme,
-    classify_cookies, only_if_cached, reuse,
+    classify_cookies, only_if_cached, reuse, validators,
 };
 use seawall_decide::decide;
 use seawall_model::{
@@ -101,12 +101,26 @@ pub(crate) struct Plan {
     pub(crate) times: Times,
 }
 
+impl Plan {
+    /// Whether the origin can be asked if what is stored, all of it, is still good. Then a range can
+    /// be cut from it, and the origin need not send one.
+    pub(crate) fn can_validate_whole(&self) -> bool {
+        self.stale.as_ref().is_some_and(|stale| !validators(&stale.entry.head).is_empty())
+    }
+}
+
 /// A stored response that cannot be used as it is.
 #[derive(Clone)]
 pub(crate) struct Stale {
     pub(crate) entry: Arc<Entry>,
     /// Whether it may be served when the origin fails.
     pub(crate) on_error: bool,
+}
+
+impl Stale {
+    pub(crate) fn is_whole(&self) -> bool {
+        self.entry.head.partial.is_none()
+    }
 }
 
 /// What the store has for a request.

@@ -200,6 +200,10 @@ impl Job {
             (Some(length), _) if length > most => Err(NoStore::TooLarge),
             (Some(length), Some(part)) if part.body_len() != length => Err(NoStore::Status),
             (None, Some(_)) => Err(NoStore::Status),
+            // The store would not let it displace the whole.
+            (_, Some(_)) if self.validating.as_ref().is_some_and(Stale::is_whole) => {
+                Err(NoStore::Status)
+            }
             _ => Ok(stored),
         }
     }

@@ -21,3 +21,4 @@ mod timeouts;
 mod tls;
 mod trouble;
 mod upload;
+mod validation;

@@ -1,0 +1,71 @@
+//! What a stored response that is no longer fresh is asked about, and by whom.
+//!
+//! Nothing waits for a lifetime to pass: the origin says `Age`, and its responses come stale.
+
+use crate::origin::{Asked, Origin, ok, respond};
+use crate::shield::{Shield, until};
+
+const STALE: &str = "ETag: \"a\"\r\nAge: 100\r\nCache-Control: max-age=1";
+
+/// Answers 304 to the tag, the first two bytes to a range, and `0123456789` else.
+fn answer(asked: &Asked, first: &str, later: &str) -> Vec<u8> {
+    let fields = format!("{}\r\n", if asked.before == 0 { first } else { later });
+    if asked.field("if-none-match").is_some() {
+        return format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n").into_bytes();
+    }
+    if asked.field("range").is_some() {
+        let range = format!("{fields}Content-Range: bytes 0-1/10\r\n");
+        return respond("206 Partial Content", &range, "01");
+    }
+    ok(&fields, "0123456789")
+}
+
+#[test]
+fn a_range_of_a_stale_page_is_cut_from_the_validated_page() {
+    let fresh = "ETag: \"a\"\r\nCache-Control: max-age=60";
+    let origin = Origin::answering(|asked| answer(asked, STALE, fresh));
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    let part = client.get("/", "Range: bytes=2-4\r\n");
+    part.assert_status(206).assert_body("234").assert_cache("fwd=stale; fwd-status=304");
+    assert_eq!(part.field("content-range").as_deref(), Some("bytes 2-4/10"));
+    let asked = &origin.asked()[1];
+    assert_eq!(asked.field("if-none-match").as_deref(), Some("\"a\""));
+    assert_eq!(asked.field("range"), None);
+    client.get("/", "").assert_body("0123456789").assert_cache("hit");
+}
+
+#[test]
+fn a_range_does_not_take_the_page_from_the_others() {
+    // Without a validator the range goes to the origin as it is.
+    let stale = "Age: 100\r\nCache-Control: max-age=1, stale-if-error=3600";
+    let origin = Origin::answering(move |asked| match asked.before {
+        2.. => respond("503 Service Unavailable", "", "down"),
+        _ => answer(asked, stale, stale),
+    });
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    let part = client.get("/", "Range: bytes=0-1\r\n");
+    part.assert_status(206).assert_body("01").assert_cache("fwd=stale");
+    client.get("/", "").assert_status(200).assert_body("0123456789").assert_cache("hit");
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
+fn a_page_that_a_head_found_stale_is_fetched_whole() {
+    let stale = "ETag: \"a\"\r\nAge: 100\r\nCache-Control: max-age=1, stale-while-revalidate=3600";
+    let new = "ETag: \"b\"\r\nCache-Control: max-age=60\r\n";
+    let origin = Origin::answering(move |asked| match asked.before {
+        0 => answer(asked, stale, stale),
+        _ => ok(new, if asked.line().starts_with("HEAD") { "" } else { "new" }),
+    });
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    client.send("HEAD / HTTP/1.1\r\nHost: example.org\r\n\r\n").read("HEAD").assert_cache("hit");
+    until("the origin is asked for the page", || client.get("/", "").text() == "new");
+    let lines: Vec<String> = origin.asked().iter().map(|asked| asked.line().to_owned()).collect();
+    assert_eq!(lines, ["GET / HTTP/1.1"; 2]);
+}
