@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
@@ -118,6 +120,7 @@ impl From<OriginError> for Broken {
 /// more than [`WINDOW_BYTES`] ahead of its reader.
 pub(crate) struct SharedBody {
     pub(crate) length: Option<u64>,
+    budget: Arc<InFlight>,
     state: RefCell<SharedState>,
 }
 
@@ -125,6 +128,7 @@ pub(crate) struct SharedBody {
 struct SharedState {
     chunks: VecDeque<Bytes>,
     taken: usize,
+    held_bytes: usize,
     unread_bytes: usize,
     trailers: Option<HeaderMap>,
     end: Option<Result<(), ()>>,
@@ -135,7 +139,32 @@ struct SharedState {
 }
 
 /// How far a fetch that is not stored runs ahead of its reader.
-const WINDOW_BYTES: usize = 256 * 1024;
+const WINDOW_BYTES: usize = 64 * 1024;
+
+/// Bytes of bodies on their way through all workers. Beyond its bound nothing more is gathered for
+/// the store and no fetch runs ahead, so that readers who take nothing cannot fill memory.
+pub(crate) struct InFlight {
+    used: AtomicUsize,
+    max_bytes: usize,
+}
+
+impl InFlight {
+    pub(crate) fn new(max_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), max_bytes })
+    }
+
+    fn add(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn is_full(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.max_bytes
+    }
+}
 
 /// The reader's end of a [`SharedBody`].
 pub(crate) struct SharedReader {
@@ -144,8 +173,9 @@ pub(crate) struct SharedReader {
 }
 
 impl SharedBody {
-    pub(crate) fn new(length: Option<u64>) -> (Rc<Self>, SharedReader) {
-        let body = Rc::new(Self { length, state: RefCell::default() });
+    pub(crate) fn new(length: Option<u64>, budget: &Arc<InFlight>) -> (Rc<Self>, SharedReader) {
+        let budget = Arc::clone(budget);
+        let body = Rc::new(Self { length, budget, state: RefCell::default() });
         let reader = SharedReader { body: Rc::clone(&body), done: false };
         (body, reader)
     }
@@ -154,6 +184,8 @@ impl SharedBody {
     pub(crate) async fn push(&self, data: Bytes) -> bool {
         {
             let mut state = self.state.borrow_mut();
+            self.budget.add(data.len());
+            state.held_bytes += data.len();
             state.unread_bytes += data.len();
             state.chunks.push_back(data);
             wake(&mut state.reader);
@@ -163,13 +195,23 @@ impl SharedBody {
             if state.windowed && state.reader_gone {
                 return Poll::Ready(false);
             }
-            if state.windowed && state.unread_bytes > WINDOW_BYTES {
+            if state.windowed && self.must_wait(&state) {
                 state.writer = Some(cx.waker().clone());
                 return Poll::Pending;
             }
             Poll::Ready(true)
         })
         .await
+    }
+
+    /// Whether no more should be gathered for the store, because too much is on its way already.
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.budget.is_full()
+    }
+
+    fn must_wait(&self, state: &SharedState) -> bool {
+        let window = if self.budget.is_full() { 0 } else { WINDOW_BYTES };
+        state.unread_bytes > window
     }
 
     /// Everything pushed so far, for the store.
@@ -189,7 +231,10 @@ impl SharedBody {
         let mut state = self.state.borrow_mut();
         state.windowed = true;
         for _ in 0..state.taken {
-            state.chunks.pop_front();
+            if let Some(taken) = state.chunks.pop_front() {
+                state.held_bytes -= taken.len();
+                self.budget.take(taken.len());
+            }
         }
         state.taken = 0;
     }
@@ -221,6 +266,10 @@ impl SharedReader {
             };
             if let Some(data) = next {
                 state.unread_bytes -= data.len();
+                if state.windowed {
+                    state.held_bytes -= data.len();
+                    self.body.budget.take(data.len());
+                }
                 wake(&mut state.writer);
                 return Poll::Ready(Ok(Some(Chunk::Data(data))));
             }
@@ -236,6 +285,12 @@ impl SharedReader {
         .await?;
         self.done = !matches!(next, Some(Chunk::Data(_)));
         Ok(next)
+    }
+}
+
+impl Drop for SharedBody {
+    fn drop(&mut self) {
+        self.budget.take(self.state.get_mut().held_bytes);
     }
 }
 
@@ -305,7 +360,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_reader_gets_everything_and_the_store_too() {
-        let (body, mut reader) = SharedBody::new(None);
+        let (body, mut reader) = SharedBody::new(None, &InFlight::new(1 << 20));
         assert!(body.push(Bytes::from_static(b"ab")).await);
         assert!(body.push(Bytes::from_static(b"c")).await);
         body.end(Ok(()));
@@ -315,7 +370,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_broken_body_never_ends_as_complete() {
-        let (body, mut reader) = SharedBody::new(Some(10));
+        let (body, mut reader) = SharedBody::new(Some(10), &InFlight::new(1 << 20));
         assert!(body.push(Bytes::from_static(b"ab")).await);
         body.end(Err(()));
         assert!(drain(&mut reader).await.is_err());
@@ -323,7 +378,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_unstored_body_stays_within_the_window_of_its_reader() {
-        let (body, mut reader) = SharedBody::new(None);
+        let (body, mut reader) = SharedBody::new(None, &InFlight::new(1 << 20));
         body.give_up_storing();
         let piece = Bytes::from(vec![7; WINDOW_BYTES]);
         assert!(body.push(piece.clone()).await);

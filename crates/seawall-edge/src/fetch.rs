@@ -409,6 +409,10 @@ fn respond(
             return serve::built(status, headers, AnswerBody::None, &cache, note);
         }
     }
+    if head.status == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6: never with a 204.
+        headers.remove(CONTENT_LENGTH);
+    }
     let body = if plan.method == Method::Head { AnswerBody::None } else { body };
     serve::built(head.status, headers, body, &cache, note)
 }
@@ -462,11 +466,8 @@ fn stale(plan: &Plan, ask: &Ask<'_>, entry: &Arc<Entry>) -> Answer {
 
 fn failed(plan: &Plan, ask: &Ask<'_>, failure: Failure) -> Answer {
     if let Some(stale) = plan.stale.as_ref().filter(|stale| stale.on_error) {
-        let request = serve::meta(ask, plan.cookies);
         let cache = CacheStatus::Hit { ttl_s: 0 };
-        let note = serve::note(plan.cause, CacheOutcome::Stale);
-        let served = Served { age_s: 0, cache, note };
-        if let Some(answer) = held::answer(&stale.entry, ask, &request, served) {
+        if let Some(answer) = from_entry(plan, ask, &stale.entry, cache, CacheOutcome::Stale) {
             return answer;
         }
     }

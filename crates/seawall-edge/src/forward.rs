@@ -13,7 +13,7 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, VIA,
 };
 use http::{HeaderMap, Method, Request, Uri};
-use seawall_cache::{MapFields, strip_hop_by_hop, validators};
+use seawall_cache::{strip_hop_by_hop, validators};
 use seawall_model::CookieClass;
 
 use crate::origin::OriginBody;
@@ -181,7 +181,7 @@ fn identify(ctx: &ClientConn, policy: &Policy, plan: &Plan, headers: &mut Header
     } else {
         (None, None)
     };
-    let told = ctx.scheme(&MapFields(headers)).as_str();
+    let told = plan.scheme.as_str();
     for name in CLAIMS {
         headers.remove(name);
     }
@@ -193,7 +193,7 @@ fn identify(ctx: &ClientConn, policy: &Policy, plan: &Plan, headers: &mut Header
     }
     let peer = ctx.client.ip();
     let scheme = if ctx.tls { "https" } else { "http" };
-    let authority = String::from_utf8_lossy(&plan.authority).into_owned();
+    let authority = &plan.authority;
 
     let mut chain = before_for.unwrap_or_default();
     separate(&mut chain);
@@ -210,14 +210,14 @@ fn identify(ctx: &ClientConn, policy: &Policy, plan: &Plan, headers: &mut Header
     put(headers, FORWARDED, &forwarded);
 
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(told));
-    put(headers, X_FORWARDED_HOST, &authority);
+    put(headers, X_FORWARDED_HOST, authority);
     put(headers, X_REQUEST_ID, ctx.worker.request_id(plan.times.number).as_str());
     // RFC 9110 §7.6.3: a gateway says that it was here.
     headers.append(VIA, HeaderValue::from_static("1.1 seawall"));
 
     let origin = &policy.config.sites[plan.site].origin;
     if origin.preserve_host && !authority.is_empty() {
-        put(headers, HOST, &authority);
+        put(headers, HOST, authority);
     } else {
         put(headers, HOST, &origin.target.authority());
     }

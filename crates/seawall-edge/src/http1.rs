@@ -123,7 +123,11 @@ impl Conn {
         let bounds = head_limits(limits);
         let mut begun = false;
         loop {
-            if !self.input.is_empty() {
+            if self.input.is_empty() {
+                // Answers to pipelined requests leave together, and before we wait for more. A
+                // deadline is armed after that: writing has one of its own.
+                self.flush().await?;
+            } else {
                 match parse_request(&self.input, &bounds, head) {
                     Ok(Parse::Complete) => {
                         self.slot.disarm();
@@ -133,20 +137,21 @@ impl Conn {
                     Err(refusal) => return Ok(Err(refusal)),
                 }
                 if !begun {
+                    self.flush().await?;
                     // The clock of a head starts with its first byte and is not reset by more.
                     self.slot.arm(clock::now() + limits.header_timeout);
                     begun = true;
                 }
+            }
+            if !begun && self.ctx.is_fresh() {
+                // Its first request may have been read already: a drain waits for that.
+                self.slot.arm(clock::now() + limits.header_timeout);
             } else if !begun {
                 if self.ctx.worker.is_draining() {
                     return Err(Stop::Drained);
                 }
-                let wait =
-                    if self.ctx.is_fresh() { limits.header_timeout } else { limits.idle_timeout };
-                self.slot.arm_idle(clock::now() + wait);
+                self.slot.arm_idle(clock::now() + limits.idle_timeout);
             }
-            // Answers to pipelined requests leave together, and before we wait for more.
-            self.flush().await?;
             if self.fill().await? == 0 {
                 if begun {
                     self.ctx.worker.metrics.misbehaved(Misbehaviour::Truncated);
@@ -364,8 +369,16 @@ impl Conn {
             return;
         }
         self.slot.arm(clock::now() + LINGER);
-        if let Stream::Tls(tls) = &mut self.stream {
-            let _ = tls.shutdown().await;
+        let Self { stream, slot, .. } = self;
+        if let Stream::Tls(tls) = stream {
+            let mut goodbye = pin!(tls.shutdown());
+            let said = poll_fn(|cx| match slot.poll(cx) {
+                Some(_) => Poll::Ready(false),
+                None => goodbye.as_mut().poll(cx).map(|said| said.is_ok()),
+            });
+            if !said.await {
+                return;
+            }
         }
         if SockRef::from(self.stream.tcp()).shutdown(Shutdown::Write).is_err() {
             return;

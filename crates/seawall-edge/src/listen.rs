@@ -155,14 +155,7 @@ fn enter(
         }
     });
     worker.metrics.bytes_received(early.len() as u64);
-    let opened = Opened {
-        peer,
-        client,
-        via_proxy,
-        tls: listen.tls,
-        local_port: listen.address.port(),
-        ja4: None,
-    };
+    let opened = Opened { peer, client, via_proxy, tls: listen.tls, ja4: None };
     let proxied = listen.proxy_protocol && via_proxy;
     if !listen.tls && !proxied && !early.is_empty() {
         return enter_http(worker, policy, socket, opened, early, counted);

@@ -40,7 +40,16 @@ impl Policy {
             sites: config.sites.iter().map(site_rules).collect(),
             limits: config.limits.clone(),
         });
-        let gates = config.sites.iter().map(|site| gate(site, &config, before)).collect();
+        let mut gates: Vec<Arc<Gate>> = Vec::with_capacity(config.sites.len());
+        for (index, site) in config.sites.iter().enumerate() {
+            let twin = config.sites[..index].iter().position(|other| is_same_origin(other, site));
+            let gate = match twin {
+                // Two sites on one origin share what it can bear.
+                Some(twin) => Arc::clone(&gates[twin]),
+                None => gate(site, &config, before),
+            };
+            gates.push(gate);
+        }
         let mut hosts = Hosts::default();
         for (index, site) in config.sites.iter().enumerate() {
             for host in &site.hosts {
@@ -87,13 +96,14 @@ fn site_rules(site: &Site) -> SiteRules {
     SiteRules { methods: site.methods.clone(), routes: site.routes.iter().map(rule).collect() }
 }
 
+fn is_same_origin(one: &Site, other: &Site) -> bool {
+    one.origin.target == other.origin.target
+        && one.origin.max_concurrency == other.origin.max_concurrency
+}
+
 fn gate(site: &Site, config: &Config, before: Option<&Policy>) -> Arc<Gate> {
-    let same = |old: &Site| {
-        old.origin.target == site.origin.target
-            && old.origin.max_concurrency == site.origin.max_concurrency
-    };
     if let Some(before) = before
-        && let Some(index) = before.config.sites.iter().position(same)
+        && let Some(index) = before.config.sites.iter().position(|old| is_same_origin(old, site))
     {
         return Arc::clone(&before.gates[index]);
     }

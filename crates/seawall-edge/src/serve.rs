@@ -4,6 +4,7 @@
 //! answer itself, all without waiting and, for a plain hit, nearly without allocating. What the
 //! origin has to do becomes a [`Plan`] for `fetch`. Both protocols call the same two functions.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -85,7 +86,9 @@ pub(crate) struct Plan {
     pub(crate) cause: Cause,
     pub(crate) method: Method,
     pub(crate) method_token: Bytes,
-    pub(crate) authority: Bytes,
+    pub(crate) authority: String,
+    /// The scheme the reader used, as key and origin are told it.
+    pub(crate) scheme: Scheme,
     pub(crate) target: String,
     pub(crate) cookies: CookieClass,
     pub(crate) upgrade: bool,
@@ -152,6 +155,7 @@ impl Found {
 pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, times: Times) -> Look {
     let shared = &ctx.worker.shared;
     let client = client_of(ctx, policy, ask);
+    ctx.asking.set(client);
     let site = policy.site(ask.host);
     let found = match site {
         Some(site) => find(ctx, policy, site, ask, times),
@@ -187,7 +191,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
             Reuse::StaleWhileRevalidate { age_s, ttl_s } => {
                 let served = Served::hit(age_s, ttl_s, cause);
                 if let Some(answer) = held::answer(entry, ask, &request, served) {
-                    let plan = plan(site, client, cause, ask, found, times);
+                    let plan = plan(ctx, (site, client, cause), ask, found, times);
                     fetch::revalidate(ctx, policy, plan, ask);
                     return Look::Answer(answer);
                 }
@@ -199,7 +203,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     if found.hit.is_none() && found.disk.is_none() && only_if_cached(ask.fields) {
         return Look::Answer(refusal::only_if_cached(ask));
     }
-    Look::Origin(Box::new(plan(site, client, cause, ask, found, times)))
+    Look::Origin(Box::new(plan(ctx, (site, client, cause), ask, found, times)))
 }
 
 /// The request as the cache's semantics read it.
@@ -245,7 +249,7 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     let mut found = Found::nothing(cookies, Forward::Method);
     if !ask.method.is_safe() {
         found.invalidates =
-            Some(Key::new(ctx.scheme(ask.fields), ctx.key_host(ask), ask.path, ask.query));
+            Some(Key::new(ctx.scheme(ask.fields), &ctx.authority(ask), ask.path, ask.query));
     }
     let reads = matches!(ask.method, Method::Get | Method::Head);
     if !reads || ask.upgrade || ask.body != BodyLength::None {
@@ -255,7 +259,7 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
         found.forward = Forward::Bypass;
         return found;
     }
-    let key = Key::new(ctx.scheme(ask.fields), ctx.key_host(ask), ask.path, ask.query);
+    let key = Key::new(ctx.scheme(ask.fields), &ctx.authority(ask), ask.path, ask.query);
     found.forward = Forward::UriMiss;
     let request = meta(ask, cookies);
     match ctx.worker.shared.store.lookup(&key, &request) {
@@ -281,9 +285,8 @@ pub(crate) fn forward_for(how: &Reuse) -> Forward {
 }
 
 fn plan(
-    site: usize,
-    client: ClientAddr,
-    cause: Cause,
+    ctx: &ClientConn,
+    (site, client, cause): (usize, ClientAddr, Cause),
     ask: &Ask<'_>,
     found: Found,
     times: Times,
@@ -301,7 +304,8 @@ fn plan(
         cause,
         method: ask.method,
         method_token: Bytes::copy_from_slice(ask.method_token),
-        authority: Bytes::copy_from_slice(ask.authority),
+        authority: ctx.authority(ask).into_owned(),
+        scheme: ctx.scheme(ask.fields),
         target: target(ask),
         cookies: found.cookies,
         upgrade: ask.upgrade,
@@ -399,15 +403,17 @@ impl ClientConn {
         }
     }
 
-    /// The host in cache keys. A port belongs to it only if it is the one connected to: otherwise
-    /// a client could store every page once per port number it makes up.
-    fn key_host<'a>(&self, ask: &Ask<'a>) -> &'a str {
-        let port = ask.authority.strip_prefix(ask.host.as_bytes());
-        let named = port.and_then(|port| std::str::from_utf8(port.strip_prefix(b":")?).ok());
-        if named.and_then(|port| port.parse().ok()) == Some(self.local_port) {
-            std::str::from_utf8(ask.authority).unwrap_or(ask.host)
-        } else {
-            ask.host
+    /// Host and port as keys have them and as the origin is told them, in one spelling: lower case,
+    /// no final dot, no default port. If they differed, a stranger's port or spelling could get into
+    /// a page that everybody is served.
+    fn authority<'a>(&self, ask: &Ask<'a>) -> Cow<'a, str> {
+        let default: u16 = if self.scheme(ask.fields) == Scheme::Https { 443 } else { 80 };
+        let after = ask.authority.rsplit(|byte| *byte == b':').next();
+        let port = after.and_then(|port| std::str::from_utf8(port).ok()?.parse::<u16>().ok());
+        match port.filter(|port| *port != default && ask.authority.contains(&b':')) {
+            // The last group of a bare IPv6 literal is in brackets, so it is no number here.
+            Some(port) => Cow::Owned(format!("{}:{port}", ask.host)),
+            None => Cow::Borrowed(ask.host),
         }
     }
 }

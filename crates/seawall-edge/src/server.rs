@@ -92,6 +92,7 @@ enum Order {
 /// Parts of the memory budget: the rest is for connections, tables and the process itself.
 const CACHE_SHARE: u64 = 60;
 const SPOOL_MEMORY_SHARE: u64 = 10;
+const IN_FLIGHT_SHARE: u64 = 10;
 /// Parts of the disk budget.
 const CACHE_DISK_SHARE: u64 = 70;
 const SPOOL_DISK_SHARE: u64 = 20;
@@ -152,7 +153,16 @@ impl Server {
                 (clock::now(), clock::wall())
             })?;
         let metrics = Metrics::new(workers);
-        let parts = Parts { policy: Policy::new(config, None), store, spool, metrics, tls, seed };
+        let in_flight = config.memory_bytes / 100 * IN_FLIGHT_SHARE;
+        let parts = Parts {
+            policy: Policy::new(config, None),
+            store,
+            spool,
+            metrics,
+            tls,
+            seed,
+            in_flight_bytes: usize::try_from(in_flight).unwrap_or(usize::MAX),
+        };
         let shared = Arc::new(Shared::new(parts));
         let admin_address = admin.local_addr();
         let (orders, inbox) = mpsc::unbounded_channel();

@@ -15,6 +15,7 @@ use seawall_decide::{DEMAND_ONE, Egress, EgressAsked, EgressConfig, EgressTicket
 use seawall_model::{ClientAddr, Fields, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
 
+use crate::answer::InFlight;
 use crate::cdn_hint::{CdnHint, Forwarded};
 use crate::clock;
 use crate::fetch::Waiter;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) pacer: Option<Pacer>,
+    pub(crate) in_flight: Arc<InFlight>,
     cdn: Mutex<CdnHint>,
     cdn_suspected: AtomicBool,
     pub(crate) open_connections: AtomicUsize,
@@ -50,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) seed: [u64; 2],
+    pub(crate) in_flight_bytes: usize,
 }
 
 /// One line about a failing origin per this many seconds.
@@ -79,6 +82,7 @@ impl Shared {
             metrics: parts.metrics,
             tls: parts.tls,
             pacer,
+            in_flight: InFlight::new(parts.in_flight_bytes),
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),
             open_connections: AtomicUsize::new(0),

@@ -51,6 +51,10 @@ impl Slot {
     /// Nothing is expected of the peer.
     pub(crate) fn disarm(&self) {
         self.deadline.set(None);
+        // A deadline that passed while nobody looked was met after all.
+        if self.interrupt.get() == Some(Interrupt::Expired) {
+            self.interrupt.set(None);
+        }
         self.idle.set(false);
     }
 

@@ -175,9 +175,10 @@ pub(crate) struct ClientConn {
     /// Whether forwarding fields on this connection are believed.
     pub(crate) via_proxy: bool,
     pub(crate) tls: bool,
-    pub(crate) local_port: u16,
     pub(crate) ja4: Option<Ja4>,
     answers: Cell<u64>,
+    /// Who asked last: behind a trusted proxy each request is somebody else's.
+    pub(crate) asking: Cell<ClientAddr>,
 }
 
 /// What is known of a connection when it becomes one that requests come from.
@@ -186,7 +187,6 @@ pub(crate) struct Opened {
     pub(crate) client: ClientAddr,
     pub(crate) via_proxy: bool,
     pub(crate) tls: bool,
-    pub(crate) local_port: u16,
     pub(crate) ja4: Option<Ja4>,
 }
 
@@ -222,7 +222,7 @@ impl Drop for OpenConnection {
 
 impl ClientConn {
     pub(crate) fn new(worker: &Rc<Worker>, opened: Opened) -> Rc<Self> {
-        let Opened { peer, client, via_proxy, tls, local_port, ja4 } = opened;
+        let Opened { peer, client, via_proxy, tls, ja4 } = opened;
         let worker = Rc::clone(worker);
         Rc::new(Self {
             worker,
@@ -230,9 +230,9 @@ impl ClientConn {
             client,
             via_proxy,
             tls,
-            local_port,
             ja4,
             answers: Cell::new(0),
+            asking: Cell::new(client),
         })
     }
 
@@ -256,7 +256,7 @@ impl ClientConn {
     pub(crate) async fn pace(&self, bytes: usize, priority: Priority) -> bool {
         match &self.worker.shared.pacer {
             None => true,
-            Some(pacer) => pacer.take(self.client.identity(), priority, bytes).await,
+            Some(pacer) => pacer.take(self.asking.get().identity(), priority, bytes).await,
         }
     }
 }

@@ -104,7 +104,7 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["url", "tag", "all"]))]
 pub(crate) struct PurgeArgs {
-    /// The page, such as https://example.org/news/.
+    /// The page, such as <https://example.org/news/>.
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Every page that the origin gave this tag.

@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seawall_edge::config::{Certificate, Config};
-use tracing::level_filters::LevelFilter;
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Done;
 use crate::cli::ServeArgs;
@@ -165,12 +168,15 @@ impl Drop for StateFolder {
 fn log_to_stderr() {
     let colours =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(colours)
-        .with_max_level(LevelFilter::INFO)
         .with_target(false)
-        .init();
+        // A library warns of what a client does once per frame; no client may write our log.
+        .with_filter(filter_fn(|line| {
+            line.target().starts_with("seawall") && *line.level() <= Level::INFO
+        }));
+    tracing_subscriber::registry().with(lines).init();
 }
 
 /// Raises the soft limit to the hard one: each reader takes one file, and one more towards the

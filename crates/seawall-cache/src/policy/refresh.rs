@@ -41,9 +41,17 @@ pub fn refresh(
     }
     match updated(policy, head, request, headers, (request_time, response_time)) {
         (updated, Keep::No) => Refreshed::Drop(updated),
-        (updated, Keep::Yes) if request_allows(request).is_ok() => Refreshed::Updated(updated),
+        (updated, Keep::Yes) if is_for_all(request) => Refreshed::Updated(updated),
         (updated, Keep::Yes) => Refreshed::AnswerOnly(updated),
     }
+}
+
+/// Whether what the origin said to this request may be told to others: a 304 to somebody's
+/// Authorization or cookie may carry fields made for that person (RFC 9111 §3.5).
+fn is_for_all(request: &RequestMeta<'_>) -> bool {
+    request_allows(request).is_ok()
+        && request.cookies == CookieClass::None
+        && !request.fields.has("authorization")
 }
 
 /// What the answer to a HEAD means for a stored response to GET.

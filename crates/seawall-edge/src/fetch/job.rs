@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{DATE, HeaderValue};
@@ -87,9 +88,13 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
         (Ok(stored), Some(epoch)) => job.share(exchange, stored, epoch, reply).await,
         (made, _) => {
             job.release_waiting(made.err(), status);
-            let Exchange { head, body } = exchange;
-            let body = AnswerBody::Origin(Box::new(body));
-            let _ = reply.send(Fetched::Response { head, body, stored: None });
+            let Exchange { head, body: mut incoming } = exchange;
+            let (body, reader) = SharedBody::new(incoming.length(), &job.worker.shared.in_flight);
+            body.give_up_storing();
+            let told = AnswerBody::Shared(reader);
+            let _ = reply.send(Fetched::Response { head, body: told, stored: None });
+            let end = drain(&mut incoming, &body).await;
+            body.end(end);
         }
     }
 }
@@ -218,7 +223,7 @@ impl Job {
     ) {
         let Exchange { head, body: mut incoming } = exchange;
         let length = incoming.length();
-        let (body, reader) = SharedBody::new(length);
+        let (body, reader) = SharedBody::new(length, &self.worker.shared.in_flight);
         let told = Fetched::Response {
             head,
             body: AnswerBody::Shared(reader),
@@ -228,7 +233,11 @@ impl Job {
         let site = &self.policy.config.sites[self.site].cache;
         let most = site.max_object_bytes.min(self.worker.shared.store.max_entry_bytes());
         match pump(&mut incoming, &body, length, most, || self.keep(&stored, epoch, &body)).await {
-            Pumped::Whole => body.end(Ok(())),
+            Pumped::Whole => {
+                // It is in the store: what the reader has taken is not needed here any more.
+                body.give_up_storing();
+                body.end(Ok(()));
+            }
             Pumped::TooLarge => {
                 self.release_waiting(Some(NoStore::TooLarge), StatusCode::OK);
                 let end = drain(&mut incoming, &body).await;
@@ -396,6 +405,8 @@ async fn pump(
     let mut total = 0u64;
     if length == Some(0) {
         keep();
+        // The connection is given back when the end itself has been read.
+        while let Ok(Some(_)) = incoming.next().await {}
         return Pumped::Whole;
     }
     loop {
@@ -408,7 +419,7 @@ async fn pump(
             Ok(Some(Chunk::Trailers(trailers))) => body.set_trailers(trailers),
             Ok(Some(Chunk::Data(data))) => {
                 total += data.len() as u64;
-                if total > most {
+                if total > most || body.is_over_budget() {
                     body.give_up_storing();
                     body.push(data).await;
                     return Pumped::TooLarge;
@@ -417,7 +428,6 @@ async fn pump(
                 body.push(data).await;
                 if length == Some(total) {
                     keep();
-                    // The connection is given back when the end itself has been read.
                     while let Ok(Some(_)) = incoming.next().await {}
                     return Pumped::Whole;
                 }
@@ -434,7 +444,19 @@ async fn drain(incoming: &mut ResponseBody, body: &SharedBody) -> Result<(), ()>
             Ok(None) => return Ok(()),
             Ok(Some(Chunk::Trailers(trailers))) => body.set_trailers(trailers),
             Ok(Some(Chunk::Data(data))) => {
-                if !body.push(data).await {
+                let is_wanted = body.push(data);
+                let mut is_wanted = std::pin::pin!(is_wanted);
+                let now = std::future::poll_fn(|cx| Poll::Ready(is_wanted.as_mut().poll(cx)));
+                let wanted = match now.await {
+                    Poll::Ready(wanted) => wanted,
+                    Poll::Pending => {
+                        // It is the reader who is waited for, not the origin: a slow reader must
+                        // not keep others from it.
+                        incoming.release_permit();
+                        is_wanted.await
+                    }
+                };
+                if !wanted {
                     return Err(());
                 }
             }

@@ -127,9 +127,10 @@ impl Pool {
         let started = clock::now();
         let repeatable = is_repeatable(&request).then(|| clone_head(&request));
         for attempt in 0.. {
-            let (mut sender, reused) = match self.take_idle(started) {
-                Some(sender) if attempt == 0 => (sender, true),
-                _ => (self.connect().await?, false),
+            let idle = if attempt == 0 { self.take_idle(started) } else { None };
+            let (mut sender, reused) = match idle {
+                Some(sender) => (sender, true),
+                None => (self.connect().await?, false),
             };
             if let Some(tell) = &interim {
                 let tell = tell.clone();
@@ -140,7 +141,9 @@ impl Pool {
                     let _ = tell.try_send(copy);
                 });
             }
-            let limit = self.settings.header_timeout;
+            // The time for the content comes on top: it is sent in the same breath.
+            let content = request.body().size_hint().lower() / MIN_ORIGIN_BYTES_PER_SECOND;
+            let limit = self.settings.header_timeout + Duration::from_secs(content);
             let answered = timeout(limit, sender.try_send_request(request)).await;
             let failed = match answered {
                 Ok(Ok(response)) => {
@@ -263,6 +266,11 @@ impl ResponseBody {
         }
     }
 
+    /// Gives the permit back before the end.
+    pub(crate) fn release_permit(&mut self) {
+        self.permit = None;
+    }
+
     fn finish(&mut self) {
         self.incoming = None;
         self.permit = None;
@@ -278,5 +286,7 @@ impl ResponseBody {
     }
 }
 
+/// An origin that takes an upload more slowly than this is given up.
+const MIN_ORIGIN_BYTES_PER_SECOND: u64 = 256 * 1024;
 /// How long a connection may take to become reusable after a complete body.
 const READY_GRACE: Duration = Duration::from_secs(1);

@@ -93,15 +93,22 @@ fn the_asterisk_is_passed() {
 }
 
 #[test]
-fn made_up_ports_do_not_multiply_a_page() {
-    let origin = Origin::page(FRESH, "hello");
+fn a_made_up_port_stays_out_of_the_pages_of_others() {
+    // An origin that makes links from Host would otherwise hand a stranger's port to everybody.
+    let origin = Origin::answering(|asked| ok(FRESH, asked.field("host").unwrap_or_default()));
     let shield = Shield::before(&origin);
     let mut client = shield.client();
-    for port in [1, 80, 443, 8080, 65_535] {
-        client.send(format!("GET / HTTP/1.1\r\nHost: Example.ORG:{port}\r\n\r\n"));
-        client.read("GET").assert_status(200).assert_body("hello");
+    for (host, want) in [
+        ("example.org:1337", "example.org:1337"),
+        ("example.org", "example.org"),
+        // Other spellings of the same name and the default port are the same page.
+        ("Example.ORG:80", "example.org"),
+        ("example.org.", "example.org"),
+    ] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        client.read("GET").assert_status(200).assert_body(want);
     }
-    assert_eq!(origin.count(), 1);
+    assert_eq!(origin.count(), 2);
 }
 
 #[test]

@@ -197,7 +197,11 @@ fn the_site_is_chosen_by_host() {
     get("www.two.example").assert_status(200).assert_body("two");
     get("stranger.example").assert_status(421);
     get("a.b.two.example").assert_status(421);
-    assert_eq!((one.count(), two.count()), (1, 1), "the second was a hit, the strangers nobody's");
+    assert_eq!(
+        (one.count(), two.count()),
+        (2, 1),
+        "a port is another page, strangers are nobody's"
+    );
 }
 
 #[test]
