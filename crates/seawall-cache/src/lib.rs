@@ -38,7 +38,7 @@ pub use crate::key::{HashSeed, Key, Scheme};
 pub use crate::policy::{
     HeadUpdate, NoStore, Refreshed, RequestMeta, Reuse, SitePolicy, head_response_updates,
     invalidated_by, is_error_status, may_serve_stale_on_error, may_serve_stale_when_disconnected,
-    only_if_cached, refresh, reuse, storable, storable_post,
+    only_if_cached, refresh, reuse, storable,
 };
 pub use crate::range::{ByteRange, ContentRange, RangePlan, ranges};
 pub use crate::store::{

@@ -128,11 +128,7 @@ impl Server {
             seed,
         })?;
         tracing::info!(entries = opened.entries, damaged = opened.damaged, "cache opened");
-        let budget = SpoolBudget {
-            memory_bytes: config.memory_bytes / 100 * SPOOL_MEMORY_SHARE,
-            disk_bytes: config.disk_bytes / 100 * SPOOL_DISK_SHARE,
-        };
-        let spool = Spool::open(&config.state_dir.join("spool"), budget).map_err(state)?;
+        let spool = open_spool(&config).map_err(state)?;
         let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
         let tls = if config.listen.iter().any(|listen| listen.tls) {
             let tls = server_config(Arc::clone(&certs));
@@ -270,6 +266,14 @@ pub fn serve(config: Config, reload: Reload) -> Result<(), ServeError> {
     tracing::info!("stopping");
     server.stop();
     Ok(())
+}
+
+fn open_spool(config: &Config) -> io::Result<Spool> {
+    let budget = SpoolBudget {
+        memory_bytes: config.memory_bytes / 100 * SPOOL_MEMORY_SHARE,
+        disk_bytes: config.disk_bytes / 100 * SPOOL_DISK_SHARE,
+    };
+    Spool::open(&config.state_dir.join("spool"), budget)
 }
 
 fn inherited_listeners() -> HashMap<SocketAddr, TcpListener> {

@@ -24,7 +24,7 @@ pub use self::reuse::{
     Reuse, is_error_status, may_serve_stale_on_error, may_serve_stale_when_disconnected,
     only_if_cached, reuse,
 };
-pub use self::storable::{NoStore, storable, storable_post};
+pub use self::storable::{NoStore, storable};
 
 /// What a site's owner decided about caching. The defaults suit WordPress.
 #[derive(Clone, Debug, PartialEq, Eq)]

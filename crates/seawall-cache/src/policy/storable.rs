@@ -8,7 +8,6 @@ use crate::freshness::{
     Freshness, StaleRule, expires_lifetime_s, heuristic_lifetime_s, initial_age_s,
 };
 use crate::head::{FilledUnder, StoredHead, strip_hop_by_hop};
-use crate::key::Key;
 use crate::policy::{RequestMeta, SitePolicy};
 use crate::range::ContentRange;
 use crate::vary::VaryKey;
@@ -92,36 +91,6 @@ pub fn storable(
     request_allows(request)?;
     let times = (request_time, response_time);
     make_head(policy, request, status, headers, times)
-}
-
-/// Decides whether the response to a POST is stored as the answer to later GETs of `key`: it must
-/// be a success with a lifetime of its own and say by Content-Location that it is what a GET would
-/// return (RFC 9110 §9.3.3).
-///
-/// # Errors
-/// Why it is not stored. [`NoStore::Method`] if it is an ordinary response to a POST.
-pub fn storable_post(
-    policy: &SitePolicy,
-    key: &Key,
-    request: &RequestMeta<'_>,
-    status: u16,
-    headers: &HeaderMap,
-    request_time: WallTime,
-    response_time: WallTime,
-) -> Result<StoredHead, NoStore> {
-    let location = headers.get(header::CONTENT_LOCATION).map(HeaderValue::as_bytes);
-    let same = location.and_then(|url| key.same_origin(url)).is_some_and(|target| target == *key);
-    if request.method != Method::Post || status != 200 || !same {
-        return Err(NoStore::Method);
-    }
-    request_allows(request)?;
-    // What a POST returns was made from what was sent: nobody's cookie may have been in it.
-    if request.cookies != CookieClass::None {
-        return Err(NoStore::ForeignCookie);
-    }
-    let head = make_head(policy, request, status, headers, (request_time, response_time))?;
-    let fresh = head.filled_under == FilledUnder::Explicit && head.freshness.lifetime_s > 0;
-    if fresh { Ok(head) } else { Err(NoStore::NoFreshness) }
 }
 
 /// What the request alone says against storing its answer.

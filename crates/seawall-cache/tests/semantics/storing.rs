@@ -3,10 +3,7 @@
 //! RFC 9111 §3, §3.1, §3.5, §5.2.2; the site's own rules for origins that say nothing.
 
 use http::HeaderMap;
-use seawall_cache::{
-    FilledUnder, Key, NoStore, Scheme, SitePolicy, StoredHead, storable, storable_post,
-    strip_hop_by_hop,
-};
+use seawall_cache::{FilledUnder, NoStore, SitePolicy, StoredHead, storable, strip_hop_by_hop};
 
 use crate::support::{
     List, Then, at, headers, http_date, silent, store, store_for, then, with_request,
@@ -92,25 +89,6 @@ fn only_get_is_stored_and_requests_may_decline() {
     }
     assert_eq!(refused(&[(CC, "no-store")], 200, &[FRESH]), Some(NoStore::RequestNoStore));
     assert_eq!(refused(&[(CC, "no-cache")], 200, &[FRESH]), None);
-}
-
-#[test]
-fn post_is_stored_only_when_it_says_it_is_the_get() {
-    let key = Key::new(Scheme::Https, "example.org", b"/form", None);
-    let check = |cookie: &str, response: List<'_>, expected: Option<NoStore>| {
-        let request = [("Cookie", cookie)];
-        let found = with_request("POST", &request[..usize::from(!cookie.is_empty())], |request| {
-            storable_post(&silent(), &key, request, 200, &headers(response), at(0), at(0))
-        });
-        assert_eq!(found.err(), expected, "{response:?}");
-    };
-    check("", &[FRESH, ("Content-Location", "/form")], None);
-    check("", &[FRESH, ("Content-Location", "https://example.org/form")], None);
-    check("", &[FRESH, ("Content-Location", "/other")], Some(NoStore::Method));
-    check("", &[FRESH], Some(NoStore::Method));
-    check("", &[("Content-Location", "/form"), TAG], Some(NoStore::NoFreshness));
-    check("a=b", &[FRESH, ("Content-Location", "/form")], Some(NoStore::ForeignCookie));
-    check("PHPSESSID=b", &[FRESH, ("Content-Location", "/form")], Some(NoStore::PersonalCookie));
 }
 
 #[test]
