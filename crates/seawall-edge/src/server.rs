@@ -130,12 +130,7 @@ impl Server {
         tracing::info!(entries = opened.entries, damaged = opened.damaged, "cache opened");
         let spool = open_spool(&config).map_err(state)?;
         let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
-        let tls = if config.listen.iter().any(|listen| listen.tls) {
-            let tls = server_config(Arc::clone(&certs));
-            Some(tls.map_err(|error| ServeError::Certificates(vec![error]))?)
-        } else {
-            None
-        };
+        let tls = open_tls(&config, &certs)?;
         let admin = AdminServer::bind(
             config.admin_socket.as_deref(),
             config.admin_address,
@@ -266,6 +261,18 @@ pub fn serve(config: Config, reload: Reload) -> Result<(), ServeError> {
     tracing::info!("stopping");
     server.stop();
     Ok(())
+}
+
+/// The TLS settings, if any listener needs them.
+fn open_tls(
+    config: &Config,
+    certs: &Arc<CertStore>,
+) -> Result<Option<Arc<rustls::ServerConfig>>, ServeError> {
+    if !config.listen.iter().any(|listen| listen.tls) {
+        return Ok(None);
+    }
+    let tls = server_config(Arc::clone(certs));
+    tls.map(Some).map_err(|error| ServeError::Certificates(vec![error]))
 }
 
 fn open_spool(config: &Config) -> io::Result<Spool> {
