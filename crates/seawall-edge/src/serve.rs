@@ -255,7 +255,9 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     if !reads || ask.upgrade || ask.body != BodyLength::None {
         return found;
     }
-    if cookies == CookieClass::Personal {
+    // A certificate authority asks once and must get what the origin says now: an answer from before
+    // the challenge was laid out would fail the renewal.
+    if cookies == CookieClass::Personal || ask.path.starts_with(ACME_CHALLENGE) {
         found.forward = Forward::Bypass;
         return found;
     }
@@ -275,6 +277,9 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     found.key = Some(key);
     found
 }
+
+/// RFC 8555 §8.3.
+const ACME_CHALLENGE: &[u8] = b"/.well-known/acme-challenge/";
 
 /// Why a stored response could not be used.
 pub(crate) fn forward_for(how: &Reuse) -> Forward {

@@ -93,6 +93,18 @@ fn the_asterisk_is_passed() {
 }
 
 #[test]
+fn a_certificate_challenge_always_reaches_the_origin() {
+    let origin = Origin::page(FRESH, "token");
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    for _ in 0..2 {
+        let answer = client.get("/.well-known/acme-challenge/token", "");
+        answer.assert_status(200).assert_body("token");
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
 fn a_made_up_port_stays_out_of_the_pages_of_others() {
     // An origin that makes links from Host would otherwise hand a stranger's port to everybody.
     let origin = Origin::answering(|asked| ok(FRESH, asked.field("host").unwrap_or_default()));
