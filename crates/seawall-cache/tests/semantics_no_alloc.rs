@@ -1,43 +1,17 @@
 //! Deciding a hit touches no heap: cookies, selecting fields, freshness, conditions, ranges.
 //!
-//! Method: a global allocator that counts per thread; the requests are those of browsers, feed
+//! Method: an allocator that counts per thread; the requests are those of browsers, feed
 //! readers and a client that sends everything at once.
-#![allow(unsafe_code)] // `GlobalAlloc` is an unsafe trait; this is a test, nothing of it ships.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
+use allocation_counter::measure;
 use http::HeaderMap;
 use seawall_cache::{
     RequestMeta, SitePolicy, StoredHead, classify_cookies, may_serve_stale_on_error, precondition,
     ranges, reuse, storable, vary_matches,
 };
 use seawall_model::{CookieClass, Fields, Method, WallTime};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system allocator unchanged; counting touches a thread-local
-// `Cell` that needs neither allocation nor destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is that of `System.alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this layout, by `alloc` above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Field lines as a connection's buffer holds them.
 struct Lines(&'static [(&'static str, &'static str)]);
@@ -97,15 +71,16 @@ fn page() -> StoredHead {
 fn deciding_a_hit_allocates_nothing() {
     let (policy, head) = (SitePolicy::default(), page());
     let now = WallTime::from_unix_secs(1_767_225_605);
-    let before = ALLOCATIONS.get();
-    for fields in [&BROWSER, &RELOAD, &PART] {
-        let cookies = classify_cookies(&policy, fields);
-        let request = RequestMeta { method: Method::Get, fields, cookies };
-        black_box(vary_matches(&head, &request));
-        black_box(reuse(&head, &request, now));
-        black_box(may_serve_stale_on_error(&head, &request, now));
-        black_box(precondition(&head, &request));
-        black_box(ranges(&request, &head, 1000));
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let allocated = measure(|| {
+        for fields in [&BROWSER, &RELOAD, &PART] {
+            let cookies = classify_cookies(&policy, fields);
+            let request = RequestMeta { method: Method::Get, fields, cookies };
+            black_box(vary_matches(&head, &request));
+            black_box(reuse(&head, &request, now));
+            black_box(may_serve_stale_on_error(&head, &request, now));
+            black_box(precondition(&head, &request));
+            black_box(ranges(&request, &head, 1000));
+        }
+    });
+    assert_eq!(allocated.count_total, 0);
 }

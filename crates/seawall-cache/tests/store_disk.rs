@@ -254,6 +254,13 @@ fn tagged() -> seawall_cache::StoredHead {
     head(&[("content-type", "image/jpeg"), ("surrogate-key", "front tagged")])
 }
 
+/// A store on a disk that fails on demand.
+fn breakable(folder: &Folder) -> (Store, BrokenFiles) {
+    let files = BrokenFiles::default();
+    let (store, _) = Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+    (store, files)
+}
+
 fn assert_gone(folder: &Folder, why: &str) {
     let crashed = folder.copy();
     let (store, report) = reopened(&crashed);
@@ -283,9 +290,7 @@ fn a_purge_cancels_a_write_that_has_begun() {
     for (name, purge) in PURGES {
         for op in [Op::Write, Op::Rename] {
             let folder = Folder::new();
-            let files = BrokenFiles::default();
-            let (store, _) =
-                Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+            let (store, files) = breakable(&folder);
             store.settle();
             let (begun, go) = files.halt_next(op);
             store.insert(key("/a"), tagged(), text(5_000, 1));
@@ -316,8 +321,7 @@ fn a_purge_cancels_a_write_that_has_begun() {
 #[test]
 fn a_purge_of_everything_survives_a_disk_that_cannot_rename() {
     let folder = Folder::new();
-    let files = BrokenFiles::default();
-    let (store, _) = Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+    let (store, files) = breakable(&folder);
     for n in 0..5 {
         store.insert(key(&format!("/{n}")), image(), text(5_000, n));
     }
@@ -331,8 +335,7 @@ fn a_purge_of_everything_survives_a_disk_that_cannot_rename() {
 fn a_purge_that_the_disk_does_not_confirm_is_an_error() {
     for op in [Op::Remove, Op::Sync] {
         let folder = Folder::new();
-        let files = BrokenFiles::default();
-        let (store, _) = Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+        let (store, files) = breakable(&folder);
         store.insert(key("/a"), tagged(), text(5_000, 1));
         store.settle();
         files.fail(op);
@@ -382,8 +385,7 @@ fn a_load_overtaken_by_a_purge_or_a_newer_response_is_a_miss() {
         store.insert(key("/a"), tagged(), text(5_000, 1));
         store.shutdown();
         drop(store);
-        let files = BrokenFiles::default();
-        let (store, _) = Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+        let (store, files) = breakable(&folder);
         let Lookup::OnDisk(found) = lookup_with(&store, &key("/a"), &[]) else { panic!("held") };
         let (begun, go) = files.halt_next(Op::Read);
         std::thread::scope(|scope| {
@@ -402,8 +404,7 @@ fn a_load_overtaken_by_a_purge_or_a_newer_response_is_a_miss() {
 fn a_full_disk_never_fails_a_reader() {
     for op in [Op::Write, Op::Rename] {
         let folder = Folder::new();
-        let files = BrokenFiles::default();
-        let (store, _) = Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+        let (store, files) = breakable(&folder);
         files.fail(op);
         for n in 0..10 {
             store.insert(key(&format!("/{n}")), image(), text(5_000, n));
@@ -428,8 +429,7 @@ fn a_full_disk_never_fails_a_reader() {
 #[test]
 fn a_replaced_page_is_not_served_from_an_older_file_when_the_disk_is_full() {
     let folder = Folder::new();
-    let files = BrokenFiles::default();
-    let (store, _) = Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+    let (store, files) = breakable(&folder);
     store.insert(key("/a"), image(), text(5_000, 1));
     store.settle();
     files.fail(Op::Write);
@@ -446,8 +446,7 @@ fn an_unreadable_file_is_a_miss() {
     store.insert(key("/a"), image(), text(5_000, 1));
     store.shutdown();
     drop(store);
-    let files = BrokenFiles::default();
-    let (store, _) = Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+    let (store, files) = breakable(&folder);
     files.fail(Op::Read);
     assert!(take(&store, "/a").is_none());
     assert_eq!(store.stats().read_failures, 1);
@@ -493,8 +492,7 @@ fn a_refresh_reaches_the_disk() {
 #[test]
 fn a_drop_without_shutdown_loses_only_what_was_queued() {
     let folder = Folder::new();
-    let files = BrokenFiles::default();
-    let (store, _) = Store::open_with(folder.config(), Box::new(files.clone())).expect("ours");
+    let (store, files) = breakable(&folder);
     store.settle();
     let (begun, go) = files.halt_next(Op::Write);
     store.insert(key("/a"), image(), text(5_000, 1));

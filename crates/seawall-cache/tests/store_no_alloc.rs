@@ -1,43 +1,17 @@
 //! A hit touches no heap: lookup, choice of form, prerendered heads.
 //!
-//! Method: a global allocator that counts per thread; after one round that renders the heads, the
+//! Method: an allocator that counts per thread; after one round that renders the heads, the
 //! count must not move, whatever the reader accepts.
-#![allow(unsafe_code)] // `GlobalAlloc` is an unsafe trait; this is a test, nothing of it ships.
 
 mod store_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
+use allocation_counter::measure;
 use seawall_cache::{Lookup, MapFields, RequestMeta, StoreConfig, Wants};
 use seawall_model::{CookieClass, Method};
 
 use crate::store_support::{MIB, fields, head_for, key, lookup_with, open, text};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system allocator unchanged; counting touches a thread-local
-// `Cell` that needs neither allocation nor destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is that of `System.alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this layout, by `alloc` above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 #[test]
 fn a_hit_allocates_nothing() {
@@ -72,7 +46,5 @@ fn a_hit_allocates_nothing() {
         }
     };
     round();
-    let before = ALLOCATIONS.get();
-    round();
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(measure(round).count_total, 0);
 }

@@ -33,6 +33,12 @@ pub struct OriginGateConfig {
     pub background_share: f32,
 }
 
+impl OriginGateConfig {
+    fn normalised(self) -> Self {
+        Self { max_concurrency: self.max_concurrency.max(1), ..self }
+    }
+}
+
 /// For whom the origin works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkClass {
@@ -139,9 +145,8 @@ impl OriginPermit {
 impl<W> OriginGate<W> {
     /// An idle gate. A `max_concurrency` of 0 counts as 1.
     pub fn new(config: OriginGateConfig) -> Self {
-        let config = OriginGateConfig { max_concurrency: config.max_concurrency.max(1), ..config };
         Self {
-            config,
+            config: config.normalised(),
             readers: BTreeMap::new(),
             background: BTreeMap::new(),
             deadlines: BTreeMap::new(),
@@ -232,6 +237,12 @@ impl<W> OriginGate<W> {
     /// When [`Self::expire`] has something to do next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.first_key_value().map(|(&(deadline, _), _)| deadline)
+    }
+
+    /// Takes other bounds into force. Who waits already keeps place and deadline. Call
+    /// [`Self::poll_grant`] until `None` afterwards.
+    pub fn reconfigure(&mut self, config: OriginGateConfig) {
+        self.config = config.normalised();
     }
 
     /// Changes the limit on concurrency; at least 1. Permits that are out stay out: a lower limit

@@ -1,14 +1,12 @@
 //! The gates that run per connection and per request touch no heap.
 //!
-//! Method: a global allocator that counts per thread; each gate runs over cases that reach every
+//! Method: an allocator that counts per thread; each gate runs over cases that reach every
 //! rule, and the count must not move.
-#![allow(unsafe_code)] // `GlobalAlloc` is an unsafe trait; this is a test, nothing of it ships.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use allocation_counter::measure;
 use seawall_decide::{
     DEMAND_ONE, Limiters, RouteRule, SiteRules, Table, TableSource, accept_gate, decide, hello_gate,
 };
@@ -16,30 +14,6 @@ use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
     Instant, Limits, Method,
 };
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system allocator unchanged; counting touches a thread-local
-// `Cell` that needs neither allocation nor destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is that of `System.alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this layout, by `alloc` above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 fn table(limits: Limits) -> Table {
     let some = |text: &str| vec![text.parse().expect("valid prefix")];
@@ -98,23 +72,24 @@ fn gates_and_limiters_allocate_nothing() {
     let mut seen = [false; Cause::ALL.len()];
     let mut note = |decision: Decision| seen[decision.cause().index()] = true;
 
-    let before = ALLOCATIONS.get();
-    for round in 0..2_000u32 {
-        let now = Instant::from_nanos(0) + Duration::from_micros(u64::from(round));
-        for facts in &cases {
-            for site in [Some(0), None] {
-                note(decide(&table, &limiters, now, site, facts));
+    let allocated = measure(|| {
+        for round in 0..2_000u32 {
+            let now = Instant::from_nanos(0) + Duration::from_micros(u64::from(round));
+            for facts in &cases {
+                for site in [Some(0), None] {
+                    note(decide(&table, &limiters, now, site, facts));
+                }
             }
+            // More identities than there is room for, so that records are replaced too.
+            let passer_by = ClientAddr::new(IpAddr::V4(Ipv4Addr::from_bits(round)));
+            note(accept_gate(&table, &limiters, now, passer_by, 0));
+            note(hello_gate(&table, &limiters, now, passer_by, &Fingerprint::default()));
+            limiters.connection_opened(now, passer_by);
+            limiters.note_demand(now, passer_by, DEMAND_ONE);
+            limiters.connection_closed(now, passer_by);
         }
-        // More identities than there is room for, so that records are replaced too.
-        let passer_by = ClientAddr::new(IpAddr::V4(Ipv4Addr::from_bits(round)));
-        note(accept_gate(&table, &limiters, now, passer_by, 0));
-        note(hello_gate(&table, &limiters, now, passer_by, &Fingerprint::default()));
-        limiters.connection_opened(now, passer_by);
-        limiters.note_demand(now, passer_by, DEMAND_ONE);
-        limiters.connection_closed(now, passer_by);
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    });
+    assert_eq!(allocated.count_total, 0);
 
     for cause in [
         Cause::Default,
@@ -130,6 +105,5 @@ fn gates_and_limiters_allocate_nothing() {
     ] {
         assert!(seen[cause.index()], "{cause:?} was reached");
     }
-    drop(vec![0u8; 100]);
-    assert!(ALLOCATIONS.get() > before, "the allocator does count");
+    assert_eq!(measure(|| drop(vec![0u8; 100])).count_total, 1, "the allocator does count");
 }

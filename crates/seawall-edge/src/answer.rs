@@ -17,7 +17,7 @@ use seawall_cache::Representation;
 use seawall_model::{Cause, Priority};
 
 use crate::metrics::CacheOutcome;
-use crate::origin::{Chunk, OriginError, ResponseBody};
+use crate::origin::Chunk;
 
 /// Objects over this size wait behind pages (egress, attack A22).
 const BULK_BYTES: u64 = 256 * 1024;
@@ -47,9 +47,7 @@ pub(crate) enum AnswerBody {
     None,
     /// In hand.
     Whole(Bytes),
-    /// Coming from the origin for this reader alone.
-    Origin(Box<ResponseBody>),
-    /// Coming from the origin and into the cache.
+    /// Coming from the origin, for this reader and perhaps into the cache.
     Shared(SharedReader),
     /// The connection becomes another protocol's.
     Upgrade(OnUpgrade),
@@ -71,7 +69,6 @@ impl AnswerBody {
         match self {
             Self::None | Self::Upgrade(_) => Some(0),
             Self::Whole(bytes) => Some(bytes.len() as u64),
-            Self::Origin(body) => body.length(),
             Self::Shared(reader) => reader.body.length,
         }
     }
@@ -96,7 +93,6 @@ impl AnswerBody {
                 let bytes = std::mem::take(bytes);
                 Ok((!bytes.is_empty()).then_some(Chunk::Data(bytes)))
             }
-            Self::Origin(body) => body.next().await.map_err(Broken::from),
             Self::Shared(reader) => reader.next().await,
         }
     }
@@ -105,13 +101,6 @@ impl AnswerBody {
 /// The content broke off.
 #[derive(Debug)]
 pub(crate) struct Broken;
-
-impl From<OriginError> for Broken {
-    fn from(error: OriginError) -> Self {
-        tracing::debug!(error = %error, "the origin's body broke off");
-        Self
-    }
-}
 
 /// A body on its way from the origin into the cache, and to the reader who caused the fetch.
 ///

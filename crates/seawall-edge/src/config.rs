@@ -1,7 +1,7 @@
 //! The typed configuration: it cannot be invalid.
 //!
 //! Made by `seawall` from the file (parse, don't validate); read by every part of the edge. Holds
-//! no file syntax and no defaults of its own except [`seawall_model::Limits`].
+//! no file syntax, and only the defaults that do not depend on the machine.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,6 +47,31 @@ pub struct Config {
     pub log: AccessLog,
 }
 
+impl Config {
+    /// The defaults, with state in `state_dir`: one worker, 64 MiB of memory, 256 MiB of disk, and
+    /// neither a listener nor a site yet.
+    pub fn in_folder(state_dir: PathBuf) -> Self {
+        Self {
+            state_dir,
+            state_is_temporary: false,
+            workers: 1,
+            memory_bytes: 64 << 20,
+            disk_bytes: 256 << 20,
+            listen: Vec::new(),
+            tls: Vec::new(),
+            sites: Vec::new(),
+            trusted_proxies: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            limits: Limits::default(),
+            admin_socket: None,
+            admin_address: None,
+            admin_token: None,
+            log: AccessLog::default(),
+        }
+    }
+}
+
 /// One listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
@@ -82,6 +107,14 @@ pub struct Site {
     pub methods: Vec<Method>,
 }
 
+impl Site {
+    /// A site without rules of its own that answers to `hosts`.
+    pub fn new(hosts: Vec<String>, origin: Origin) -> Self {
+        let cache = SitePolicy::default();
+        Self { hosts, origin, cache, routes: Vec::new(), methods: Vec::new() }
+    }
+}
+
 /// An origin server and how long it may take.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -107,6 +140,25 @@ pub struct Origin {
     pub ca_file: Option<PathBuf>,
     /// Accept any certificate of an https origin.
     pub danger_accept_any_certificate: bool,
+}
+
+impl Origin {
+    /// The origin at `target`, with the defaults.
+    pub fn at(target: OriginTarget) -> Self {
+        Self {
+            target,
+            preserve_host: true,
+            max_concurrency: 256,
+            connect_timeout: Duration::from_secs(3),
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(15 * 60),
+            max_idle: 32,
+            keep_alive: Duration::from_secs(30),
+            ca_file: None,
+            danger_accept_any_certificate: false,
+        }
+    }
 }
 
 /// Where an origin is reached.
@@ -152,4 +204,10 @@ pub struct AccessLog {
     pub max_bytes: u64,
     /// Refusals written per second at most; the rest is counted. Default 10.
     pub refusals_per_second: u32,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self { enabled: true, max_bytes: 256 << 20, refusals_per_second: 10 }
+    }
 }

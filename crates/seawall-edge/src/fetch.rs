@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, UPGRADE};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{
     CacheStatus, Collapsed, Entry, Forward, Join, Key, Lead, Lookup, Precondition, Reuse, Stored,
@@ -26,12 +26,12 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use self::job::{Job, run};
-use crate::answer::{Answer, AnswerBody};
+use crate::answer::{Answer, AnswerBody, AnswerHead};
 use crate::clock;
 use crate::forward::{self, Purpose};
 use crate::held::{self, Served};
 use crate::metrics::CacheOutcome;
-use crate::origin::{Exchange, Interim, OriginBody};
+use crate::origin::{Interim, OriginBody};
 use crate::refusal;
 use crate::serve::{self, Ask, Plan, Stale};
 use crate::spool::SpooledBody;
@@ -71,6 +71,8 @@ pub(crate) enum Failure {
 enum Fetched {
     /// A response, on its way; `stored` if it goes into the cache as well.
     Response { head: http::response::Parts, body: AnswerBody, stored: Option<Box<StoredHead>> },
+    /// The connection becomes another protocol's, as the reader asked.
+    Switched(http::response::Parts),
     /// The origin confirmed what is stored.
     Validated(Arc<Entry>),
     /// The origin failed and what is stored may stand in.
@@ -97,8 +99,10 @@ pub(crate) async fn answer(
     if let Some(answer) = from_disk(ctx, policy, &mut plan, ask).await {
         return answer;
     }
-    if spooled.is_none() && forward::is_shareable(&plan, &headers) {
-        return coalesced(ctx, policy, &plan, ask, headers, interim).await;
+    if spooled.is_none()
+        && let Some(key) = forward::shareable_key(&plan, &headers)
+    {
+        return coalesced(ctx, policy, &plan, key, ask, headers, interim).await;
     }
     let body = spooled.map_or(OriginBody::Empty, OriginBody::Spooled);
     alone(ctx, policy, &plan, ask, headers, body, interim).await
@@ -184,13 +188,11 @@ async fn coalesced(
     ctx: &Rc<ClientConn>,
     policy: &PolicyRef,
     plan: &Plan,
+    key: &Key,
     ask: &Ask<'_>,
     headers: HeaderMap,
     interim: Option<Interim>,
 ) -> Answer {
-    let Some(key) = &plan.key else {
-        return alone(ctx, policy, plan, ask, headers, OriginBody::Empty, interim).await;
-    };
     for _ in 0..MAX_JOINS {
         let (send, receive) = oneshot::channel();
         let mut send = Some(send);
@@ -285,9 +287,6 @@ async fn alone(
         return failed(plan, ask, Failure::Unsendable);
     };
     job.interim = interim;
-    if plan.upgrade {
-        return upgrade(plan, ask, job).await;
-    }
     detached(plan, ask, job).await
 }
 
@@ -311,34 +310,6 @@ impl Drop for AbortOnDrop {
         if let Some(task) = &self.0 {
             task.abort();
         }
-    }
-}
-
-async fn upgrade(plan: &Plan, ask: &Ask<'_>, mut job: Job) -> Answer {
-    let exchange = match job.obtain().await {
-        Ok(exchange) => exchange,
-        Err(failure) => return failed(plan, ask, failure),
-    };
-    if exchange.head.status != StatusCode::SWITCHING_PROTOCOLS {
-        let Exchange { head, body } = exchange;
-        let body = AnswerBody::Origin(Box::new(body));
-        return settle(plan, ask, Fetched::Response { head, body, stored: None });
-    }
-    let Exchange { mut head, .. } = exchange;
-    let mut response = http::Response::new(());
-    std::mem::swap(response.extensions_mut(), &mut head.extensions);
-    let tunnel = hyper::upgrade::on(response);
-    let protocol = head.headers.get(http::header::UPGRADE).cloned();
-    strip_hop_by_hop(&mut head.headers);
-    if let Some(protocol) = protocol {
-        head.headers.insert(http::header::UPGRADE, protocol);
-    }
-    let note = serve::note(plan.cause, CacheOutcome::Bypass);
-    Answer {
-        status: 101,
-        head: crate::answer::AnswerHead::Map(head.headers),
-        body: AnswerBody::Upgrade(tunnel),
-        note,
     }
 }
 
@@ -368,6 +339,7 @@ fn new_job(
         invalidates: plan.invalidates.clone(),
         class: WorkClass::Reader,
         client: plan.client,
+        is_upgrade: plan.upgrade,
         interim: None,
         lead: None,
     })
@@ -385,6 +357,25 @@ fn settle(plan: &Plan, ask: &Ask<'_>, fetched: Fetched) -> Answer {
                 .unwrap_or_else(|| failed(plan, ask, Failure::Broken))
         }
         Fetched::Response { head, body, stored } => respond(plan, ask, head, body, stored),
+        Fetched::Switched(head) => switched(plan, head),
+    }
+}
+
+/// RFC 9110 §7.8: the fields of the connection end here, but for the name of what it becomes.
+fn switched(plan: &Plan, mut head: http::response::Parts) -> Answer {
+    let mut response = http::Response::new(());
+    std::mem::swap(response.extensions_mut(), &mut head.extensions);
+    let tunnel = hyper::upgrade::on(response);
+    let protocol = head.headers.get(UPGRADE).cloned();
+    strip_hop_by_hop(&mut head.headers);
+    if let Some(protocol) = protocol {
+        head.headers.insert(UPGRADE, protocol);
+    }
+    Answer {
+        status: head.status.as_u16(),
+        head: AnswerHead::Map(head.headers),
+        body: AnswerBody::Upgrade(tunnel),
+        note: serve::note(plan.cause, CacheOutcome::Bypass),
     }
 }
 

@@ -13,7 +13,7 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, VIA,
 };
 use http::{HeaderMap, Method, Request, Uri};
-use seawall_cache::{strip_hop_by_hop, validators};
+use seawall_cache::{Key, strip_hop_by_hop, validators};
 use seawall_model::CookieClass;
 
 use crate::origin::OriginBody;
@@ -111,13 +111,13 @@ pub(crate) fn without_conditions(request: &Request<OriginBody>) -> Request<Origi
 }
 
 /// Whether the answer to this request could be shared, as far as the request tells.
-pub(crate) fn is_shareable(plan: &Plan, headers: &HeaderMap) -> bool {
-    plan.key.is_some()
-        && plan.method == seawall_model::Method::Get
+pub(crate) fn shareable_key<'a>(plan: &'a Plan, headers: &HeaderMap) -> Option<&'a Key> {
+    let is_shareable = plan.method == seawall_model::Method::Get
         && plan.cookies == CookieClass::None
         && !headers.contains_key(AUTHORIZATION)
         && (!headers.contains_key(RANGE) || plan.can_validate_whole())
-        && !forbids_storing(headers)
+        && !forbids_storing(headers);
+    plan.key.as_ref().filter(|_| is_shareable)
 }
 
 /// RFC 9111 §5.2.1.5: what this client gets is not stored, so nobody should wait for it.

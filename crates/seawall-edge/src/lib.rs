@@ -25,6 +25,7 @@ pub mod metrics;
 mod origin;
 mod policy;
 mod refusal;
+mod reload;
 mod serve;
 mod server;
 mod shared;

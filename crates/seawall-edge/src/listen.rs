@@ -86,8 +86,10 @@ pub(crate) fn prepare(listener: &TcpListener, listen: &Listen) -> io::Result<()>
 
 /// Accepts on one socket until the worker drains.
 pub(crate) async fn run(worker: Rc<Worker>, listener: TcpListener, listen: Rc<Listen>) {
-    // Deprecated for types whose descriptor may change under the reactor; an `OwnedFd` keeps its own.
-    #[allow(deprecated)]
+    #[allow(
+        deprecated,
+        reason = "meant for types whose descriptor may change under the reactor; an `OwnedFd` keeps its own"
+    )]
     let Ok(listener) = AsyncFd::new(OwnedFd::from(listener)) else {
         tracing::error!(address = %listen.address, "cannot watch the listening socket");
         return;

@@ -40,16 +40,7 @@ impl Policy {
             sites: config.sites.iter().map(site_rules).collect(),
             limits: config.limits.clone(),
         });
-        let mut gates: Vec<Arc<Gate>> = Vec::with_capacity(config.sites.len());
-        for (index, site) in config.sites.iter().enumerate() {
-            let twin = config.sites[..index].iter().position(|other| is_same_origin(other, site));
-            let gate = match twin {
-                // Two sites on one origin share what it can bear.
-                Some(twin) => Arc::clone(&gates[twin]),
-                None => gate(site, &config, before),
-            };
-            gates.push(gate);
-        }
+        let gates = gates(&config, before);
         let mut hosts = Hosts::default();
         for (index, site) in config.sites.iter().enumerate() {
             for host in &site.hosts {
@@ -96,23 +87,37 @@ fn site_rules(site: &Site) -> SiteRules {
     SiteRules { methods: site.methods.clone(), routes: site.routes.iter().map(rule).collect() }
 }
 
-fn is_same_origin(one: &Site, other: &Site) -> bool {
-    one.origin.target == other.origin.target
-        && one.origin.max_concurrency == other.origin.max_concurrency
-}
-
-fn gate(site: &Site, config: &Config, before: Option<&Policy>) -> Arc<Gate> {
-    if let Some(before) = before
-        && let Some(index) = before.config.sites.iter().position(|old| is_same_origin(old, site))
-    {
-        return Arc::clone(&before.gates[index]);
+/// One gate per origin, in the order of the sites: sites on one origin share what it can bear, at
+/// the least `max_concurrency` any of them states. The gate of an origin that stays is kept.
+fn gates(config: &Config, before: Option<&Policy>) -> Vec<Arc<Gate>> {
+    let mut gates: Vec<Arc<Gate>> = Vec::with_capacity(config.sites.len());
+    for (index, site) in config.sites.iter().enumerate() {
+        let target = &site.origin.target;
+        let is_same = |other: &Site| other.origin.target == *target;
+        if let Some(twin) = config.sites[..index].iter().position(is_same) {
+            gates.push(Arc::clone(&gates[twin]));
+            continue;
+        }
+        let sharing = config.sites.iter().filter(|other| is_same(other));
+        let settings = OriginGateConfig {
+            max_concurrency: sharing.map(|s| s.origin.max_concurrency).min().unwrap_or(1),
+            max_queue: config.limits.max_origin_queue,
+            queue_timeout: config.limits.origin_queue_timeout,
+            background_share: BACKGROUND_SHARE,
+        };
+        let kept = before.and_then(|old| {
+            let index = old.config.sites.iter().position(is_same)?;
+            Some(Arc::clone(&old.gates[index]))
+        });
+        gates.push(match kept {
+            Some(gate) => {
+                gate.reconfigure(settings);
+                gate
+            }
+            None => Gate::new(settings),
+        });
     }
-    Gate::new(OriginGateConfig {
-        max_concurrency: site.origin.max_concurrency,
-        max_queue: config.limits.max_origin_queue,
-        queue_timeout: config.limits.origin_queue_timeout,
-        background_share: BACKGROUND_SHARE,
-    })
+    gates
 }
 
 /// The part of an origin's limit that background work (revalidation) may take while readers use

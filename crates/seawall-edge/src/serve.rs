@@ -247,9 +247,9 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     let rules = &policy.config.sites[site].cache;
     let cookies = classify_cookies(rules, ask.fields);
     let mut found = Found::nothing(cookies, Forward::Method);
+    let key = || Key::new(ctx.scheme(ask.fields), &ctx.authority(ask), ask.path, ask.query);
     if !ask.method.is_safe() {
-        found.invalidates =
-            Some(Key::new(ctx.scheme(ask.fields), &ctx.authority(ask), ask.path, ask.query));
+        found.invalidates = Some(key());
     }
     let reads = matches!(ask.method, Method::Get | Method::Head);
     if !reads || ask.upgrade || ask.body != BodyLength::None {
@@ -261,7 +261,7 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
         found.forward = Forward::Bypass;
         return found;
     }
-    let key = Key::new(ctx.scheme(ask.fields), &ctx.authority(ask), ask.path, ask.query);
+    let key = key();
     found.forward = Forward::UriMiss;
     let request = meta(ask, cookies);
     match ctx.worker.shared.store.lookup(&key, &request) {

@@ -17,7 +17,7 @@ use seawall_cache::{Store, StoreConfig, StoreError};
 use seawall_model::Instant;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
 use crate::access_log::{AccessLogHandle, LogWriter};
 use crate::admin::{AdminError, AdminServer, AdminView, OriginStatus, Purge, State, Status};
@@ -27,6 +27,7 @@ use crate::listen;
 use crate::metrics::{Metrics, RequestRate, Sample};
 use crate::origin::{OriginTlsError, Pool};
 use crate::policy::Policy;
+use crate::reload;
 use crate::shared::{Parts, Shared};
 use crate::spool::{Spool, SpoolBudget};
 use crate::systemd::Notifier;
@@ -36,7 +37,7 @@ use crate::worker::Worker;
 /// Reads the configuration anew. The error is what to tell the operator; the old one stays.
 pub type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
-/// Why serving cannot begin.
+/// Why serving cannot begin, or another configuration cannot be put into force.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -80,13 +81,9 @@ pub struct Server {
     admin_address: Option<SocketAddr>,
     workers: Vec<JoinHandle<()>>,
     control: Option<JoinHandle<()>>,
-    orders: mpsc::UnboundedSender<Order>,
+    watch: Arc<Mutex<CertWatch>>,
+    stop: Option<oneshot::Sender<()>>,
     log: Option<AccessLogHandle>,
-}
-
-enum Order {
-    Reload(Box<Config>),
-    Stop,
 }
 
 /// Parts of the memory budget: the rest is for connections, tables and the process itself.
@@ -156,18 +153,19 @@ impl Server {
         };
         let shared = Arc::new(Shared::new(parts));
         let admin_address = admin.local_addr();
-        let (orders, inbox) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let watch = Arc::new(Mutex::new(CertWatch::new(certs)));
         let mut server = Self {
             shared: Arc::clone(&shared),
             addresses,
             admin_address,
             workers: Vec::new(),
             control: None,
-            orders,
+            watch: Arc::clone(&watch),
+            stop: Some(stop),
             log: Some(log),
         };
-        let watch = CertWatch::new(certs);
-        server.control = Some(spawn("control", Control { shared, admin, watch, inbox })?);
+        server.control = Some(spawn("control", Control { shared, admin, watch, stopped })?);
         for (index, (sockets, log)) in groups.into_iter().zip(writers).enumerate() {
             let shared = Arc::clone(&server.shared);
             let thread =
@@ -188,10 +186,13 @@ impl Server {
         self.admin_address
     }
 
-    /// Publishes another configuration. Listeners, budgets, workers and the state folder stay as
-    /// they were at the start; what differs there is said.
-    pub fn reload(&self, config: Config) {
-        let _ = self.orders.send(Order::Reload(Box::new(config)));
+    /// Publishes another configuration for requests that begin from now on. What is read at the
+    /// start only (listeners, budgets, workers, log, admin) stays, and the log says where it differs.
+    ///
+    /// # Errors
+    /// [`ServeError`] for certificates or origins that cannot be used; then all stays as it was.
+    pub fn reload(&self, config: Config) -> Result<(), ServeError> {
+        reload::publish(&self.shared, &mut self.watch.lock(), config)
     }
 
     /// Stops accepting, lets answers in flight finish, and ends. Returns when everything has.
@@ -204,7 +205,7 @@ impl Server {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
-        let _ = self.orders.send(Order::Stop);
+        drop(self.stop.take());
         if let Some(control) = self.control.take() {
             let _ = control.join();
         }
@@ -244,11 +245,9 @@ pub fn serve(config: Config, reload: Reload) -> Result<(), ServeError> {
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => {
                     notifier.reloading(crate::systemd::monotonic_clock());
-                    match reload() {
-                        Ok(config) => {
-                            server.reload(config);
-                            tracing::info!("configuration reloaded");
-                        }
+                    let read = reload();
+                    match read.and_then(|new| server.reload(new).map_err(|e| e.to_string())) {
+                        Ok(()) => tracing::info!("configuration reloaded"),
                         Err(why) => tracing::error!("the old configuration stays in force: {why}"),
                     }
                     notifier.ready(&format!("serving on {addresses}"));
@@ -392,8 +391,9 @@ async fn drain(worker: &Rc<Worker>) {
 struct Control {
     shared: Arc<Shared>,
     admin: AdminServer,
-    watch: CertWatch,
-    inbox: mpsc::UnboundedReceiver<Order>,
+    watch: Arc<Mutex<CertWatch>>,
+    /// Resolves when the server ends.
+    stopped: oneshot::Receiver<()>,
 }
 
 /// How often certificate files are looked at.
@@ -401,7 +401,7 @@ const CERT_POLL: Duration = Duration::from_secs(5);
 
 impl Thread for Control {
     fn run(self, runtime: &LocalRuntime) {
-        let Self { shared, admin, mut watch, mut inbox } = self;
+        let Self { shared, admin, watch, mut stopped } = self;
         runtime.block_on(async move {
             let view = Arc::new(View {
                 shared: Arc::clone(&shared),
@@ -420,12 +420,10 @@ impl Thread for Control {
             let mut poll = tokio::time::interval(CERT_POLL);
             loop {
                 tokio::select! {
-                    order = inbox.recv() => match order {
-                        Some(Order::Reload(config)) => publish(&shared, *config, &mut watch),
-                        Some(Order::Stop) | None => return,
-                    },
+                    _ = &mut stopped => return,
                     _ = poll.tick() => {
-                        watch.poll(clock::wall()).into_iter().for_each(tell_certificate);
+                        let events = watch.lock().poll(clock::wall());
+                        events.into_iter().for_each(tell_certificate);
                     }
                 }
             }
@@ -444,35 +442,6 @@ fn tell_certificate(event: CertEvent) {
         }
         CertEvent::Expiry(warning) => tracing::warn!("{warning}"),
     }
-}
-
-/// Puts a new configuration into force, whole.
-fn publish(shared: &Shared, config: Config, watch: &mut CertWatch) {
-    let before = shared.policy.load_full();
-    let old = &before.config;
-    if old.listen != config.listen
-        || old.workers != config.workers
-        || old.memory_bytes != config.memory_bytes
-        || old.disk_bytes != config.disk_bytes
-        || old.state_dir != config.state_dir
-        || old.tls != config.tls
-    {
-        tracing::warn!(
-            "listen, tls, workers, memory, disk and state_dir are read at the start only; restart for those"
-        );
-    }
-    for site in &config.sites {
-        if let Err(error) = Pool::new(&site.origin) {
-            tracing::error!("the old configuration stays in force: {error}");
-            return;
-        }
-    }
-    if let Err(errors) = watch.reload() {
-        for error in errors {
-            tracing::error!("the old certificate stays in use: {error}");
-        }
-    }
-    shared.policy.store(Arc::new(Policy::new(config, Some(&before))));
 }
 
 /// What the admin doors show and do.
@@ -566,36 +535,42 @@ impl AdminView for View {
                 "Memory of the client tables, fixed at start.",
                 self.shared.limiters.bytes() as u64,
             ),
+            counter(
+                "seawall_clients_forgotten_total",
+                "Clients forgotten to make room for others.",
+                self.shared.limiters.evictions(),
+            ),
+            counter(
+                "seawall_clients_untracked_total",
+                "Look-ups of clients that found no room at that moment.",
+                self.shared.limiters.untracked(),
+            ),
         ])
     }
 
-    fn purge(&self, what: Purge) -> usize {
+    fn purge(&self, what: Purge) -> Result<usize, String> {
         let store = &self.shared.store;
         let purged = match what {
-            Purge::Url(url) => return self.purge_url(&url),
+            Purge::Url(url) => self.purge_url(&url),
             Purge::Tag(tag) => store.purge_tag(tag.as_bytes()),
             Purge::All => store.purge_all(),
         };
-        said(purged)
+        purged.map_err(|error| {
+            tracing::error!("a purge was not written to disk: {error}");
+            format!("dropped from memory, but not from disk: {error}")
+        })
     }
 }
 
 impl View {
     /// A URL with a port also names what is stored without one, and is stored so behind a port
     /// that another machine forwards.
-    fn purge_url(&self, url: &str) -> usize {
-        let Some(key) = seawall_cache::Key::from_url(url) else { return 0 };
+    fn purge_url(&self, url: &str) -> Result<usize, StoreError> {
+        let Some(key) = seawall_cache::Key::from_url(url) else { return Ok(0) };
         let (store, bare) = (&self.shared.store, key.without_port());
-        let elsewhere = if bare == key { 0 } else { said(store.purge_url(&bare)) };
-        said(store.purge_url(&key)) + elsewhere
+        let elsewhere = if bare == key { 0 } else { store.purge_url(&bare)? };
+        Ok(store.purge_url(&key)? + elsewhere)
     }
-}
-
-fn said(purged: Result<usize, StoreError>) -> usize {
-    purged.unwrap_or_else(|error| {
-        tracing::error!("a purge was not written to disk: {error}");
-        0
-    })
 }
 
 /// Resident memory, from the kernel; 0 where it does not say.

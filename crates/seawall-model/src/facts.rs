@@ -4,7 +4,7 @@ use crate::{ClientAddr, Fingerprint};
 
 /// The request method, as far as policy distinguishes (RFC 9110 §9, RFC 5789).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the names are the standards' own")]
 pub enum Method {
     Get,
     Head,
@@ -65,7 +65,7 @@ impl Method {
 
 /// The protocol version a request arrived in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the names are the standards' own")]
 pub enum HttpVersion {
     Http10,
     Http11,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 #[path = "../../../fuzz/src/wire.rs"]
-#[allow(unreachable_pub)] // public to the fuzz targets
+#[allow(unreachable_pub, reason = "public to the fuzz targets")]
 mod wire;
 
 #[track_caller]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 #[path = "../../../../fuzz/src/cache.rs"]
-#[allow(unreachable_pub)] // public to the fuzz target
+#[allow(unreachable_pub, reason = "public to the fuzz target")]
 mod cache;
 
 #[test]

@@ -1,5 +1,5 @@
 //! What the store's tests share: folders that vanish, heads, requests, and a disk that breaks.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses another part of it")]
 
 use std::fs;
 use std::io::{self, ErrorKind};

@@ -31,7 +31,10 @@ pub trait AdminView: Send + Sync {
     fn metrics(&self) -> String;
 
     /// Drops from the cache; how many entries it dropped. May touch the disk.
-    fn purge(&self, what: Purge) -> usize;
+    ///
+    /// # Errors
+    /// What the disk refused, for the operator to read.
+    fn purge(&self, what: Purge) -> Result<usize, String>;
 }
 
 /// What to drop from the cache.
@@ -80,7 +83,7 @@ pub struct OriginStatus {
 /// The state of the defence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // the words are defined in the interface document
+#[allow(missing_docs, reason = "the words are defined in the interface document")]
 pub enum State {
     Normal,
     Watch,

@@ -201,19 +201,24 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
     match query {
         Query::Status => match serde_json::to_vec(&view.status()) {
             Ok(body) => response(200, JSON, &body),
-            Err(_) => refusal(&Denied(500, "the status cannot be written as JSON")),
+            Err(_) => failure(500, "the status cannot be written as JSON"),
         },
         Query::Metrics => response(200, PROMETHEUS, view.metrics().as_bytes()),
         Query::Purge(what) => match tokio::task::spawn_blocking(move || view.purge(what)).await {
-            Ok(removed) => response(200, JSON, format!("{{\"removed\":{removed}}}").as_bytes()),
-            Err(_) => refusal(&Denied(500, "the purge failed on a bug; see the log")),
+            Ok(Ok(removed)) => response(200, JSON, format!("{{\"removed\":{removed}}}").as_bytes()),
+            Ok(Err(why)) => failure(507, &why),
+            Err(_) => failure(500, "the purge failed on a bug; see the log"),
         },
     }
 }
 
 fn refusal(Denied(status, text): &Denied) -> Vec<u8> {
+    failure(*status, text)
+}
+
+fn failure(status: u16, text: &str) -> Vec<u8> {
     let body = serde_json::json!({ "error": text }).to_string();
-    response(*status, JSON, body.as_bytes())
+    response(status, JSON, body.as_bytes())
 }
 
 fn response(status: u16, content_type: &str, body: &[u8]) -> Vec<u8> {

@@ -49,6 +49,8 @@ pub(super) struct Job {
     pub(super) invalidates: Option<Key>,
     pub(super) class: WorkClass,
     pub(super) client: ClientAddr,
+    /// Whether the reader asked for another protocol (RFC 9110 §7.8).
+    pub(super) is_upgrade: bool,
     pub(super) interim: Option<Interim>,
     pub(super) lead: Option<Lead<Waiter>>,
 }
@@ -65,6 +67,11 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
         Err(failure) => return job.fail(failure, reply),
     };
     if exchange.head.status == StatusCode::SWITCHING_PROTOCOLS {
+        if job.is_upgrade {
+            // The permit ends with the body here: a tunnel must not keep others from the origin.
+            let _ = reply.send(Fetched::Switched(exchange.head));
+            return;
+        }
         // RFC 9110 §15.2.2: only in answer to an Upgrade field, and this request had none. What
         // follows on that connection would be in a protocol nobody knows.
         job.worker.metrics.origin_failed(OriginFailure::Protocol);

@@ -37,6 +37,17 @@ impl Gate {
         Arc::new(Self(Mutex::new(OriginGate::new(config))))
     }
 
+    /// Takes other bounds into force; those who may go now are woken.
+    pub(crate) fn reconfigure(self: &Arc<Self>, config: OriginGateConfig) {
+        self.0.lock().reconfigure(config);
+        loop {
+            let granted = self.0.lock().poll_grant(clock::now());
+            let Some((waiter, permit)) = granted else { break };
+            // To one who has left: the permit comes back by being dropped.
+            drop(waiter.send(Permit { permit: Some(permit), gate: Arc::clone(self) }));
+        }
+    }
+
     /// Waits for a permit.
     ///
     /// # Errors

@@ -51,17 +51,18 @@ pub enum CertEvent {
     Expiry(ExpiryWarning),
 }
 
+impl Watched {
+    fn new(files: &Certificate) -> Self {
+        let stamp = stamps(files);
+        Self { files: files.clone(), acted_on: stamp, last: stamp }
+    }
+}
+
 impl CertWatch {
     /// Watches the files of what `store` holds now.
     pub fn new(store: Arc<CertStore>) -> Self {
-        let pairs = store
-            .certificates()
-            .into_iter()
-            .map(|certificate| {
-                let stamp = stamps(&certificate.files);
-                Watched { files: certificate.files, acted_on: stamp, last: stamp }
-            })
-            .collect();
+        let certificates = store.certificates();
+        let pairs = certificates.iter().map(|one| Watched::new(&one.files)).collect();
         Self { store, pairs, warned_on_day: None }
     }
 
@@ -101,19 +102,16 @@ impl CertWatch {
         events
     }
 
-    /// Loads all pairs now, whether they changed or not (SIGHUP).
+    /// Loads these pairs now, whether they changed or not, in the place of all others (SIGHUP).
     ///
     /// # Errors
     /// Every pair that cannot be used; then nothing is replaced.
-    pub fn reload(&mut self) -> Result<(), Vec<TlsError>> {
-        let files: Vec<_> = self.pairs.iter().map(|pair| pair.files.clone()).collect();
-        let stamps: Vec<_> = files.iter().map(stamps).collect();
-        let fresh = CertStore::load(&files)?;
+    pub fn reload(&mut self, files: &[Certificate]) -> Result<(), Vec<TlsError>> {
+        // Taken before they are read: what changes meanwhile is seen by the next poll.
+        let pairs = files.iter().map(Watched::new).collect();
+        let fresh = CertStore::load(files)?;
         self.store.replace(fresh.certificates());
-        for (pair, stamp) in self.pairs.iter_mut().zip(stamps) {
-            pair.acted_on = stamp;
-            pair.last = stamp;
-        }
+        self.pairs = pairs;
         self.warned_on_day = None;
         Ok(())
     }

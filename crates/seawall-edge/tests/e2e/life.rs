@@ -14,7 +14,7 @@ fn held() -> (Origin, Receiver<()>, Sender<()>) {
     let (tell, arrived) = channel();
     let (wait, tell) = (Mutex::new(wait), Mutex::new(tell));
     let origin = Origin::run(move |asked, stream| {
-        if asked.path() == "/held" {
+        if asked.path().starts_with("/held") {
             let _ = tell.lock().expect("no panic").send(());
             let _ = wait.lock().expect("no panic").recv();
         }
@@ -75,7 +75,7 @@ fn a_reload_takes_effect_on_open_connections() {
     client.get("/", "").assert_status(200).assert_body("from the first");
     let mut config = shield.config().clone();
     config.sites = vec![site(second.address())];
-    shield.server().reload(config);
+    shield.server().reload(config).expect("reloads");
     until("the second origin answers", || {
         let got = client.get("/", "");
         got.assert_status(200);
@@ -104,7 +104,7 @@ fn a_request_from_before_a_reload_does_not_bring_the_old_origin_back() {
     until("it waits", || shield.admin("GET", "/status").contains("\"queued\":1"));
     let mut config = shield.config().clone();
     config.sites = vec![site(second.address())];
-    shield.server().reload(config);
+    shield.server().reload(config).expect("reloads");
     until("the second origin answers", || {
         // The permit of the first origin is taken, so a question to it would hang: look first.
         shield.admin("GET", "/status").contains("\"limit\":256")
@@ -126,6 +126,31 @@ fn a_reload_changes_the_rules() {
     client.get("/", "").assert_status(200);
     let mut config = shield.config().clone();
     config.sites[0].hosts = vec!["other.example".to_owned()];
-    shield.server().reload(config);
+    shield.server().reload(config).expect("reloads");
     until("the host is unknown", || client.get("/", "").status == 421);
+}
+
+#[test]
+fn a_reload_changes_the_bounds_of_a_queue_that_has_waiters() {
+    let (origin, arrived, release) = held();
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].origin.max_concurrency = 1;
+        config.limits.max_origin_queue = 1;
+    });
+    let (mut one, mut two, mut three) = (shield.client(), shield.client(), shield.client());
+    one.send(get("/held-1", ""));
+    arrived.recv().expect("the origin is asked");
+    two.send(get("/held-2", ""));
+    until("it waits", || shield.admin("GET", "/status").contains("\"queued\":1"));
+    let mut config = shield.config().clone();
+    config.sites[0].origin.max_concurrency = 1;
+    config.limits.max_origin_queue = 0;
+    shield.server().reload(config.clone()).expect("reloads");
+    three.get("/three", "").assert_status(503);
+    config.sites[0].origin.max_concurrency = 2;
+    shield.server().reload(config).expect("reloads");
+    arrived.recv().expect("who waited may go at once");
+    drop(release);
+    one.read("GET").assert_status(200);
+    two.read("GET").assert_status(200);
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use seawall_cache::SitePolicy;
 use seawall_edge::Server;
 use seawall_edge::config::{AccessLog, Config, Listen, Origin as OriginConfig, OriginTarget, Site};
 use seawall_model::{Limits, PerSecond};
@@ -104,17 +103,9 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 pub(crate) fn config(state_dir: PathBuf, origin: SocketAddr) -> Config {
     Config {
         admin_socket: Some(state_dir.join("admin.sock")),
-        state_dir,
-        state_is_temporary: false,
         workers: 2,
-        memory_bytes: 64 << 20,
-        disk_bytes: 256 << 20,
         listen: vec![listen()],
-        tls: Vec::new(),
         sites: vec![site(origin)],
-        trusted_proxies: Vec::new(),
-        allow: Vec::new(),
-        deny: Vec::new(),
         limits: Limits {
             drain_timeout: Duration::from_secs(20),
             // Tests ask faster than any reader.
@@ -122,9 +113,8 @@ pub(crate) fn config(state_dir: PathBuf, origin: SocketAddr) -> Config {
             held_burst: 1_000_000,
             ..Limits::default()
         },
-        admin_address: None,
-        admin_token: None,
-        log: AccessLog { enabled: false, max_bytes: 1 << 20, refusals_per_second: 10 },
+        log: AccessLog { enabled: false, ..AccessLog::default() },
+        ..Config::in_folder(state_dir)
     }
 }
 
@@ -133,25 +123,8 @@ pub(crate) fn listen() -> Listen {
 }
 
 pub(crate) fn site(origin: SocketAddr) -> Site {
-    Site {
-        hosts: vec!["*".to_owned()],
-        origin: OriginConfig {
-            target: OriginTarget::Http { host: origin.ip().to_string(), port: origin.port() },
-            preserve_host: true,
-            max_concurrency: 256,
-            connect_timeout: Duration::from_secs(3),
-            header_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(30),
-            total_timeout: Duration::from_secs(900),
-            max_idle: 32,
-            keep_alive: Duration::from_secs(30),
-            ca_file: None,
-            danger_accept_any_certificate: false,
-        },
-        cache: SitePolicy::default(),
-        routes: Vec::new(),
-        methods: Vec::new(),
-    }
+    let target = OriginTarget::Http { host: origin.ip().to_string(), port: origin.port() };
+    Site::new(vec!["*".to_owned()], OriginConfig::at(target))
 }
 
 /// Content that differs at every place, so that a shifted byte shows.

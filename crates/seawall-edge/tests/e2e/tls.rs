@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::origin::Origin;
-use crate::shield::{Shield, content, listen};
+use crate::shield::{Shield, content, listen, until};
 
 /// Writes a certificate for `name`.
 fn certificate(dir: &Path, name: &str) -> Certificate {
@@ -113,6 +113,29 @@ fn pages_of_both_schemes_are_kept_apart() {
         tls.get("/", "").assert_status(200).assert_body("https");
     }
     assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn a_reload_takes_a_new_list_of_certificates_or_changes_nothing() {
+    let origin = Origin::page("Cache-Control: no-store\r\n", "one");
+    let other = Origin::page("Cache-Control: no-store\r\n", "other");
+    let (shield, dir) = shield(&origin, |_| {});
+    let mut config = shield.config().clone();
+    config.sites = vec![crate::shield::site(other.address())];
+    config.tls.remove(0);
+    config.tls.push(Certificate { cert: dir.path().join("none"), key: dir.path().join("none") });
+    let error = shield.server().reload(config.clone()).expect_err("one cannot be read");
+    assert!(error.to_string().contains("none"), "{error}");
+    let mut client = Client::over(connect(&shield, "one.example"));
+    client.get("/", "").assert_status(200).assert_body("one");
+    config.tls.pop();
+    shield.server().reload(config).expect("reloads");
+    let served = |name| {
+        let stream = connect(&shield, name);
+        stream.conn.peer_certificates().expect("certificates")[0].clone().into_owned()
+    };
+    assert_eq!(served("two.example"), leaf(&shield, 1));
+    until("the worker has noticed", || client.get("/", "").text() == "other");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use rustls::RootCertStore;
-use seawall_cache::SitePolicy;
 use seawall_edge::Server;
 use seawall_edge::config::{AccessLog, Certificate, Config, Listen, Origin, OriginTarget, Site};
 use seawall_model::Limits;
@@ -55,28 +54,17 @@ impl Shield {
         let (address, origin) = origin();
         let mut limits = Limits { drain_timeout: Duration::from_secs(5), ..Limits::default() };
         change(&mut limits);
+        let listen =
+            Listen { address: ([127, 0, 0, 1], 0).into(), tls: true, proxy_protocol: false };
         let server = Server::start(Config {
-            state_dir: dir.path().join("state"),
-            state_is_temporary: false,
-            workers: 1,
-            memory_bytes: 64 << 20,
-            disk_bytes: 64 << 20,
-            listen: vec![Listen {
-                address: ([127, 0, 0, 1], 0).into(),
-                tls: true,
-                proxy_protocol: false,
-            }],
+            listen: vec![listen],
             tls: vec![Certificate { cert, key }],
             sites: vec![site(address)],
-            trusted_proxies: Vec::new(),
             // These tests are about the protocol; what a flood of requests meets is another's.
             allow: vec!["127.0.0.0/8".parse().expect("a prefix")],
-            deny: Vec::new(),
             limits,
-            admin_socket: None,
-            admin_address: None,
-            admin_token: None,
-            log: AccessLog { enabled: false, max_bytes: 1 << 20, refusals_per_second: 10 },
+            log: AccessLog { enabled: false, ..AccessLog::default() },
+            ..Config::in_folder(dir.path().join("state"))
         })
         .expect("starts");
         let address = server.addresses()[0];
@@ -116,25 +104,8 @@ impl Shield {
 }
 
 fn site(origin: SocketAddr) -> Site {
-    Site {
-        hosts: vec!["*".to_owned()],
-        origin: Origin {
-            target: OriginTarget::Http { host: origin.ip().to_string(), port: origin.port() },
-            preserve_host: true,
-            max_concurrency: 256,
-            connect_timeout: Duration::from_secs(3),
-            header_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(30),
-            total_timeout: Duration::from_secs(900),
-            max_idle: 32,
-            keep_alive: Duration::from_secs(30),
-            ca_file: None,
-            danger_accept_any_certificate: false,
-        },
-        cache: SitePolicy::default(),
-        routes: Vec::new(),
-        methods: Vec::new(),
-    }
+    let target = OriginTarget::Http { host: origin.ip().to_string(), port: origin.port() };
+    Site::new(vec!["*".to_owned()], Origin::at(target))
 }
 
 /// Content that differs at every place, so that a shifted byte shows.

@@ -33,9 +33,9 @@ impl AdminView for View {
         "seawall_build_info{version=\"x\"} 1\n".to_owned()
     }
 
-    fn purge(&self, what: Purge) -> usize {
+    fn purge(&self, what: Purge) -> Result<usize, String> {
         self.purged.lock().expect("no panic in view").push(what);
-        3
+        Ok(3)
     }
 }
 

@@ -290,11 +290,14 @@ fn reload_on_demand_is_all_or_nothing() {
     let served = || store.choose(None, ECDSA).expect("one").cert[0].clone();
     make(dir.path(), "a", &["a.example"]);
     fs::write(&b.key, "").expect("writes");
-    assert_eq!(watch.reload().expect_err("one is bad").len(), 1);
+    let pairs = [a.clone(), b.clone()];
+    assert_eq!(watch.reload(&pairs).expect_err("one is bad").len(), 1);
     assert_eq!(served(), old);
     make(dir.path(), "b", &["b.example"]);
-    watch.reload().expect("both are good");
+    watch.reload(&pairs).expect("both are good");
     assert_eq!(served(), leaf(&a));
+    watch.reload(&pairs[1..]).expect("a shorter list");
+    assert_eq!(served(), leaf(&b), "the first of the new list is the default");
     assert!(watch.poll(day(1)).is_empty(), "the watch knows");
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use seawall_wire::client_hello;
 
 #[test]
-#[allow(clippy::print_stderr)]
+#[allow(clippy::print_stderr, reason = "says that it was left out, and why")]
 fn every_tcp_capture_gives_the_published_fingerprints() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/ja4-vectors");
     let Ok(expected) = fs::read(root.join("expected.json")) else {

@@ -245,12 +245,22 @@ impl<'a> Section<'a> {
         &mut self,
         report: &mut Report<'_>,
         name: &'static str,
-        (code, read): Reader<T>,
+        reader: Reader<T>,
     ) -> Option<At<T>> {
+        self.worded(report, name, reader).map(|(found, _)| found)
+    }
+
+    /// Takes a text and reads it with `read`; also gives the text itself.
+    fn worded<T>(
+        &mut self,
+        report: &mut Report<'_>,
+        name: &'static str,
+        (code, read): Reader<T>,
+    ) -> Option<(At<T>, &'a str)> {
         let path = self.full(name);
         let At { value: text, line } = self.text(report, name)?;
         match read(text) {
-            Ok(value) => Some(At { value, line }),
+            Ok(value) => Some((At { value, line }, text)),
             Err(complaint) => {
                 complain(report, code, path, line, text, &complaint);
                 None
@@ -265,17 +275,21 @@ impl<'a> Section<'a> {
         name: &'static str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let path = self.full(name);
-        let At { value: text, line } = self.text(report, name)?;
-        match value::duration(text) {
-            Ok(found) => within(report, path, line, Some(found), text, &range, |value| {
-                value::write_duration(*value)
-            }),
-            Err(complaint) => {
-                complain(report, Code::Duration, path, line, text, &complaint);
-                None
-            }
-        }
+        let reader: Reader<_> = (Code::Duration, value::duration);
+        self.ranged(report, name, reader, &range, |value| value::write_duration(*value))
+    }
+
+    /// Takes a text, reads it with `read`, and keeps what lies within a range.
+    fn ranged<T: PartialOrd>(
+        &mut self,
+        report: &mut Report<'_>,
+        name: &'static str,
+        reader: Reader<T>,
+        range: &RangeInclusive<T>,
+        write: fn(&T) -> String,
+    ) -> Option<T> {
+        let (At { value, line }, text) = self.worded(report, name, reader)?;
+        within(report, self.full(name), line, Some(value), text, range, write)
     }
 
     /// Takes a size within a range; a key whose name says `bytes` takes a bare number too.
@@ -285,7 +299,6 @@ impl<'a> Section<'a> {
         name: &'static str,
         range: RangeInclusive<u64>,
     ) -> Option<u64> {
-        let path = self.full(name);
         let bare = name.contains("bytes")
             && self
                 .table
@@ -294,16 +307,8 @@ impl<'a> Section<'a> {
         if bare {
             return self.whole(report, name, range);
         }
-        let At { value: text, line } = self.text(report, name)?;
-        match value::size(text) {
-            Ok(found) => within(report, path, line, Some(found), text, &range, |value| {
-                value::write_size(*value)
-            }),
-            Err(complaint) => {
-                complain(report, Code::Size, path, line, text, &complaint);
-                None
-            }
-        }
+        let reader: Reader<_> = (Code::Size, value::size);
+        self.ranged(report, name, reader, &range, |value| value::write_size(*value))
     }
 
     /// Takes a size within a range, or the word `auto`, which is `Some(None)`.
