@@ -1,8 +1,10 @@
 //! What a reader gets instead of a page: short, honest, without script, with a code that
 //! `seawall explain` understands and a way back.
 //!
-//! Feeds and programs get plain text, never HTML. The waiting page in the reader's language comes
-//! with admission control.
+//! Feeds and programs get plain text, never HTML. A page is one file that asks for nothing else,
+//! says what happened and what to do, and nothing about the machine behind it. `cargo xtask pages`
+//! loads each of them in a browser. The waiting page in the reader's language comes with admission
+//! control.
 
 use std::fmt::Write as _;
 
@@ -49,7 +51,8 @@ pub(crate) fn answer(
 /// The answer when there is none from the origin.
 pub(crate) fn failed(status: u16, cause: Cause, ask: &Ask<'_>) -> Answer {
     let mut headers = HeaderMap::new();
-    if status != 400 {
+    // RFC 9110 §15.5.14: what is too large stays too large, so a 413 names no time.
+    if matches!(status, 502..=504) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }
     let cache = CacheOutcome::Error;
@@ -68,7 +71,7 @@ pub(crate) fn malformed_http1(out: &mut BytesMut, status: u16) {
     buffers::ensure(out);
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let cause = if status == 408 { Cause::ClientTimeout } else { Cause::Malformed };
-    let text = format!("{} ({})\n", words(status), cause.code());
+    let text = format!("{} ({})\n", heading(status, cause), cause.code());
     let _ = write!(
         out,
         "HTTP/1.1 {} {}\r\ncontent-type: text/plain; charset=utf-8\r\ncache-control: no-store\r\n\
@@ -84,9 +87,9 @@ fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: 
     let wants_html =
         ask.fields.first("accept").is_some_and(|accept| contains(accept, b"text/html"));
     let (kind, body) = if wants_html {
-        ("text/html; charset=utf-8", html(status, cause))
+        ("text/html; charset=utf-8", html(status, cause, ask.method, &headers))
     } else {
-        ("text/plain; charset=utf-8", format!("{} ({})\n", words(status), cause.code()))
+        ("text/plain; charset=utf-8", format!("{} ({})\n", heading(status, cause), cause.code()))
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -99,46 +102,162 @@ fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: 
     serve::built(status, headers, body, &CacheStatus::Own, note)
 }
 
-fn html(status: u16, cause: Cause) -> String {
-    let words = words(status);
+fn html(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> String {
+    let heading = heading(status, cause);
+    let reason = reason(status, cause);
+    let step = next_step(status, cause, method, headers);
     let code = cause.code();
-    let again = match status {
-        429 | 502 | 503 | 504 => {
-            "<p>Please try again in a few seconds. Nothing you did is lost by waiting.</p>"
-        }
-        _ => "<p><a href=\"/\">Go to the front page</a></p>",
-    };
+    // An icon is named because browsers ask for /favicon.ico otherwise: a second request from each
+    // reader to a site that is busy already. The colours are the browser's own, light or dark.
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{words}</title>\n<style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;\
-         margin:12vh auto;padding:0 1rem;color:#1a1a1a;background:#fff}}code{{color:#444}}\
-         @media(prefers-color-scheme:dark){{body{{color:#eee;background:#161616}}a{{color:#9cf}}\
-         code{{color:#bbb}}}}</style>\n</head>\n<body>\n<main>\n<h1>{words}</h1>\n{again}\n\
-         <p>Code for the site's operator: <code>{code}</code></p>\n</main>\n</body>\n</html>\n"
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{heading}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
+         <style>html{{color-scheme:light dark;color:CanvasText;background:Canvas}}\
+         body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:8vh auto;\
+         padding:0 1rem}}h1{{font-size:1.7rem;line-height:1.25}}\
+         .go a{{display:inline-block;padding:.5rem 0}}\
+         .code{{border-top:1px solid;padding-top:1rem;font-size:1rem}}\
+         code{{white-space:nowrap;font-size:1em}}</style>\n</head>\n<body>\n<main>\n\
+         <h1>{heading}</h1>\n<p>{reason}</p>\n{step}\
+         <p class=\"code\">If you need help, tell the people who run this site the code \
+         <code>{code}</code></p>\n</main>\n</body>\n</html>\n"
     )
 }
 
-/// What happened, in the words of a person.
-fn words(status: u16) -> &'static str {
+/// What the reader can do now.
+fn next_step(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> String {
+    const FRONT: &str = "<p class=\"go\"><a href=\"/\">Go to the front page</a></p>\n";
+    const AGAIN: &str = "<p class=\"go\"><a href=\"\">Try again</a></p>\n";
+    let wait = match headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()) {
+        Some("1") => "a second".to_owned(),
+        Some(after) => format!("{after} seconds"),
+        None => "a few seconds".to_owned(),
+    };
     match status {
-        400 => "The request could not be understood",
-        403 => "This address may not read this page",
-        405 | 501 => "This page does not take that kind of request",
-        408 => "The request took too long to arrive",
-        413 => "What was sent is larger than this site takes",
-        414 => "The address of the page is too long",
-        421 => "No site of that name is here",
-        429 => "Too many pages were asked for at once",
-        431 => "The request's header is larger than this site takes",
-        502 => "The site did not answer properly",
-        503 => "The site is busy",
-        504 => "The site did not answer in time",
-        505 => "That version of HTTP is not spoken here",
+        // A link would turn what was sent into a mere reading, and the reader's text would be gone.
+        502 | 504 if !method.is_safe() => {
+            "<p>What you sent may or may not have arrived: look first, before you send it again.\
+             </p>\n"
+                .to_owned()
+        }
+        429 | 503 if !method.is_safe() => format!(
+            "<p>What you sent was not taken. Wait {wait}, go back in your browser, and send it \
+             again.</p>\n"
+        ),
+        429 | 502..=504 => format!("<p>Please wait {wait}.</p>\n{AGAIN}"),
+        // The front page says the same there.
+        421 | 431 => String::new(),
+        403 if cause == Cause::DenyList => String::new(),
+        _ => FRONT.to_owned(),
+    }
+}
+
+/// What happened, in the words of a person.
+fn heading(status: u16, cause: Cause) -> &'static str {
+    match (status, cause) {
+        (503, Cause::NoRoom) => "There is no room for what was sent",
+        (503, Cause::Draining) => "The site is being restarted",
+        (504, Cause::Default) => "There is no stored copy of this page",
+        (400, _) => "The request could not be understood",
+        (403, Cause::DenyList) => "This site is closed to your network",
+        (403, _) => "This page is not open to your network",
+        (405 | 501, _) => "This page does not take that kind of request",
+        (408, _) => "The request took too long to arrive",
+        (413, _) => "What was sent is too large",
+        (414, _) => "The address of the page is too long",
+        (421, _) => "No site of that name is here",
+        (429, _) => "Too many pages were asked for at once",
+        (431, _) => "Your browser sent too much at once",
+        (502, _) => "The site is not working right now",
+        (503, _) => "The site is busy",
+        (504, _) => "The site did not answer in time",
+        (505, _) => "That version of HTTP is not spoken here",
         _ => "The page cannot be shown",
+    }
+}
+
+/// Why, as far as a reader can use it.
+fn reason(status: u16, cause: Cause) -> &'static str {
+    match (status, cause) {
+        (503, Cause::NoRoom) => "Reading goes on as usual, but nothing can be sent at the moment.",
+        (503, Cause::Draining) => "That takes a moment.",
+        (504, Cause::Default) => "Your browser asked for a stored copy and nothing else.",
+        (400, _) => "Your browser, or something between it and this site, garbled it.",
+        (403, Cause::DenyList) => "The people who run it have shut out the network you come from.",
+        (403, _) => {
+            "Only some networks may read it. If you should be able to, use the network or VPN that \
+             you were given for it."
+        }
+        (405 | 501, _) => "It can be read, but it does not take what your browser sent.",
+        (408, _) => "The connection is slow or broke off. Go back and try again.",
+        (413, _) => "Nothing of it was kept. Go back and send something smaller.",
+        (414, _) => "Shorten it in your browser's address bar, or start from the front page.",
+        (421, _) => "Look for a mistake in your browser's address bar.",
+        (429, _) => "Somebody on your network, perhaps not you, is asking faster than people read.",
+        (431, _) => {
+            "Usually that means too many cookies. Delete the cookies of this site in your browser's \
+             settings, then load the page again."
+        }
+        (502 | 504, _) => {
+            "The fault is not yours. Pages that others have read lately may still open."
+        }
+        (503, _) => {
+            "More people ask for it than it can answer. Pages that others have read lately may \
+             still open."
+        }
+        _ => "The fault may lie with your browser or with this site.",
     }
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::header::{HeaderValue, RETRY_AFTER};
+    use seawall_model::{Cause, Method};
+
+    use super::html;
+
+    const STATUSES: [u16; 15] =
+        [400, 403, 405, 408, 413, 414, 421, 429, 431, 501, 502, 503, 504, 505, 507];
+
+    fn page(status: u16, cause: Cause, method: Method) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        html(status, cause, method, &headers)
+    }
+
+    #[test]
+    fn every_page_is_small_and_names_its_code_and_nothing_elsewhere() {
+        for status in STATUSES {
+            for cause in Cause::ALL {
+                let page = page(status, cause, Method::Get);
+                // One packet of TCP, head included, so that it arrives in one piece or not at all.
+                assert!(page.len() < 1400, "{status} {cause:?}: {} bytes", page.len());
+                assert!(page.contains(cause.code()), "{status} {cause:?}");
+                for forbidden in ["//", "<script", "http-equiv"] {
+                    assert!(!page.contains(forbidden), "{status} {cause:?}: {forbidden}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_who_sent_something_is_offered_to_merely_read_the_page_again() {
+        for status in [429, 502, 503, 504] {
+            for method in [Method::Post, Method::Put, Method::Delete, Method::Patch] {
+                let page = page(status, Cause::OriginBusy, method);
+                assert!(!page.contains("<a "), "{status} {method:?}: {page}");
+                assert!(page.contains("What you sent"), "{status} {method:?}: {page}");
+            }
+            let page = page(status, Cause::OriginBusy, Method::Get);
+            assert!(page.contains("Please wait 5 seconds"), "{status}: {page}");
+            assert!(page.contains("<a href=\"\">"), "{status}: {page}");
+        }
+    }
 }
