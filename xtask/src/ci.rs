@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process::visible;
-use crate::{Outcome, setup, tidy};
+use crate::{Outcome, pages, setup, tidy};
 
 /// One step: its name, what it stands for and how it runs.
 struct Step {
@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", run: tidy::run },
     Step { name: "clippy", run: clippy },
     Step { name: "test", run: test },
+    Step { name: "pages", run: |root| pages::run(root, &[]) },
     Step { name: "doctest", run: |root| cargo(root, &["test", "--workspace", "--doc"], &[]) },
     Step { name: "doc", run: doc },
     Step { name: "deny", run: deny },

@@ -1,9 +1,8 @@
-//! The project's own tasks: `cargo xtask ci | tidy | setup | bench | real-site`.
+//! The project's own tasks: `cargo xtask ci | tidy | pages | setup | bench | real-site`.
 //!
 //! A separate program and not a shell script, so that a bare machine with Rust can run it and so
 //! that it is checked like the rest. It deliberately does **not** touch the network (but for
-//! `setup`, which installs packages) and shares no code with the product: it judges it from
-//! outside.
+//! installing what it needs) and shares no code with the product: it judges it from outside.
 //!
 //! Read next: [`ci`] for what a push must pass, [`tidy`] for the rules no compiler enforces.
 #![forbid(unsafe_code)]
@@ -19,6 +18,7 @@
 
 mod bench;
 mod ci;
+mod pages;
 mod process;
 mod setup;
 mod site;
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match task {
         "ci" => ci::run(&root, rest),
         "tidy" => tidy::run(&root),
+        "pages" => pages::run(&root, rest),
         "setup" => setup::run(rest),
         "bench" => bench::run(&root, rest),
         "real-site" => site::run(&root, rest),
@@ -73,7 +74,9 @@ usage: cargo xtask TASK
 
   ci         [--only STEP]                 everything a push must pass
   tidy                                     the rules that no compiler enforces
-  setup      [ci|bench|real-site|all]      install what is missing, or name it
+  pages      [--program FILE]              curl and a browser in front of Seawall
+  setup      [ci|pages|bench|real-site|all]
+                                           install what is missing, or name it
   bench      [--pairs N] [--seconds N] [--only NAME] [--json]
              [--rivals-only | --program FILE]
                                            CPU per request against nginx and HAProxy

@@ -1,6 +1,6 @@
 //! Running other programs: with their time, in step, and never left behind.
 //!
-//! Separate because `ci`, `bench` and `real-site` all start servers and must end them however the
+//! Separate because `pages`, `bench` and `real-site` all start servers and must end them however the
 //! task itself ends.
 
 use std::fs;
@@ -213,6 +213,22 @@ pub(crate) fn build_seawall(root: &Path) -> Outcome<PathBuf> {
     Ok(target(root).join("release/seawall"))
 }
 
+/// Builds the product as the tests use it and says where it is. After a run of all tests there is
+/// nothing left to build.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn build_seawall_for_tests(root: &Path) -> Outcome<PathBuf> {
+    // All packages and one test: cargo then chooses the features of a run of all tests, and finds
+    // what that run has built.
+    visible(
+        Command::new("cargo")
+            .args(["build", "--workspace", "--locked", "--bin", "seawall", "--test", "cli"])
+            .current_dir(root),
+    )?;
+    Ok(target(root).join("debug/seawall"))
+}
+
 /// Where cargo puts what it builds, and tasks their scratch folders.
 pub(crate) fn target(root: &Path) -> PathBuf {
     let chosen = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
@@ -274,7 +290,12 @@ pub(crate) fn certificate(folder: &Path) -> Outcome {
 
 /// Whether a program of this name is on the path (or where administrators keep theirs).
 pub(crate) fn is_installed(program: &str) -> bool {
-    folders().into_iter().any(|folder| folder.join(program).is_file())
+    path_of(program).is_some()
+}
+
+/// Where a program of this name is.
+pub(crate) fn path_of(program: &str) -> Option<PathBuf> {
+    folders().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// The program whose name begins like this and ends in a version, such as `php-fpm8.2`.

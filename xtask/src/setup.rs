@@ -27,27 +27,38 @@ const fn need(proof: &'static str, package: &'static str, purpose: &'static str)
     Need { proof, package, purpose }
 }
 
-const CI: &[Need] = &[
-    need("cc", "build-essential", "aws-lc is C and must be compiled"),
-    need("curl", "curl", "tests ask a running server with a client nobody here wrote"),
-    need("openssl", "openssl", "tests speak TLS with a second implementation"),
-    need("nginx", "nginx", "differential tests of HTTP/1 framing"),
-    need("haproxy", "haproxy", "differential tests of HTTP/1 framing"),
+const CC: Need = need("cc", "build-essential", "aws-lc is C and must be compiled");
+const CURL: Need = need("curl", "curl", "a client nobody here wrote");
+const OPENSSL: Need = need("openssl", "openssl", "certificates, and TLS from a second hand");
+const NGINX: Need = need("nginx", "nginx", "origin, rival, and a second opinion on HTTP/1");
+const HAPROXY: Need = need("haproxy", "haproxy", "rival, and a third opinion on HTTP/1");
+const WRK: Need = need("wrk", "wrk", "bounded load over HTTP/1.1");
+
+/// Of `cargo xtask ci` without its step `pages`.
+const CI: &[Need] = &[CC, CURL, OPENSSL, NGINX, HAPROXY];
+
+const PAGES: &[Need] = &[
+    CC,
+    CURL,
+    OPENSSL,
+    need("node", "nodejs", "drives the browser, and is the origin"),
+    need("npm", "npm", "installs what the browser is driven with"),
+    need("chromium", "chromium", "a reader's browser"),
 ];
 
 const BENCH: &[Need] = &[
-    need("cc", "build-essential", "aws-lc is C and must be compiled"),
-    need("nginx", "nginx", "the first rival, and the origin"),
-    need("haproxy", "haproxy", "the second rival"),
-    need("wrk", "wrk", "load over HTTP/1.1"),
+    CC,
+    NGINX,
+    HAPROXY,
+    WRK,
     need("h2load", "nghttp2-client", "load over HTTP/2"),
-    need("openssl", "openssl", "certificates"),
+    OPENSSL,
     need("taskset", "util-linux", "one core for the server, one for the client"),
     need("python3", "python3", "the client that holds idle TLS connections"),
 ];
 
 const REAL_SITE: &[Need] = &[
-    need("cc", "build-essential", "aws-lc is C and must be compiled"),
+    CC,
     need("/usr/share/wordpress/wp-load.php", "wordpress", "the site"),
     need("mariadbd", "mariadb-server", "its database"),
     need("php", "php-cli", "loading the posts"),
@@ -58,22 +69,26 @@ const REAL_SITE: &[Need] = &[
         "wordpress-theme-twentytwentyone",
         "its theme",
     ),
-    need("nginx", "nginx", "the web server in front of php-fpm"),
-    need("wrk", "wrk", "the bounded load"),
-    need("curl", "curl", "the readers and the editor"),
+    NGINX,
+    WRK,
+    CURL,
 ];
 
-/// Sees to what `arguments` name: `ci` (without any), `bench`, `real-site` or `all`.
+/// Sees to what `arguments` name: `ci` (without any), `pages`, `bench`, `real-site` or `all`.
 ///
 /// # Errors
 /// When something is missing and cannot be installed from here.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     match arguments.first().map_or("ci", String::as_str) {
         "ci" => ci(),
+        "pages" => pages(),
         "bench" => bench(),
         "real-site" => real_site(),
         "all" => ci().and_then(|()| bench()).and_then(|()| real_site()),
-        other => Err(format!("setup knows `ci`, `bench`, `real-site` and `all`, not `{other}`")),
+        other => {
+            let known = "`ci`, `pages`, `bench`, `real-site` and `all`";
+            Err(format!("setup knows {known}, not `{other}`"))
+        }
     }
 }
 
@@ -83,8 +98,17 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
 /// As for [`run`].
 pub(crate) fn ci() -> Outcome {
     packages("ci", CI)?;
+    pages()?;
     components()?;
     cargo_deny()
+}
+
+/// What `cargo xtask pages` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn pages() -> Outcome {
+    packages("pages", PAGES)
 }
 
 /// What `cargo xtask bench` needs.

@@ -8,7 +8,7 @@
 //! machine would run them.
 
 mod checks;
-mod client;
+pub(crate) mod client;
 mod load;
 mod memory;
 mod stack;

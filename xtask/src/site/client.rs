@@ -67,25 +67,15 @@ impl Visitor {
     /// # Errors
     /// When curl does not get an answer.
     pub(crate) fn fetch(&self, path: &str, arguments: &[&str]) -> Outcome<Answer> {
-        let head = self.files.with_extension("head");
-        let body = self.files.with_extension("body");
-        let _ = fs::remove_file(&body);
         let mut command = Command::new("curl");
         command.args(["-sS", "--max-time", "60", "--interface", &self.source]);
         command.args(["--connect-to", &format!("::127.0.0.1:{}", self.port)]);
-        command.arg("-D").arg(&head).arg("-o").arg(&body).args(["-w", "%{http_code}"]);
         if self.has_cookies {
             let jar = self.files.with_extension("jar");
             command.arg("-b").arg(&jar).arg("-c").arg(&jar);
         }
         command.args(arguments).arg(format!("http://example.test{path}"));
-        let said = output(&mut command)?;
-        let status = String::from_utf8_lossy(&said.stdout).trim().parse();
-        Ok(Answer {
-            status: status.map_err(|_| "curl did not say a status".to_owned())?,
-            head: fs::read_to_string(&head).unwrap_or_default(),
-            body: fs::read(&body).unwrap_or_default(),
-        })
+        answer(&mut command, &self.files)
     }
 
     /// Fetches a path that must be there.
@@ -95,4 +85,22 @@ impl Visitor {
     pub(crate) fn page(&self, path: &str) -> Outcome<Answer> {
         self.fetch(path, &[])?.expect(200).map_err(|error| format!("{path}: {error}"))
     }
+}
+
+/// Runs a curl that was told what to ask and takes the answer apart by way of `files.*`.
+///
+/// # Errors
+/// When curl does not get an answer.
+pub(crate) fn answer(command: &mut Command, files: &Path) -> Outcome<Answer> {
+    let head = files.with_extension("head");
+    let body = files.with_extension("body");
+    let _ = fs::remove_file(&body);
+    command.arg("-D").arg(&head).arg("-o").arg(&body).args(["-w", "%{http_code}"]);
+    let said = output(command)?;
+    let status = String::from_utf8_lossy(&said.stdout).trim().parse();
+    Ok(Answer {
+        status: status.map_err(|_| "curl did not say a status".to_owned())?,
+        head: fs::read_to_string(&head).unwrap_or_default(),
+        body: fs::read(&body).unwrap_or_default(),
+    })
 }

@@ -1,0 +1,229 @@
+// Chromium in front of Seawall: `node browse.mjs '{"program", "port", "pictures", "profile"}'`.
+// Prints one JSON object a line, `{"name", "problem"}`, and ends with 0 unless it cannot run at all.
+//
+// Every name resolves to loopback and no proxy is used, so nothing can leave this machine.
+import { readFileSync } from "node:fs";
+import { request as ask } from "node:https";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const { program, port, pictures, profile } = JSON.parse(process.argv[2]);
+// Both come from the folder it runs in, which holds node_modules; this file does not.
+const require = createRequire(join(process.cwd(), "package.json"));
+const puppeteer = require("puppeteer-core");
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const NARROW = { width: 320, height: 568, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+const WIDE = { width: 1024, height: 640 };
+
+// The pages that Seawall itself makes. `code` is the cause it must name, `provoke` runs before
+// each load, `again` says that it must name a time, `form` turns the load into a POST, so many `fields` are added to its header.
+const OWN = [
+  { name: "403 no admission", url: "/refused", status: 403, code: "SW-108" },
+  { name: "405 no forms here", url: "/read-only", status: 405, code: "SW-102", form: "name=value" },
+  { name: "413 upload too large", url: "/small", status: 413, code: "SW-105", form: "x".repeat(5000) },
+  { name: "414 address too long", url: `/?q=${"x".repeat(9000)}`, status: 414, code: "SW-103" },
+  { name: "421 unknown host", host: "nobody.example.org", url: "/", status: 421, code: "SW-107" },
+  { name: "431 too many fields", url: "/", status: 431, code: "SW-104", fields: 120 },
+  { name: "502 site is down", host: "dead.example.org", url: "/", status: 502, code: "SW-302", again: true },
+  { name: "502 for a form", host: "dead.example.org", url: "/", status: 502, code: "SW-302", again: true, form: "a=1" },
+  {
+    name: "503 site is busy",
+    host: "busy.example.org",
+    url: "/",
+    status: 503,
+    code: "SW-301",
+    again: true,
+    provoke: occupy,
+  },
+  { name: "504 site is slow", host: "slow.example.org", url: "/never", status: 504, code: "SW-302", again: true },
+  // Last: it uses up what this address may read.
+  { name: "429 too many pages", url: "/", status: 429, code: "SW-106", again: true, provoke: exhaust },
+];
+
+/** One request outside of the browser, from the same address; its status. */
+function status(host, path) {
+  const options = { host: "127.0.0.1", port, path, headers: { host }, servername: host };
+  return new Promise((resolve, reject) => {
+    const sent = ask({ ...options, rejectUnauthorized: false }, (response) => {
+      response.resume();
+      response.on("end", () => resolve(response.statusCode));
+    });
+    sent.on("error", reject);
+    sent.end();
+  });
+}
+
+let probes = 0;
+
+/** Keeps the only place in the busy site taken: the answer never comes. */
+async function occupy() {
+  if (probes === 0) {
+    status("busy.example.org", "/never").catch(() => {});
+  }
+  // A path of its own each time, so that nothing held answers it.
+  do {
+    probes += 1;
+  } while ((await status("busy.example.org", `/probe-${probes}`)) !== 503);
+}
+
+async function exhaust() {
+  for (let asked = 0; asked < 2000; asked += 1) {
+    if ((await status("example.org", "/")) === 429) {
+      return;
+    }
+  }
+  throw new Error("the budget for held pages never ran out");
+}
+
+function address(page) {
+  return `https://${page.host ?? "example.org"}:${port}${page.url}`;
+}
+
+function must(holds, what) {
+  if (!holds) {
+    throw new Error(what);
+  }
+}
+
+/** Loads a page in a tab of its own; everything it asked for is in `asked`. */
+async function load(browser, page, { view, script }) {
+  const tab = await browser.newPage();
+  await tab.setViewport(view);
+  await tab.setJavaScriptEnabled(script);
+  const asked = [];
+  tab.on("request", (request) => asked.push(request.url()));
+  if (page.form) {
+    await tab.setRequestInterception(true);
+    const headers = (request) => ({
+      ...request.headers(),
+      "content-type": "application/x-www-form-urlencoded",
+    });
+    tab.on("request", (request) =>
+      request.isNavigationRequest()
+        ? request.continue({ method: "POST", postData: page.form, headers: headers(request) })
+        : request.continue(),
+    );
+  }
+  if (page.fields) {
+    const fields = Array.from({ length: page.fields }, (_, number) => [`x-${number}`, "1"]);
+    await tab.setExtraHTTPHeaders(Object.fromEntries(fields));
+  }
+  // A budget refills while a page is on its way: three tries, not one.
+  for (let attempt = 1; ; attempt += 1) {
+    asked.length = 0;
+    await page.provoke?.();
+    const answer = await tab.goto(address(page), { waitUntil: "load", timeout: 20_000 });
+    if (answer.status() === page.status || attempt === 3) {
+      must(answer.status() === page.status, `status ${answer.status()} instead of ${page.status}`);
+      return { tab, answer, asked };
+    }
+  }
+}
+
+async function accessible(tab) {
+  await tab.evaluate(AXE);
+  const found = await tab.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const words = found.violations.map((one) => `${one.id} (${one.nodes.map((node) => node.html)[0]})`);
+  must(words.length === 0, `axe: ${words.join("; ")}`);
+}
+
+/** The origin's page: everything of it comes, over HTTP/2. */
+async function site(browser) {
+  const page = { url: "/", status: 200 };
+  const { tab } = await load(browser, page, { view: WIDE, script: true });
+  const seen = await tab.evaluate(() => ({
+    protocols: ["navigation", "resource"].flatMap((kind) =>
+      performance.getEntriesByType(kind).map((entry) => entry.nextHopProtocol),
+    ),
+    spacing: getComputedStyle(document.querySelector("h1")).letterSpacing,
+    picture: document.querySelector("img").naturalWidth,
+  }));
+  must(seen.protocols.length === 3, `${seen.protocols.length} things were loaded instead of 3`);
+  must(
+    seen.protocols.every((protocol) => protocol === "h2"),
+    `protocols ${seen.protocols}`,
+  );
+  must(seen.spacing === "3px", `the style sheet has no effect: letter spacing ${seen.spacing}`);
+  must(seen.picture > 0, "the picture was not drawn");
+  await accessible(tab);
+  await tab.close();
+}
+
+/** One of Seawall's own pages, as an old phone without script and as a large screen see it. */
+async function own(browser, page) {
+  const picture = (view) => join(pictures, `${page.name.replaceAll(" ", "-")}-${view}.png`);
+  const narrow = await load(browser, page, { view: NARROW, script: false });
+  const shape = await narrow.tab.evaluate(() => ({
+    text: document.body.innerText,
+    needs: document.documentElement.scrollWidth,
+    smallest: Math.min(...[...document.querySelectorAll("main *")].map((e) => parseFloat(getComputedStyle(e).fontSize))),
+  }));
+  await narrow.tab.screenshot({ path: picture("narrow") });
+  must(shape.needs <= NARROW.width, `needs ${shape.needs} px where there are ${NARROW.width}`);
+  must(shape.smallest >= 14, `text of ${shape.smallest} px is too small to read`);
+  await narrow.tab.close();
+
+  const wide = await load(browser, page, { view: WIDE, script: true });
+  const { tab, answer, asked } = wide;
+  const headers = answer.headers();
+  const seen = await tab.evaluate(() => ({
+    text: document.body.innerText,
+    title: document.title,
+    heading: [...document.querySelectorAll("h1")].map((e) => e.innerText).join("|"),
+    language: document.documentElement.lang,
+    scripts: document.querySelectorAll("script,[onclick],[onload],[onerror]").length,
+    background: getComputedStyle(document.documentElement).backgroundColor,
+    advice: document.querySelectorAll("main p").length,
+  }));
+  must(seen.text === shape.text, `another text without script: ${shape.text}`);
+  must(seen.scripts === 0, "it holds a script");
+  must(seen.text.includes(page.code), `code ${page.code} is missing: ${seen.text}`);
+  must(seen.language === "en", `language \`${seen.language}\``);
+  must(seen.heading.length > 0 && seen.title.includes(seen.heading), `title \`${seen.title}\``);
+  must(seen.advice >= 2, "it does not say what to do");
+  must(headers["cache-control"] === "no-store", "it may be stored");
+  must(!page.again || Number(headers["retry-after"]) > 0, "it does not say when to try again");
+  must(asked.length === 1, `it asks for more: ${asked.slice(1)}`);
+  await tab.screenshot({ path: picture("light") });
+  await accessible(tab);
+  await tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
+  await tab.screenshot({ path: picture("dark") });
+  const dark = await tab.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  must(dark !== seen.background, "the dark scheme looks like the light one");
+  await accessible(tab);
+  await tab.close();
+}
+
+async function check(name, run) {
+  let problem = null;
+  try {
+    await run();
+  } catch (error) {
+    problem = error.message;
+  }
+  console.log(JSON.stringify({ name, problem }));
+}
+
+const browser = await puppeteer.launch({
+  executablePath: program,
+  userDataDir: profile,
+  acceptInsecureCerts: true,
+  args: [
+    "--host-resolver-rules=MAP * 127.0.0.1",
+    "--no-proxy-server",
+    "--disable-dev-shm-usage",
+    // The sandbox refuses to work for root; anybody else keeps it.
+    ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
+  ],
+});
+try {
+  await check("a page and what belongs to it arrive over HTTP/2", () => site(browser));
+  for (const page of OWN) {
+    await check(page.name, () => own(browser, page));
+  }
+} finally {
+  await browser.close();
+}
+// A request that occupies the busy site would keep this program alive.
+process.exit(0);

@@ -1,0 +1,116 @@
+//! Programs that nobody here wrote in front of a running Seawall: curl and Chromium.
+//!
+//! Separate from the tests because it needs a browser. The tests know what Seawall sends; this
+//! shows what arrives at somebody: that a browser speaks HTTP/2 with it and draws the page, and
+//! that each page Seawall makes itself can be read on a small screen, in the dark, without script
+//! and by a screen reader (axe-core finds nothing to complain about). Pictures of those pages are
+//! left in `target/pages` for whoever changes them.
+//!
+//! It deliberately does **not** measure anything, and nothing it starts reaches beyond loopback.
+//! Only `npm ci` does, once: it fetches what `xtask/pages/package-lock.json` names.
+
+mod clients;
+mod scene;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::process::{bound, build_seawall_for_tests, output, path_of, target};
+use crate::{Outcome, setup};
+
+use self::scene::Scene;
+
+/// One claim, and what spoke against it.
+struct Check {
+    client: &'static str,
+    name: String,
+    problem: Option<String>,
+}
+
+/// Tries every claim and prints them.
+///
+/// # Errors
+/// When something cannot be started or a claim does not hold.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
+    let program = match arguments {
+        [] => None,
+        [flag, program] if flag == "--program" => Some(PathBuf::from(program)),
+        _ => return Err("pages takes nothing or `--program FILE`".to_owned()),
+    };
+    setup::pages()?;
+    let program = match program {
+        Some(program) => program,
+        None => build_seawall_for_tests(root)?,
+    };
+    let folder = target(root).join("pages");
+    install(root, &folder)?;
+    let began = Instant::now();
+    let scene = Scene::start(root, &program)?;
+    let mut checks = clients::run(&scene);
+    checks.extend(browse(root, &folder, &scene)?);
+    drop(scene);
+    for check in &checks {
+        match &check.problem {
+            None => println!("ok      {:<9} {}", check.client, check.name),
+            Some(problem) => println!("FAILED  {:<9} {}: {problem}", check.client, check.name),
+        }
+    }
+    let failed = checks.iter().filter(|check| check.problem.is_some()).count();
+    let passed = checks.len() - failed;
+    println!("pages: {passed} of {} hold, {:.1} s", checks.len(), began.elapsed().as_secs_f64());
+    println!("pages: pictures are in {}", folder.display());
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} checks failed", checks.len())) }
+}
+
+/// The packages that the lock file names, unless they are there.
+fn install(root: &Path, folder: &Path) -> Outcome {
+    let cannot = |error: std::io::Error| format!("cannot fill `{}`: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(cannot)?;
+    let source = root.join("xtask/pages");
+    let lock = fs::read(source.join("package-lock.json")).map_err(cannot)?;
+    // Written last, so that an installation that broke off is begun again.
+    let done = folder.join("installed.json");
+    if fs::read(&done).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    for name in ["package.json", "package-lock.json"] {
+        fs::copy(source.join(name), folder.join(name)).map_err(cannot)?;
+    }
+    println!("pages: npm ci");
+    // No package may run a program of its own while it is installed.
+    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    output(Command::new("npm").args(arguments).current_dir(folder))?;
+    fs::write(&done, lock).map_err(cannot)
+}
+
+/// What the browser finds. It prints one JSON object a line.
+fn browse(root: &Path, folder: &Path, scene: &Scene) -> Outcome<Vec<Check>> {
+    let program = path_of("chromium").ok_or("there is no program `chromium`")?;
+    let told = json!({
+        "program": program,
+        "port": scene.tls.port(),
+        "pictures": folder,
+        "profile": scene.folder.join("profile"),
+    });
+    let script = root.join("xtask/pages/browse.mjs");
+    let said = output(bound("node").arg(script).arg(told.to_string()).current_dir(folder))?.stdout;
+    let mut checks = Vec::new();
+    for line in String::from_utf8_lossy(&said).lines() {
+        let value: Value = serde_json::from_str(line)
+            .map_err(|error| format!("the browser's script said `{line}`: {error}"))?;
+        checks.push(Check {
+            client: "chromium",
+            name: value["name"].as_str().unwrap_or_default().to_owned(),
+            problem: value["problem"].as_str().map(str::to_owned),
+        });
+    }
+    if checks.is_empty() {
+        Err("the browser's script tried nothing".to_owned())
+    } else {
+        Ok(checks)
+    }
+}
