@@ -167,13 +167,6 @@ async fn converse(
     let mut closing = false;
     loop {
         match poll_fn(|cx| turn(&mut connection, out, session, cx)).await {
-            Turn::Request(request, respond) => {
-                if session.preface.get().is_none() {
-                    session.preface.set(out.observe(|seen| seen.preface().map(Preface::hash)));
-                }
-                session.patience.borrow_mut().request(clock::now());
-                begin(session, *request, respond);
-            }
             Turn::Leave if !session.leaving.replace(true) => connection.graceful_shutdown(),
             Turn::Misbehaved(misbehaviour) if !closing => {
                 closing = true;
@@ -237,7 +230,6 @@ async fn shake(
 }
 
 enum Turn {
-    Request(Box<Request<RecvStream>>, SendResponse<Bytes>),
     /// Say goodbye: draining, or idle for too long.
     Leave,
     /// The client neither takes what it asked for nor sends what it announced.
@@ -250,7 +242,7 @@ enum Turn {
 fn turn(
     connection: &mut Connection<Io, Bytes>,
     out: &Coalescer<Stream>,
-    session: &Session,
+    session: &Rc<Session>,
     cx: &mut Context<'_>,
 ) -> Poll<Turn> {
     // Until there is no interrupt: only then the slot knows whom to wake.
@@ -267,12 +259,13 @@ fn turn(
     if session.ctx.worker.is_draining() && !session.leaving.get() {
         return Poll::Ready(Turn::Leave);
     }
-    match connection.poll_accept(cx) {
-        Poll::Ready(Some(Ok((request, respond)))) => {
-            return Poll::Ready(Turn::Request(Box::new(request), respond));
+    while let Poll::Ready(accepted) = connection.poll_accept(cx) {
+        let Some(Ok((request, respond))) = accepted else { return Poll::Ready(Turn::End) };
+        if session.preface.get().is_none() {
+            session.preface.set(out.observe(|seen| seen.preface().map(Preface::hash)));
         }
-        Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Turn::End),
-        Poll::Pending => {}
+        session.patience.borrow_mut().request(clock::now());
+        begin(session, request, respond);
     }
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
         return Poll::Ready(Turn::Misbehaved(misbehaviour));

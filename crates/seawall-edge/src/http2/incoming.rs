@@ -1,21 +1,22 @@
 //! The head of an HTTP/2 request, checked beyond what the library checks.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use h2::RecvStream;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue};
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri};
 use seawall_cache::MapFields;
 use seawall_model::{BodyLength, HttpVersion, Method, Misbehaviour};
 
 use crate::serve::Ask;
 
-/// A request head, checked and owned.
+/// A request head, checked and owned. What the library has parsed stays where it is.
 pub(super) struct Incoming {
     method: http::Method,
-    authority: String,
-    host: String,
-    path: Bytes,
-    query: Option<Bytes>,
+    uri: Uri,
+    authority: Authority,
+    /// The host where it is not written as keys have it: lower case, no final dot.
+    respelt: Option<String>,
     pub(super) headers: HeaderMap,
     head_bytes: usize,
     field_count: usize,
@@ -30,15 +31,16 @@ impl Incoming {
         content: &RecvStream,
         preface: Option<u64>,
     ) -> Result<Self, Misbehaviour> {
-        let mut headers = head.headers;
+        let http::request::Parts { method, uri, mut headers, .. } = head;
         check_values(&headers)?;
-        let authority = authority(&head.uri, &headers)?;
-        let parsed: http::uri::Authority = authority.parse().map_err(|_| Misbehaviour::Host)?;
-        let host = parsed.host().trim_end_matches('.').to_ascii_lowercase();
-        let (path, query) = target(&head.uri, &head.method)?;
+        check_target(&uri, &method)?;
+        let authority = authority(&uri, &headers)?;
+        let host = authority.host();
+        let is_plain = !host.ends_with('.') && !host.bytes().any(|byte| byte.is_ascii_uppercase());
+        let respelt = (!is_plain).then(|| host.trim_end_matches('.').to_ascii_lowercase());
         let fields: usize =
             headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        let head_bytes = fields + path.len() + query.as_ref().map_or(0, Bytes::len) + host.len();
+        let head_bytes = fields + target_bytes(&uri) + host.len();
         let length = content_length(&headers)?;
         let body = if content.is_end_stream() {
             BodyLength::None
@@ -47,13 +49,11 @@ impl Incoming {
         };
         let field_count = headers.len();
         join_cookies(&mut headers);
-        let method = head.method;
         Ok(Self {
             method,
+            uri,
             authority,
-            host,
-            path,
-            query,
+            respelt,
             headers,
             head_bytes,
             field_count,
@@ -63,21 +63,20 @@ impl Incoming {
     }
 
     pub(super) fn ask<'a>(&'a self, fields: &'a MapFields<'a>) -> Ask<'a> {
-        let query = self.query.as_deref();
         Ask {
             method: Method::from_bytes(self.method.as_str().as_bytes()),
             method_token: self.method.as_str().as_bytes(),
-            host: &self.host,
-            authority: self.authority.as_bytes(),
-            path: &self.path,
-            query,
+            host: self.respelt.as_deref().unwrap_or_else(|| self.authority.host()),
+            authority: self.authority.as_str().as_bytes(),
+            path: path(&self.uri).as_bytes(),
+            query: self.uri.query().map(str::as_bytes),
             version: HttpVersion::Http2,
             fields,
             field_order: None,
             http2_preface: self.preface,
             head_bytes: self.head_bytes,
             field_count: self.field_count,
-            target_bytes: self.path.len() + query.map_or(0, |query| query.len() + 1),
+            target_bytes: target_bytes(&self.uri),
             body: self.body,
             upgrade: false,
         }
@@ -101,7 +100,7 @@ fn check_values(headers: &HeaderMap) -> Result<(), Misbehaviour> {
 }
 
 /// RFC 9113 §8.3.1: Host and :authority must not disagree, there is one Host, and no userinfo.
-fn authority(uri: &Uri, headers: &HeaderMap) -> Result<String, Misbehaviour> {
+fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Misbehaviour> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().map(HeaderValue::to_str).transpose().map_err(|_| Misbehaviour::Host)?;
     if hosts.next().is_some() {
@@ -111,23 +110,31 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Result<String, Misbehaviour> {
         (Some(authority), Some(host)) if !host.eq_ignore_ascii_case(authority.as_str()) => {
             return Err(Misbehaviour::HostMismatch);
         }
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(host)) => host,
+        (Some(authority), _) => authority.clone(),
+        (None, Some(host)) => host.parse().map_err(|_| Misbehaviour::Host)?,
         (None, None) => return Err(Misbehaviour::Host),
     };
-    if authority.contains('@') { Err(Misbehaviour::Host) } else { Ok(authority.to_owned()) }
+    if authority.as_str().contains('@') { Err(Misbehaviour::Host) } else { Ok(authority) }
 }
 
 /// RFC 9113 §8.3.1: the path begins with a slash, or is `*` in OPTIONS. CONNECT has none (§8.5).
-fn target(uri: &Uri, method: &http::Method) -> Result<(Bytes, Option<Bytes>), Misbehaviour> {
-    let Some(target) = uri.path_and_query() else { return Ok((Bytes::new(), None)) };
-    let path = target.path();
+fn check_target(uri: &Uri, method: &http::Method) -> Result<(), Misbehaviour> {
+    let path = path(uri);
     let is_asterisk = path == "*" && method == http::Method::OPTIONS;
-    if !path.starts_with('/') && !is_asterisk && method != http::Method::CONNECT {
-        return Err(Misbehaviour::RequestLine);
+    if path.starts_with('/') || is_asterisk || method == http::Method::CONNECT {
+        Ok(())
+    } else {
+        Err(Misbehaviour::RequestLine)
     }
-    let query = target.query().map(|query| Bytes::copy_from_slice(query.as_bytes()));
-    Ok((Bytes::copy_from_slice(path.as_bytes()), query))
+}
+
+/// The path as it was sent; empty where there was none.
+fn path(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("", PathAndQuery::path)
+}
+
+fn target_bytes(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 /// RFC 9110 §8.6: a length that is repeated with another value makes the message invalid. The
