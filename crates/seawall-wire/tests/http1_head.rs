@@ -411,6 +411,7 @@ fn paths_and_hosts_come_out_for_every_target_form() {
         ("GET http://a HTTP/1.1\r\nHost: a", "a", "/", None),
         ("GET http://a?q HTTP/1.1\r\nHost: a", "a", "/", Some("q")),
         ("OPTIONS http://a HTTP/1.1\r\nHost: a", "a", "*", None),
+        ("OPTIONS http://a?b HTTP/1.1\r\nHost: a", "a", "/", Some("b")),
         ("OPTIONS * HTTP/1.1\r\nHost: a", "a", "*", None),
         ("CONNECT a:1 HTTP/1.1\r\nHost: a:1", "a", "", None),
         ("GET / HTTP/1.1\r\nHost: [2001:DB8::1]", "[2001:db8::1]", "/", None),

@@ -234,7 +234,7 @@ pub(crate) enum TargetForm {
     Origin,
     /// With a path of its own.
     Absolute,
-    /// Without a path: stands for `/`, or for `*` with OPTIONS.
+    /// Without a path: stands for `/`, or for `*` with OPTIONS and no query.
     AbsoluteBare,
     Authority,
     Asterisk,

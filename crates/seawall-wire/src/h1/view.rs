@@ -50,10 +50,11 @@ impl<'a> RequestView<'a> {
     }
 
     /// The path without query: begins with `/`, or is `*`; empty with CONNECT. An absolute-form
-    /// target without path gives `/` (`*` with OPTIONS; RFC 9112 §3.2.4).
+    /// target without path gives `/` (`*` with OPTIONS and no query; RFC 9112 §3.2.4).
     pub fn path(&self) -> &'a [u8] {
+        let asks_server = || self.head.method() == Method::Options && self.head.query.is_none();
         match self.head.form {
-            TargetForm::AbsoluteBare if self.head.method() == Method::Options => b"*",
+            TargetForm::AbsoluteBare if asks_server() => b"*",
             TargetForm::AbsoluteBare => b"/",
             _ => self.head.path.of(self.buf),
         }
