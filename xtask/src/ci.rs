@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process::visible;
-use crate::{Outcome, pages, setup, tidy};
+use crate::{Outcome, differential, pages, setup, tidy};
 
 /// One step: its name, what it stands for and how it runs.
 struct Step {
@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", run: clippy },
     Step { name: "test", run: test },
     Step { name: "pages", run: |root| pages::run(root, &[]) },
+    Step { name: "differential", run: |root| differential::run(root, &[]) },
     Step { name: "doctest", run: |root| cargo(root, &["test", "--workspace", "--doc"], &[]) },
     Step { name: "doc", run: doc },
     Step { name: "deny", run: deny },
@@ -61,9 +62,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
     println!();
     for (name, took, outcome) in &results {
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
-        println!("ci: {name:<8} {word:<6} {:>7.1} s", took.as_secs_f64());
+        println!("ci: {name:<12} {word:<6} {:>7.1} s", took.as_secs_f64());
     }
-    println!("ci: {:<8} {:<6} {:>7.1} s", "all", "", start.elapsed().as_secs_f64());
+    println!("ci: {:<12} {:<6} {:>7.1} s", "all", "", start.elapsed().as_secs_f64());
     let failed: Vec<&str> =
         results.iter().filter(|(_, _, outcome)| outcome.is_err()).map(|(name, ..)| *name).collect();
     if failed.is_empty() { Ok(()) } else { Err(format!("ci failed in {}", failed.join(", "))) }

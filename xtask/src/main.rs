@@ -1,4 +1,5 @@
-//! The project's own tasks: `cargo xtask ci | tidy | pages | setup | bench | real-site`.
+//! The project's own tasks:
+//! `cargo xtask ci | tidy | pages | setup | bench | differential | real-site`.
 //!
 //! A separate program and not a shell script, so that a bare machine with Rust can run it and so
 //! that it is checked like the rest. It deliberately does **not** touch the network (but for
@@ -18,6 +19,7 @@
 
 mod bench;
 mod ci;
+mod differential;
 mod pages;
 mod process;
 mod setup;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "pages" => pages::run(&root, rest),
         "setup" => setup::run(rest),
         "bench" => bench::run(&root, rest),
+        "differential" => differential::run(&root, rest),
         "real-site" => site::run(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
@@ -80,5 +83,6 @@ usage: cargo xtask TASK
   bench      [--pairs N] [--seconds N] [--only NAME] [--json]
              [--rivals-only | --program FILE]
                                            CPU per request against nginx and HAProxy
+  differential [--seed N] [--count N]      HTTP/1 framing against nginx and HAProxy
   real-site  [--seconds N] [--json] [--keep] [--without-only | --program FILE]
                                            WordPress with and without Seawall in front";

@@ -5,10 +5,10 @@
 /// `tchar` of RFC 9110 §5.6.2: methods and field names.
 pub(crate) const TOKEN: u8 = 1;
 /// What we accept in a path. Wider than RFC 3986 `pchar`, because browsers send `|`, `^` or `{`
-/// bare (WHATWG URL), but without `"`, `<`, `>`, `#` and `\`, which servers normalise differently.
-/// `?` ends it.
+/// bare (WHATWG URL), but without `"`, `<`, `>`, `#` and `\`, which servers normalise differently,
+/// and without `` ` ``, which browsers encode in a path and not every parser takes. `?` ends it.
 pub(crate) const PATH: u8 = 2;
-/// What we accept in a query: as the path, `?`, and `\`, which browsers send bare there.
+/// What we accept in a query: as the path, `?`, and `\` and `` ` ``, which browsers send bare there.
 pub(crate) const QUERY: u8 = 4;
 /// What we accept in a registered name: letters, digits, `-`, `.`, `_`. RFC 3986 would also allow
 /// percent-encoding and sub-delims, which no DNS name holds and caches disagree about.
@@ -48,7 +48,7 @@ const fn classes() -> [u8; 256] {
         }
         if b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'#') {
             class |= QUERY;
-            if b != b'\\' && b != b'?' {
+            if !matches!(b, b'\\' | b'?' | b'`') {
                 class |= PATH;
             }
         }
