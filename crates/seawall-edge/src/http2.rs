@@ -209,7 +209,7 @@ async fn shake(
     let limits = &policy.config.limits;
     let handshake = Builder::new()
         .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(header_list_bytes(limits.max_head_bytes))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_reset_streams(MAX_RESET_STREAMS)
@@ -227,6 +227,12 @@ async fn shake(
         }
     })
     .await
+}
+
+/// The library answers a larger list by itself, with a bare 431. Twice our own limit, so that most
+/// readers with too many cookies get a page that says so.
+fn header_list_bytes(max_head_bytes: usize) -> u32 {
+    u32::try_from(max_head_bytes.saturating_mul(2)).unwrap_or(u32::MAX)
 }
 
 enum Turn {
