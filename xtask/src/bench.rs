@@ -10,6 +10,7 @@
 
 mod cost;
 mod idle;
+mod instructions;
 mod load;
 mod server;
 mod summary;
@@ -33,6 +34,8 @@ struct Options {
     only: Option<String>,
     json: bool,
     rivals_only: bool,
+    /// Count instructions per call and load nothing.
+    instructions: bool,
     /// A program to measure instead of building one: to compare two versions.
     program: Option<PathBuf>,
 }
@@ -86,6 +89,13 @@ const fn case(
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
     let options = options(arguments)?;
     setup::bench()?;
+    if options.instructions {
+        let report = instructions::run(root)?;
+        if options.json {
+            println!("{}", json!({ "cases": report }));
+        }
+        return Ok(());
+    }
     let seawall = match &options.program {
         _ if options.rivals_only => None,
         Some(program) => Some(program.clone()),
@@ -205,6 +215,7 @@ fn options(arguments: &[String]) -> Outcome<Options> {
         only: None,
         json: false,
         rivals_only: false,
+        instructions: false,
         program: None,
     };
     let mut rest = arguments.iter();
@@ -227,6 +238,7 @@ fn options(arguments: &[String]) -> Outcome<Options> {
                 let program = rest.next().ok_or("`--program` wants the path of a built seawall")?;
                 options.program = Some(PathBuf::from(program));
             }
+            "--instructions" => options.instructions = true,
             "--rivals-only" => options.rivals_only = true,
             other => return Err(format!("bench does not know `{other}`")),
         }

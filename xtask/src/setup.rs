@@ -55,6 +55,7 @@ const BENCH: &[Need] = &[
     OPENSSL,
     need("taskset", "util-linux", "one core for the server, one for the client"),
     need("python3", "python3", "the client that holds idle TLS connections"),
+    need("valgrind", "valgrind", "counting instructions"),
 ];
 
 const REAL_SITE: &[Need] = &[
