@@ -6,7 +6,6 @@ use crate::client::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, frame, head,
     reset, settings, window_update,
 };
-use crate::hpack::decode;
 use crate::site::{NO_TABLE, Shield, WINDOW};
 
 const REFUSED_STREAM: u32 = 7;
