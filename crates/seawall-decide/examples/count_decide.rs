@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use seawall_decide::{Limiters, RouteRule, SiteRules, Table, TableSource, decide};
 use seawall_model::{
-    BodyLength, ClientAddr, CookieClass, Facts, Fingerprint, Held, HttpVersion, Instant, Limits,
-    Method,
+    BodyLength, ClientAddr, CookieClass, Facts, Fingerprint, Held, HttpVersion, Identity, Instant,
+    Limits, Method, Standing,
 };
 
 fn main() {
@@ -31,6 +31,8 @@ fn main() {
     });
     let facts = Facts {
         client: ClientAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
+        identity: Identity::of_holder(7),
+        standing: Standing::Anonymous,
         via_proxy: false,
         fingerprint: Fingerprint::default(),
         version: HttpVersion::Http11,

@@ -123,7 +123,7 @@ pub fn decide(
         return Decision::Admit(Cause::AllowList);
     }
     if facts.held != Held::No
-        && let Err(wait) = limiters.take_held(now, facts.client, table.held)
+        && let Err(wait) = limiters.take_held(now, facts.identity, table.held)
     {
         let refusal = Refusal { retry_after: Some(whole_secs(wait)), ..refusal(429, facts) };
         return Decision::Refuse(refusal, Cause::HeldBudget);

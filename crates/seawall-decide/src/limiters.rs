@@ -1,6 +1,6 @@
 //! What is remembered of clients: one fixed table of atomics, shared by all workers.
 //!
-//! Per identity (a /32 of IPv4, a /64 of IPv6): the held-page budget (GCRA, one word), the decayed
+//! Per identity (the holder of a credential, or a /32 of IPv4, a /64 of IPv6): the held-page budget (GCRA, one word), the decayed
 //! demand on origins, and the number of open connections. 32 bytes each, allocated once from
 //! `limits.max_clients`: 4 MiB at the default of 2^17. It never grows.
 //!
@@ -22,7 +22,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
-use seawall_model::{ClientAddr, Instant, Limits, PerSecond};
+use seawall_model::{ClientAddr, Identity, Instant, Limits, PerSecond};
 use siphasher::sip::SipHasher13;
 
 use crate::decay::{Decayed, ONE};
@@ -68,14 +68,14 @@ impl Limiters {
     /// Counts an opened connection; returns how many this identity has open now, this one
     /// included. O(1), no allocation.
     pub fn connection_opened(&self, now: Instant, client: ClientAddr) -> u32 {
-        let Some(record) = self.touch(now, client) else { return 1 };
+        let Some(record) = self.touch(now, client.into()) else { return 1 };
         let before = record.set.open[record.way].fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1)
     }
 
     /// Counts a closed connection. Every call matches one of [`Self::connection_opened`].
     pub fn connection_closed(&self, now: Instant, client: ClientAddr) {
-        let Some(record) = self.find(client) else { return };
+        let Some(record) = self.find(client.into()) else { return };
         record.see(now);
         // Saturating: the record may have been forgotten and made anew since the connection opened.
         let _ = record.set.open[record.way].fetch_update(
@@ -87,19 +87,20 @@ impl Limiters {
 
     /// Connections this identity has open. O(1), no allocation.
     pub fn open_connections(&self, client: ClientAddr) -> u32 {
-        self.find(client).map_or(0, |record| record.set.open[record.way].load(Ordering::Relaxed))
+        let found = self.find(client.into());
+        found.map_or(0, |record| record.set.open[record.way].load(Ordering::Relaxed))
     }
 
     /// The demand of this identity on origins, with a half-life of 30 s, in units of
     /// 1/[`DEMAND_ONE`]; saturates. For comparing identities. O(1), no allocation.
-    pub fn demand(&self, now: Instant, client: ClientAddr) -> u32 {
-        self.find(client).map_or(0, |record| record.demand().at(now))
+    pub fn demand(&self, now: Instant, who: impl Into<Identity>) -> u32 {
+        self.find(who.into()).map_or(0, |record| record.demand().at(now))
     }
 
     /// Adds demand, in units of 1/[`DEMAND_ONE`]; an ordinary request costs [`DEMAND_ONE`].
     /// Attempts count, refused ones too: asking again must not help.
-    pub fn note_demand(&self, now: Instant, client: ClientAddr, cost: u32) {
-        let Some(record) = self.touch(now, client) else { return };
+    pub fn note_demand(&self, now: Instant, who: impl Into<Identity>, cost: u32) {
+        let Some(record) = self.touch(now, who.into()) else { return };
         let word = &record.set.demand[record.way];
         let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
             Some(Decayed::from_bits(bits).plus(now, cost).to_bits())
@@ -112,10 +113,10 @@ impl Limiters {
     pub(crate) fn take_held(
         &self,
         now: Instant,
-        client: ClientAddr,
+        who: impl Into<Identity>,
         budget: HeldBudget,
     ) -> Result<(), Duration> {
-        let Some(record) = self.touch(now, client) else { return Ok(()) };
+        let Some(record) = self.touch(now, who.into()) else { return Ok(()) };
         let now = now.as_nanos();
         let taken =
             record.set.held[record.way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
@@ -132,16 +133,16 @@ impl Limiters {
         }
     }
 
-    /// The record of `client`, if there is one.
-    fn find(&self, client: ClientAddr) -> Option<Record<'_>> {
-        let (set, tag) = self.place(client);
+    /// The record of `who`, if there is one.
+    fn find(&self, who: Identity) -> Option<Record<'_>> {
+        let (set, tag) = self.place(who);
         set.way_of(tag).map(|way| Record { set, way })
     }
 
-    /// The record of `client`, made if need be, marked as seen. `None` if there is no room because
+    /// The record of `who`, made if need be, marked as seen. `None` if there is no room because
     /// every way of the set is being replaced right now.
-    fn touch(&self, now: Instant, client: ClientAddr) -> Option<Record<'_>> {
-        let (set, tag) = self.place(client);
+    fn touch(&self, now: Instant, who: Identity) -> Option<Record<'_>> {
+        let (set, tag) = self.place(who);
         // A second attempt, because another worker may have taken the chosen way.
         let way = set.way_of(tag).or_else(|| {
             (0..2).find_map(|_| set.way_of(tag).or_else(|| self.insert(now, set, tag)))
@@ -155,9 +156,9 @@ impl Limiters {
         Some(record)
     }
 
-    fn place(&self, client: ClientAddr) -> (&Set, u32) {
+    fn place(&self, who: Identity) -> (&Set, u32) {
         let [key0, key1] = self.seed;
-        let hash = SipHasher13::new_with_keys(key0, key1).hash(&client.identity().to_le_bytes());
+        let hash = SipHasher13::new_with_keys(key0, key1).hash(&who.as_u128().to_le_bytes());
         // Multiply and shift instead of a division: the number of sets fits in 32 bits.
         let index = ((hash >> 32) * self.sets.len() as u64) >> 32;
         let index = usize::try_from(index).unwrap_or(0);

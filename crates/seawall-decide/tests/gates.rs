@@ -8,7 +8,7 @@ use seawall_decide::{
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Instant, Limits, Method, PerSecond, Prefix, Refusal,
+    Identity, Instant, Limits, Method, PerSecond, Prefix, Refusal, Standing,
 };
 
 const READER: &str = "203.0.113.7";
@@ -69,6 +69,8 @@ fn client(ip: &str) -> ClientAddr {
 fn facts(ip: &str) -> Facts<'static> {
     Facts {
         client: client(ip),
+        identity: client(ip).into(),
+        standing: Standing::Anonymous,
         via_proxy: false,
         fingerprint: Fingerprint::default(),
         version: HttpVersion::Http11,
@@ -243,6 +245,21 @@ fn a_route_takes_only_its_methods() {
     let refused = (405, false, Cause::MethodNotAllowed);
     check(&Facts { method: Method::Post, ..upload }, refused);
     check(&Facts { method: Method::Post, path: b"/%75pload/x", ..upload }, refused);
+}
+
+#[test]
+fn the_holder_of_a_credential_has_a_budget_of_its_own() {
+    let (table, limiters) = (table(), Limiters::new(&limits(), [1, 2]));
+    let ask = |identity| {
+        let facts = Facts { held: Held::Fresh, identity, ..facts(READER) };
+        decide(&table, &limiters, at_ms(0), Some(0), &facts).cause()
+    };
+    let address = Identity::from(client(READER));
+    while ask(address) == Cause::Default {}
+    assert_eq!(ask(address), Cause::HeldBudget);
+    assert_eq!(ask(Identity::of_holder(1)), Cause::Default);
+    while ask(Identity::of_holder(1)) == Cause::Default {}
+    assert_eq!(ask(Identity::of_holder(2)), Cause::Default);
 }
 
 #[test]

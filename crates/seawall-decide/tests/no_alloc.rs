@@ -12,7 +12,7 @@ use seawall_decide::{
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Instant, Limits, Method,
+    Identity, Instant, Limits, Method, Standing,
 };
 
 fn table(limits: Limits) -> Table {
@@ -34,6 +34,8 @@ fn table(limits: Limits) -> Table {
 fn cases() -> Vec<Facts<'static>> {
     let base = Facts {
         client: ClientAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
+        identity: Identity::of_holder(7),
+        standing: Standing::Anonymous,
         via_proxy: false,
         fingerprint: Fingerprint::default(),
         version: HttpVersion::Http11,

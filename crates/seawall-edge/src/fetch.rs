@@ -20,7 +20,7 @@ use seawall_cache::{
     StoredHead, precondition, reuse, strip_hop_by_hop, vary_matches,
 };
 use seawall_decide::WorkClass;
-use seawall_model::{Cause, Method};
+use seawall_model::{Cause, Method, Standing};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -337,12 +337,19 @@ fn new_job(
         validating: plan.stale.clone(),
         is_validation,
         invalidates: plan.invalidates.clone(),
-        class: WorkClass::Reader,
-        client: plan.client,
+        class: class(plan.standing),
+        identity: plan.identity,
         is_upgrade: plan.upgrade,
         interim: None,
         lead: None,
     })
+}
+
+/// Where the standing puts a request in the origin's queue.
+fn class(standing: Standing) -> WorkClass {
+    match standing {
+        Standing::SignedIn | Standing::AgedReader | Standing::Anonymous => WorkClass::Reader,
+    }
 }
 
 /// What the reader gets for what the fetch brought.

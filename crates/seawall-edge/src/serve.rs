@@ -19,7 +19,7 @@ use seawall_cache::{
 use seawall_decide::decide;
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
-    HttpVersion, Instant, Method, WallTime,
+    HttpVersion, Identity, Instant, Method, Standing, WallTime,
 };
 use seawall_wire::forwarded;
 use seawall_wire::http1::RequestView;
@@ -82,7 +82,9 @@ pub(crate) enum Look {
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) site: usize,
-    pub(crate) client: ClientAddr,
+    /// Who waits for the origin, and with what standing.
+    pub(crate) identity: Identity,
+    pub(crate) standing: Standing,
     pub(crate) cause: Cause,
     pub(crate) method: Method,
     pub(crate) method_token: Bytes,
@@ -126,6 +128,14 @@ impl Stale {
     }
 }
 
+/// Who asks, whose budgets it counts against, and what speaks for it.
+#[derive(Clone, Copy)]
+struct Who {
+    client: ClientAddr,
+    identity: Identity,
+    standing: Standing,
+}
+
 /// What the store has for a request.
 struct Found {
     key: Option<Key>,
@@ -161,7 +171,8 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
         Some(site) => find(ctx, policy, site, ask, times),
         None => Found::nothing(CookieClass::None, Forward::Bypass),
     };
-    let facts = facts(ctx, ask, client, &found);
+    let who = Who { client, identity: client.into(), standing: Standing::Anonymous };
+    let facts = facts(ctx, ask, who, &found);
     let mut decision = decide(&policy.table, &shared.limiters, times.mono, site, &facts);
     if !ctx.via_proxy {
         ctx.worker.look_for_cdn(times.mono, ctx.peer.ip(), ask.fields);
@@ -191,7 +202,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
             Reuse::StaleWhileRevalidate { age_s, ttl_s } => {
                 let served = Served::hit(age_s, ttl_s, cause);
                 if let Some(answer) = held::answer(entry, ask, &request, served) {
-                    let plan = plan(ctx, (site, client, cause), ask, found, times);
+                    let plan = plan(ctx, (site, who, cause), ask, found, times);
                     fetch::revalidate(ctx, policy, plan, ask);
                     return Look::Answer(answer);
                 }
@@ -203,7 +214,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     if found.hit.is_none() && found.disk.is_none() && only_if_cached(ask.fields) {
         return Look::Answer(refusal::only_if_cached(ask));
     }
-    Look::Origin(Box::new(plan(ctx, (site, client, cause), ask, found, times)))
+    Look::Origin(Box::new(plan(ctx, (site, who, cause), ask, found, times)))
 }
 
 /// The request as the cache's semantics read it.
@@ -219,14 +230,16 @@ fn client_of(ctx: &ClientConn, policy: &Policy, ask: &Ask<'_>) -> ClientAddr {
     ClientAddr::new(forwarded::client_address(ctx.client.ip(), ask.fields, &trusted))
 }
 
-fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, client: ClientAddr, found: &Found) -> Facts<'a> {
+fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, who: Who, found: &Found) -> Facts<'a> {
     let fingerprint = if ctx.via_proxy {
         Fingerprint::default()
     } else {
         Fingerprint { ja4: ctx.ja4, http2_preface: ask.http2_preface, field_order: ask.field_order }
     };
     Facts {
-        client,
+        client: who.client,
+        identity: who.identity,
+        standing: who.standing,
         via_proxy: ctx.via_proxy,
         fingerprint,
         version: ask.version,
@@ -291,7 +304,7 @@ pub(crate) fn forward_for(how: &Reuse) -> Forward {
 
 fn plan(
     ctx: &ClientConn,
-    (site, client, cause): (usize, ClientAddr, Cause),
+    (site, who, cause): (usize, Who, Cause),
     ask: &Ask<'_>,
     found: Found,
     times: Times,
@@ -305,7 +318,8 @@ fn plan(
     };
     Plan {
         site,
-        client,
+        identity: who.identity,
+        standing: who.standing,
         cause,
         method: ask.method,
         method_token: Bytes::copy_from_slice(ask.method_token),

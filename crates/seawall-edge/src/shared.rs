@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustls::ServerConfig;
 use seawall_cache::{Flights, Store};
 use seawall_decide::{DEMAND_ONE, Egress, EgressAsked, EgressConfig, EgressTicket, Limiters};
-use seawall_model::{ClientAddr, Fields, Instant, Priority};
+use seawall_model::{Fields, Identity, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
 
 use crate::answer::InFlight;
@@ -94,10 +94,10 @@ impl Shared {
     }
 
     /// Notes one more request that makes an origin work, and returns the demand of its client.
-    pub(crate) fn demand(&self, client: ClientAddr) -> u32 {
+    pub(crate) fn demand(&self, who: Identity) -> u32 {
         let now = clock::now();
-        self.limiters.note_demand(now, client, DEMAND_ONE);
-        self.limiters.demand(now, client)
+        self.limiters.note_demand(now, who, DEMAND_ONE);
+        self.limiters.demand(now, who)
     }
 
     /// Shows one request from a peer that is no trusted proxy to the CDN detector.

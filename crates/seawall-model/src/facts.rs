@@ -1,6 +1,6 @@
 //! What may be known about a request when it is decided on. Borrowed, never stored.
 
-use crate::{ClientAddr, Fingerprint};
+use crate::{ClientAddr, Fingerprint, Identity, Standing};
 
 /// The request method, as far as policy distinguishes (RFC 9110 §9, RFC 5789).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +133,10 @@ pub enum Priority {
 pub struct Facts<'a> {
     /// Who asks, after trusted proxies.
     pub client: ClientAddr,
+    /// Whose budgets it counts against: the client's, or the holder's of its credential.
+    pub identity: Identity,
+    /// What speaks for it.
+    pub standing: Standing,
     /// Whether the peer is a trusted proxy; connection penalties never apply to those.
     pub via_proxy: bool,
     /// What the client looks like.

@@ -17,7 +17,7 @@ use seawall_cache::{
     may_serve_stale_when_disconnected, refresh, storable,
 };
 use seawall_decide::WorkClass;
-use seawall_model::{ClientAddr, CookieClass, Fields, Method, WallTime};
+use seawall_model::{CookieClass, Fields, Identity, Method, WallTime};
 use tokio::sync::oneshot;
 
 use super::{Failure, Fetched, Outcome, Waiter};
@@ -48,7 +48,8 @@ pub(super) struct Job {
     /// The URL that a success of an unsafe method outdates.
     pub(super) invalidates: Option<Key>,
     pub(super) class: WorkClass,
-    pub(super) client: ClientAddr,
+    /// Who waits for it.
+    pub(super) identity: Identity,
     /// Whether the reader asked for another protocol (RFC 9110 §7.8).
     pub(super) is_upgrade: bool,
     pub(super) interim: Option<Interim>,
@@ -121,10 +122,10 @@ impl Job {
     pub(super) async fn obtain(&mut self) -> Result<Exchange, Failure> {
         let shared = &self.worker.shared;
         let metrics = &self.worker.metrics;
-        let demand = shared.demand(self.client);
+        let demand = shared.demand(self.identity);
         metrics.origin_queued();
         let gate = &self.policy.gates[self.site];
-        let entered = gate.enter(self.class, self.client.identity(), demand).await;
+        let entered = gate.enter(self.class, self.identity.as_u128(), demand).await;
         metrics.origin_dequeued();
         let Ok(permit) = entered else {
             metrics.origin_failed(OriginFailure::Busy);
