@@ -414,7 +414,7 @@ pub(crate) const KEYS: &[Key] = &[
         "limits.max_clients",
         "whole number",
         "131072",
-        "Identities told apart; the oldest are forgotten. 1024 to 16777216.",
+        "Identities told apart; beyond, the least used are forgotten. 1024 to 16777216.",
     ),
     now(
         "limits.egress",
