@@ -16,6 +16,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod adaptive;
+mod costs;
 mod decay;
 mod egress;
 mod gates;
@@ -25,6 +27,8 @@ mod path;
 mod prefix_set;
 mod table;
 
+pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
+pub use crate::costs::TemplateCosts;
 pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
 pub use crate::gates::{accept_gate, decide, hello_gate};
 pub use crate::limiters::{DEMAND_ONE, Limiters};

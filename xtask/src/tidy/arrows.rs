@@ -33,6 +33,7 @@ const TABLE: &[Row] = &[
     Row { name: "seawall-cache", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-kernel", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-rehearse", ours: &["model", "wire"], never: &[] },
+    Row { name: "seawall-sim", ours: &["model", "decide"], never: NO_ASYNC },
     Row {
         name: "seawall-edge",
         ours: &["model", "wire", "decide", "cache", "kernel", "rehearse"],

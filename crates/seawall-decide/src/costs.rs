@@ -1,0 +1,273 @@
+//! What a request costs an origin, by template: a fixed table of measured latencies.
+//!
+//! A template is what [`crate::Templater`] makes of a path and a query. For each the table keeps the
+//! median latency *at low load*, so that a busy origin does not make its pages look dear, and so that
+//! the limiter can tell queueing from a page that is slow by nature. Separate from the limiter because
+//! the gate asks it too, for who may hold how many permits.
+//!
+//! Fixed size, four ways to a set; it never grows. Overflow policy: the least used of a set is
+//! forgotten and counted; an unknown template costs what the median one does. It does **not** know
+//! requests, clients or time.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// The measured costs of an origin's templates.
+#[derive(Debug)]
+pub struct TemplateCosts {
+    slots: Box<[Slot]>,
+    /// Room for finding the median without allocating.
+    scratch: Vec<f32>,
+    median_us: f32,
+    until_median: u32,
+    evictions: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// 0: empty.
+    template: u64,
+    /// Median latency at low load, microseconds.
+    base_us: f32,
+    /// Part of the answers at low load that were server errors, decayed.
+    errors: f32,
+    /// How often it was seen; halved when it has to compete for its place.
+    uses: u32,
+}
+
+impl TemplateCosts {
+    /// Room for `max_templates`, rounded up to a multiple of four and at least four.
+    pub fn new(max_templates: usize) -> Self {
+        let slots = max_templates.clamp(WAYS, MAX_SLOTS).next_multiple_of(WAYS);
+        Self {
+            slots: vec![Slot::default(); slots].into_boxed_slice(),
+            scratch: Vec::with_capacity(slots),
+            median_us: 0.0,
+            until_median: MEDIAN_EVERY,
+            evictions: 0,
+        }
+    }
+
+    /// Templates forgotten to make room for others.
+    pub const fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    /// What `template` takes of an idle origin, if it is known. O(1).
+    pub fn latency(&self, template: u64) -> Option<Duration> {
+        let slot = self.find(template)?;
+        Some(Duration::from_micros(slot.base_us as u64))
+    }
+
+    /// The cost of `template` in ordinary requests: 1 for the median template and for one not known,
+    /// from 1/4 to 16. O(1).
+    pub fn relative(&self, template: u64) -> f32 {
+        match self.find(template) {
+            Some(slot) if slot.uses >= TRUSTED_USES && self.median_us > 0.0 => {
+                (slot.base_us / self.median_us).clamp(0.25, 16.0)
+            }
+            _ => 1.0,
+        }
+    }
+
+    /// Whether `template` costs more than five times the median one. O(1).
+    pub fn is_expensive(&self, template: u64) -> bool {
+        self.relative(template) > EXPENSIVE
+    }
+
+    /// Whether most answers of `template` are server errors at low load as well, so that one more says
+    /// nothing about the load.
+    pub(crate) fn fails_always(&self, template: u64) -> bool {
+        self.find(template).is_some_and(|slot| slot.uses >= TRUSTED_USES && slot.errors > 0.5)
+    }
+
+    /// Notes how an answer ended.
+    pub(crate) fn note_answer(&mut self, template: u64, answered: Answered, load: Load) {
+        let Some(slot) = self.slot_mut(template) else { return };
+        slot.uses = slot.uses.saturating_add(1);
+        if load == Load::Low {
+            let error = if answered == Answered::ServerError { 1.0 } else { 0.0 };
+            slot.errors += (error - slot.errors) / 16.0;
+        }
+    }
+
+    /// Takes one successful latency. `contention` is by how much the origin is slower now than at low
+    /// load, 1 or more; it only serves as a first guess for a template not seen before. Returns the
+    /// latency as a multiple of the template's own at low load. O(1), no allocation.
+    pub(crate) fn note_latency(
+        &mut self,
+        template: u64,
+        latency_us: f32,
+        load: Load,
+        contention: f32,
+    ) -> f32 {
+        self.recompute_median();
+        let latency_us = latency_us.max(1.0);
+        let Some(slot) = self.slot_mut(template) else { return 1.0 };
+        if slot.base_us == 0.0 {
+            slot.base_us = match load {
+                Load::Low => latency_us,
+                Load::High => latency_us / contention.max(1.0),
+            };
+        } else if load == Load::Low {
+            // The median by steps of a fixed part: a mean would follow outliers, and an attacker can
+            // make outliers.
+            let step = if slot.uses < 16 { 0.16 } else { 0.08 };
+            slot.base_us *= if latency_us > slot.base_us { 1.0 + step } else { 1.0 / (1.0 + step) };
+        }
+        latency_us / slot.base_us
+    }
+
+    fn recompute_median(&mut self) {
+        self.until_median -= 1;
+        if self.until_median > 0 {
+            return;
+        }
+        self.until_median = MEDIAN_EVERY;
+        self.scratch.clear();
+        // Over templates and not over requests: whoever asks a thousand times for one page must not
+        // decide what counts as dear. Seen often, or random paths would.
+        let known = self
+            .slots
+            .iter()
+            .filter(|slot| slot.template != 0 && slot.uses >= TRUSTED_USES && slot.base_us > 0.0);
+        self.scratch.extend(known.map(|slot| slot.base_us));
+        if self.scratch.is_empty() {
+            return;
+        }
+        let middle = self.scratch.len() / 2;
+        let (_, median, _) = self.scratch.select_nth_unstable_by(middle, f32::total_cmp);
+        self.median_us = *median;
+    }
+
+    fn set(&self, template: u64) -> usize {
+        let sets = (self.slots.len() / WAYS) as u64;
+        // Multiply and shift instead of a division; the hash is keyed, so its bits are good.
+        usize::try_from(((template >> 32) * sets) >> 32).unwrap_or(0) * WAYS
+    }
+
+    fn find(&self, template: u64) -> Option<&Slot> {
+        let template = template.max(1);
+        let start = self.set(template);
+        self.slots[start..start + WAYS].iter().find(|slot| slot.template == template)
+    }
+
+    /// The slot of `template`, made if need be. `None`: everything in its set is used more.
+    fn slot_mut(&mut self, template: u64) -> Option<&mut Slot> {
+        let template = template.max(1);
+        let start = self.set(template);
+        let ways = &mut self.slots[start..start + WAYS];
+        if let Some(way) = ways.iter().position(|slot| slot.template == template) {
+            return Some(&mut ways[way]);
+        }
+        let way = (0..WAYS).min_by_key(|&way| ways[way].uses).unwrap_or(0);
+        if ways[way].uses > 1 {
+            // A newcomer wears the others down: templates that are gone give way in the end, and one
+            // that is in use gains faster than that.
+            ways[way].uses -= 1;
+            return None;
+        }
+        if ways[way].template != 0 {
+            self.evictions += 1;
+        }
+        ways[way] = Slot { template, ..Slot::default() };
+        Some(&mut ways[way])
+    }
+}
+
+/// How an answer ended, as far as the table of costs goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    Well,
+    ServerError,
+}
+
+/// How loaded the origin was while it worked on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// At most half of what it may bear.
+    Low,
+    High,
+}
+
+const WAYS: usize = 4;
+/// A typing error is not an allocation.
+const MAX_SLOTS: usize = 1 << 20;
+/// Observations between two looks at the median: 2,048 slots take about 10 us.
+const MEDIAN_EVERY: u32 = 64;
+/// Observations before a template's cost is believed.
+const TRUSTED_USES: u32 = 8;
+/// Beyond this multiple of the median a template is expensive (`detection.md` §6).
+const EXPENSIVE: f32 = 5.0;
+
+#[cfg(test)]
+mod tests {
+    use super::{Answered, Load, TemplateCosts};
+
+    const PAGE: u64 = 1 << 40;
+    const SEARCH: u64 = 2 << 50;
+
+    fn see(costs: &mut TemplateCosts, template: u64, latency_us: f32, times: u32) {
+        for _ in 0..times {
+            costs.note_answer(template, Answered::Well, Load::Low);
+            costs.note_latency(template, latency_us, Load::Low, 1.0);
+        }
+    }
+
+    #[test]
+    fn a_search_that_takes_six_times_the_median_is_expensive() {
+        let mut costs = TemplateCosts::new(64);
+        for page in 0..3 {
+            see(&mut costs, PAGE + (page << 56), 40_000.0, 100);
+        }
+        see(&mut costs, SEARCH, 240_000.0, 100);
+        assert!(costs.is_expensive(SEARCH));
+        assert!(!costs.is_expensive(PAGE));
+        assert!((5.0..7.0).contains(&costs.relative(SEARCH)), "{}", costs.relative(SEARCH));
+        assert_eq!(costs.relative(7 << 45), 1.0, "one not known costs what the median does");
+    }
+
+    #[test]
+    fn load_does_not_make_a_page_dear() {
+        let mut costs = TemplateCosts::new(64);
+        see(&mut costs, PAGE, 40_000.0, 50);
+        for _ in 0..1_000 {
+            costs.note_answer(PAGE, Answered::Well, Load::Low);
+            let ratio = costs.note_latency(PAGE, 120_000.0, Load::High, 3.0);
+            assert!((2.5..3.5).contains(&ratio), "{ratio}");
+        }
+    }
+
+    #[test]
+    fn random_paths_displace_each_other_and_not_what_is_used() {
+        let mut costs = TemplateCosts::new(16);
+        see(&mut costs, PAGE, 40_000.0, 1_000);
+        let mut hash = 1u64;
+        for _ in 0..10_000 {
+            hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23) | 1;
+            see(&mut costs, hash, 1_000.0, 1);
+            see(&mut costs, PAGE, 40_000.0, 1);
+        }
+        assert!(costs.latency(PAGE).is_some());
+        assert!(costs.evictions() > 1_000, "counted: {}", costs.evictions());
+    }
+
+    #[test]
+    fn a_template_that_always_fails_is_known_for_it_and_one_that_fails_under_load_is_not() {
+        let mut costs = TemplateCosts::new(16);
+        for _ in 0..40 {
+            costs.note_answer(PAGE, Answered::ServerError, Load::High);
+        }
+        assert!(!costs.fails_always(PAGE));
+        for _ in 0..40 {
+            costs.note_answer(PAGE, Answered::ServerError, Load::Low);
+        }
+        assert!(costs.fails_always(PAGE));
+        for _ in 0..40 {
+            costs.note_answer(PAGE, Answered::Well, Load::Low);
+        }
+        assert!(!costs.fails_always(PAGE));
+    }
+}

@@ -1,0 +1,88 @@
+//! What an origin bears: a pool of workers with a queue, as PHP has it.
+//!
+//! `workers` requests are worked on at once, any more wait in order; nobody is refused, so that a
+//! limit in front of it is what keeps it quick. Workers and speed can change while it runs. It does not
+//! give up work whose client has left: neither does PHP.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use seawall_model::Instant;
+
+use crate::random::Random;
+
+/// How an origin is built.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SimOriginModel {
+    /// Requests worked on at once.
+    pub workers: usize,
+    /// An ordinary page.
+    pub service: Duration,
+    /// The work for a page is spread evenly by this part around `service`, 0 to 1.
+    pub spread: f64,
+}
+
+impl SimOriginModel {
+    /// Ordinary pages a second.
+    pub fn capacity(&self) -> f64 {
+        self.workers as f64 / self.service.as_secs_f64()
+    }
+}
+
+/// The pool at work. `J` is what the caller knows a request by.
+#[derive(Debug)]
+pub struct SimOrigin<J> {
+    model: SimOriginModel,
+    random: Random,
+    busy: usize,
+    waiting: VecDeque<(J, f64)>,
+    peak: usize,
+}
+
+impl<J> SimOrigin<J> {
+    /// An idle pool.
+    pub const fn new(model: SimOriginModel, seed: u64) -> Self {
+        let random = Random::new(seed);
+        Self { model, random, busy: 0, waiting: VecDeque::new(), peak: 0 }
+    }
+
+    /// Changes workers and speed for what begins from now on.
+    pub const fn remodel(&mut self, model: SimOriginModel) {
+        self.model = model;
+    }
+
+    /// Requests worked on or waiting now.
+    pub fn in_flight(&self) -> usize {
+        self.busy + self.waiting.len()
+    }
+
+    /// The most there ever were at once.
+    pub const fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// Hands over a request that costs as much as `cost` ordinary pages. What begins by it, with the
+    /// time it will end: call [`Self::ended`] then.
+    pub fn offer(&mut self, now: Instant, job: J, cost: f64) -> Option<(Instant, J)> {
+        self.waiting.push_back((job, cost));
+        self.peak = self.peak.max(self.in_flight());
+        self.begin(now)
+    }
+
+    /// A request ended; what begins in its place.
+    pub fn ended(&mut self, now: Instant) -> Option<(Instant, J)> {
+        self.busy -= 1;
+        self.begin(now)
+    }
+
+    fn begin(&mut self, now: Instant) -> Option<(Instant, J)> {
+        if self.busy >= self.model.workers {
+            return None;
+        }
+        let (job, cost) = self.waiting.pop_front()?;
+        self.busy += 1;
+        let spread = self.random.between(-self.model.spread, self.model.spread);
+        let takes = self.model.service.mul_f64(cost * (1.0 + spread));
+        Some((now + takes, job))
+    }
+}
