@@ -4,14 +4,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use seawall_model::Fields;
+use seawall_model::{Fields, Http2Limits};
 use seawall_wire::client_hello::{self, HelloError};
 use seawall_wire::forwarded::{self, Syntax};
 use seawall_wire::http1::{
     BodyDecoder, BodyFraming, BodyStep, HeadLimits, Parse, Refusal, RequestHead, RequestView,
     Trailer, parse_request,
 };
-use seawall_wire::http2::{FrameObserver, ObserverLimits};
+use seawall_wire::http2::FrameObserver;
 use seawall_wire::proxy_header::{self, ProxyParse};
 
 /// A refusal of a part is the refusal of the whole; a hello is one however it is cut.
@@ -84,7 +84,7 @@ pub fn http2_frames(data: &[u8]) {
     let [step, data @ ..] = data else {
         return;
     };
-    let limits = ObserverLimits { max_resets: 3, max_control_frames: 8, ..Default::default() };
+    let limits = Http2Limits { max_resets: 3, max_pings: 8, ..Default::default() };
     let mut whole = FrameObserver::new(limits);
     whole.received(data);
     let mut pieces = FrameObserver::new(limits);

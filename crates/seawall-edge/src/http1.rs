@@ -179,7 +179,7 @@ impl Conn {
             Look::Answer(answer) if self.is_simple(&answer, head) => {
                 let after = write::whole(self, policy, head, &answer, times);
                 self.input.advance(head.head_bytes());
-                if self.output.len() > PIPELINE_BYTES {
+                if self.output.len() > policy.config.limits.max_pipelined_bytes {
                     self.flush().await?;
                 }
                 Ok(after)
@@ -236,6 +236,7 @@ impl Conn {
         spooled: Option<SpooledBody>,
     ) -> Result<Answer, Stop> {
         let ctx = Rc::clone(&self.ctx);
+        let most = policy.config.limits.max_pipelined_bytes;
         let ask = ask(view, view.head());
         let (tell, mut interim) = mpsc::channel(MAX_INTERIM);
         // RFC 9110 §15.2: an HTTP/1.0 client understands no interim response.
@@ -250,16 +251,16 @@ impl Conn {
                     self.flush().await?;
                 }
                 answer = &mut answer => return Ok(answer),
-                stop = self.watch() => return Err(stop),
+                stop = self.watch(most) => return Err(stop),
             }
         }
     }
 
     /// Ends when the client breaks the connection. What it sends meanwhile (a pipelined request)
     /// is kept, up to a bound; an orderly end of its sending is not a wish to break off.
-    async fn watch(&mut self) -> Stop {
+    async fn watch(&mut self, most: usize) -> Stop {
         loop {
-            if self.is_eof || self.input.len() >= PIPELINE_BYTES {
+            if self.is_eof || self.input.len() >= most {
                 return std::future::pending().await;
             }
             if let Err(stop) = self.fill().await {
@@ -394,9 +395,6 @@ impl Conn {
     }
 }
 
-/// Unsent answers to pipelined requests beyond this are written before the next request is looked
-/// at, so that a client that does not read cannot make us gather memory.
-const PIPELINE_BYTES: usize = 64 * 1024;
 /// How long and how much we listen after our last word.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024;

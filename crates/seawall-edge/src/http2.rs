@@ -22,8 +22,8 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use seawall_cache::MapFields;
-use seawall_model::{Method, Misbehaviour};
-use seawall_wire::http2::{FrameObserver, ObserverLimits, Preface};
+use seawall_model::{Limits, Method, Misbehaviour};
+use seawall_wire::http2::{FrameObserver, Preface};
 
 use self::incoming::Incoming;
 use self::patience::{Patience, Waiting};
@@ -47,6 +47,8 @@ const MAX_SEND_BYTES: usize = 256 * 1024;
 /// Window for request content per stream and connection: a spool reads it at once.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams refused for want of room until a connection is closed instead of left.
+const MAX_REFUSED: usize = 16;
 /// How long a peer has for the round trip that ends a connection without loss (RFC 9113 §6.8).
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long and how much we listen after our last word.
@@ -67,6 +69,11 @@ struct Session {
     /// and head bytes handed to the socket.
     seen: Cell<Seen>,
     leaving: Cell<bool>,
+    /// Bytes of request heads held for streams under way, and what they may be.
+    held_bytes: Cell<usize>,
+    max_held_bytes: usize,
+    /// Streams refused because of that.
+    refused: Cell<usize>,
 }
 
 /// The state of the connection after a turn.
@@ -78,7 +85,7 @@ struct Seen {
 }
 
 impl Session {
-    fn new(ctx: Rc<ClientConn>, slot: Rc<Slot>, patience: Patience) -> Rc<Self> {
+    fn new(ctx: Rc<ClientConn>, slot: Rc<Slot>, patience: Patience, limits: &Limits) -> Rc<Self> {
         Rc::new(Self {
             ctx,
             slot,
@@ -88,7 +95,23 @@ impl Session {
             content: Cell::new(0),
             seen: Cell::default(),
             leaving: Cell::new(false),
+            held_bytes: Cell::new(0),
+            max_held_bytes: limits.http2.max_held_bytes,
+            refused: Cell::new(0),
         })
+    }
+
+    /// Takes room for a request head as long as the value returned lives; `None`: there is none.
+    fn hold(self: &Rc<Self>, bytes: usize) -> Option<HeldBytes> {
+        let held = self.held_bytes.get() + bytes;
+        if held > self.max_held_bytes {
+            if self.refused.replace(self.refused.get() + 1) == 0 {
+                self.ctx.worker.metrics.misbehaved(Misbehaviour::Http2HeldBytes);
+            }
+            return None;
+        }
+        self.held_bytes.set(held);
+        Some(HeldBytes { session: Rc::clone(self), bytes })
     }
 
     fn count_content(&self, bytes: usize) {
@@ -139,17 +162,29 @@ impl Session {
     }
 }
 
+/// Room that a request head takes; given back when dropped.
+struct HeldBytes {
+    session: Rc<Session>,
+    bytes: usize,
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.session.held_bytes.set(self.session.held_bytes.get() - self.bytes);
+    }
+}
+
 /// Serves a connection until it ends.
 pub(crate) async fn serve(stream: Stream, ctx: Rc<ClientConn>) {
     let slot = ctx.worker.slots.open();
     let policy = ctx.worker.policy();
     let limits = &policy.config.limits;
-    let (io, out) = coalesce(stream, FrameObserver::new(ObserverLimits::default()));
+    let (io, out) = coalesce(stream, FrameObserver::new(limits.http2));
     slot.arm(clock::now() + limits.header_timeout);
     if let Some(connection) = shake(&policy, io, &out, &slot).await {
         let patience = Patience::new(clock::now(), limits);
+        let session = Session::new(Rc::clone(&ctx), Rc::clone(&slot), patience, limits);
         drop(policy);
-        let session = Session::new(Rc::clone(&ctx), Rc::clone(&slot), patience);
         converse(connection, &out, &session).await;
     }
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
@@ -178,6 +213,7 @@ async fn converse(
             }
             Turn::Stalled if !closing => {
                 closing = true;
+                session.ctx.worker.metrics.misbehaved(Misbehaviour::Http2Stalled);
                 session.leaving.set(true);
                 connection.abrupt_shutdown(Reason::NO_ERROR);
             }
@@ -265,16 +301,34 @@ fn turn(
     if session.ctx.worker.is_draining() && !session.leaving.get() {
         return Poll::Ready(Turn::Leave);
     }
-    while let Poll::Ready(accepted) = connection.poll_accept(cx) {
-        let Some(Ok((request, respond))) = accepted else { return Poll::Ready(Turn::End) };
-        if session.preface.get().is_none() {
-            session.preface.set(out.observe(|seen| seen.preface().map(Preface::hash)));
+    out.tick(clock::now());
+    loop {
+        out.admit_block();
+        match connection.poll_accept(cx) {
+            Poll::Ready(Some(Ok((request, respond)))) => {
+                if session.preface.get().is_none() {
+                    session.preface.set(out.observe(|seen| seen.preface().map(Preface::hash)));
+                }
+                session.patience.borrow_mut().request(clock::now());
+                begin(session, request, respond);
+            }
+            Poll::Ready(_) => return Poll::Ready(Turn::End),
+            Poll::Pending if out.was_held_back() => {}
+            Poll::Pending => break,
         }
-        session.patience.borrow_mut().request(clock::now());
-        begin(session, request, respond);
+        // What is known to be a flood is not read to its end first.
+        if !session.leaving.get() && out.observe(FrameObserver::misbehaviour).is_some() {
+            break;
+        }
     }
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
         return Poll::Ready(Turn::Misbehaved(misbehaviour));
+    }
+    match session.refused.get() {
+        0 => {}
+        1..=MAX_REFUSED if !session.leaving.get() => return Poll::Ready(Turn::Leave),
+        1..=MAX_REFUSED => {}
+        _ => return Poll::Ready(Turn::Misbehaved(Misbehaviour::Http2HeldBytes)),
     }
     let is_stalled = match out.flush(cx) {
         Poll::Ready(Ok(())) => false,
@@ -309,8 +363,12 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
             send_whole(ctx, &policy, &ask, &answer, respond, times);
         }
         look => {
+            let Some(held) = session.hold(incoming.held_bytes()) else {
+                // RFC 9113 §8.7: nothing was done yet, so it may be repeated.
+                return respond.send_reset(Reason::REFUSED_STREAM);
+            };
             let session = Rc::clone(session);
-            let stream = Working { session, policy, incoming, content, respond, times };
+            let stream = Working { session, policy, incoming, content, respond, times, held };
             tokio::task::spawn_local(stream.run(look));
         }
     }

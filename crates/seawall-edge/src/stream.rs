@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use seawall_model::Instant;
 use seawall_wire::http2::FrameObserver;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -165,10 +166,17 @@ impl AsyncWrite for Stream {
 /// exerts back-pressure instead of filling memory.
 const COALESCE_BYTES: usize = 32 * 1024;
 
+/// Most bytes read at once where no long payload is under way: with one byte for a field, what the
+/// library decodes from them before anybody looks is bounded (HTTP/2 Bomb, CVE-2026-49975).
+const READ_AT_ONCE: usize = 2 * 1024;
+
 struct Gathered<S> {
     io: S,
     out: BytesMut,
     observer: FrameObserver,
+    /// Header blocks after which reading stops until [`Coalescer::admit_block`].
+    max_blocks: u64,
+    held_back: bool,
 }
 
 /// Gathers writes until [`Coalescer::flush`]; lets the frame observer see both directions.
@@ -179,7 +187,9 @@ pub(crate) struct Coalescer<S>(Rc<RefCell<Gathered<S>>>);
 
 /// Wraps `io` for the HTTP/2 library; the second value stays with the connection task.
 pub(crate) fn coalesce<S>(io: S, observer: FrameObserver) -> (Coalesce<S>, Coalescer<S>) {
-    let shared = Rc::new(RefCell::new(Gathered { io, out: BytesMut::new(), observer }));
+    let gathered =
+        Gathered { io, out: BytesMut::new(), observer, max_blocks: u64::MAX, held_back: false };
+    let shared = Rc::new(RefCell::new(gathered));
     (Coalesce(Rc::clone(&shared)), Coalescer(shared))
 }
 
@@ -238,6 +248,24 @@ impl<S: AsyncWrite + Unpin> Coalescer<S> {
         Poll::Ready(())
     }
 
+    /// Lets the library read up to the end of one more header block (and what came in the same
+    /// read). Thus requests are looked at one after the other, not decoded by the dozen first.
+    pub(crate) fn admit_block(&self) {
+        let gathered = &mut *self.0.borrow_mut();
+        gathered.max_blocks = gathered.observer.header_blocks() + 1;
+        gathered.held_back = false;
+    }
+
+    /// Whether the library wanted to read beyond that block.
+    pub(crate) fn was_held_back(&self) -> bool {
+        self.0.borrow().held_back
+    }
+
+    /// Tells the frame observer the time.
+    pub(crate) fn tick(&self, now: Instant) {
+        self.0.borrow_mut().observer.tick(now);
+    }
+
     /// Looks at the frames seen so far.
     pub(crate) fn observe<T>(&self, look: impl FnOnce(&FrameObserver) -> T) -> T {
         look(&self.0.borrow().observer)
@@ -251,9 +279,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Coalesce<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let gathered = &mut *self.0.borrow_mut();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut gathered.io).poll_read(cx, buf))?;
-        gathered.observer.received(&buf.filled()[before..]);
+        if gathered.observer.header_blocks() >= gathered.max_blocks {
+            // Nobody is to be woken: who admits the next block polls again.
+            gathered.held_back = true;
+            return Poll::Pending;
+        }
+        let most = READ_AT_ONCE.max(gathered.observer.payload_left() as usize);
+        let room = buf.remaining().min(most);
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+        ready!(Pin::new(&mut gathered.io).poll_read(cx, &mut part))?;
+        let read = part.filled().len();
+        gathered.observer.received(part.filled());
+        buf.advance(read);
         Poll::Ready(Ok(()))
     }
 }
@@ -316,7 +353,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
 
-    use seawall_wire::http2::ObserverLimits;
+    use seawall_model::Http2Limits;
 
     use super::*;
 
@@ -390,7 +427,7 @@ mod tests {
     fn gather(writes: Vec<Does>) -> (Socket, Coalesce<Socket>, Coalescer<Socket>) {
         let socket = Socket::default();
         socket.0.borrow_mut().writes = writes.into();
-        let observer = FrameObserver::new(ObserverLimits::default());
+        let observer = FrameObserver::new(Http2Limits::default());
         let (inner, outer) = coalesce(socket.clone(), observer);
         (socket, inner, outer)
     }
@@ -508,6 +545,29 @@ mod tests {
         assert!(out.poll_end(&mut left, &mut cx).is_ready());
         let script = socket.0.borrow();
         assert_eq!((&script.written[..], script.ended, script.reads.len()), (&b"bye"[..], true, 1));
+    }
+
+    #[test]
+    fn reading_stops_after_a_header_block_until_the_next_is_admitted() {
+        const BLOCK: &[u8] = &[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x82];
+        let (socket, mut io, out) = gather(Vec::new());
+        let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+        socket.0.borrow_mut().reads = [&begin[..], BLOCK, BLOCK, BLOCK].into();
+        let mut read = || {
+            let mut space = [0; 64];
+            let mut buf = ReadBuf::new(&mut space);
+            let mut cx = Context::from_waker(Waker::noop());
+            Pin::new(&mut io).poll_read(&mut cx, &mut buf).is_ready()
+        };
+        assert!(read(), "before the first block is counted, nothing is held back");
+        out.admit_block();
+        assert!(read());
+        assert!(!read(), "one block is to be looked at");
+        assert!(out.was_held_back());
+        assert_eq!(socket.0.borrow().reads.len(), 2, "the rest stays where it is");
+        out.admit_block();
+        assert!(!out.was_held_back());
+        assert!(read());
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl ClientConn {
     pub(crate) fn stall_limit(&self, bytes: usize) -> Duration {
         let limits = &self.worker.policy.borrow().config.limits;
         let rate = limits.min_body_bytes_per_second.max(1);
-        limits.body_grace + Duration::from_secs(bytes as u64 / rate)
+        limits.response_grace + Duration::from_secs(bytes as u64 / rate)
     }
 
     /// Waits for this client's turn on the link. `false`: close the connection.

@@ -28,6 +28,11 @@ pub struct Limits {
     pub max_hello_bytes: usize,
     /// Concurrent HTTP/2 streams per connection. Default 64 (`detection.md` §6).
     pub max_streams: u32,
+    /// What the frames of an HTTP/2 connection may ask for.
+    pub http2: Http2Limits,
+    /// Bytes of unsent answers to pipelined HTTP/1 requests, and of requests read ahead. Beyond, no
+    /// more is read until the client takes what it asked for. Default 64 KiB.
+    pub max_pipelined_bytes: usize,
     /// Requests for held pages per second and identity. 429 beyond. Default 50/s.
     pub held_rate: PerSecond,
     /// How many held pages an identity may take at once. Default 500.
@@ -42,8 +47,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// A TLS handshake. Closed beyond. Default 10 s.
     pub handshake_timeout: Duration,
-    /// Grace before the minimum body rate is enforced. Default 10 s.
+    /// Grace before the minimum rate of a request's content is enforced. Default 10 s.
     pub body_grace: Duration,
+    /// The same for a response. Default 10 s.
+    pub response_grace: Duration,
     /// Bytes per second a body must move after the grace, in either direction. Default 500.
     pub min_body_bytes_per_second: u64,
     /// How long a drain waits for answers in flight. Default 30 s.
@@ -65,6 +72,8 @@ impl Default for Limits {
             max_body_bytes: 1024 * 1024 * 1024,
             max_hello_bytes: 16 * 1024,
             max_streams: 64,
+            http2: Http2Limits::default(),
+            max_pipelined_bytes: 64 * 1024,
             held_rate: PerSecond(50.0),
             held_burst: 500,
             max_clients: 1 << 17,
@@ -73,10 +82,76 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),
             body_grace: Duration::from_secs(10),
+            response_grace: Duration::from_secs(10),
             min_body_bytes_per_second: 500,
             drain_timeout: Duration::from_secs(30),
             max_origin_queue: 1_024,
             origin_queue_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the frames of one HTTP/2 connection may ask for. Beyond any of these the connection is closed
+/// (`ENHANCE_YOUR_CALM`) and the kind counted in `seawall_wire_misbehaviour_total`. Counts are of
+/// windows of 10 s, so that a reader who stays for hours is never refused; allowances that grow with
+/// honest use are named at each field. Derived from Sozu 2.0.2, which allows in one second what is
+/// allowed here in ten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// RST_STREAM frames from the client, beyond half of its streams but for at most as many again
+    /// (rapid reset, CVE-2023-44487: a reset for each stream). Default 60.
+    pub max_resets: u64,
+    /// The same over the whole life of a connection. Default 10,000.
+    pub max_resets_in_all: u64,
+    /// RST_STREAM frames the client provokes from us, beyond half of its streams but for at most as
+    /// many again (MadeYouReset, CVE-2025-8671). Default 60.
+    pub max_provoked_resets: u64,
+    /// The same over the whole life of a connection. Default 500.
+    pub max_provoked_resets_in_all: u64,
+    /// CONTINUATION frames in one header block (CVE-2024-27316). Default 8.
+    pub max_continuations: u32,
+    /// Encoded bytes of one header block. Default 64 KiB.
+    pub max_header_block_bytes: u32,
+    /// SETTINGS frames, and acknowledgements of none of ours (CVE-2019-9515). Default 50.
+    pub max_settings: u64,
+    /// PING frames (CVE-2019-9512) and answers to none of ours, beyond one for each DATA frame sent,
+    /// of which 900 count. Default 100.
+    pub max_pings: u64,
+    /// PRIORITY frames beyond four for each stream. Default 100.
+    pub max_priorities: u64,
+    /// DATA frames without content that do not end their stream (CVE-2019-9518). Default 100.
+    pub max_empty_data: u64,
+    /// WINDOW_UPDATE frames beyond four for each stream and each DATA frame sent. Default 400.
+    pub max_window_updates: u64,
+    /// GOAWAY frames and those of unknown types beyond four for each stream. Default 100.
+    pub max_other_frames: u64,
+    /// Payload of one frame: the SETTINGS_MAX_FRAME_SIZE we announce. Default 16,384.
+    pub max_frame_bytes: u32,
+    /// Bytes of request heads held for the streams under way, with the bookkeeping of each field
+    /// (HTTP/2 Bomb, CVE-2026-49975). At the bound the connection says goodbye and refuses further
+    /// streams, which a client may repeat elsewhere (RFC 9113 §8.7); if more than 16 come, it is
+    /// closed. Default 224 KiB: 64 streams of 3.5 KiB, twice what browsers send, and with 32 KiB for
+    /// what the library holds at most 256 KiB.
+    pub max_held_bytes: usize,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            max_resets: 60,
+            max_resets_in_all: 10_000,
+            max_provoked_resets: 60,
+            max_provoked_resets_in_all: 500,
+            max_continuations: 8,
+            max_header_block_bytes: 64 * 1024,
+            max_settings: 50,
+            max_pings: 100,
+            max_priorities: 100,
+            max_empty_data: 100,
+            max_window_updates: 400,
+            max_other_frames: 100,
+            max_frame_bytes: 16 * 1024,
+            max_held_bytes: 224 * 1024,
         }
     }
 }

@@ -35,12 +35,28 @@ pub enum Misbehaviour {
     Truncated,
     /// A wrong HTTP/2 preface or frame layout.
     Http2Frame,
-    /// More resets than the limit.
+    /// More resets by the client than the limit.
     Http2Resets,
+    /// More resets that it made us send than the limit.
+    Http2ProvokedResets,
     /// More header continuation than the limit.
     Http2Continuation,
-    /// More SETTINGS or PING frames than the limit.
-    Http2Control,
+    /// More SETTINGS frames than the limit.
+    Http2Settings,
+    /// More PING frames than the limit.
+    Http2Pings,
+    /// More PRIORITY frames than the limit.
+    Http2Priorities,
+    /// More empty DATA frames than the limit.
+    Http2EmptyData,
+    /// More WINDOW_UPDATE frames than the limit.
+    Http2WindowUpdates,
+    /// More frames of other types than the limit.
+    Http2OtherFrames,
+    /// More request heads held than the limit on their bytes.
+    Http2HeldBytes,
+    /// The client neither takes what it asked for nor sends what it announced.
+    Http2Stalled,
     /// A malformed PROXY protocol header.
     ProxyHeader,
     /// A PROXY protocol header from a peer that is not trusted.
@@ -49,7 +65,7 @@ pub enum Misbehaviour {
 
 impl Misbehaviour {
     /// Every kind, for metrics and documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 29] = [
         Self::TlsGarbage,
         Self::TlsHelloTooLarge,
         Self::RequestLine,
@@ -67,8 +83,16 @@ impl Misbehaviour {
         Self::Truncated,
         Self::Http2Frame,
         Self::Http2Resets,
+        Self::Http2ProvokedResets,
         Self::Http2Continuation,
-        Self::Http2Control,
+        Self::Http2Settings,
+        Self::Http2Pings,
+        Self::Http2Priorities,
+        Self::Http2EmptyData,
+        Self::Http2WindowUpdates,
+        Self::Http2OtherFrames,
+        Self::Http2HeldBytes,
+        Self::Http2Stalled,
         Self::ProxyHeader,
         Self::ProxyUntrusted,
     ];
@@ -93,8 +117,16 @@ impl Misbehaviour {
             Self::Truncated => "truncated",
             Self::Http2Frame => "http2_frame",
             Self::Http2Resets => "http2_resets",
+            Self::Http2ProvokedResets => "http2_provoked_resets",
             Self::Http2Continuation => "http2_continuation",
-            Self::Http2Control => "http2_control",
+            Self::Http2Settings => "http2_settings",
+            Self::Http2Pings => "http2_pings",
+            Self::Http2Priorities => "http2_priorities",
+            Self::Http2EmptyData => "http2_empty_data",
+            Self::Http2WindowUpdates => "http2_window_updates",
+            Self::Http2OtherFrames => "http2_other_frames",
+            Self::Http2HeldBytes => "http2_held_bytes",
+            Self::Http2Stalled => "http2_stalled",
             Self::ProxyHeader => "proxy_header",
             Self::ProxyUntrusted => "proxy_untrusted",
         }

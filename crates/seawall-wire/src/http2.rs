@@ -7,46 +7,12 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
-use seawall_model::Misbehaviour;
+use seawall_model::{Http2Limits, Instant, Misbehaviour};
 
 use crate::bytes::fold;
 use crate::hpack::{MAX_PSEUDO_HEADERS, pseudo_order};
-
-/// When counts become misbehaviour. Totals of a connection; the allowances that grow with honest
-/// use are named at each field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObserverLimits {
-    /// RST_STREAM frames from the client beyond half of its streams (rapid reset, CVE-2023-44487:
-    /// a reset for each stream). Default 60.
-    pub max_resets: u64,
-    /// RST_STREAM frames the client provokes from us beyond half of its streams (MadeYouReset,
-    /// CVE-2025-8671). Default 60.
-    pub max_provoked_resets: u64,
-    /// CONTINUATION frames in one header block (CVE-2024-27316). Default 8.
-    pub max_continuations: u32,
-    /// Encoded bytes of one header block. Default 64 KiB.
-    pub max_header_block_bytes: u32,
-    /// SETTINGS, PING, PRIORITY and empty DATA frames from the client beyond four for each of its
-    /// streams and one for each DATA frame sent (CVE-2019-9512, -9515, -9518). Acknowledgements do
-    /// not count. Default 200.
-    pub max_control_frames: u64,
-    /// Payload of one frame: the SETTINGS_MAX_FRAME_SIZE we announce. Default 16,384.
-    pub max_frame_bytes: u32,
-}
-
-impl Default for ObserverLimits {
-    fn default() -> Self {
-        Self {
-            max_resets: 60,
-            max_provoked_resets: 60,
-            max_continuations: 8,
-            max_header_block_bytes: 64 * 1024,
-            max_control_frames: 200,
-            max_frame_bytes: 16 * 1024,
-        }
-    }
-}
 
 /// Frames of one direction of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,10 +29,14 @@ pub struct FrameCounts {
     pub resets: u64,
     /// SETTINGS frames but acknowledgements.
     pub settings: u64,
+    /// SETTINGS acknowledgements.
+    pub settings_acks: u64,
     /// PUSH_PROMISE frames.
     pub push_promises: u64,
     /// PING frames but acknowledgements.
     pub pings: u64,
+    /// PING acknowledgements.
+    pub ping_acks: u64,
     /// GOAWAY frames.
     pub goaways: u64,
     /// WINDOW_UPDATE frames.
@@ -124,7 +94,7 @@ impl fmt::Display for Preface {
 /// block is complete (at most [`MAX_KEPT_BYTES`]), then never.
 #[derive(Clone, Debug)]
 pub struct FrameObserver {
-    limits: ObserverLimits,
+    limits: Http2Limits,
     /// Bytes of the client's connection preface seen so far.
     magic_bytes: usize,
     client: FrameReader,
@@ -132,6 +102,9 @@ pub struct FrameObserver {
     received: FrameCounts,
     sent: FrameCounts,
     streams_opened: u64,
+    /// What had passed when the current window began.
+    window: Window,
+    header_blocks: u64,
     last_stream: u32,
     /// The stream whose header block the client has begun and not ended.
     open_block: Option<OpenBlock>,
@@ -144,7 +117,7 @@ pub struct FrameObserver {
 
 impl FrameObserver {
     /// An observer for a connection on which nothing has passed yet.
-    pub fn new(limits: ObserverLimits) -> Self {
+    pub fn new(limits: Http2Limits) -> Self {
         Self {
             limits,
             magic_bytes: 0,
@@ -153,6 +126,8 @@ impl FrameObserver {
             received: FrameCounts::default(),
             sent: FrameCounts::default(),
             streams_opened: 0,
+            window: Window::default(),
+            header_blocks: 0,
             last_stream: 0,
             open_block: None,
             misbehaviour: None,
@@ -160,6 +135,26 @@ impl FrameObserver {
             building: None,
             preface: None,
         }
+    }
+
+    /// Begins a new window if the last one is over. Without this all that passes is one window.
+    pub fn tick(&mut self, now: Instant) {
+        let begun = *self.window.begun.get_or_insert(now);
+        if now.saturating_since(begun) >= WINDOW {
+            let streams = self.streams_opened;
+            let (received, sent) = (self.received, self.sent);
+            self.window = Window { begun: Some(now), streams, received, sent };
+        }
+    }
+
+    /// Payload bytes that are to come of the client's frame under way.
+    pub const fn payload_left(&self) -> u32 {
+        self.client.payload_left
+    }
+
+    /// Header blocks that the client has completed.
+    pub const fn header_blocks(&self) -> u64 {
+        self.header_blocks
     }
 
     /// Takes note of bytes from the client. After a layout error nothing more is read: where frames
@@ -282,28 +277,61 @@ impl FrameObserver {
             self.refuse(Misbehaviour::Http2Continuation);
         }
         self.open_block = (!header.has_flag(END_HEADERS)).then_some(block);
+        self.header_blocks += u64::from(header.has_flag(END_HEADERS));
     }
 
     fn check_totals(&mut self) {
         if self.misbehaviour.is_some() {
             return;
         }
-        let half_of_streams = self.streams_opened / 2;
-        let received = &self.received;
-        let control =
-            received.settings + received.pings + received.priorities + received.empty_data;
-        let control_allowed = self
-            .limits
-            .max_control_frames
-            .saturating_add(self.streams_opened.saturating_mul(4))
-            .saturating_add(self.sent.data);
-        if received.resets > self.limits.max_resets.saturating_add(half_of_streams)
-            || self.sent.resets > self.limits.max_provoked_resets.saturating_add(half_of_streams)
-        {
-            self.refuse(Misbehaviour::Http2Resets);
-        } else if control > control_allowed {
-            self.refuse(Misbehaviour::Http2Control);
-        }
+        let (limits, then) = (&self.limits, &self.window);
+        let streams = self.streams_opened - then.streams;
+        let since = |pick: fn(&FrameCounts) -> u64| pick(&self.received) - pick(&then.received);
+        let sent = |pick: fn(&FrameCounts) -> u64| pick(&self.sent) - pick(&then.sent);
+        // Half of the streams on top, but for at most as many again.
+        let resets = |most: u64| most.saturating_add(most.min(streams / 2));
+        // Acknowledgements of none of ours work like frames of their own.
+        let unasked = |acks: u64, ours: u64| acks.saturating_sub(ours);
+        let settings =
+            since(|c| c.settings) + unasked(self.received.settings_acks, self.sent.settings);
+        let pings = since(|c| c.pings) + unasked(self.received.ping_acks, self.sent.pings);
+        let rows = [
+            (Misbehaviour::Http2Resets, since(|c| c.resets), resets(limits.max_resets)),
+            (Misbehaviour::Http2Resets, self.received.resets, limits.max_resets_in_all),
+            (
+                Misbehaviour::Http2ProvokedResets,
+                sent(|c| c.resets),
+                resets(limits.max_provoked_resets),
+            ),
+            (
+                Misbehaviour::Http2ProvokedResets,
+                self.sent.resets,
+                limits.max_provoked_resets_in_all,
+            ),
+            (Misbehaviour::Http2Settings, settings, limits.max_settings),
+            (
+                Misbehaviour::Http2Pings,
+                pings,
+                limits.max_pings.saturating_add(sent(|c| c.data).min(MAX_PINGS_FOR_DATA)),
+            ),
+            (
+                Misbehaviour::Http2Priorities,
+                since(|c| c.priorities),
+                limits.max_priorities.saturating_add(4 * streams),
+            ),
+            (Misbehaviour::Http2EmptyData, since(|c| c.empty_data), limits.max_empty_data),
+            (
+                Misbehaviour::Http2WindowUpdates,
+                since(|c| c.window_updates),
+                limits.max_window_updates.saturating_add(4 * (streams + sent(|c| c.data))),
+            ),
+            (
+                Misbehaviour::Http2OtherFrames,
+                since(|c| c.other + c.goaways),
+                limits.max_other_frames.saturating_add(4 * streams),
+            ),
+        ];
+        self.misbehaviour = rows.iter().find(|(_, seen, most)| seen > most).map(|row| row.0);
     }
 
     /// Whether the preface needs this frame's payload.
@@ -365,6 +393,10 @@ impl FrameObserver {
 pub const MAX_KEPT_BYTES: usize = 16 * 1024;
 /// Settings noted. RFC 9113 defines six, and a few more are registered.
 const MAX_SETTINGS: usize = 32;
+/// How long counts are added up before they begin anew.
+const WINDOW: Duration = Duration::from_secs(10);
+/// PING frames in a window that DATA frames sent may justify: clients measure the path by them.
+const MAX_PINGS_FOR_DATA: u64 = 900;
 const MAGIC: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// RFC 9113 §6.
@@ -383,6 +415,15 @@ const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY_FLAG: u8 = 0x20;
+
+/// The counts at the beginning of the current window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    begun: Option<Instant>,
+    streams: u64,
+    received: FrameCounts,
+    sent: FrameCounts,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -532,9 +573,11 @@ fn count(counts: &mut FrameCounts, header: FrameHeader) {
         }
         PRIORITY => counts.priorities += 1,
         RST_STREAM => counts.resets += 1,
-        SETTINGS => counts.settings += u64::from(!header.is_ack()),
+        SETTINGS if header.is_ack() => counts.settings_acks += 1,
+        SETTINGS => counts.settings += 1,
         PUSH_PROMISE => counts.push_promises += 1,
-        PING => counts.pings += u64::from(!header.is_ack()),
+        PING if header.is_ack() => counts.ping_acks += 1,
+        PING => counts.pings += 1,
         GOAWAY => counts.goaways += 1,
         WINDOW_UPDATE => counts.window_updates += 1,
         CONTINUATION => {

@@ -4,18 +4,34 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::{any, prop, proptest};
-use seawall_model::Misbehaviour::{self, Http2Continuation, Http2Control, Http2Frame, Http2Resets};
-use seawall_wire::http2::{FrameObserver, ObserverLimits};
+use seawall_model::Misbehaviour::{
+    self, Http2Continuation, Http2EmptyData, Http2Frame, Http2OtherFrames, Http2Pings,
+    Http2Priorities, Http2ProvokedResets, Http2Resets, Http2Settings, Http2WindowUpdates,
+};
+use seawall_model::{Http2Limits, Instant};
+use seawall_wire::http2::FrameObserver;
 
 const MAGIC: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const LIMITS: ObserverLimits = ObserverLimits {
+const LIMITS: Http2Limits = Http2Limits {
     max_resets: 5,
+    max_resets_in_all: 100,
     max_provoked_resets: 5,
+    max_provoked_resets_in_all: 50,
     max_continuations: 3,
     max_header_block_bytes: 1000,
-    max_control_frames: 10,
+    max_settings: 10,
+    max_pings: 10,
+    max_priorities: 10,
+    max_empty_data: 10,
+    max_window_updates: 10,
+    max_other_frames: 10,
     max_frame_bytes: 16_384,
+    max_held_bytes: 0,
 };
+
+fn at(secs: u64) -> Instant {
+    Instant::from_nanos(secs * 1_000_000_000)
+}
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -195,17 +211,54 @@ fn resets_are_bounded_beyond_half_of_the_streams() {
     };
     check(&pairs(10), None);
     check(&pairs(12), Some(Http2Resets));
-    // A browser that cancels a third of what it asks for is never refused.
-    let browser: Vec<_> = (0..600)
-        .map(|n| if n % 4 == 3 { reset(2 * (n - 1) + 1) } else { get(2 * n + 1) })
-        .collect();
-    check(&connection(&browser), None);
+    // One that stays within half of its streams has as many again, and no more.
+    let half = |count: u32| -> Vec<u8> {
+        let frames = (0..count).flat_map(|n| {
+            let (first, second) = (4 * n + 1, 4 * n + 3);
+            [get(first), get(second), reset(first)]
+        });
+        connection(&frames.collect::<Vec<_>>())
+    };
+    check(&half(10), None);
+    check(&half(11), Some(Http2Resets));
 
     let mut observer = observe(&connection(&[get(1), get(3)]));
     (0..6).for_each(|_| observer.sent(&reset(1)));
     assert_eq!(observer.misbehaviour(), None);
     observer.sent(&reset(1));
-    assert_eq!(observer.misbehaviour(), Some(Http2Resets));
+    assert_eq!(observer.misbehaviour(), Some(Http2ProvokedResets));
+}
+
+#[test]
+fn counts_begin_anew_with_each_window_and_the_lifetime_bounds_stay() {
+    let reset = |stream: u32| frame(RST_STREAM, 0, stream, &[0; 4]);
+    let mut observer = observe(&connection(&[get(1)]));
+    observer.tick(at(100));
+    for window in 0..20 {
+        observer.tick(at(100 + 10 * window));
+        observer.received(&[reset(1).repeat(5), frame(PING, 0, 0, &[0; 8]).repeat(10)].concat());
+        assert_eq!(observer.misbehaviour(), None, "window {window}");
+    }
+    observer.tick(at(309));
+    observer.received(&reset(1));
+    assert_eq!(observer.misbehaviour(), Some(Http2Resets), "100 in all");
+
+    let mut observer = observe(&connection(&[get(1)]));
+    for window in 0..10 {
+        observer.tick(at(10 * window));
+        observer.sent(&reset(1).repeat(5));
+        assert_eq!(observer.misbehaviour(), None, "window {window}");
+    }
+    observer.tick(at(100));
+    observer.sent(&reset(1));
+    assert_eq!(observer.misbehaviour(), Some(Http2ProvokedResets), "50 in all");
+
+    let mut observer = observe(&connection(&[get(1)]));
+    observer.tick(at(0));
+    observer.received(&frame(PING, 0, 0, &[0; 8]).repeat(8));
+    observer.tick(at(9));
+    observer.received(&frame(PING, 0, 0, &[0; 8]).repeat(3));
+    assert_eq!(observer.misbehaviour(), Some(Http2Pings), "the window is not over");
 }
 
 #[test]
@@ -222,28 +275,44 @@ fn header_blocks_are_bounded_in_frames_and_bytes() {
 
 #[test]
 fn control_frames_are_bounded_beyond_honest_use() {
-    let flood = |kind, payload: &[u8], stream, count| {
-        connection(&[get(1), frame(kind, 0, stream, payload).repeat(count)])
+    let flood = |kind, flags, payload: &[u8], stream, count| {
+        connection(&[get(1), frame(kind, flags, stream, payload).repeat(count)])
     };
-    for (kind, payload, stream) in
-        [(PING, &[0; 8][..], 0), (SETTINGS, &[], 0), (PRIORITY, &[0; 5], 1), (DATA, &[], 1)]
-    {
-        // One SETTINGS frame began the connection; one stream allows four more.
-        check(&flood(kind, payload, stream, 13), None);
-        check(&flood(kind, payload, stream, 14), Some(Http2Control));
+    // One SETTINGS frame began the connection; one stream allows four of some kinds more. Answers to
+    // what we never asked count like questions.
+    let rows = [
+        (SETTINGS, 0, &[][..], 0, 9, Http2Settings),
+        (SETTINGS, 1, &[], 0, 9, Http2Settings),
+        (PING, 0, &[0; 8], 0, 10, Http2Pings),
+        (PING, 1, &[0; 8], 0, 10, Http2Pings),
+        (PRIORITY, 0, &[0; 5], 1, 14, Http2Priorities),
+        (DATA, 0, &[], 1, 10, Http2EmptyData),
+        (WINDOW_UPDATE, 0, &[0, 0, 0, 1], 0, 14, Http2WindowUpdates),
+        (WINDOW_UPDATE, 0, &[0, 0, 0, 1], 1, 14, Http2WindowUpdates),
+        (GOAWAY, 0, &[0; 8], 0, 14, Http2OtherFrames),
+        (0xfe, 0, &[], 0, 14, Http2OtherFrames),
+    ];
+    for (kind, flags, payload, stream, most, want) in rows {
+        check(&flood(kind, flags, payload, stream, most), None);
+        check(&flood(kind, flags, payload, stream, most + 1), Some(want));
     }
     let mut observer = observe(&connection(&[get(1)]));
-    for _ in 0..1000 {
+    for _ in 0..900 {
+        observer.sent(&frame(DATA, 0, 1, &[0; 100]));
+        observer.received(&frame(PING, 0, 0, &[0; 8]));
+        observer.received(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]).repeat(2));
+    }
+    assert_eq!(observer.misbehaviour(), None, "probing a long download is honest");
+    for _ in 0..100 {
         observer.sent(&frame(DATA, 0, 1, &[0; 100]));
         observer.received(&frame(PING, 0, 0, &[0; 8]));
     }
-    assert_eq!(observer.misbehaviour(), None, "probing a long download is honest");
+    assert_eq!(observer.misbehaviour(), Some(Http2Pings), "ninety a second are enough");
 }
 
 #[test]
 fn what_is_kept_is_bounded_and_the_order_survives() {
-    let limits =
-        ObserverLimits { max_header_block_bytes: u32::MAX, max_continuations: 100, ..LIMITS };
+    let limits = Http2Limits { max_header_block_bytes: u32::MAX, max_continuations: 100, ..LIMITS };
     let mut observer = FrameObserver::new(limits);
     let block = [&[0x82, 0x84, 0x87, 0x41, 1, b'a'][..], &[0x90; 16_000]].concat();
     observer.received(&connection(&[frame(HEADERS, 0, 1, &block)]));

@@ -24,6 +24,11 @@ pub(super) struct Incoming {
     preface: Option<u64>,
 }
 
+/// What the map of fields needs for each: hash, name, value and links.
+const FIELD_BYTES: usize = 112;
+/// What a stream needs beside its head.
+const STREAM_BYTES: usize = 256;
+
 impl Incoming {
     /// Checks a request. An error makes it malformed (RFC 9113 §8.1.1).
     pub(super) fn new(
@@ -80,6 +85,11 @@ impl Incoming {
             body: self.body,
             upgrade: false,
         }
+    }
+
+    /// What it takes in memory, with the bookkeeping of each field.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.head_bytes + self.headers.len() * FIELD_BYTES + STREAM_BYTES
     }
 
     /// RFC 9110 §10.1.1: the client waits for a go-ahead before it sends the content.

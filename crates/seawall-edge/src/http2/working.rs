@@ -18,7 +18,7 @@ use seawall_model::{BodyLength, Cause, Instant, Method, Priority};
 use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
-use super::{Session, response};
+use super::{HeldBytes, Session, response};
 use crate::answer::{Answer, AnswerBody, Broken};
 use crate::clock;
 use crate::fetch;
@@ -59,11 +59,12 @@ pub(super) struct Working {
     pub(super) content: RecvStream,
     pub(super) respond: SendResponse<Bytes>,
     pub(super) times: Times,
+    pub(super) held: HeldBytes,
 }
 
 impl Working {
     pub(super) async fn run(self, look: Look) {
-        let Self { session, policy, incoming, mut content, mut respond, times } = self;
+        let Self { session, policy, incoming, mut content, mut respond, times, held: _held } = self;
         let ctx = Rc::clone(&session.ctx);
         let slot = ctx.worker.slots.open();
         let fields = MapFields(&incoming.headers);

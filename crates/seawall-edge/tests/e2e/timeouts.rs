@@ -81,7 +81,7 @@ fn a_reader_who_does_not_read_is_closed() {
     // More than the buffers of two sockets take.
     let origin = Origin::page("Cache-Control: max-age=60\r\n", content(16 << 20));
     let shield = Shield::with(&origin, |config| {
-        config.limits.body_grace = SOON;
+        config.limits.response_grace = SOON;
         config.limits.min_body_bytes_per_second = 1 << 30;
         config.memory_bytes = 256 << 20;
     });

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::client::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, frame, head,
-    reset, settings, window_update,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
+    frame, head, reset, settings, window_update,
 };
 use crate::site::{NO_TABLE, Shield, WINDOW};
 
@@ -43,6 +43,36 @@ fn resets_that_we_are_made_to_send() {
     check_calmed("CVE-2025-8671", &flood);
 }
 
+/// A request with content to come and as many small fields as a head may have.
+fn bomb(stream: u32) -> Vec<u8> {
+    let names: Vec<String> = (0..90).map(|at| format!("x-{at}")).collect();
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    frame(HEADERS, END_HEADERS, stream, &head("POST", "/form", &fields))
+}
+
+#[test]
+fn heads_that_take_more_memory_than_a_connection_may() {
+    let flood: Vec<u8> = streams(64).flat_map(bomb).collect();
+    check_calmed("CVE-2026-49975", &flood);
+}
+
+#[test]
+fn a_reader_with_too_many_heads_at_once_is_asked_to_repeat_some_elsewhere() {
+    let shield = Shield::start();
+    let mut client = shield.client();
+    client.send(&streams(30).flat_map(bomb).collect::<Vec<_>>());
+    let refused = client.until(|frame| frame.kind == RST_STREAM).expect("a reset");
+    assert_eq!(refused.code(), REFUSED_STREAM);
+    client.send(&frame(DATA, END_STREAM, 1, b"hello"));
+    let mut goodbye = None;
+    let answered = client.until(|frame| {
+        goodbye = goodbye.or((frame.kind == GOAWAY).then(|| frame.code()));
+        frame.kind == HEADERS && frame.stream == 1
+    });
+    assert!(answered.is_some(), "what was under way is finished");
+    assert_eq!(goodbye, Some(0), "no error, but no more on this connection");
+}
+
 #[test]
 fn a_block_that_never_ends() {
     let mut flood = frame(HEADERS, END_STREAM, 1, &head("GET", "/", &[]));
@@ -60,6 +90,9 @@ fn frames_that_only_make_work() {
         ("SETTINGS, CVE-2019-9515", Vec::new(), settings(&[(3, 100)])),
         ("PRIORITY", Vec::new(), frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
         ("empty DATA, CVE-2019-9518", begin, frame(DATA, 0, 1, &[])),
+        ("WINDOW_UPDATE", Vec::new(), window_update(0, 1)),
+        ("answers to no PING", Vec::new(), frame(PING, ACK, 0, &[7; 8])),
+        ("frames of an unknown type", Vec::new(), frame(0xfe, 0, 0, &[])),
     ];
     for (what, begin, one) in rows {
         check_calmed(what, &[begin, one.repeat(1_000)].concat());
@@ -110,7 +143,7 @@ fn pings_do_not_keep_an_idle_connection() {
     let mut answered = 0;
     let code = loop {
         client.send(&frame(PING, 0, 0, &[7; 8]));
-        let end = client.until(|f| matches!(f.kind, PING | crate::client::GOAWAY));
+        let end = client.until(|f| matches!(f.kind, PING | GOAWAY));
         match end {
             Some(end) if end.kind == PING => answered += 1,
             Some(end) => break end.code(),
@@ -153,7 +186,7 @@ fn a_reader_who_does_not_even_read_the_socket_is_let_go() {
 #[test]
 fn a_stream_that_takes_a_byte_at_a_time_ends_and_others_do_not() {
     let shield = Shield::with(|limits| {
-        limits.body_grace = Duration::from_millis(300);
+        limits.response_grace = Duration::from_millis(300);
         limits.min_body_bytes_per_second = 1 << 20;
     });
     let mut client = shield.client_with(&[NO_TABLE, (WINDOW, 1)]);

@@ -444,7 +444,13 @@ pub(crate) const KEYS: &[Key] = &[
         "limits.body_grace",
         "duration",
         "\"10s\"",
-        "How long a body may crawl before its rate counts. `1s` to `5m`.",
+        "How long a request's content may crawl before its rate counts. `1s` to `5m`.",
+    ),
+    now(
+        "limits.response_grace",
+        "duration",
+        "\"10s\"",
+        "The same for an answer that its reader takes slowly. `1s` to `5m`.",
     ),
     now(
         "limits.min_body_bytes_per_second",

@@ -75,6 +75,7 @@ fn times(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits
     time("idle_timeout", second..=hour, &mut limits.idle_timeout);
     time("handshake_timeout", second..=minute, &mut limits.handshake_timeout);
     time("body_grace", second..=5 * minute, &mut limits.body_grace);
+    time("response_grace", second..=5 * minute, &mut limits.response_grace);
     time("drain_timeout", Duration::ZERO..=hour, &mut limits.drain_timeout);
     time("origin_queue_timeout", second / 10..=5 * minute, &mut limits.origin_queue_timeout);
 }
