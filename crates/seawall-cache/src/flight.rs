@@ -398,7 +398,7 @@ pub(crate) fn hash_seed(seed: [u64; 2]) -> HashSeed {
 
 /// SipHash-1-3 under the injected seed: clients choose the keys, so they must not choose the
 /// collisions.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyedState(pub(crate) [u64; 2]);
 
 impl BuildHasher for KeyedState {

@@ -135,6 +135,17 @@ impl Key {
         split_query(&self.text[self.path_at as usize..]).0
     }
 
+    /// The normalised query, without its `?`; `None` if there is none.
+    pub fn query(&self) -> Option<&[u8]> {
+        split_query(&self.text[self.path_at as usize..]).1
+    }
+
+    /// The same URL with another query.
+    #[must_use]
+    pub fn with_query(&self, query: Option<&[u8]>) -> Self {
+        Self::new(self.scheme(), self.host(), self.path(), query)
+    }
+
     /// The same URL without its port: a site is the same on every port it is served on.
     pub fn without_port(&self) -> Self {
         let host = self.host();

@@ -19,6 +19,7 @@ mod flight;
 mod freshness;
 mod head;
 mod key;
+mod learn;
 mod policy;
 mod range;
 mod store;
@@ -35,6 +36,7 @@ pub use crate::flight::{Failed, FlightLimits, Flights, Join, Lead};
 pub use crate::freshness::{Freshness, StaleRule, parse_http_date};
 pub use crate::head::{FilledUnder, MapFields, StoredHead, strip_hop_by_hop};
 pub use crate::key::{HashSeed, Key, Scheme};
+pub use crate::learn::{LearnStats, Learner, LearnerConfig, Observed, Probe, QueryRules, Verdict};
 pub use crate::policy::{
     HeadUpdate, NoStore, Refreshed, RequestMeta, Reuse, SitePolicy, head_response_updates,
     invalidated_by, is_error_status, may_serve_stale_on_error, may_serve_stale_when_disconnected,

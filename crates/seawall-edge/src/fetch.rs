@@ -330,6 +330,7 @@ fn new_job(
         policy: Rc::clone(policy),
         site: plan.site,
         key: plan.key.clone(),
+        probe: plan.probe.clone(),
         method: plan.method,
         cookies: plan.cookies,
         fields,

@@ -24,6 +24,7 @@ mod listen;
 pub mod metrics;
 mod origin;
 mod policy;
+mod query;
 mod refusal;
 mod reload;
 mod serve;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use seawall_cache::{Learner, LearnerConfig};
 use seawall_decide::{OriginGateConfig, RouteRule, SiteRules, Table, TableSource};
 
 use crate::config::{Config, OriginTarget, Site};
@@ -18,6 +19,10 @@ pub(crate) struct Policy {
     pub(crate) config: Config,
     pub(crate) table: Table,
     pub(crate) gates: Vec<Arc<Gate>>,
+    /// What each site does with query parameters, in the order of the sites.
+    pub(crate) learners: Vec<Arc<Learner>>,
+    /// Keys the hashing of what clients send.
+    seed: [u64; 2],
     hosts: Hosts,
 }
 
@@ -30,9 +35,18 @@ struct Hosts {
 }
 
 impl Policy {
-    /// Compiles `config`. Gates of origins that `before` had as well are carried over, with the
-    /// requests they hold.
-    pub(crate) fn new(config: Config, before: Option<&Self>) -> Self {
+    /// Compiles `config` for a process that starts.
+    pub(crate) fn first(config: Config, seed: [u64; 2]) -> Self {
+        Self::new(config, None, seed)
+    }
+
+    /// Compiles `config` for a reload. Gates of origins that `before` had as well are carried over,
+    /// with the requests they hold, and what was learned about sites that stay.
+    pub(crate) fn after(config: Config, before: &Self) -> Self {
+        Self::new(config, Some(before), before.seed)
+    }
+
+    fn new(config: Config, before: Option<&Self>, seed: [u64; 2]) -> Self {
         let table = Table::compile(TableSource {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
@@ -41,6 +55,7 @@ impl Policy {
             limits: config.limits.clone(),
         });
         let gates = gates(&config, before);
+        let learners = learners(&config, before, seed);
         let mut hosts = Hosts::default();
         for (index, site) in config.sites.iter().enumerate() {
             for host in &site.hosts {
@@ -52,7 +67,7 @@ impl Policy {
             }
         }
         let generation = before.map_or(0, |policy| policy.generation + 1);
-        Self { generation, config, table, gates, hosts }
+        Self { generation, config, table, gates, learners, seed, hosts }
     }
 
     /// The site that answers to `host` (lower case, no port).
@@ -118,6 +133,27 @@ fn gates(config: &Config, before: Option<&Policy>) -> Vec<Arc<Gate>> {
         });
     }
     gates
+}
+
+/// What was learned stays with a site whose hosts and origin stay.
+fn learners(config: &Config, before: Option<&Policy>, seed: [u64; 2]) -> Vec<Arc<Learner>> {
+    let limits = &config.limits;
+    let settings = LearnerConfig {
+        max_records: limits.max_query_records,
+        max_pages: limits.max_query_pages,
+        max_names: limits.max_query_names,
+        seed,
+    };
+    let of = |site: &Site| {
+        let is_same =
+            |other: &Site| other.hosts == site.hosts && other.origin.target == site.origin.target;
+        let kept = before.and_then(|old| {
+            let index = old.config.sites.iter().position(is_same)?;
+            Some(&old.learners[index]).filter(|learner| *learner.config() == settings)
+        });
+        kept.map_or_else(|| Arc::new(Learner::new(settings)), Arc::clone)
+    };
+    config.sites.iter().map(of).collect()
 }
 
 /// The part of an origin's limit that background work (revalidation) may take while readers use

@@ -33,7 +33,7 @@ pub(crate) fn publish(
         let keys = needs_restart.join(", ");
         tracing::warn!("changed, but read at the start only: {keys}; restart for those");
     }
-    shared.policy.store(Arc::new(Policy::new(config, Some(&before))));
+    shared.policy.store(Arc::new(Policy::after(config, &before)));
     Ok(())
 }
 

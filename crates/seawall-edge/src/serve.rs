@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{
-    CacheStatus, DiskRef, Entry, Forward, Key, Lookup, RequestMeta, Reuse, Scheme,
+    CacheStatus, DiskRef, Entry, Forward, Key, Lookup, Probe, RequestMeta, Reuse, Scheme,
     classify_cookies, only_if_cached, reuse, validators,
 };
 use seawall_decide::decide;
@@ -30,6 +30,7 @@ use crate::fetch;
 use crate::held::{self, Served};
 use crate::metrics::CacheOutcome;
 use crate::policy::Policy;
+use crate::query::{self, Placed};
 use crate::refusal;
 use crate::worker::{ClientConn, PolicyRef, Worker};
 
@@ -96,6 +97,8 @@ pub(crate) struct Plan {
     pub(crate) upgrade: bool,
     /// Set when the cache may have a say: GET and HEAD without a personal cookie.
     pub(crate) key: Option<Key>,
+    /// What the answer tells about query parameters.
+    pub(crate) probe: Option<Probe>,
     /// The URL that a success of an unsafe method outdates (RFC 9111 §4.4).
     pub(crate) invalidates: Option<Key>,
     /// A stored response that needs validation.
@@ -139,6 +142,7 @@ struct Who {
 /// What the store has for a request.
 struct Found {
     key: Option<Key>,
+    probe: Option<Probe>,
     invalidates: Option<Key>,
     cookies: CookieClass,
     hit: Option<(Arc<Entry>, Reuse)>,
@@ -148,7 +152,7 @@ struct Found {
 
 impl Found {
     fn nothing(cookies: CookieClass, forward: Forward) -> Self {
-        Self { key: None, invalidates: None, cookies, hit: None, disk: None, forward }
+        Self { key: None, probe: None, invalidates: None, cookies, hit: None, disk: None, forward }
     }
 
     fn held(&self) -> Held {
@@ -260,7 +264,10 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     let rules = &policy.config.sites[site].cache;
     let cookies = classify_cookies(rules, ask.fields);
     let mut found = Found::nothing(cookies, Forward::Method);
-    let key = || Key::new(ctx.scheme(ask.fields), &ctx.authority(ask), ask.path, ask.query);
+    let key = || {
+        let key = Key::new(ctx.scheme(ask.fields), &ctx.authority(ask), ask.path, ask.query);
+        query::shortened(policy, site, key)
+    };
     if !ask.method.is_safe() {
         found.invalidates = Some(key());
     }
@@ -277,7 +284,8 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     let key = key();
     found.forward = Forward::UriMiss;
     let request = meta(ask, cookies);
-    match ctx.worker.shared.store.lookup(&key, &request) {
+    let Placed { key, probe, held } = query::place(ctx, policy, site, key, &request, times);
+    match held {
         Lookup::Hit(entry) => {
             let how = reuse(&entry.head, &request, times.wall);
             found.forward = forward_for(&how);
@@ -288,6 +296,7 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
         Lookup::Miss => {}
     }
     found.key = Some(key);
+    found.probe = probe;
     found
 }
 
@@ -325,15 +334,27 @@ fn plan(
         method_token: Bytes::copy_from_slice(ask.method_token),
         authority: ctx.authority(ask).into_owned(),
         scheme: ctx.scheme(ask.fields),
-        target: target(ask),
+        target: shared_target(ask, found.key.as_ref()),
         cookies: found.cookies,
         upgrade: ask.upgrade,
         key: found.key,
+        probe: found.probe,
         invalidates: found.invalidates,
         stale,
         disk: found.disk,
         forward: found.forward,
         times,
+    }
+}
+
+/// The target as the origin is asked for it: what is kept for everybody is asked for by what its key
+/// says, so that parameters which are no part of the key cannot get into it.
+fn shared_target(ask: &Ask<'_>, key: Option<&Key>) -> String {
+    match key {
+        Some(key) if Key::new(key.scheme(), key.host(), ask.path, ask.query) != *key => {
+            target(&Ask { query: key.query(), ..*ask })
+        }
+        _ => target(ask),
     }
 }
 

@@ -27,6 +27,7 @@ use crate::listen;
 use crate::metrics::{Metrics, RequestRate, Sample};
 use crate::origin::{OriginTlsError, Pool};
 use crate::policy::Policy;
+use crate::query;
 use crate::reload;
 use crate::shared::{Parts, Shared};
 use crate::spool::{Spool, SpoolBudget};
@@ -143,7 +144,7 @@ impl Server {
         let metrics = Metrics::new(workers);
         let in_flight = config.memory_bytes / 100 * IN_FLIGHT_SHARE;
         let parts = Parts {
-            policy: Policy::new(config, None),
+            policy: Policy::first(config, seed),
             store,
             spool,
             metrics,
@@ -483,7 +484,7 @@ impl AdminView for View {
         let store = self.shared.store.stats();
         let gauge = |name, help, value: u64| Sample::gauge(name, help, value as f64);
         let counter = |name, help, value: u64| Sample::counter(name, help, value as f64);
-        self.shared.metrics.render(&[
+        let mut samples = vec![
             gauge("seawall_cache_entries", "Stored responses.", store.entries),
             gauge(
                 "seawall_cache_memory_bytes",
@@ -545,7 +546,9 @@ impl AdminView for View {
                 "Look-ups of clients that found no room at that moment.",
                 self.shared.limiters.untracked(),
             ),
-        ])
+        ];
+        samples.extend(query::samples(&self.shared.policy.load()));
+        self.shared.metrics.render(&samples)
     }
 
     fn purge(&self, what: Purge) -> Result<usize, String> {

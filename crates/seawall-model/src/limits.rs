@@ -59,6 +59,16 @@ pub struct Limits {
     pub max_origin_queue: usize,
     /// Longest wait before an origin. 503 beyond. Default 10 s.
     pub origin_queue_timeout: Duration,
+    /// Query parameters under watch per site, 112 bytes each. Beyond, the oldest is forgotten and
+    /// learned again (`seawall_query_forgotten_total`). Default 4,096: eight lessons on each of
+    /// 400 templates.
+    pub max_query_records: usize,
+    /// Pages per site that answers with unknown parameters are compared with, 64 bytes each. Beyond,
+    /// the oldest is forgotten: no lesson there until it is stored again. Default 4,096.
+    pub max_query_pages: usize,
+    /// Parameter names per site that its own pages use, 9 bytes each. Beyond, the older half is
+    /// forgotten until a page with them is stored again. Default 8,192: large sites use hundreds.
+    pub max_query_names: usize,
 }
 
 impl Default for Limits {
@@ -87,6 +97,9 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(30),
             max_origin_queue: 1_024,
             origin_queue_timeout: Duration::from_secs(10),
+            max_query_records: 4_096,
+            max_query_pages: 4_096,
+            max_query_names: 8_192,
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use seawall_model::{CookieClass, Fields, Method};
 
 use crate::cookies::CookiePatterns;
+use crate::learn::QueryRules;
 
 pub use self::invalidate::invalidated_by;
 pub use self::refresh::{HeadUpdate, Refreshed, head_response_updates, refresh};
@@ -32,6 +33,9 @@ pub struct SitePolicy {
     /// Lifetime of GET responses whose origin says nothing about caching and sets no cookie;
     /// `None` or under a second: those are not stored. Default 10 s.
     pub default_ttl: Option<Duration>,
+    /// The same for 404 and 410, so that a flood of random paths costs the origin each path once in
+    /// this time; `None` or under a second: those are not stored. Default 10 s.
+    pub negative_ttl: Option<Duration>,
     /// How long responses stored under `default_ttl` are served stale while they are fetched anew
     /// (RFC 5861 §3). Default 60 s.
     pub default_stale_while_revalidate: Duration,
@@ -45,17 +49,21 @@ pub struct SitePolicy {
     pub harmless_cookies: CookiePatterns,
     /// Responses with a longer body are not stored. Default 64 MiB.
     pub max_object_bytes: u64,
+    /// Which query parameters are always or never part of a key.
+    pub query: QueryRules,
 }
 
 impl Default for SitePolicy {
     fn default() -> Self {
         Self {
             default_ttl: Some(Duration::from_secs(10)),
+            negative_ttl: Some(Duration::from_secs(10)),
             default_stale_while_revalidate: Duration::from_secs(60),
             default_stale_if_error: Duration::from_secs(24 * 3600),
             bypass_cookies: CookiePatterns::new(BYPASS_COOKIES),
             harmless_cookies: CookiePatterns::new(HARMLESS_COOKIES),
             max_object_bytes: 64 << 20,
+            query: QueryRules::default(),
         }
     }
 }

@@ -274,10 +274,12 @@ fn lifetime(
     }
     let pragma = headers.contains_key(header::PRAGMA);
     let silent = source == Source::None && !pragma;
-    if silent
-        && matches!(status, 200 | 301 | 404 | 410)
-        && let Some(ttl) = policy.default_ttl.filter(|ttl| ttl.as_secs() > 0)
-    {
+    let default = match status {
+        200 | 301 => policy.default_ttl,
+        404 | 410 => policy.negative_ttl,
+        _ => None,
+    };
+    if silent && let Some(ttl) = default.filter(|ttl| ttl.as_secs() > 0) {
         return Ok((FilledUnder::DefaultTtl, ttl.as_secs()));
     }
     // RFC 9111 §4.2.2: only where the status allows it, or the response says `public`.

@@ -39,7 +39,7 @@ pub(crate) fn headers(list: List<'_>) -> HeaderMap {
 
 /// A site that leaves everything to the origin.
 pub(crate) fn silent() -> SitePolicy {
-    SitePolicy { default_ttl: None, ..SitePolicy::default() }
+    SitePolicy { default_ttl: None, negative_ttl: None, ..SitePolicy::default() }
 }
 
 pub(crate) fn with_request<R>(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::header::{DATE, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use seawall_cache::{
-    Entry, Epoch, Failed, HeadUpdate, Key, Lead, MapFields, NoStore, Refreshed, RequestMeta,
+    Entry, Epoch, Failed, HeadUpdate, Key, Lead, MapFields, NoStore, Probe, Refreshed, RequestMeta,
     StoredHead, head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
     may_serve_stale_when_disconnected, refresh, storable,
 };
@@ -25,6 +25,7 @@ use crate::answer::{AnswerBody, SharedBody};
 use crate::clock;
 use crate::metrics::OriginFailure;
 use crate::origin::{Chunk, Exchange, Interim, OriginBody, OriginError, ResponseBody};
+use crate::query;
 use crate::serve::Stale;
 use crate::worker::{PolicyRef, Worker};
 
@@ -34,6 +35,8 @@ pub(super) struct Job {
     pub(super) policy: PolicyRef,
     pub(super) site: usize,
     pub(super) key: Option<Key>,
+    /// What the answer tells about query parameters.
+    pub(super) probe: Option<Probe>,
     pub(super) method: Method,
     pub(super) cookies: CookieClass,
     /// The client's fields, as the cache's rules read them.
@@ -95,6 +98,12 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
     match (made, epoch) {
         (Ok(stored), Some(epoch)) => job.share(exchange, stored, epoch, reply).await,
         (made, _) => {
+            if let (Some(probe), Err(why)) = (&job.probe, &made)
+                && is_about_the_response(*why)
+            {
+                let learner = &job.policy.learners[job.site];
+                learner.not_stored(clock::now(), probe, status.as_u16());
+            }
             job.release_waiting(made.err(), status);
             let Exchange { head, body: mut incoming } = exchange;
             let (body, reader) = SharedBody::new(incoming.length(), &job.worker.shared.in_flight);
@@ -263,7 +272,9 @@ impl Job {
     fn keep(&mut self, stored: &StoredHead, epoch: Epoch, body: &SharedBody) {
         let Some(key) = self.key.clone() else { return };
         let store = &self.worker.shared.store;
-        let entry = store.insert_since(epoch, key, stored.clone(), body.collect());
+        let body = body.collect();
+        let entry = store.insert_since(epoch, key, stored.clone(), body.clone());
+        query::stored(&self.policy, self.site, self.probe.as_ref(), &entry, &body);
         self.tell_stored(&entry);
     }
 
@@ -291,7 +302,12 @@ impl Job {
         let refreshed =
             refresh(site, &stale.entry.head, &self.meta(&fields), headers, sent, received);
         let entry = match refreshed {
-            Refreshed::Updated(head) => store.replace_head(&stale.entry, head),
+            Refreshed::Updated(head) => {
+                let entry = store.replace_head(&stale.entry, head);
+                let learner = &self.policy.learners[self.site];
+                learner.validated((clock::now(), received), &entry.key, &entry.head);
+                entry
+            }
             Refreshed::AnswerOnly(head) => stale.entry.with_head(head),
             Refreshed::Drop(head) => {
                 store.remove(&stale.entry.key);

@@ -105,6 +105,7 @@ pub struct WorkerMetrics {
     /// 1xx to 5xx, and closed without an answer.
     responses: Counters<6>,
     cache: Counters<{ CacheOutcome::ALL.len() }>,
+    query_ignored: Counter,
     versions: Counters<3>,
     latency: Histogram,
     bytes_received: Counter,
@@ -145,6 +146,11 @@ impl WorkerMetrics {
     /// Counts how the cache took part in one answer.
     pub fn cache(&self, outcome: CacheOutcome) {
         self.cache[outcome as usize].add(1);
+    }
+
+    /// Counts a request that is answered as if it had no parameters that change nothing.
+    pub fn query_ignored(&self) {
+        self.query_ignored.add(1);
     }
 
     /// Counts bytes read from clients, as they pass the socket.

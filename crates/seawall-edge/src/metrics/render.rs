@@ -82,6 +82,11 @@ impl Page<'_> {
             &CacheOutcome::ALL.map(CacheOutcome::as_str),
             |b, i| &b.cache[i],
         );
+        self.counter(
+            "seawall_query_ignored_total",
+            "Requests answered as if without query parameters that change nothing.",
+            |b| &b.query_ignored,
+        );
     }
 
     fn requests(&mut self) {

@@ -14,6 +14,7 @@ mod fields;
 mod life;
 mod messages;
 mod origin;
+mod queries;
 mod refusals;
 mod sharing;
 mod shield;

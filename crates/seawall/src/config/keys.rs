@@ -242,6 +242,12 @@ pub(crate) const KEYS: &[Key] = &[
         "How long a page is fresh whose origin says nothing about caching and sets no cookie; `0s` keeps no such page. At most `1d`.",
     ),
     now(
+        "site.cache.negative_ttl",
+        "duration",
+        "\"10s\"",
+        "The same for answers 404 and 410; `0s` keeps none. At most `1d`.",
+    ),
+    now(
         "site.cache.default_stale_while_revalidate",
         "duration",
         "\"60s\"",
@@ -264,6 +270,18 @@ pub(crate) const KEYS: &[Key] = &[
         "list of cookie names",
         "(common analytics and consent cookies)",
         "Cookies that change nothing on a page. Under `default_ttl` any other cookie keeps a request out of the shared cache. A list given here replaces the default.",
+    ),
+    now(
+        "site.cache.query_keep",
+        "list of query parameters",
+        "[]",
+        "Query parameters that always tell pages apart. Others that turn out to change nothing are left aside while a flood makes them up; `[\"*\"]` never does that.",
+    ),
+    now(
+        "site.cache.query_ignore",
+        "list of query parameters",
+        "(marks of advertisers and newsletters: `utm_*`, `fbclid`, `gclid` and the like)",
+        "Query parameters that tell no pages apart. The site is asked for shared pages without them. A list given here replaces the default.",
     ),
     now(
         "site.cache.max_object_bytes",

@@ -30,6 +30,7 @@ pub(crate) enum Code {
     Path,
     Method,
     Cookie,
+    Query,
     OriginUrl,
     OriginIsSelf,
     DuplicateAddress,
@@ -47,7 +48,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 32] = [
         Self::UnreadableFile,
         Self::Syntax,
         Self::UnknownKey,
@@ -66,6 +67,7 @@ impl Code {
         Self::Path,
         Self::Method,
         Self::Cookie,
+        Self::Query,
         Self::OriginUrl,
         Self::OriginIsSelf,
         Self::DuplicateAddress,
@@ -102,6 +104,7 @@ impl Code {
             Self::Path => "seawall::config::path",
             Self::Method => "seawall::config::method",
             Self::Cookie => "seawall::config::cookie",
+            Self::Query => "seawall::config::query",
             Self::OriginUrl => "seawall::config::origin_url",
             Self::OriginIsSelf => "seawall::config::origin_is_self",
             Self::DuplicateAddress => "seawall::config::duplicate_address",
@@ -170,6 +173,9 @@ impl Code {
             }
             Self::Cookie => {
                 "Not a cookie name. Only names are compared; `*` stands for any run of characters."
+            }
+            Self::Query => {
+                "Not the name of a query parameter. Only names are compared, in lower case; `*` stands for any run of characters."
             }
             Self::OriginUrl => {
                 "Not the address of an origin: `http://HOST[:PORT]`, `https://HOST[:PORT]` or `unix:/PATH`, without a path and without a password."

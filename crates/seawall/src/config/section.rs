@@ -496,6 +496,9 @@ pub(crate) fn complain(
         Code::Path => "write a path such as `/xmlrpc.php`, or `/wp-admin/*` for all below it",
         Code::Method => "use `GET`, `HEAD`, `POST`, `PUT`, `DELETE`, `OPTIONS` or `PATCH`",
         Code::Cookie => "write a cookie's name, such as `PHPSESSID`, or `wordpress_logged_in_*`",
+        Code::Query => {
+            "write a parameter's name, such as `page`, or `utm_*`; `*` alone is all of them"
+        }
         Code::OriginUrl => {
             "write `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`, such as `http://127.0.0.1:8080`"
         }

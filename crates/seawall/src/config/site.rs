@@ -160,6 +160,9 @@ fn read_cache(report: &mut Report<'_>, mut section: Section<'_>, policy: &mut Si
     time("default_ttl", 1, &mut ttl);
     // What is stale at once need not be stored at all.
     policy.default_ttl = (!ttl.is_zero()).then_some(ttl);
+    let mut negative = policy.negative_ttl.unwrap_or_default();
+    time("negative_ttl", 1, &mut negative);
+    policy.negative_ttl = (!negative.is_zero()).then_some(negative);
     time("default_stale_while_revalidate", 1, &mut policy.default_stale_while_revalidate);
     time("default_stale_if_error", 30, &mut policy.default_stale_if_error);
     if let Some(bytes) = section.size(report, "max_object_bytes", 1 << 10..=1 << 40) {
@@ -172,6 +175,13 @@ fn read_cache(report: &mut Report<'_>, mut section: Section<'_>, policy: &mut Si
     };
     names("bypass_cookies", &mut policy.bypass_cookies);
     names("harmless_cookies", &mut policy.harmless_cookies);
+    let mut queries = |name, into: &mut CookiePatterns| {
+        if let Some(found) = section.list(report, name, (Code::Query, value::query_name)) {
+            *into = CookiePatterns::new(found.into_iter().map(|query| query.value));
+        }
+    };
+    queries("query_keep", &mut policy.query.keep);
+    queries("query_ignore", &mut policy.query.ignore);
     section.finish(report);
 }
 

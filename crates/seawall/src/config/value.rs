@@ -301,6 +301,21 @@ pub(crate) fn cookie(text: &str) -> Result<String, Complaint> {
     }
 }
 
+/// Reads the name of a query parameter, in which `*` stands for any run of characters. Names are
+/// compared as the most lenient origins read them, so the case and what follows a `[` do not count.
+///
+/// # Errors
+/// A complaint when it cannot be such a name.
+pub(crate) fn query_name(text: &str) -> Result<String, Complaint> {
+    if text.contains('=') {
+        Err("a parameter with a value; only names are compared".to_owned())
+    } else if text.is_empty() || text.bytes().any(|byte| b"&?#;[].% +".contains(&byte)) {
+        Err("not a parameter's name: letters, digits, `_`, `-` and `*`".to_owned())
+    } else {
+        Ok(text.to_ascii_lowercase())
+    }
+}
+
 /// The known word closest to `word`, if one is close enough to be what was meant.
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase().replace('-', "_");

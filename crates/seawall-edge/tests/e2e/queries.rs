@@ -1,0 +1,188 @@
+//! Query parameters: a flood of made-up ones costs the origin next to nothing, and a reader who uses
+//! a real one always gets the page of his own URL.
+
+use seawall_cache::CookiePatterns;
+
+use crate::client::Client;
+use crate::origin::{Asked, Origin, ok};
+use crate::shield::Shield;
+
+/// A site like WordPress: search, pagination and previews, in links and a form, and a parameter
+/// that only a script knows.
+fn wordpress(asked: &Asked) -> Vec<u8> {
+    let (path, query) = asked.path().split_once('?').unwrap_or((asked.path(), ""));
+    let told = ["s", "paged", "p", "preview", "replytocom", "view_as"];
+    let pairs =
+        query.split('&').filter(|pair| told.iter().any(|n| pair.split('=').next() == Some(n)));
+    let said: Vec<&str> = pairs.collect();
+    let body = format!(
+        "<!doctype html><title>{path} {said:?}</title><form><input type=\"search\" name=\"s\"></form>\
+         <a href=\"{path}?paged=2\">older</a><a href='/?p=7&#038;replytocom=3'>reply</a>\
+         <script>new URLSearchParams(location.search).get('view_as')</script>"
+    );
+    ok("Content-Type: text/html\r\nCache-Control: max-age=600\r\n", body)
+}
+
+fn body_of(target: &str) -> Vec<u8> {
+    let head = format!("GET {target} HTTP/1.1");
+    let answer = wordpress(&Asked { head, body: Vec::new(), before: 0 });
+    let at = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a head") + 4;
+    answer[at..].to_vec()
+}
+
+fn flood(client: &mut Client, path: &str, from: usize, to: usize) {
+    for n in from..to {
+        let random = n.wrapping_mul(0x9E37_79B9);
+        client
+            .get(&format!("{path}?x{random:x}={n}"), "")
+            .assert_status(200)
+            .assert_body(body_of(path));
+    }
+}
+
+#[test]
+fn two_thousand_random_query_strings_cost_the_origin_a_dozen_requests() {
+    let origin = Origin::answering(wordpress);
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    flood(&mut client, "/", 0, 2_000);
+    // Calm: one. Learning: eight. Four that are let through to see whether it still holds.
+    assert_eq!(origin.count(), 1 + 8 + 4);
+    assert_eq!(shield.metric("seawall_query_learned_total"), 1);
+    assert_eq!(shield.metric("seawall_query_ignored_total"), 2_000 - 12);
+    // Once learned, not one more: within 110 % of what calm readers cost.
+    flood(&mut client, "/", 2_000, 4_000);
+    assert_eq!(origin.count(), 13);
+}
+
+#[test]
+fn search_pagination_and_previews_are_told_apart_in_the_middle_of_a_flood() {
+    let origin = Origin::answering(wordpress);
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    flood(&mut client, "/", 0, 100);
+    for n in 0..40 {
+        for target in [
+            format!("/?s=word{n}"),
+            format!("/?paged={n}"),
+            format!("/?p={n}&preview=true"),
+            format!("/?view_as=role{n}"),
+            format!("/?P={n}"),
+            format!("/?s%5B%5D={n}"),
+            format!("/?x{n}q=1&s=word{n}"),
+            format!("/?s=word{n}&k{n}j={n}"),
+        ] {
+            client.get(&target, "").assert_body(body_of(&target));
+        }
+        flood(&mut client, "/", 200 + 10 * n, 210 + 10 * n);
+    }
+}
+
+#[test]
+fn a_page_that_is_shared_is_asked_for_without_what_a_stranger_added() {
+    let origin = Origin::answering(wordpress);
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/list", "").assert_status(200);
+    flood(&mut client, "/list", 0, 100);
+    shield.admin("POST", "/purge?all=1");
+    let before = origin.count();
+    client.get("/list?evil=1", "").assert_cache("fwd=uri-miss").assert_body(body_of("/list"));
+    assert_eq!(origin.asked()[before].path(), "/list");
+    client.get("/list", "").assert_cache("hit");
+}
+
+#[test]
+fn a_reader_with_a_cookie_or_credentials_is_always_asked_for_by_his_whole_url() {
+    let origin = Origin::answering(wordpress);
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    flood(&mut client, "/", 0, 100);
+    let before = origin.count();
+    let wholes = ["/?x1=1", "/?x2=1"];
+    for (target, fields) in
+        wholes.into_iter().zip(["Cookie: cart=7\r\n", "Authorization: Basic eDp5\r\n"])
+    {
+        client.get(target, fields).assert_status(200);
+    }
+    let asked: Vec<String> =
+        origin.asked()[before..].iter().map(|asked| asked.path().to_owned()).collect();
+    assert_eq!(asked, wholes);
+}
+
+#[test]
+fn marks_of_advertisers_are_no_part_of_the_page() {
+    let origin = Origin::answering(wordpress);
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/a?utm_source=news&fbclid=1&p=3", "").assert_cache("fwd=uri-miss");
+    client.get("/a?p=3&utm_campaign=2", "").assert_cache("hit");
+    client.get("/a?p=3", "").assert_cache("hit");
+    assert_eq!(origin.only().path(), "/a?p=3");
+}
+
+#[test]
+fn what_the_operator_keeps_goes_to_the_origin_each_time() {
+    let origin = Origin::answering(wordpress);
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].cache.query.keep = CookiePatterns::new(["*"]);
+        config.sites[0].cache.query.ignore = CookiePatterns::default();
+    });
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    flood(&mut client, "/", 0, 50);
+    client.get("/?utm_source=1", "").assert_status(200);
+    assert_eq!(origin.count(), 52);
+}
+
+#[test]
+fn a_site_that_shows_a_new_page_each_time_is_asked_each_time() {
+    let origin = Origin::answering(|asked| {
+        let body = format!("visit {}", asked.before);
+        ok("Content-Type: text/html\r\nCache-Control: max-age=600\r\n", body)
+    });
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    for n in 0..100 {
+        client.get(&format!("/?q{n}z=1"), "").assert_body(format!("visit {}", n + 1));
+    }
+}
+
+#[test]
+fn a_parameter_that_changes_the_status_or_sets_a_cookie_is_not_left_out() {
+    for odd in [
+        "HTTP/1.1 404 Not Found\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\npage",
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\npage",
+        "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let origin = Origin::answering(move |asked| {
+            let is_odd = asked.path().contains("zoom=9");
+            if is_odd { odd.into() } else { ok("Cache-Control: max-age=600\r\n", "page") }
+        });
+        let shield = Shield::before(&origin);
+        let mut client = shield.client();
+        client.get("/", "").assert_status(200);
+        client.get("/?zoom=9", "");
+        for n in 10..40 {
+            client.get(&format!("/?zoom={n}"), "").assert_status(200);
+        }
+        assert_eq!(origin.count(), 32, "{odd}");
+    }
+}
+
+#[test]
+fn what_was_learned_stays_over_a_reload() {
+    let origin = Origin::answering(wordpress);
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    flood(&mut client, "/", 0, 100);
+    shield.server().reload(shield.config().clone()).expect("it is the same");
+    let mut client = shield.client();
+    flood(&mut client, "/", 100, 200);
+    assert_eq!(origin.count(), 13);
+}
