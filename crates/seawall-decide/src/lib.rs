@@ -17,6 +17,7 @@ extern crate alloc;
 extern crate std;
 
 mod adaptive;
+mod budget;
 mod costs;
 mod decay;
 mod egress;
@@ -28,6 +29,7 @@ mod prefix_set;
 mod table;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
+pub use crate::budget::OriginBudget;
 pub use crate::costs::TemplateCosts;
 pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
 pub use crate::gates::{accept_gate, decide, hello_gate};

@@ -48,8 +48,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults, with state in `state_dir`: one worker, 64 MiB of memory, 256 MiB of disk, and
-    /// neither a listener nor a site yet.
+    /// What holds on any machine, with state in `state_dir`; neither a listener nor a site yet. The
+    /// sizes (one worker, 64 MiB of memory, 256 MiB of disk) are the least that is of use.
     pub fn in_folder(state_dir: PathBuf) -> Self {
         Self {
             state_dir,

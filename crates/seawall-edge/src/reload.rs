@@ -19,15 +19,17 @@ use crate::tls::CertWatch;
 pub(crate) fn publish(
     shared: &Shared,
     watch: &mut CertWatch,
-    config: Config,
+    mut config: Config,
 ) -> Result<(), ServeError> {
     let before = shared.policy.load_full();
     for site in &config.sites {
         Pool::new(&site.origin)?;
     }
-    // A list that has become empty belongs to listeners that stay until a restart.
-    let certificates = if config.tls.is_empty() { &before.config.tls } else { &config.tls };
-    watch.reload(certificates).map_err(ServeError::Certificates)?;
+    if config.tls.is_empty() {
+        // The listeners that need certificates stay until a restart, and so does the list.
+        config.tls.clone_from(&before.config.tls);
+    }
+    watch.reload(&config.tls).map_err(ServeError::Certificates)?;
     let needs_restart = read_at_start_only(&before.config, &config);
     if !needs_restart.is_empty() {
         let keys = needs_restart.join(", ");

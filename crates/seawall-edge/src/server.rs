@@ -571,8 +571,10 @@ impl View {
     fn purge_url(&self, url: &str) -> Result<usize, StoreError> {
         let Some(key) = seawall_cache::Key::from_url(url) else { return Ok(0) };
         let (store, bare) = (&self.shared.store, key.without_port());
-        let elsewhere = if bare == key { 0 } else { store.purge_url(&bare)? };
-        Ok(store.purge_url(&key)? + elsewhere)
+        let asked = store.purge_url(&key);
+        // Both are tried, whatever becomes of the first.
+        let elsewhere = if bare == key { Ok(0) } else { store.purge_url(&bare) };
+        Ok(asked? + elsewhere?)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::answer::smallstr::Text;
 use crate::cdn_hint::CdnSampler;
 use crate::clock;
 use crate::metrics::WorkerMetrics;
-use crate::origin::Pool;
+use crate::origin::{Gate, Pool};
 use crate::policy::Policy;
 use crate::serve::{Ask, Times};
 use crate::shared::Shared;
@@ -112,15 +112,20 @@ impl Worker {
 
     /// Does what is due a few times a second, until the runtime ends.
     pub(crate) async fn sweep_forever(self: Rc<Self>) {
+        let mut retired = Vec::new();
         loop {
             tokio::time::sleep(SWEEP).await;
             self.slots.sweep(clock::now());
             let current = self.shared.policy.load();
             if current.generation != self.policy.borrow().generation {
-                *self.policy.borrow_mut() = Rc::new(Arc::clone(&current));
+                let new = Rc::new(Arc::clone(&current));
+                let old = std::mem::replace(&mut *self.policy.borrow_mut(), new);
+                retired.extend(old.gates.iter().cloned());
                 self.pools.borrow_mut().clear();
             }
-            for gate in &current.gates {
+            // Who waits before an origin that a reload took away still waits no longer than allowed.
+            retired.retain(|gate: &Arc<Gate>| gate.view().queued > 0);
+            for gate in current.gates.iter().chain(&retired) {
                 gate.expire();
             }
         }

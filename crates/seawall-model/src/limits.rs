@@ -37,6 +37,15 @@ pub struct Limits {
     pub held_rate: PerSecond,
     /// How many held pages an identity may take at once. Default 500.
     pub held_burst: u32,
+    /// Milliseconds of origin work per second that one anonymous client may cause, as estimated.
+    /// Beyond, it waits behind others, and is refused (429) while others wait. Default 100.
+    pub origin_budget: PerSecond,
+    /// The same for the holder of a credential, on a budget of its own. Default 400.
+    pub reader_budget: PerSecond,
+    /// How far these may be overdrawn, as the time that pays it back. Default 4 s.
+    pub origin_budget_burst: Duration,
+    /// Budgets remembered, 16 bytes each. The one that owes least is forgotten. Default 2^19.
+    pub max_budgets: usize,
     /// Identities the client table can tell apart. Oldest are forgotten. Default 2^17.
     pub max_clients: usize,
     /// Bytes per second sent to all clients; `None`: as fast as the machine sends.
@@ -86,6 +95,10 @@ impl Default for Limits {
             max_pipelined_bytes: 64 * 1024,
             held_rate: PerSecond(50.0),
             held_burst: 500,
+            origin_budget: PerSecond(100.0),
+            reader_budget: PerSecond(400.0),
+            origin_budget_burst: Duration::from_secs(4),
+            max_budgets: 1 << 19,
             max_clients: 1 << 17,
             egress_bytes_per_second: None,
             header_timeout: Duration::from_secs(10),

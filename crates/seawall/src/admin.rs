@@ -43,9 +43,13 @@ fn judge(Answer { status, body }: Answer) -> Result<Value, Failure> {
     }
     let said = json.get("error").and_then(Value::as_str).map(str::to_owned);
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned());
+    let hint = match status {
+        507 => "free space in `state_dir`, then purge again: a restart could bring the pages back",
+        _ => "compare its version (`seawall status`) with `seawall --version`",
+    };
     Err(Failure::failed(
         format!("the running program refused with status `{status}`: {said}"),
-        "compare its version (`seawall status`) with `seawall --version`",
+        hint,
     ))
 }
 

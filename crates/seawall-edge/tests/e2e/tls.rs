@@ -136,6 +136,12 @@ fn a_reload_takes_a_new_list_of_certificates_or_changes_nothing() {
     };
     assert_eq!(served("two.example"), leaf(&shield, 1));
     until("the worker has noticed", || client.get("/", "").text() == "other");
+    for _ in 0..2 {
+        let mut without = shield.config().clone();
+        without.tls.clear();
+        shield.server().reload(without).expect("reloads");
+        assert_eq!(served("two.example"), leaf(&shield, 1), "the open listener keeps its list");
+    }
 }
 
 #[test]

@@ -34,6 +34,9 @@ impl AdminView for View {
     }
 
     fn purge(&self, what: Purge) -> Result<usize, String> {
+        if what == Purge::Tag("unwritable".to_owned()) {
+            return Err("the disk is full".to_owned());
+        }
         self.purged.lock().expect("no panic in view").push(what);
         Ok(3)
     }
@@ -80,19 +83,28 @@ fn socket_answers_status_metrics_and_purge() {
         move |_| {
             let mode = fs::metadata(&path).expect("socket is there").permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
-            ["GET /status", "GET /metrics", "POST /purge?tag=news", "GET /nowhere"].map(|request| {
+            [
+                "GET /status",
+                "GET /metrics",
+                "POST /purge?tag=news",
+                "POST /purge?tag=unwritable",
+                "GET /nowhere",
+            ]
+            .map(|request| {
                 let (method, target) = request.split_once(' ').expect("two words");
                 query(&path, method, target).expect("answers")
             })
         }
     };
     let (answers, purged) = with_server(|| AdminServer::bind(Some(&path), None, None), client);
-    let [status, metrics, purge, nowhere] = answers;
+    let [status, metrics, purge, unwritable, nowhere] = answers;
     let want = r#"{"version":"0.1.0","uptime_s":7,"state":"normal","requests_per_s":1.5,"origin":{"limit":256,"in_flight":3,"queued":0,"healthy":true},"mitigations":[],"memory_bytes":1000}"#;
     assert_eq!(status, Answer { status: 200, body: want.into() });
     assert_eq!(metrics.body, b"seawall_build_info{version=\"x\"} 1\n");
     assert_eq!(purge.body, b"{\"removed\":3}");
     assert_eq!(purged, [Purge::Tag("news".to_owned())]);
+    let refused = br#"{"error":"the disk is full"}"#;
+    assert_eq!(unwritable, Answer { status: 507, body: refused.to_vec() });
     assert_eq!(nowhere.status, 404);
     assert!(!path.exists(), "the socket's file goes with the server");
 }

@@ -1,4 +1,5 @@
-//! Every default, in one function: what holds when the file says nothing is safe on the internet.
+//! Every default that depends on the machine, over those of [`Config::in_folder`] and
+//! [`Origin::at`]: what holds when the file says nothing is safe on the internet.
 
 use std::path::PathBuf;
 

@@ -312,7 +312,7 @@ pub(crate) const KEYS: &[Key] = &[
         "site.origin_limits.max_concurrency",
         "whole number",
         "256",
-        "Requests at work in the origin at once, 1 to 65536.",
+        "Requests at work in the origin at once, 1 to 65536. Sites on one origin share the least of theirs.",
     ),
     now(
         "site.origin_limits.connect_timeout",
@@ -428,6 +428,30 @@ pub(crate) const KEYS: &[Key] = &[
         "Requests of one identity for pages that Seawall holds; 429 beyond. `1/s` to `1000000/s`.",
     ),
     now("limits.held_burst", "whole number", "500", "How many of them at once. 1 to 1000000."),
+    now(
+        "limits.origin_budget",
+        "whole number",
+        "100",
+        "Milliseconds of the site's work per second that one anonymous reader may cause; a prefix has that of 4, 8 or 64, or of as many readers as are known there. Beyond, it waits behind others, and gets a 429 while others wait. 1 to 1000000.",
+    ),
+    now(
+        "limits.reader_budget",
+        "whole number",
+        "400",
+        "The same for the holder of a credential. 1 to 1000000.",
+    ),
+    now(
+        "limits.origin_budget_burst",
+        "duration",
+        "\"4s\"",
+        "How far such a budget may be overdrawn, as the time that pays it back. `100ms` to `1min`.",
+    ),
+    now(
+        "limits.max_budgets",
+        "whole number",
+        "524288",
+        "Such budgets remembered, 16 bytes each; beyond, the one that owes least is forgotten. 1024 to 16777216.",
+    ),
     now(
         "limits.max_clients",
         "whole number",

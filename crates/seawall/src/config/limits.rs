@@ -33,6 +33,7 @@ fn counts(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limit
     count("max_connections_of_one", 1..=10_000_000, &mut limits.max_connections_of_one);
     count("max_fields", 10..=10_000, &mut limits.max_fields);
     count("max_clients", 1_024..=1 << 24, &mut limits.max_clients);
+    count("max_budgets", 1_024..=1 << 24, &mut limits.max_budgets);
     count("max_origin_queue", 0..=1_000_000, &mut limits.max_origin_queue);
     let mut small = |name, range, into: &mut u32| {
         if let Some(found) = section.whole(report, name, range) {
@@ -77,10 +78,18 @@ fn times(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits
     time("body_grace", second..=5 * minute, &mut limits.body_grace);
     time("response_grace", second..=5 * minute, &mut limits.response_grace);
     time("drain_timeout", Duration::ZERO..=hour, &mut limits.drain_timeout);
+    time("origin_budget_burst", second / 10..=minute, &mut limits.origin_budget_burst);
     time("origin_queue_timeout", second / 10..=5 * minute, &mut limits.origin_queue_timeout);
 }
 
 fn rates(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits) {
+    let mut budget = |name, into: &mut PerSecond| {
+        if let Some(found) = section.whole(report, name, 1..=1_000_000) {
+            *into = PerSecond(found as f64);
+        }
+    };
+    budget("origin_budget", &mut limits.origin_budget);
+    budget("reader_budget", &mut limits.reader_budget);
     if let Some(At { value: rate, line }) =
         section.read(report, "held_rate", (Code::Rate, value::rate))
     {

@@ -1,0 +1,237 @@
+//! What one client, and those around it, may cost the origin: GCRA in units of its work.
+//!
+//! A unit is a millisecond of the origin's work, as estimated for the request. A holder of a
+//! credential has one bucket. Anybody else pays at every level above: the address (/32 or /64), then
+//! /24, or /56, /48 and /32 (an allocation, the stand-in for a network of one operator). Each level
+//! has the budget of as many people as are known to read there, at least that of a few.
+//!
+//! It does **not** refuse by itself: a budget that is spent only says who waits longer, and who is
+//! told to come back when there is somebody to wait for.
+//!
+//! Memory is fixed at the start: 16 bytes for each of `limits.max_budgets` buckets, and 40 for each
+//! of 16,384 prefixes of known readers.
+
+mod buckets;
+mod readers;
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use seawall_model::{ClientAddr, Identity, Instant, Limits, PerSecond, Standing};
+
+use self::buckets::{Buckets, Key, Rate};
+use self::readers::Readers;
+
+/// The process-wide budgets. Shared by reference; operations are O(1), without allocation or lock.
+#[derive(Debug)]
+pub struct OriginBudget {
+    buckets: Buckets,
+    readers: Readers,
+    anonymous: PerSecond,
+    reader: PerSecond,
+    burst: Duration,
+}
+
+/// The levels above a request and the people each stands for at least.
+struct Levels {
+    keys: [(Key, u32); MAX_LEVELS],
+    used: usize,
+}
+
+impl OriginBudget {
+    /// Allocates everything. `seed` must be random and secret.
+    pub fn new(limits: &Limits, seed: [u64; 2]) -> Self {
+        Self {
+            buckets: Buckets::new(limits.max_budgets, seed),
+            readers: Readers::new(READER_PREFIXES, seed),
+            anonymous: limits.origin_budget,
+            reader: limits.reader_budget,
+            burst: limits.origin_budget_burst,
+        }
+    }
+
+    /// Bytes held, all of them since construction.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.buckets.bytes() + self.readers.bytes()
+    }
+
+    /// Debts forgotten to make room for others, for metrics.
+    pub fn forgotten(&self) -> u64 {
+        self.buckets.forgotten()
+    }
+
+    /// Takes `cost_ms` of the origin's work from the budgets of a request. One request may overdraw
+    /// a budget that is not spent, however dear it is.
+    ///
+    /// # Errors
+    /// How long until the budget that is spent most admits again; nothing is charged then.
+    pub fn take(
+        &self,
+        now: Instant,
+        who: Identity,
+        client: ClientAddr,
+        standing: Standing,
+        cost_ms: u32,
+    ) -> Result<(), Duration> {
+        let levels = self.levels(who, client, standing);
+        let rates = levels.keys.map(|(key, people)| (key, self.rate(standing, people)));
+        let rates = &rates[..levels.used];
+        let waits =
+            rates.iter().filter_map(|&(key, rate)| self.buckets.check(now, key, rate).err());
+        if let Some(longest) = waits.max() {
+            return Err(longest);
+        }
+        for &(key, rate) in rates {
+            self.buckets.charge(now, key, rate, cost_ms);
+        }
+        Ok(())
+    }
+
+    /// Remembers that a reader with a credential of some age reads from here. `day` counts from the
+    /// epoch.
+    pub fn saw_reader(&self, day: u32, reader: Identity, client: ClientAddr) {
+        for (key, _) in &prefixes(client).keys[..prefixes(client).used] {
+            self.readers.saw(day, *key, reader.as_u128());
+        }
+    }
+
+    fn rate(&self, standing: Standing, people: u32) -> Rate {
+        let one = if standing == Standing::Anonymous { self.anonymous } else { self.reader };
+        Rate::new(one.0 * f64::from(people), self.burst)
+    }
+
+    fn levels(&self, who: Identity, client: ClientAddr, standing: Standing) -> Levels {
+        if standing != Standing::Anonymous || who.is_holder() {
+            // An account of its own: what its neighbours do is not held against it.
+            let mut keys = [(NOBODY, 1); MAX_LEVELS];
+            keys[0] = (Key { level: HOLDER, who: who.as_u128() }, 1);
+            return Levels { keys, used: 1 };
+        }
+        let mut levels = prefixes(client);
+        for (key, people) in &mut levels.keys[..levels.used] {
+            *people = (*people).max(self.readers.estimate(*key));
+        }
+        levels
+    }
+}
+
+/// The levels of an address, nearest first.
+fn prefixes(client: ClientAddr) -> Levels {
+    let mut keys = [(NOBODY, 1); MAX_LEVELS];
+    let lengths: &[(u32, u32)] = match client.ip() {
+        IpAddr::V4(_) => &[(32, 1), (24, 8)],
+        IpAddr::V6(_) => &[(64, 1), (56, 4), (48, 8), (32, 64)],
+    };
+    for (slot, &(len, people)) in keys.iter_mut().zip(lengths) {
+        // Levels of both families never meet: an IPv4 level is even and below 33 with a mark.
+        let (level, who) = match client.ip() {
+            IpAddr::V4(ip) => (V4 | len as u8, u128::from(ip.to_bits() >> (32 - len))),
+            IpAddr::V6(ip) => (len as u8, ip.to_bits() >> (128 - len)),
+        };
+        *slot = (Key { level, who }, people);
+    }
+    Levels { keys, used: lengths.len() }
+}
+
+const MAX_LEVELS: usize = 4;
+const NOBODY: Key = Key { level: 0, who: 0 };
+/// Marks: prefix lengths are at most 64.
+const HOLDER: u8 = 0x80;
+const V4: u8 = 0x40 | 0x80;
+const READER_PREFIXES: usize = 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    const PAGE_MS: u32 = 20;
+
+    fn budget() -> OriginBudget {
+        OriginBudget::new(&Limits { max_budgets: 1 << 14, ..Limits::default() }, [5, 6])
+    }
+
+    fn ip(text: &str) -> ClientAddr {
+        ClientAddr::new(text.parse().expect("test address"))
+    }
+
+    fn at_ms(ms: u64) -> Instant {
+        Instant::from_nanos(0) + Duration::from_millis(ms)
+    }
+
+    /// How many pages out of `asked` pass, over ten seconds from each of `clients` in turn.
+    fn pages(budget: &OriginBudget, clients: &[ClientAddr], asked: u32) -> u32 {
+        (0..asked)
+            .filter(|&turn| {
+                let client = clients[turn as usize % clients.len()];
+                let now = at_ms(u64::from(turn) * 10_000 / u64::from(asked));
+                let who = client.into();
+                budget.take(now, who, client, Standing::Anonymous, PAGE_MS).is_ok()
+            })
+            .count() as u32
+    }
+
+    fn addresses(text: &str, count: u16) -> Vec<ClientAddr> {
+        (0..count).map(|n| ip(&text.replace('#', &n.to_string()))).collect()
+    }
+
+    #[test]
+    fn one_address_gets_its_rate_and_its_burst() {
+        // 100 ms a second for 10 s and 4 s at once are 1,400 ms: 70 pages of 20 ms.
+        let got = pages(&budget(), &[ip("192.0.2.1")], 5_000);
+        assert!((70..=72).contains(&got), "{got}");
+    }
+
+    #[test]
+    fn a_prefix_full_of_addresses_gets_the_budget_of_eight() {
+        let got = pages(&budget(), &addresses("192.0.2.#", 250), 50_000);
+        assert!((560..=580).contains(&got), "{got}");
+    }
+
+    #[test]
+    fn walking_through_the_64s_of_an_allocation_ends_at_its_budget() {
+        let walk: Vec<ClientAddr> =
+            (0..4_000u32).map(|n| ip(&format!("2001:db8:{:x}:{:x}::1", n / 8, n % 8))).collect();
+        let got = pages(&budget(), &walk, 40_000);
+        assert!((64 * 70..=64 * 70 + 64).contains(&got), "{got}");
+    }
+
+    #[test]
+    fn a_holder_has_a_bucket_of_its_own_beside_a_spent_address() {
+        let budget = budget();
+        let client = ip("192.0.2.1");
+        let holder = Identity::of_holder(7);
+        let now = at_ms(0);
+        while budget.take(now, client.into(), client, Standing::Anonymous, PAGE_MS).is_ok() {}
+        let pages = (0..1_000)
+            .filter(|_| budget.take(now, holder, client, Standing::AgedReader, PAGE_MS).is_ok());
+        // 400 ms a second and 4 s at once.
+        assert_eq!(pages.count(), 81);
+    }
+
+    #[test]
+    fn an_address_with_known_readers_behind_it_gets_their_budget() {
+        let budget = budget();
+        let carrier = ip("198.51.100.1");
+        (0..100).for_each(|n| budget.saw_reader(20_000, Identity::of_holder(n), carrier));
+        let got = pages(&budget, &[carrier], 50_000);
+        assert!((60 * 70..150 * 70).contains(&got), "{got} pages, for about a hundred readers");
+        let stranger = pages(&budget, &[ip("203.0.113.1")], 5_000);
+        assert!(stranger <= 72, "{stranger}");
+    }
+
+    #[test]
+    fn a_refusal_says_when_and_charges_nothing() {
+        let budget = budget();
+        let client = ip("192.0.2.1");
+        let take = |ms| budget.take(at_ms(ms), client.into(), client, Standing::Anonymous, PAGE_MS);
+        while take(0).is_ok() {}
+        let wait = take(0).expect_err("spent");
+        assert!((0..1_000).all(|_| take(0).is_err()));
+        assert_eq!(take(0).expect_err("spent"), wait, "asking again makes it no worse");
+        assert!(take(u64::try_from(wait.as_millis()).expect("short") + 1).is_ok());
+    }
+}
