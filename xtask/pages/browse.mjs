@@ -17,7 +17,8 @@ const NARROW = { width: 320, height: 568, deviceScaleFactor: 2, isMobile: true, 
 const WIDE = { width: 1024, height: 640 };
 
 // The pages that Seawall itself makes. `code` is the cause it must name, `provoke` runs before
-// each load, `again` says that it must name a time, `form` turns the load into a POST, so many `fields` are added to its header.
+// each load, `again` says that it must name a time, `language` that it must come in that one and load
+// again by itself, `form` turns the load into a POST, so many `fields` are added to its header.
 const OWN = [
   { name: "403 no admission", url: "/refused", status: 403, code: "SW-108" },
   { name: "405 no forms here", url: "/read-only", status: 405, code: "SW-102", form: "name=value" },
@@ -35,7 +36,18 @@ const OWN = [
     code: "SW-301",
     again: true,
     provoke: occupy,
+    language: "en",
   },
+  ...["de", "ar"].map((language) => ({
+    name: `503 site is busy in ${language}`,
+    host: "busy.example.org",
+    url: "/",
+    status: 503,
+    code: "SW-301",
+    again: true,
+    provoke: occupy,
+    language,
+  })),
   { name: "504 site is slow", host: "slow.example.org", url: "/never", status: 504, code: "SW-302", again: true },
   // Last: it uses up what this address may read.
   { name: "429 too many pages", url: "/", status: 429, code: "SW-106", again: true, provoke: exhaust },
@@ -105,6 +117,9 @@ async function load(browser, page, { view, script }) {
         : request.continue(),
     );
   }
+  if (page.language) {
+    await tab.setExtraHTTPHeaders({ "accept-language": page.language });
+  }
   if (page.fields) {
     const fields = Array.from({ length: page.fields }, (_, number) => [`x-${number}`, "1"]);
     await tab.setExtraHTTPHeaders(Object.fromEntries(fields));
@@ -172,6 +187,7 @@ async function own(browser, page) {
     title: document.title,
     heading: [...document.querySelectorAll("h1")].map((e) => e.innerText).join("|"),
     language: document.documentElement.lang,
+    direction: getComputedStyle(document.documentElement).direction,
     scripts: document.querySelectorAll("script,[onclick],[onload],[onerror]").length,
     background: getComputedStyle(document.documentElement).backgroundColor,
     advice: document.querySelectorAll("main p").length,
@@ -179,7 +195,10 @@ async function own(browser, page) {
   must(seen.text === shape.text, `another text without script: ${shape.text}`);
   must(seen.scripts === 0, "it holds a script");
   must(seen.text.includes(page.code), `code ${page.code} is missing: ${seen.text}`);
-  must(seen.language === "en", `language \`${seen.language}\``);
+  const language = page.language ?? "en";
+  must(seen.language === language, `language \`${seen.language}\``);
+  must(seen.direction === (language === "ar" ? "rtl" : "ltr"), `written ${seen.direction}`);
+  must(!page.language || headers.refresh === headers["retry-after"], "it does not load again by itself");
   must(seen.heading.length > 0 && seen.title.includes(seen.heading), `title \`${seen.title}\``);
   must(seen.advice >= 2, "it does not say what to do");
   must(headers["cache-control"] === "no-store", "it may be stored");

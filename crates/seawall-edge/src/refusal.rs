@@ -1,21 +1,27 @@
 //! What a reader gets instead of a page: short, honest, without script, with a code that
 //! `seawall explain` understands and a way back.
 //!
-//! Feeds and programs get plain text, never HTML. A page is one file that asks for nothing else,
-//! says what happened and what to do, and nothing about the machine behind it. `cargo xtask pages`
-//! loads each of them in a browser. The waiting page in the reader's language comes with admission
-//! control.
+//! Scripts and apps get problem details (RFC 9457), feed readers and tools plain text, never HTML. A
+//! page is one file that asks for nothing else, says what happened and what to do, and nothing about
+//! the machine behind it. `cargo xtask pages` loads each of them in a browser.
+
+mod form;
+mod waiting;
 
 use std::fmt::Write as _;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::CacheStatus;
-use seawall_model::{Cause, Method, Refusal};
+use seawall_model::{Cause, Instant, Method, Refusal};
 
+use self::form::{Form, form};
 use crate::answer::{Answer, AnswerBody, Note};
 use crate::buffers;
+use crate::clock;
 use crate::metrics::CacheOutcome;
 use crate::serve::{self, Ask};
 
@@ -53,7 +59,8 @@ pub(crate) fn failed(status: u16, cause: Cause, ask: &Ask<'_>) -> Answer {
     let mut headers = HeaderMap::new();
     // RFC 9110 §15.5.14: what is too large stays too large, so a 413 names no time.
     if matches!(status, 502..=504) {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        let after = if cause == Cause::OriginBusy { soon(clock::now()) } else { 5 };
+        headers.insert(RETRY_AFTER, HeaderValue::from(after));
     }
     let cache = CacheOutcome::Error;
     page(status, cause, ask, headers, Note { cause, refused: false, cache, close: false })
@@ -84,12 +91,22 @@ pub(crate) fn malformed_http1(out: &mut BytesMut, status: u16) {
 }
 
 fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: Note) -> Answer {
-    let wants_html =
-        ask.fields.first("accept").is_some_and(|accept| contains(accept, b"text/html"));
-    let (kind, body) = if wants_html {
-        ("text/html; charset=utf-8", html(status, cause, ask.method, &headers))
-    } else {
-        ("text/plain; charset=utf-8", format!("{} ({})\n", heading(status, cause), cause.code()))
+    let is_waiting = status == 503 && cause == Cause::OriginBusy && ask.method.is_safe();
+    let (kind, body) = match form(ask) {
+        Form::Page if is_waiting => {
+            let (page, language) = waiting::page(cause, ask.fields);
+            headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language));
+            if let Some(after) = headers.get(RETRY_AFTER).cloned() {
+                headers.insert(HeaderName::from_static("refresh"), after);
+            }
+            ("text/html; charset=utf-8", page)
+        }
+        Form::Page => ("text/html; charset=utf-8", html(status, cause, ask.method, &headers)),
+        Form::Problem => ("application/problem+json", problem(status, cause, &headers)),
+        Form::Text => {
+            let text = format!("{} ({})\n", heading(status, cause), cause.code());
+            ("text/plain; charset=utf-8", text)
+        }
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -100,6 +117,27 @@ fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: 
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = AnswerBody::Whole(Bytes::from(body));
     serve::built(status, headers, body, &CacheStatus::Own, note)
+}
+
+/// When to come back to a busy site: 8 to 20 s, spread so that those who were turned away together
+/// do not return together.
+fn soon(now: Instant) -> u64 {
+    // The nanoseconds of an arrival are as good as random here.
+    8 + (now.as_nanos() / 1_000) % 13
+}
+
+/// RFC 9457. `type` is left out, so that the status says what kind of problem it is (§4.2.1).
+fn problem(status: u16, cause: Cause, headers: &HeaderMap) -> String {
+    let known = StatusCode::from_u16(status).ok();
+    let title = known.and_then(|status| status.canonical_reason()).unwrap_or("Error");
+    let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok());
+    let after = after.map(|after| format!(",\"retry_after\":{after}")).unwrap_or_default();
+    // None of these texts holds a quote or a backslash.
+    format!(
+        "{{\"title\":\"{title}\",\"status\":{status},\"detail\":\"{}\",\"code\":\"{}\"{after}}}\n",
+        heading(status, cause),
+        cause.code()
+    )
 }
 
 fn html(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> String {
@@ -114,17 +152,19 @@ fn html(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> Strin
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{heading}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
-         <style>html{{color-scheme:light dark;color:CanvasText;background:Canvas}}\
-         body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:8vh auto;\
-         padding:0 1rem}}h1{{font-size:1.7rem;line-height:1.25}}\
-         .go a{{display:inline-block;padding:.5rem 0}}\
-         .code{{border-top:1px solid;padding-top:1rem;font-size:1rem}}\
-         code{{white-space:nowrap;font-size:1em}}</style>\n</head>\n<body>\n<main>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <h1>{heading}</h1>\n<p>{reason}</p>\n{step}\
          <p class=\"code\">If you need help, tell the people who run this site the code \
          <code>{code}</code></p>\n</main>\n</body>\n</html>\n"
     )
 }
+
+const STYLE: &str = "html{color-scheme:light dark;color:CanvasText;background:Canvas}\
+     body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:8vh auto;\
+     padding:0 1rem}h1{font-size:1.7rem;line-height:1.25}\
+     .go a{display:inline-block;padding:.5rem 0}\
+     .code{border-top:1px solid;padding-top:1rem;font-size:1rem}\
+     code{white-space:nowrap;font-size:1em}";
 
 /// What the reader can do now.
 fn next_step(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> String {
@@ -211,17 +251,13 @@ fn reason(status: u16, cause: Cause) -> &'static str {
     }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
     use http::header::{HeaderValue, RETRY_AFTER};
-    use seawall_model::{Cause, Method};
+    use seawall_model::{Cause, Instant, Method};
 
-    use super::html;
+    use super::{html, problem, soon};
 
     const STATUSES: [u16; 15] =
         [400, 403, 405, 408, 413, 414, 421, 429, 431, 501, 502, 503, 504, 505, 507];
@@ -245,6 +281,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn problem_details_are_json_of_which_nothing_needs_escaping() {
+        for status in STATUSES {
+            for cause in Cause::ALL {
+                let problem = problem(status, cause, &HeaderMap::new());
+                assert_eq!(problem.matches('"').count() % 2, 0, "{problem}");
+                assert!(!problem.contains('\\') && problem.contains(cause.code()), "{problem}");
+                assert_eq!(problem.matches('"').count(), 14, "{problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn those_turned_away_from_a_busy_site_come_back_spread_over_thirteen_seconds() {
+        let mut seen = [0; 32];
+        for micros in 0..1_300 {
+            let after = soon(Instant::from_nanos(micros * 1_000));
+            seen[usize::try_from(after).expect("small")] += 1;
+        }
+        assert_eq!(seen[8..=20], [100; 13]);
     }
 
     #[test]

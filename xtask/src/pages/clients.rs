@@ -47,7 +47,7 @@ const CLAIMS: &[Claim] = &[
     ("an upload of 2 MiB waits for `100 Continue` and arrives whole", upload),
     ("an upload over HTTP/2 arrives whole", upload_http2),
     ("an upload that is too large is refused before it is sent", upload_refused),
-    ("a program that is refused gets plain text with the code", refused),
+    ("a program that is refused gets problem details or text, with the code", refused),
 ];
 
 /// Tries every claim.
@@ -192,12 +192,16 @@ fn upload_refused(scene: &Scene) -> Outcome {
 
 fn refused(scene: &Scene) -> Outcome {
     for way in [Way::Plain, Way::Tls] {
-        let accept = ["-H", "Accept: application/json"];
-        let found = fetch(scene, way, "/refused", &accept)?.expect(403)?;
-        let kind = field(&found, "content-type")?;
-        let text = found.text();
-        if !kind.starts_with("text/plain") || !text.contains("SW-108") || text.contains('<') {
-            return Err(format!("{kind}: {text}"));
+        for (accept, wanted) in [
+            ("Accept: application/json", "application/problem+json"),
+            ("Accept: */*", "text/plain; charset=utf-8"),
+        ] {
+            let found = fetch(scene, way, "/refused", &["-H", accept])?.expect(403)?;
+            let kind = field(&found, "content-type")?;
+            let text = found.text();
+            if kind != wanted || !text.contains("SW-108") || text.contains('<') {
+                return Err(format!("{kind}: {text}"));
+            }
         }
     }
     Ok(())

@@ -23,3 +23,4 @@ mod tls;
 mod trouble;
 mod upload;
 mod validation;
+mod waiting;

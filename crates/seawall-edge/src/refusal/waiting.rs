@@ -1,0 +1,254 @@
+//! The page of a reader who has to wait for a busy site, in the reader's language.
+//!
+//! Separate because it is the one refusal that many readers see at once, in a moment when the site
+//! matters most. It loads again by itself, by a `Refresh` field and not by script. It does **not**
+//! say a place in the queue: who waits on a page holds none.
+
+use seawall_model::{Cause, Fields};
+
+use super::STYLE;
+
+/// What the page says in one language.
+pub(super) struct Texts {
+    /// BCP 47.
+    pub(super) tag: &'static str,
+    direction: &'static str,
+    heading: &'static str,
+    reason: &'static str,
+    wait: &'static str,
+    again: &'static str,
+    help: &'static str,
+}
+
+/// The page for those who asked by `fields`, and the tag of its language.
+pub(super) fn page(cause: Cause, fields: &dyn Fields) -> (String, &'static str) {
+    let texts = choose(fields);
+    (html(cause, texts), texts.tag)
+}
+
+fn html(cause: Cause, texts: &Texts) -> String {
+    let Texts { tag, direction, heading, reason, wait, again, help } = texts;
+    let code = cause.code();
+    format!(
+        "<!doctype html>\n<html lang=\"{tag}\" dir=\"{direction}\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{heading}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <h1>{heading}</h1>\n<p>{reason}</p>\n<p>{wait}</p>\n\
+         <p class=\"go\"><a href=\"\">{again}</a></p>\n\
+         <p class=\"code\">{help} <code dir=\"ltr\">{code}</code></p>\n</main>\n</body>\n</html>\n"
+    )
+}
+
+/// Accept-Language (RFC 9110 §12.5.4): the first of the highest weight that is spoken here.
+fn choose(fields: &dyn Fields) -> &'static Texts {
+    let mut best: Option<(&'static Texts, u32)> = None;
+    let mut left = MAX_RANGES;
+    fields.each("accept-language", &mut |line| {
+        for range in line.split(|&byte| byte == b',').take(left) {
+            left -= 1;
+            let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+            let Some(texts) = parts.next().and_then(spoken) else { continue };
+            let weight = parts.next().map_or(1_000, weight);
+            if weight > best.map_or(0, |(_, best)| best) {
+                best = Some((texts, weight));
+            }
+        }
+    });
+    best.map_or(&LANGUAGES[0], |(texts, _)| texts)
+}
+
+/// More ranges than any browser sends are not read.
+const MAX_RANGES: usize = 32;
+
+fn spoken(range: &[u8]) -> Option<&'static Texts> {
+    let range = range.to_ascii_lowercase();
+    let mut subtags = range.split(|&byte| byte == b'-');
+    let wanted: &[u8] = match subtags.next()? {
+        b"zh" => {
+            // RFC 5646: a script says it; regions that write traditional characters imply it.
+            let is_traditional = |tag: &[u8]| matches!(tag, b"hant" | b"tw" | b"hk" | b"mo");
+            let simplified = range.windows(4).any(|part| part == b"hans");
+            if !simplified && subtags.any(is_traditional) { b"zh-Hant" } else { b"zh-Hans" }
+        }
+        primary => primary,
+    };
+    LANGUAGES.iter().find(|texts| texts.tag.as_bytes() == wanted)
+}
+
+/// `q=0.8` in thousandths; what cannot be read counts for nothing.
+fn weight(parameter: &[u8]) -> u32 {
+    let value = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="));
+    let value: Option<f32> = value.and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+    value.filter(|q| (0.0..=1.0).contains(q)).map_or(0, |q| (q * 1_000.0) as u32)
+}
+
+/// The first is for those whose language is not here.
+pub(super) const LANGUAGES: [Texts; 10] = [
+    Texts {
+        tag: "en",
+        direction: "ltr",
+        heading: "The site is busy",
+        reason: "More people ask for it than it can answer. Pages that others have read lately may \
+                 still open.",
+        wait: "You need not do anything: this page tries again by itself in a few seconds.",
+        again: "Try again now",
+        help: "If you need help, tell the people who run this site the code",
+    },
+    Texts {
+        tag: "de",
+        direction: "ltr",
+        heading: "Die Website ist überlastet",
+        reason: "Mehr Menschen rufen sie auf, als sie beantworten kann. Seiten, die andere vor Kurzem \
+                 gelesen haben, öffnen sich vielleicht noch.",
+        wait: "Sie müssen nichts tun: Diese Seite versucht es in einigen Sekunden von selbst noch \
+               einmal.",
+        again: "Jetzt noch einmal versuchen",
+        help: "Wenn Sie Hilfe brauchen, nennen Sie den Betreibern der Website den Code",
+    },
+    Texts {
+        tag: "fr",
+        direction: "ltr",
+        heading: "Le site est surchargé",
+        reason: "Il reçoit plus de demandes qu’il ne peut en traiter. Les pages que d’autres ont lues \
+                 récemment peuvent encore s’ouvrir.",
+        wait: "Vous n’avez rien à faire : cette page réessaie d’elle-même dans quelques secondes.",
+        again: "Réessayer maintenant",
+        help: "Si vous avez besoin d’aide, indiquez aux responsables du site le code",
+    },
+    Texts {
+        tag: "es",
+        direction: "ltr",
+        heading: "El sitio está saturado",
+        reason: "Recibe más visitas de las que puede atender. Es posible que las páginas que otros han \
+                 leído hace poco todavía se abran.",
+        wait: "No tiene que hacer nada: esta página vuelve a intentarlo por sí sola en unos segundos.",
+        again: "Intentarlo ahora",
+        help: "Si necesita ayuda, indique a los responsables del sitio el código",
+    },
+    Texts {
+        tag: "zh-Hant",
+        direction: "ltr",
+        heading: "網站目前忙碌中",
+        reason: "造訪人數超過網站能處理的數量。其他人最近看過的頁面可能仍可開啟。",
+        wait: "您不需要做任何事：本頁會在幾秒後自動重試。",
+        again: "立即重試",
+        help: "如需協助，請將此代碼告知網站管理者：",
+    },
+    Texts {
+        tag: "zh-Hans",
+        direction: "ltr",
+        heading: "网站正忙",
+        reason: "访问人数超出了网站的处理能力。其他人最近看过的页面可能仍能打开。",
+        wait: "您无需任何操作：本页会在几秒后自动重试。",
+        again: "立即重试",
+        help: "如需帮助，请将此代码告知网站管理者：",
+    },
+    Texts {
+        tag: "uk",
+        direction: "ltr",
+        heading: "Сайт перевантажений",
+        reason: "До нього звертається більше людей, ніж він може обслужити. Сторінки, які нещодавно \
+                 читали інші, можливо, відкриються.",
+        wait: "Нічого робити не потрібно: за кілька секунд ця сторінка сама спробує ще раз.",
+        again: "Спробувати зараз",
+        help: "Якщо потрібна допомога, повідомте тим, хто веде цей сайт, код",
+    },
+    Texts {
+        tag: "be",
+        direction: "ltr",
+        heading: "Сайт перагружаны",
+        reason: "Да яго звяртаецца больш людзей, чым ён можа абслужыць. Старонкі, якія нядаўна чыталі \
+                 іншыя, магчыма, адкрыюцца.",
+        wait: "Нічога рабіць не трэба: праз некалькі секунд гэтая старонка сама паспрабуе яшчэ раз.",
+        again: "Паспрабаваць зараз",
+        help: "Калі патрэбна дапамога, паведаміце тым, хто вядзе гэты сайт, код",
+    },
+    Texts {
+        tag: "fa",
+        direction: "rtl",
+        heading: "این وب‌سایت شلوغ است",
+        reason: "بیش از توان پاسخ‌گویی آن بازدید می‌شود. شاید صفحه‌هایی که دیگران به‌تازگی خوانده‌اند هنوز باز شوند.",
+        wait: "لازم نیست کاری بکنید: این صفحه چند ثانیهٔ دیگر خودش دوباره تلاش می‌کند.",
+        again: "اکنون دوباره تلاش کنید",
+        help: "اگر کمک می‌خواهید، این کد را به گردانندگان وب‌سایت بگویید:",
+    },
+    Texts {
+        tag: "ar",
+        direction: "rtl",
+        heading: "الموقع مشغول",
+        reason: "عدد الزوار أكبر مما يستطيع الموقع خدمته. قد تُفتح الصفحات التي قرأها آخرون مؤخرًا.",
+        wait: "لا حاجة إلى فعل شيء: ستعيد هذه الصفحة المحاولة من تلقاء نفسها بعد ثوانٍ.",
+        again: "أعد المحاولة الآن",
+        help: "إذا احتجت إلى مساعدة فأبلغ القائمين على الموقع بهذا الرمز:",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::header::{ACCEPT_LANGUAGE, HeaderValue};
+    use seawall_cache::MapFields;
+    use seawall_model::Cause;
+
+    use super::{LANGUAGES, Texts, html, page};
+
+    fn words(texts: &Texts) -> [&'static str; 5] {
+        [texts.heading, texts.reason, texts.wait, texts.again, texts.help]
+    }
+
+    #[test]
+    fn every_language_says_everything_in_words_of_its_own_and_in_two_packets() {
+        let wanted = ["en", "de", "fr", "es", "zh-Hant", "zh-Hans", "uk", "be", "fa", "ar"];
+        assert_eq!(LANGUAGES.map(|texts| texts.tag), wanted);
+        for (at, texts) in LANGUAGES.iter().enumerate() {
+            for other in &LANGUAGES[..at] {
+                for (mine, theirs) in words(texts).into_iter().zip(words(other)) {
+                    assert_ne!(mine, theirs, "{} and {}", texts.tag, other.tag);
+                }
+            }
+            for word in words(texts) {
+                assert!(word.len() > 8 && !word.contains(['<', '>', '&', '"']), "{word}");
+            }
+            let rtl = matches!(texts.tag, "fa" | "ar");
+            assert_eq!(texts.direction, if rtl { "rtl" } else { "ltr" });
+            let page = html(Cause::OriginBusy, texts);
+            assert!(page.len() < 2_048, "{}: {} bytes", texts.tag, page.len());
+            for forbidden in ["//", "<script", "http-equiv"] {
+                assert!(!page.contains(forbidden), "{}: {forbidden}", texts.tag);
+            }
+        }
+    }
+
+    #[test]
+    fn the_reader_gets_the_language_that_was_asked_for_first() {
+        let cases = [
+            ("", "en"),
+            ("de", "de"),
+            ("de-AT,de;q=0.9,en;q=0.8", "de"),
+            ("ru-RU,ru;q=0.9,be;q=0.8,en;q=0.7", "be"),
+            ("en;q=0.5, uk ;q=0.9", "uk"),
+            ("zh-TW,zh;q=0.9", "zh-Hant"),
+            ("zh-HK", "zh-Hant"),
+            ("zh-Hans-TW", "zh-Hans"),
+            ("zh-CN", "zh-Hans"),
+            ("zh", "zh-Hans"),
+            ("fa-IR", "fa"),
+            ("AR-eg", "ar"),
+            ("es;q=0", "en"),
+            ("fr;q=zzz,es;q=0.1", "es"),
+            ("*", "en"),
+            ("tlh,xx,,;;;q=,fr-CA", "fr"),
+        ];
+        for (accepted, want) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static(accepted));
+            assert_eq!(page(Cause::OriginBusy, &MapFields(&headers)).1, want, "{accepted}");
+        }
+        let mut headers = HeaderMap::new();
+        let many = format!("{}de", "xx,".repeat(4_000));
+        headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_str(&many).expect("a value"));
+        assert_eq!(page(Cause::OriginBusy, &MapFields(&headers)).1, "en");
+    }
+}
