@@ -96,7 +96,10 @@ impl Conn {
                     self.ctx.worker.metrics.misbehaved(refused.misbehaviour);
                     return self.refuse(refused.status).await;
                 }
-                Err(Stop::Expired) if !self.input.is_empty() => return self.refuse(408).await,
+                Err(Stop::Expired) if !self.input.is_empty() => {
+                    self.ctx.worker.metrics.misbehaved(Misbehaviour::SlowHead);
+                    return self.refuse(408).await;
+                }
                 Err(_) => return,
             }
             // The policy of now, not of when the connection began to wait; but a plan is carried out
@@ -323,6 +326,7 @@ impl Conn {
         let mut armed = false;
         let result = poll_fn(|cx| {
             if let Some(Interrupt::Expired) = slot.poll(cx) {
+                ctx.worker.metrics.misbehaved(Misbehaviour::SlowReader);
                 return Poll::Ready(Err(Stop::Expired));
             }
             while !(output.is_empty() && body.is_empty()) {

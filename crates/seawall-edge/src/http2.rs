@@ -42,6 +42,9 @@ type Io = Coalesce<Stream>;
 const INLINE_BYTES: usize = 256 * 1024;
 /// Streams that were reset and whose last frames may still arrive.
 const MAX_RESET_STREAMS: usize = 32;
+/// Streams reset before we saw them, in one read: more than fit, since counting resets is the frame
+/// observer's business.
+const MAX_UNSEEN_RESETS: usize = 128;
 /// Bytes of one stream that wait for the peer's window.
 const MAX_SEND_BYTES: usize = 256 * 1024;
 /// Window for request content per stream and connection: a spool reads it at once.
@@ -249,6 +252,7 @@ async fn shake(
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_reset_streams(MAX_RESET_STREAMS)
+        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
         .max_send_buffer_size(MAX_SEND_BYTES)
         .handshake::<_, Bytes>(io);
     let mut handshake = std::pin::pin!(handshake);
@@ -302,8 +306,8 @@ fn turn(
         return Poll::Ready(Turn::Leave);
     }
     out.tick(clock::now());
+    out.admit_block();
     loop {
-        out.admit_block();
         match connection.poll_accept(cx) {
             Poll::Ready(Some(Ok((request, respond)))) => {
                 if session.preface.get().is_none() {
@@ -313,12 +317,15 @@ fn turn(
                 begin(session, request, respond);
             }
             Poll::Ready(_) => return Poll::Ready(Turn::End),
-            Poll::Pending if out.was_held_back() => {}
+            // All that was read has been looked at. A known flood is not read to its end.
+            Poll::Pending if out.was_held_back() => {
+                let is_flood = out.observe(FrameObserver::misbehaviour).is_some();
+                if is_flood && !session.leaving.get() {
+                    break;
+                }
+                out.admit_block();
+            }
             Poll::Pending => break,
-        }
-        // What is known to be a flood is not read to its end first.
-        if !session.leaving.get() && out.observe(FrameObserver::misbehaviour).is_some() {
-            break;
         }
     }
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use seawall_decide::{accept_gate, hello_gate};
-use seawall_model::{Cause, ClientAddr, Decision, Fingerprint, Instant, Misbehaviour};
+use seawall_model::{Cause, ClientAddr, Decision, Fingerprint, Instant, Limits, Misbehaviour};
 use seawall_wire::client_hello::{self, HelloError};
 use seawall_wire::http1::{Parse, RequestHead, parse_request};
 use seawall_wire::proxy_header::{self, ProxyParse};
@@ -54,7 +54,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// Those of bind(2) and listen(2).
-pub(crate) fn open(listen: &Listen) -> io::Result<TcpListener> {
+pub(crate) fn open(listen: &Listen, limits: &Limits) -> io::Result<TcpListener> {
     let domain = Domain::for_address(listen.address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if listen.address.is_ipv6() {
@@ -66,7 +66,7 @@ pub(crate) fn open(listen: &Listen) -> io::Result<TcpListener> {
     socket.bind(&listen.address.into())?;
     socket.listen(BACKLOG)?;
     let listener = TcpListener::from(socket);
-    prepare(&listener, listen)?;
+    prepare(&listener, listen, limits)?;
     Ok(listener)
 }
 
@@ -74,13 +74,15 @@ pub(crate) fn open(listen: &Listen) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// Those of fcntl(2).
-pub(crate) fn prepare(listener: &TcpListener, listen: &Listen) -> io::Result<()> {
+pub(crate) fn prepare(listener: &TcpListener, listen: &Listen, limits: &Limits) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     if !listen.proxy_protocol {
         // Refused only for sockets that are not TCP; going on without costs a wake-up.
         let _ = seawall_kernel::set_defer_accept(listener, DEFER_ACCEPT);
     }
-    // Inherited by accepted connections.
+    // Both are inherited by accepted connections. Without the first the kernel keeps megabytes for
+    // each client that does not read; it is refused only for sockets that are not TCP.
+    let _ = SockRef::from(listener).set_tcp_notsent_lowat(limits.max_unsent_bytes);
     SockRef::from(listener).set_tcp_nodelay(true)
 }
 
@@ -255,7 +257,7 @@ async fn greet(
             }
             Ok(Ok(None)) => {}
             Ok(Err(misbehaviour)) => return worker.metrics.misbehaved(misbehaviour),
-            Err(_) => return,
+            Err(_) => return worker.metrics.misbehaved(Misbehaviour::SlowHead),
         }
     }
     if !listen.tls {
@@ -267,6 +269,9 @@ async fn greet(
     let shaken = Box::pin(handshake(&worker, &policy, tcp, &mut opened, early));
     let shaken = timeout(deadline, shaken).await;
     let Ok(Some(stream)) = shaken else {
+        if shaken.is_err() {
+            worker.metrics.misbehaved(Misbehaviour::SlowHandshake);
+        }
         return worker.metrics.handshake(Handshake::Failed);
     };
     drop(policy);

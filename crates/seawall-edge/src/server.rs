@@ -326,10 +326,10 @@ fn open_groups(
                 // An inherited socket is one queue; every worker takes from it.
                 Some(socket) => {
                     let socket = socket.try_clone().map_err(fail)?;
-                    listen::prepare(&socket, &listen).map_err(fail)?;
+                    listen::prepare(&socket, &listen, &config.limits).map_err(fail)?;
                     socket
                 }
-                None => listen::open(&listen).map_err(fail)?,
+                None => listen::open(&listen, &config.limits).map_err(fail)?,
             };
             listen.address = socket.local_addr().map_err(fail)?;
             group.push((socket, listen.clone()));

@@ -33,6 +33,10 @@ pub struct Limits {
     /// Bytes of unsent answers to pipelined HTTP/1 requests, and of requests read ahead. Beyond, no
     /// more is read until the client takes what it asked for. Default 64 KiB.
     pub max_pipelined_bytes: usize,
+    /// Bytes of answers that the kernel keeps for one connection beyond what is on its way to the
+    /// client (`TCP_NOTSENT_LOWAT`). Beyond, we wait. Default 128 KiB; without it the kernel takes
+    /// up to `tcp_wmem`, 4 MiB, for everyone who does not read.
+    pub max_unsent_bytes: u32,
     /// Requests for held pages per second and identity. 429 beyond. Default 50/s.
     pub held_rate: PerSecond,
     /// How many held pages an identity may take at once. Default 500.
@@ -93,6 +97,7 @@ impl Default for Limits {
             max_streams: 64,
             http2: Http2Limits::default(),
             max_pipelined_bytes: 64 * 1024,
+            max_unsent_bytes: 128 * 1024,
             held_rate: PerSecond(50.0),
             held_burst: 500,
             origin_budget: PerSecond(100.0),
@@ -156,8 +161,8 @@ pub struct Http2Limits {
     /// Bytes of request heads held for the streams under way, with the bookkeeping of each field
     /// (HTTP/2 Bomb, CVE-2026-49975). At the bound the connection says goodbye and refuses further
     /// streams, which a client may repeat elsewhere (RFC 9113 §8.7); if more than 16 come, it is
-    /// closed. Default 224 KiB: 64 streams of 3.5 KiB, twice what browsers send, and with 32 KiB for
-    /// what the library holds at most 256 KiB.
+    /// closed. Default 160 KiB: 50 requests of a browser that all wait at once (answers in hand hold
+    /// none), and with tasks, library and allocator at most 256 KiB, which `selftest` measures.
     pub max_held_bytes: usize,
 }
 
@@ -177,7 +182,7 @@ impl Default for Http2Limits {
             max_window_updates: 400,
             max_other_frames: 100,
             max_frame_bytes: 16 * 1024,
-            max_held_bytes: 224 * 1024,
+            max_held_bytes: 160 * 1024,
         }
     }
 }

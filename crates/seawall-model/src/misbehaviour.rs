@@ -57,6 +57,14 @@ pub enum Misbehaviour {
     Http2HeldBytes,
     /// The client neither takes what it asked for nor sends what it announced.
     Http2Stalled,
+    /// A request head that did not come in time.
+    SlowHead,
+    /// Content that did not come at the minimum rate.
+    SlowContent,
+    /// An answer that was not taken at the minimum rate.
+    SlowReader,
+    /// A TLS handshake that did not come to its end in time.
+    SlowHandshake,
     /// A malformed PROXY protocol header.
     ProxyHeader,
     /// A PROXY protocol header from a peer that is not trusted.
@@ -65,7 +73,7 @@ pub enum Misbehaviour {
 
 impl Misbehaviour {
     /// Every kind, for metrics and documentation.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::TlsGarbage,
         Self::TlsHelloTooLarge,
         Self::RequestLine,
@@ -93,6 +101,10 @@ impl Misbehaviour {
         Self::Http2OtherFrames,
         Self::Http2HeldBytes,
         Self::Http2Stalled,
+        Self::SlowHead,
+        Self::SlowContent,
+        Self::SlowReader,
+        Self::SlowHandshake,
         Self::ProxyHeader,
         Self::ProxyUntrusted,
     ];
@@ -127,6 +139,10 @@ impl Misbehaviour {
             Self::Http2OtherFrames => "http2_other_frames",
             Self::Http2HeldBytes => "http2_held_bytes",
             Self::Http2Stalled => "http2_stalled",
+            Self::SlowHead => "slow_head",
+            Self::SlowContent => "slow_content",
+            Self::SlowReader => "slow_reader",
+            Self::SlowHandshake => "slow_handshake",
             Self::ProxyHeader => "proxy_header",
             Self::ProxyUntrusted => "proxy_untrusted",
         }

@@ -16,9 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::caps;
 use crate::http;
@@ -47,7 +51,32 @@ impl LoopbackAddr {
         if !is_loopback(addr.ip()) {
             return Err(VerifyError::NotLoopback { addr });
         }
-        let answer = timeout(VERIFY_TIMEOUT, ask(addr, challenge))
+        Self::verify_over(addr, key, challenge, None).await
+    }
+
+    /// The same for a socket that speaks TLS.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn verify_tls(
+        addr: SocketAddr,
+        key: &RunKey,
+        challenge: [u8; 16],
+        tls: Arc<ClientConfig>,
+    ) -> Result<Self, VerifyError> {
+        if !is_loopback(addr.ip()) {
+            return Err(VerifyError::NotLoopback { addr });
+        }
+        Self::verify_over(addr, key, challenge, Some(tls)).await
+    }
+
+    async fn verify_over(
+        addr: SocketAddr,
+        key: &RunKey,
+        challenge: [u8; 16],
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Self, VerifyError> {
+        let answer = timeout(VERIFY_TIMEOUT, ask(addr, challenge, tls))
             .await
             .map_err(|_| VerifyError::Silent { addr })?
             .map_err(|source| VerifyError::Unreachable { addr, source })?;
@@ -168,7 +197,7 @@ pub enum VerifyError {
 ///
 /// # Errors
 /// When the system has no randomness to give.
-pub(crate) fn draw_random() -> io::Result<[u8; 16]> {
+pub fn draw_random() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(bytes)
@@ -179,15 +208,29 @@ pub(crate) fn challenge_in(target: &str) -> Option<[u8; 16]> {
     target.strip_prefix(site::REHEARSAL_PATH)?.strip_prefix("?nonce=").and_then(unhex)
 }
 
-async fn ask(addr: SocketAddr, challenge: [u8; 16]) -> io::Result<Vec<u8>> {
-    let mut stream = connect(addr, None).await?;
+async fn ask(
+    addr: SocketAddr,
+    challenge: [u8; 16],
+    tls: Option<Arc<ClientConfig>>,
+) -> io::Result<Vec<u8>> {
+    let stream = connect(addr, None).await?;
+    let Some(tls) = tls else { return ask_on(stream, challenge).await };
+    let name = ServerName::try_from(site::HOST).map_err(io::Error::other)?;
+    ask_on(TlsConnector::from(tls).connect(name, stream).await?, challenge).await
+}
+
+async fn ask_on(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    challenge: [u8; 16],
+) -> io::Result<Vec<u8>> {
     let request = format!(
         "GET {}?nonce={} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
         site::REHEARSAL_PATH,
         hex(&challenge),
         site::HOST,
     );
-    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await?;
+    stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut reader = http::ResponseReader::new(stream);
     let response = reader.read(http::Keep::Body, None).await.map_err(io::Error::other)?;
     Ok(response.body)
@@ -343,6 +386,11 @@ mod tests {
     #[test]
     fn only_this_file_opens_connections() {
         for (name, source) in [
+            ("attack", include_str!("attack/mod.rs")),
+            ("attack/http1", include_str!("attack/http1.rs")),
+            ("attack/http2", include_str!("attack/http2.rs")),
+            ("attack/tls", include_str!("attack/tls.rs")),
+            ("attack/wire", include_str!("attack/wire.rs")),
             ("budget", include_str!("budget.rs")),
             ("child", include_str!("child.rs")),
             ("flood", include_str!("flood.rs")),

@@ -35,6 +35,7 @@ struct Account {
     spent: AtomicU64,
     second: AtomicU64,
     spent_this_second: AtomicU64,
+    spent_bytes: AtomicU64,
 }
 
 /// What ran out.
@@ -50,6 +51,9 @@ pub enum BudgetSpent {
     /// All requests of this run were sent.
     #[error("the rehearsal has sent as many requests as it may")]
     Requests,
+    /// All bytes of the attacks were sent.
+    #[error("the rehearsal has sent as many bytes as it may")]
+    Bytes,
     /// All requests of this second were sent.
     #[error("the rehearsal has sent as many requests this second as it may")]
     Rate,
@@ -68,6 +72,7 @@ impl Budget {
                 spent: AtomicU64::new(0),
                 second: AtomicU64::new(0),
                 spent_this_second: AtomicU64::new(0),
+                spent_bytes: AtomicU64::new(0),
             }),
         }
     }
@@ -120,6 +125,19 @@ impl Budget {
         Ok(Connection::new(stream, slot))
     }
 
+    /// Opens a connection for an attack, whose bytes are paid for by [`Slot::spend_bytes`].
+    ///
+    /// # Errors
+    /// What ran out, or what the system says.
+    pub(crate) async fn open(
+        &self,
+        target: &LoopbackAddr,
+        source: Option<Ipv4Addr>,
+    ) -> io::Result<(TcpStream, Slot)> {
+        let slot = self.reserve(Instant::now()).map_err(io::Error::other)?;
+        Ok((target.connect_from(source).await?, slot))
+    }
+
     fn reserve(&self, now: Instant) -> Result<Slot, BudgetSpent> {
         if now >= self.shared.end {
             return Err(BudgetSpent::Time);
@@ -136,8 +154,23 @@ impl Budget {
 
 /// One open connection in the account; given back on drop.
 #[derive(Debug)]
-struct Slot {
+pub(crate) struct Slot {
     budget: Budget,
+}
+
+impl Slot {
+    /// Pays for bytes of an attack.
+    ///
+    /// # Errors
+    /// What ran out. Nothing may be sent then.
+    pub(crate) fn spend_bytes(&self, bytes: usize) -> Result<(), BudgetSpent> {
+        let account = &*self.budget.shared;
+        if Instant::now() >= account.end {
+            return Err(BudgetSpent::Time);
+        }
+        let before = account.spent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if before >= caps::MAX_ATTACK_BYTES { Err(BudgetSpent::Bytes) } else { Ok(()) }
+    }
 }
 
 impl Drop for Slot {

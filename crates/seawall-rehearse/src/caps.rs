@@ -30,3 +30,6 @@ pub const MAX_RESPONSE_BODY: usize = 512 * 1024;
 
 /// Descriptors a process leaves unused for standard streams, the runtime and luck.
 pub const SPARE_FILES: u64 = 64;
+
+/// Bytes that the attacks of one self-test send. A whole one takes a few megabytes.
+pub const MAX_ATTACK_BYTES: u64 = 256 * 1024 * 1024;

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod addr;
+pub mod attack;
 mod budget;
 pub mod caps;
 pub mod child;
@@ -32,7 +33,7 @@ mod schedule;
 pub mod site;
 mod sources;
 
-pub use crate::addr::{InvalidRunKey, LoopbackAddr, RunKey, VerifyError};
+pub use crate::addr::{InvalidRunKey, LoopbackAddr, RunKey, VerifyError, draw_random};
 pub use crate::budget::{Budget, BudgetSpent};
 pub use crate::measure::{
     Failures, FloodFigures, Kind, ReaderFigures, Report, SiteFigures, Stretch, Tally,

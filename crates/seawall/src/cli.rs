@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::demo;
+use crate::{demo, selftest};
 
 /// Keeps a website readable under a DDoS attack.
 #[derive(Debug, Parser)]
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Show it: a sample site, readers and a flood, first without Seawall, then with it.
     Demo(demo::Args),
+    /// Attack an instance of its own in every known way and say whether each was bounded.
+    Selftest(selftest::Args),
     /// Be a child process of the demo.
     #[command(hide = true)]
     Rehearse {

@@ -14,6 +14,7 @@ mod demo;
 mod explain;
 mod output;
 mod purge;
+mod selftest;
 mod serve;
 mod status;
 mod target;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Purge(args) => purge::run(config.as_deref(), &args),
         Command::Explain(args) => explain::run(config.as_deref(), &args),
         Command::Demo(args) => return demo::finish(demo::run(args)),
+        Command::Selftest(args) => selftest::run(&args),
         Command::Rehearse { role } => {
             let shield = || end(serve::run(config.as_deref(), ServeArgs::default()));
             return demo::finish(demo::rehearse_child(role, shield));

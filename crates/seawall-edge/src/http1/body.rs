@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use seawall_model::Cause;
+use seawall_model::{Cause, Misbehaviour};
 use seawall_wire::http1::{BodyDecoder, BodyStep, RequestHead, RequestView};
 
 use super::{Conn, Stop};
@@ -41,7 +41,10 @@ impl Conn {
                 self.ctx.worker.metrics.misbehaved(refused.misbehaviour);
                 return Ok(Err(refuse(refused.status, Cause::Malformed)));
             }
-            Decoded::Slow => return Ok(Err(refuse(408, Cause::ClientTimeout))),
+            Decoded::Slow => {
+                self.ctx.worker.metrics.misbehaved(Misbehaviour::SlowContent);
+                return Ok(Err(refuse(408, Cause::ClientTimeout)));
+            }
             Decoded::NoRoom(error) => return Ok(Err(refuse(status_of(&error), error.cause()))),
         };
         match writer.finish(trailers).await {

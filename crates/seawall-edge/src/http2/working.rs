@@ -14,7 +14,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response, StatusCode};
 use seawall_cache::{MapFields, strip_hop_by_hop};
-use seawall_model::{BodyLength, Cause, Instant, Method, Priority};
+use seawall_model::{BodyLength, Cause, Instant, Method, Misbehaviour, Priority};
 use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
@@ -163,7 +163,10 @@ impl Exchange<'_> {
         let most = self.policy.table.max_body_bytes(Some(plan.site), self.ask.path);
         let mut writer = ctx.worker.shared.spool.writer(most);
         let started = clock::now();
-        let slow = |_| refuse(408, Cause::ClientTimeout);
+        let slow = |_| {
+            ctx.worker.metrics.misbehaved(Misbehaviour::SlowContent);
+            refuse(408, Cause::ClientTimeout)
+        };
         loop {
             let earned = std::time::Duration::from_secs(writer.received_bytes() / rate);
             let due = started + limits.body_grace + earned;
@@ -272,6 +275,7 @@ impl Exchange<'_> {
                 let granted = match granted.await {
                     Ok(granted) => granted.ok_or_else(gone)?,
                     Err(Expired) => {
+                        ctx.worker.metrics.misbehaved(Misbehaviour::SlowReader);
                         stream.send_reset(Reason::CANCEL);
                         return Err(io::ErrorKind::TimedOut.into());
                     }

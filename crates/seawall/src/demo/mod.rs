@@ -32,6 +32,7 @@ pub(crate) use crate::demo::error::DemoError;
 use crate::demo::folder::Folder;
 use crate::demo::plan::Plan;
 use crate::demo::show::Show;
+use crate::selftest;
 
 /// What `demo` takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
@@ -68,6 +69,8 @@ pub(crate) enum ChildRole {
     Flood,
     /// `serve`, until its standard input ends.
     Shield,
+    /// The instance that the self-test attacks.
+    Instance,
 }
 
 /// Runs the demo.
@@ -115,6 +118,10 @@ pub(crate) fn rehearse_child(
         ChildRole::Shield => {
             end_with_parent();
             return Ok(shield());
+        }
+        ChildRole::Instance => {
+            selftest::be_instance().map_err(DemoError::system("be an instance"))?;
+            return Ok(ExitCode::SUCCESS);
         }
     };
     run_child(role, io::BufReader::new(io::stdin()), io::stdout())?;
