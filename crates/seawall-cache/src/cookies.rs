@@ -98,17 +98,45 @@ impl fmt::Debug for CookiePatterns {
     }
 }
 
+/// Seawall's own cookie, the reader credential: it ends at Seawall. It is not sent on, selects
+/// nothing and makes no page personal. The prefix keeps it off plain HTTP and off other hosts
+/// (RFC 6265bis §4.1.3.2).
+pub const OWN_COOKIE: &str = "__Host-seawall";
+
+/// A Cookie line without Seawall's own; `None` if it is not in there.
+pub fn without_own_cookie(line: &[u8]) -> Option<Vec<u8>> {
+    if !line.split(|&byte| byte == b';').any(is_own_cookie) {
+        return None;
+    }
+    let mut rest = Vec::with_capacity(line.len());
+    for pair in line.split(|&byte| byte == b';').filter(|pair| !is_own_cookie(pair)) {
+        if !rest.is_empty() {
+            rest.extend_from_slice(b"; ");
+        }
+        rest.extend_from_slice(pair.trim_ascii());
+    }
+    Some(rest)
+}
+
+/// Whether one pair of a Cookie line is Seawall's own.
+pub(crate) fn is_own_cookie(pair: &[u8]) -> bool {
+    pair.trim_ascii_start()
+        .strip_prefix(OWN_COOKIE.as_bytes())
+        .is_some_and(|rest| matches!(rest.trim_ascii_start().first(), None | Some(b'=')))
+}
+
 /// Classifies the Cookie lines of a request under a site's policy.
 ///
 /// One bypass cookie makes the request [`CookieClass::Personal`]; otherwise one cookie outside the
 /// harmless list, or anything that is not a `name=value` pair, makes it [`CookieClass::Foreign`].
+/// Seawall's own does not count.
 /// Costs O(cookies × patterns); no allocation.
 pub fn classify_cookies(policy: &SitePolicy, fields: &dyn Fields) -> CookieClass {
     let mut class = CookieClass::None;
     fields.each("cookie", &mut |line| {
         for pair in line.split(|&byte| byte == b';') {
             let pair = pair.trim_ascii();
-            if pair.is_empty() || class == CookieClass::Personal {
+            if pair.is_empty() || class == CookieClass::Personal || is_own_cookie(pair) {
                 continue;
             }
             // RFC 6265 §5.4 joins pairs with `; `; a pair without `=` has a name nobody can know.
@@ -151,7 +179,24 @@ fn glob(pattern: &[u8], name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::CookiePatterns;
+    use super::{CookiePatterns, without_own_cookie};
+
+    #[test]
+    fn our_own_cookie_is_taken_out_and_no_other() {
+        let check = |line: &str, expected: Option<&str>| {
+            let rest = without_own_cookie(line.as_bytes());
+            assert_eq!(rest.as_deref(), expected.map(str::as_bytes), "{line}");
+        };
+        check("__Host-seawall=x", Some(""));
+        check("a=1; __Host-seawall=x; b=2", Some("a=1; b=2"));
+        check("a=1;__Host-seawall=x;__Host-seawall=y", Some("a=1"));
+        check("__Host-seawall", Some(""));
+        check(" __Host-seawall =x;a", Some("a"));
+        check("a=1; b=2", None);
+        check("a=__Host-seawall=x", None);
+        check("__Host-seawall2=x; x__Host-seawall=y; __host-seawall=z", None);
+        check("", None);
+    }
 
     #[test]
     fn star_matches_any_run_anywhere() {

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use seawall_model::CookieClass;
 
 use crate::cache_control::ResponseDirectives;
+use crate::cookies::is_own_cookie;
 use crate::head::StoredHead;
 use crate::policy::RequestMeta;
 
@@ -161,6 +162,9 @@ fn each_byte(name: &HeaderName, request: &RequestMeta<'_>, mut visit: impl FnMut
     let mut present = false;
     let mut list =
         List { fold: ignores_case(name), quoted: false, escaped: false, pending: Pending::None };
+    if *name == header::COOKIE {
+        return each_cookie_byte(request, &mut list, &mut visit);
+    }
     request.fields.each(name.as_str(), &mut |line| {
         if present {
             // RFC 9110 §5.3: several lines are one list.
@@ -169,6 +173,30 @@ fn each_byte(name: &HeaderName, request: &RequestMeta<'_>, mut visit: impl FnMut
         present = true;
         for &byte in line.trim_ascii() {
             list.byte(byte, &mut visit);
+        }
+    });
+    present
+}
+
+/// The same for cookies, of which Seawall's own is not sent on and so selects nothing.
+fn each_cookie_byte(
+    request: &RequestMeta<'_>,
+    list: &mut List,
+    visit: &mut impl FnMut(u8),
+) -> bool {
+    let mut present = false;
+    request.fields.each(header::COOKIE.as_str(), &mut |line| {
+        let line = line.trim_ascii();
+        let mut of_others = line.split(|&byte| byte == b';').filter(|pair| !is_own_cookie(pair));
+        let Some(first) = of_others.next() else { return };
+        if present {
+            list.end_of_line();
+        }
+        present = true;
+        first.trim_ascii_start().iter().for_each(|byte| list.byte(*byte, visit));
+        for pair in of_others {
+            list.byte(b';', visit);
+            pair.iter().for_each(|byte| list.byte(*byte, visit));
         }
     });
     present

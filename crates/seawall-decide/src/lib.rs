@@ -19,23 +19,32 @@ extern crate std;
 mod adaptive;
 mod budget;
 mod costs;
+mod credential;
 mod decay;
 mod egress;
 mod gates;
 mod limiters;
+mod logins;
 mod origin_gate;
 mod path;
 mod prefix_set;
 mod table;
+mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
 pub use crate::budget::OriginBudget;
 pub use crate::costs::TemplateCosts;
+pub use crate::credential::{
+    AGED, CREDENTIAL_CHARS, Credential, CredentialClass, CredentialFault, CredentialKeys,
+    CredentialText, GRANT_HOURS, MAX_CREDENTIAL_DAYS,
+};
 pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
 pub use crate::gates::{accept_gate, decide, hello_gate};
 pub use crate::limiters::{DEMAND_ONE, Limiters};
+pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 pub use crate::origin_gate::{
     Asked, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit, Ticket, WorkClass,
 };
 pub use crate::prefix_set::PrefixSet;
 pub use crate::table::{RouteRule, SiteRules, Table, TableSource};
+pub use crate::visitors::{Sight, Visitors};

@@ -52,6 +52,15 @@ pub struct Limits {
     pub max_budgets: usize,
     /// Identities the client table can tell apart. Oldest are forgotten. Default 2^17.
     pub max_clients: usize,
+    /// Sessions watched for what earns a credential. Beyond it those not seen for longest begin
+    /// anew. Default 2^14, 448 KiB: the readers of half an hour on a busy site.
+    pub max_sessions: usize,
+    /// Holders of credentials watched for copies. Beyond it those not seen for longest are
+    /// believed. Default 2^14, 512 KiB.
+    pub max_holders: usize,
+    /// Logins remembered. Beyond it the one not used for longest is forgotten and counts as
+    /// anonymous. Default 2^16, some 4 MiB.
+    pub max_logins: usize,
     /// Bytes per second sent to all clients; `None`: as fast as the machine sends.
     pub egress_bytes_per_second: Option<u64>,
     /// Until the first byte of a request head is complete. Closed beyond. Default 10 s in all.
@@ -105,6 +114,9 @@ impl Default for Limits {
             origin_budget_burst: Duration::from_secs(4),
             max_budgets: 1 << 19,
             max_clients: 1 << 17,
+            max_sessions: 1 << 14,
+            max_holders: 1 << 14,
+            max_logins: 1 << 16,
             egress_bytes_per_second: None,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

@@ -96,6 +96,27 @@ fn normalisation_undoes_only_what_means_nothing() {
 }
 
 #[test]
+fn our_own_cookie_selects_nothing_and_is_not_kept() {
+    let same = |one: &str, two: &str| {
+        let head = store_for(&silent(), &[("Cookie", one)], 200, &[FRESH, ("Vary", "Cookie")]);
+        let head = head.expect("storable");
+        for (_, value) in head.vary.entries() {
+            let value = String::from_utf8_lossy(value.unwrap_or_default());
+            assert!(!value.contains("seawall"), "{value}");
+        }
+        assert_eq!(then(&head, &[("Cookie", two)], 1), Then::Fresh, "{one} then {two}");
+        assert_eq!(then(&head, &[("Cookie", "foo=2")], 1), Then::Miss, "{one}");
+    };
+    same("foo=1; __Host-seawall=abc", "foo=1");
+    same("foo=1", "foo=1; __Host-seawall=abc");
+    same("__Host-seawall=abc; foo=1; bar=\"a;b\"", "foo=1;  __Host-seawall=xyz; bar=\"a;b\"");
+    same("foo=1; __Host-seawall=abc ; bar=2", " foo=1 ; bar=2");
+    // Alone it makes nobody anybody.
+    let head = store_for(&silent(), &[], 200, &[FRESH, ("Vary", "Cookie")]).expect("storable");
+    assert_eq!(then(&head, &[("Cookie", "__Host-seawall=abc")], 1), Then::Fresh);
+}
+
+#[test]
 fn accept_encoding_is_met_by_the_store_unless_it_cannot() {
     let coded = |extra: List<'_>, expected: Then| {
         let list = [&[FRESH, ("Vary", "Accept-Encoding")], extra].concat();
