@@ -1,7 +1,7 @@
 //! Who comes by a reader credential, and who has lent it out.
 //!
 //! A session as people have them earns one: [`PAGES`] pages and [`PARTS`] things that belong to
-//! them, over at least [`OVER`], and nothing refused. A program can do that too. It then has what
+//! them, over at least `limits.min_session`, and nothing refused. A program can do that too. It then has what
 //! one reader has, a bucket of its own, and waits a day until that counts; and a prefix is given
 //! [`BURST`] at once and then one each [`INTERVAL`], so that a day of preparation at one address
 //! buys little.
@@ -25,8 +25,6 @@ use siphasher::sip::SipHasher13;
 const PAGES: u8 = 3;
 /// Things that belong to pages (styles, scripts, images) that make a session.
 const PARTS: u8 = 2;
-/// How long a session must last at least.
-const OVER: Duration = Duration::from_secs(10);
 /// Prefixes from which one credential may come within a minute.
 const PREFIXES: usize = 3;
 /// Requests with one credential within a minute. Ten a second is a page with 50 parts each five
@@ -57,6 +55,7 @@ pub enum Sight {
 #[derive(Debug)]
 pub struct Visitors {
     seed: [u64; 2],
+    min_session_s: u32,
     sessions: Sets<Session>,
     holders: Sets<Holder>,
     prefixes: Sets<Issued>,
@@ -68,6 +67,7 @@ impl Visitors {
     pub fn new(limits: &Limits, seed: [u64; 2]) -> Self {
         Self {
             seed,
+            min_session_s: secs_of(limits.min_session),
             sessions: Sets::new(limits.max_sessions),
             holders: Sets::new(limits.max_holders),
             prefixes: Sets::new(limits.max_sessions),
@@ -89,7 +89,7 @@ impl Visitors {
             Sight::Page => session.pages = session.pages.saturating_add(1),
             Sight::Part => session.parts = session.parts.saturating_add(1),
         }
-        let over = lasted_s >= secs_of(OVER);
+        let over = lasted_s >= self.min_session_s;
         over && session.pages >= PAGES && session.parts >= PARTS && !session.is_given
     }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use seawall_cache::SitePolicy;
+use seawall_cache::{CookiePatterns, SitePolicy};
 use seawall_model::{Limits, Method, Prefix};
 
 /// Everything `serve` needs to know.
@@ -101,6 +101,9 @@ pub struct Site {
     pub origin: Origin,
     /// What may be cached and for whom.
     pub cache: SitePolicy,
+    /// Cookies that say who is logged in: their values count once the origin set them on a login.
+    /// Default: those of WordPress.
+    pub login_cookies: CookiePatterns,
     /// Path rules, first match wins.
     pub routes: Vec<Route>,
     /// Methods the site takes; empty: all but CONNECT and TRACE.
@@ -111,9 +114,18 @@ impl Site {
     /// A site without rules of its own that answers to `hosts`.
     pub fn new(hosts: Vec<String>, origin: Origin) -> Self {
         let cache = SitePolicy::default();
-        Self { hosts, origin, cache, routes: Vec::new(), methods: Vec::new() }
+        let login_cookies = CookiePatterns::new(LOGIN_COOKIES);
+        Self { hosts, origin, cache, login_cookies, routes: Vec::new(), methods: Vec::new() }
+    }
+
+    /// What the site is called where it has to be told from others: its first host.
+    pub(crate) fn name(&self) -> &str {
+        self.hosts.first().map_or("", String::as_str)
     }
 }
+
+/// Of WordPress: the second is sent below `/wp-admin/` only.
+const LOGIN_COOKIES: [&str; 2] = ["wordpress_logged_in_*", "wordpress_sec_*"];
 
 /// An origin server and how long it may take.
 #[derive(Clone, Debug)]

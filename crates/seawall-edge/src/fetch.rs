@@ -92,6 +92,25 @@ pub(crate) async fn answer(
     policy: &PolicyRef,
     mut plan: Box<Plan>,
     ask: &Ask<'_>,
+    mut headers: HeaderMap,
+    spooled: Option<SpooledBody>,
+    interim: Option<Interim>,
+) -> Answer {
+    // It ends here: neither the origin nor anything that is stored sees it.
+    forward::strip_credential(&mut headers);
+    let (offer, times) = (plan.offer.take(), plan.times);
+    let mut answer = obtain(ctx, policy, plan, ask, headers, spooled, interim).await;
+    if let Some(offer) = offer {
+        ctx.worker.shared.reception.put(offer, ask, &mut answer, times);
+    }
+    answer
+}
+
+async fn obtain(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    mut plan: Box<Plan>,
+    ask: &Ask<'_>,
     headers: HeaderMap,
     spooled: Option<SpooledBody>,
     interim: Option<Interim>,
@@ -134,6 +153,7 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, mut plan: Pla
             headers.insert(name, value);
         }
     }
+    forward::strip_credential(&mut headers);
     let purpose = Purpose::Share;
     if let Ok(mut job) = new_job(ctx, policy, &plan, headers, OriginBody::Empty, purpose) {
         job.lead = Some(lead);

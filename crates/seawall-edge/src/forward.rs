@@ -13,7 +13,7 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, VIA,
 };
 use http::{HeaderMap, Method, Request, Uri};
-use seawall_cache::{Key, strip_hop_by_hop, validators};
+use seawall_cache::{Key, strip_hop_by_hop, validators, without_own_cookie};
 use seawall_model::CookieClass;
 
 use crate::origin::OriginBody;
@@ -87,6 +87,26 @@ pub(crate) fn request(
     *request.uri_mut() = target(&plan.target)?;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Takes Seawall's own cookie out of the Cookie lines.
+pub(crate) fn strip_credential(headers: &mut HeaderMap) {
+    let has = |value: &HeaderValue| without_own_cookie(value.as_bytes()).is_some();
+    if !headers.get_all(COOKIE).iter().any(has) {
+        return;
+    }
+    let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    headers.remove(COOKIE);
+    for line in lines {
+        let rest = match without_own_cookie(line.as_bytes()) {
+            None => Some(line),
+            Some(rest) if rest.is_empty() => None,
+            Some(rest) => HeaderValue::from_bytes(&rest).ok(),
+        };
+        if let Some(rest) = rest {
+            headers.append(COOKIE, rest);
+        }
+    }
 }
 
 /// Applications behind CGI read `X_Forwarded_For` as `X-Forwarded-For`: a name with an underscore

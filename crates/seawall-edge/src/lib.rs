@@ -36,6 +36,7 @@ mod stream;
 pub mod systemd;
 pub mod tls;
 mod tunnel;
+mod visitor;
 mod worker;
 
 pub use crate::origin::OriginTlsError;

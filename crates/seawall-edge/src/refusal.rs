@@ -202,6 +202,7 @@ fn heading(status: u16, cause: Cause) -> &'static str {
         (504, Cause::Default) => "There is no stored copy of this page",
         (400, _) => "The request could not be understood",
         (403, Cause::DenyList) => "This site is closed to your network",
+        (403, Cause::PassLink) => "This pass cannot be used",
         (403, _) => "This page is not open to your network",
         (405 | 501, _) => "This page does not take that kind of request",
         (408, _) => "The request took too long to arrive",
@@ -226,6 +227,10 @@ fn reason(status: u16, cause: Cause) -> &'static str {
         (504, Cause::Default) => "Your browser asked for a stored copy and nothing else.",
         (400, _) => "Your browser, or something between it and this site, garbled it.",
         (403, Cause::DenyList) => "The people who run it have shut out the network you come from.",
+        (403, Cause::PassLink) => {
+            "Its link is good for one day and only over https. Ask whoever gave it to you for a new \
+             one."
+        }
         (403, _) => {
             "Only some networks may read it. If you should be able to, use the network or VPN that \
              you were given for it."

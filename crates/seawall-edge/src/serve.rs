@@ -32,6 +32,7 @@ use crate::metrics::CacheOutcome;
 use crate::policy::Policy;
 use crate::query::{self, Placed};
 use crate::refusal;
+use crate::visitor::{self, Offer, Visitor};
 use crate::worker::{ClientConn, PolicyRef, Worker};
 
 /// When a request came: the two clocks, read once, and its number.
@@ -86,6 +87,8 @@ pub(crate) struct Plan {
     /// Who waits for the origin, and with what standing.
     pub(crate) identity: Identity,
     pub(crate) standing: Standing,
+    /// A credential for the reader, if a page comes of it.
+    pub(crate) offer: Option<Offer>,
     pub(crate) cause: Cause,
     pub(crate) method: Method,
     pub(crate) method_token: Bytes,
@@ -131,14 +134,6 @@ impl Stale {
     }
 }
 
-/// Who asks, whose budgets it counts against, and what speaks for it.
-#[derive(Clone, Copy)]
-struct Who {
-    client: ClientAddr,
-    identity: Identity,
-    standing: Standing,
-}
-
 /// What the store has for a request.
 struct Found {
     key: Option<Key>,
@@ -171,11 +166,12 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     let client = client_of(ctx, policy, ask);
     ctx.asking.set(client);
     let site = policy.site(ask.host);
+    let of_site = site.map(|site| &policy.config.sites[site]);
+    let who = shared.reception.recognise(ctx, of_site, ask, client, times);
     let found = match site {
         Some(site) => find(ctx, policy, site, ask, times),
         None => Found::nothing(CookieClass::None, Forward::Bypass),
     };
-    let who = Who { client, identity: client.into(), standing: Standing::Anonymous };
     let facts = facts(ctx, ask, who, &found);
     let mut decision = decide(&policy.table, &shared.limiters, times.mono, site, &facts);
     if !ctx.via_proxy {
@@ -188,11 +184,21 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     ctx.worker.metrics.request(decision);
     let (site, cause) = match (decision, site) {
         (Decision::Refuse(refused, cause), _) => {
+            shared.reception.refused(times.mono, &who);
             let allowed = policy.table.allowed_methods(site, ask.path);
             return Look::Answer(refusal::answer(refused, cause, ask, allowed));
         }
         (Decision::Admit(cause), Some(site)) => (site, cause),
         (Decision::Admit(_), None) => unreachable!("an unknown host is refused"),
+    };
+    if visitor::is_pass(ask.path) {
+        return Look::Answer(shared.reception.open_pass(ctx, ask, times));
+    }
+    let given = |mut answer| {
+        if let Some(offer) = who.offer {
+            shared.reception.put(offer, ask, &mut answer, times);
+        }
+        Look::Answer(answer)
     };
     if let Some((entry, how)) = &found.hit {
         let request = meta(ask, found.cookies);
@@ -200,7 +206,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
             Reuse::Fresh { age_s, ttl_s } => {
                 let served = Served::hit(age_s, ttl_s, cause);
                 if let Some(answer) = held::answer(entry, ask, &request, served) {
-                    return Look::Answer(answer);
+                    return given(answer);
                 }
             }
             Reuse::StaleWhileRevalidate { age_s, ttl_s } => {
@@ -208,7 +214,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
                 if let Some(answer) = held::answer(entry, ask, &request, served) {
                     let plan = plan(ctx, (site, who, cause), ask, found, times);
                     fetch::revalidate(ctx, policy, plan, ask);
-                    return Look::Answer(answer);
+                    return given(answer);
                 }
             }
             Reuse::OnlyIfCachedMiss => return Look::Answer(refusal::only_if_cached(ask)),
@@ -234,7 +240,7 @@ fn client_of(ctx: &ClientConn, policy: &Policy, ask: &Ask<'_>) -> ClientAddr {
     ClientAddr::new(forwarded::client_address(ctx.client.ip(), ask.fields, &trusted))
 }
 
-fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, who: Who, found: &Found) -> Facts<'a> {
+fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, who: Visitor, found: &Found) -> Facts<'a> {
     let fingerprint = if ctx.via_proxy {
         Fingerprint::default()
     } else {
@@ -313,7 +319,7 @@ pub(crate) fn forward_for(how: &Reuse) -> Forward {
 
 fn plan(
     ctx: &ClientConn,
-    (site, who, cause): (usize, Who, Cause),
+    (site, who, cause): (usize, Visitor, Cause),
     ask: &Ask<'_>,
     found: Found,
     times: Times,
@@ -329,6 +335,7 @@ fn plan(
         site,
         identity: who.identity,
         standing: who.standing,
+        offer: who.offer,
         cause,
         method: ask.method,
         method_token: Bytes::copy_from_slice(ask.method_token),

@@ -8,19 +8,20 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use seawall_cache::{Store, StoreConfig, StoreError};
+use seawall_decide::GRANT_HOURS;
 use seawall_model::Instant;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::access_log::{AccessLogHandle, LogWriter};
-use crate::admin::{AdminError, AdminServer, AdminView, OriginStatus, Purge, State, Status};
+use crate::admin::{AdminError, AdminServer, AdminView, OriginStatus, Pass, Purge, State, Status};
 use crate::clock;
 use crate::config::{Config, Listen};
 use crate::listen;
@@ -33,6 +34,7 @@ use crate::shared::{Parts, Shared};
 use crate::spool::{Spool, SpoolBudget};
 use crate::systemd::Notifier;
 use crate::tls::{CertEvent, CertStore, CertWatch, TlsError, server_config};
+use crate::visitor::{PASS_PATH, Reception};
 use crate::worker::Worker;
 
 /// Reads the configuration anew. The error is what to tell the operator; the old one stays.
@@ -126,6 +128,8 @@ impl Server {
             seed,
         })?;
         tracing::info!(entries = opened.entries, damaged = opened.damaged, "cache opened");
+        let reception = Reception::open(&config.state_dir, &config.limits, seed, clock::wall());
+        let reception = reception.map_err(state)?;
         let spool = open_spool(&config).map_err(state)?;
         let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
         let tls = open_tls(&config, &certs)?;
@@ -146,6 +150,7 @@ impl Server {
         let parts = Parts {
             policy: Policy::first(config, seed),
             store,
+            reception,
             spool,
             metrics,
             tls,
@@ -210,6 +215,7 @@ impl Server {
         if let Some(control) = self.control.take() {
             let _ = control.join();
         }
+        self.shared.reception.keep(clock::wall());
         self.shared.store.shutdown();
         if let Some(log) = self.log.take() {
             log.shutdown();
@@ -425,6 +431,8 @@ impl Thread for Control {
                     _ = poll.tick() => {
                         let events = watch.lock().poll(clock::wall());
                         events.into_iter().for_each(tell_certificate);
+                        let shared = Arc::clone(&shared);
+                        tokio::task::spawn_blocking(move || shared.reception.keep(clock::wall()));
                     }
                 }
             }
@@ -531,23 +539,9 @@ impl AdminView for View {
                 "Resident memory of the process.",
                 resident_bytes(),
             ),
-            gauge(
-                "seawall_limiters_bytes",
-                "Memory of the client tables, fixed at start.",
-                self.shared.limiters.bytes() as u64,
-            ),
-            counter(
-                "seawall_clients_forgotten_total",
-                "Clients forgotten to make room for others.",
-                self.shared.limiters.evictions(),
-            ),
-            counter(
-                "seawall_clients_untracked_total",
-                "Look-ups of clients that found no room at that moment.",
-                self.shared.limiters.untracked(),
-            ),
         ];
         samples.extend(query::samples(&self.shared.policy.load()));
+        samples.extend(self.visitor_samples());
         self.shared.metrics.render(&samples)
     }
 
@@ -563,9 +557,81 @@ impl AdminView for View {
             format!("dropped from memory, but not from disk: {error}")
         })
     }
+
+    fn pass(&self, days: u8) -> Result<Pass, String> {
+        let token = self.shared.reception.grant(clock::wall(), days);
+        let token = token.map_err(|error| format!("there are no random numbers: {error}"))?;
+        let policy = self.shared.policy.load();
+        let sites = policy.config.sites.iter();
+        Ok(Pass {
+            path: format!("{PASS_PATH}{}", token.as_str()),
+            hosts: sites.flat_map(|site| site.hosts.iter().cloned()).collect(),
+            open_hours: GRANT_HOURS,
+            days,
+        })
+    }
 }
 
 impl View {
+    /// Clients remembered, and what happened to credentials, passes and logins.
+    fn visitor_samples(&self) -> Vec<Sample> {
+        let reception = &self.shared.reception;
+        let counts = &reception.counts;
+        let counter = |name, help, counter: &AtomicU64| {
+            Sample::counter(name, help, counter.load(Ordering::Relaxed) as f64)
+        };
+        let logins = reception.logins.len() as f64;
+        let limiters = &self.shared.limiters;
+        vec![
+            Sample::gauge(
+                "seawall_limiters_bytes",
+                "Memory of the client tables, fixed at start.",
+                limiters.bytes() as f64,
+            ),
+            Sample::counter(
+                "seawall_clients_forgotten_total",
+                "Clients forgotten to make room for others.",
+                limiters.evictions() as f64,
+            ),
+            Sample::counter(
+                "seawall_clients_untracked_total",
+                "Look-ups of clients that found no room at that moment.",
+                limiters.untracked() as f64,
+            ),
+            counter(
+                "seawall_credentials_accepted_total",
+                "Requests with a good credential.",
+                &counts.accepted,
+            ),
+            counter(
+                "seawall_credentials_rejected_total",
+                "Requests with a forged, foreign, cut or expired credential.",
+                &counts.rejected,
+            ),
+            counter(
+                "seawall_credentials_lent_total",
+                "Requests with a credential or login in too many places at once.",
+                &counts.lent,
+            ),
+            counter(
+                "seawall_credentials_issued_total",
+                "Credentials given to readers who had none.",
+                &counts.issued,
+            ),
+            counter(
+                "seawall_credentials_renewed_total",
+                "Credentials replaced by those of the day.",
+                &counts.renewed,
+            ),
+            counter(
+                "seawall_passes_opened_total",
+                "Links of passes that were opened.",
+                &counts.passes,
+            ),
+            Sample::gauge("seawall_logins", "Logins remembered.", logins),
+        ]
+    }
+
     /// A URL with a port also names what is stored without one, and is stored so behind a port
     /// that another machine forwards.
     fn purge_url(&self, url: &str) -> Result<usize, StoreError> {

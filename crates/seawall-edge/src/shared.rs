@@ -23,12 +23,14 @@ use crate::metrics::Metrics;
 use crate::origin::OriginError;
 use crate::policy::Policy;
 use crate::spool::Spool;
+use crate::visitor::Reception;
 
 /// The process-wide state of the data plane.
 pub(crate) struct Shared {
     pub(crate) policy: ArcSwap<Policy>,
     pub(crate) limiters: Limiters,
     pub(crate) store: Store,
+    pub(crate) reception: Reception,
     pub(crate) flights: Flights<Waiter>,
     pub(crate) spool: Spool,
     pub(crate) metrics: Metrics,
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
 pub(crate) struct Parts {
     pub(crate) policy: Policy,
     pub(crate) store: Store,
+    pub(crate) reception: Reception,
     pub(crate) spool: Spool,
     pub(crate) metrics: Metrics,
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -78,6 +81,7 @@ impl Shared {
             ),
             policy: ArcSwap::from_pointee(parts.policy),
             store: parts.store,
+            reception: parts.reception,
             spool: parts.spool,
             metrics: parts.metrics,
             tls: parts.tls,

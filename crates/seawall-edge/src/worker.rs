@@ -157,7 +157,7 @@ impl Worker {
             version: ask.version,
             method: ask.method,
             host: ask.host,
-            path: ask.path,
+            path: crate::visitor::loggable(ask.path),
             query: ask.query,
             user_agent: ask.fields.first("user-agent"),
             ja4,

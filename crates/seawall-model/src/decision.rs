@@ -28,6 +28,8 @@ pub enum Cause {
     UnknownHost,
     /// A route rule limits sources.
     RouteSource,
+    /// The link of a pass is no good, or not any more.
+    PassLink,
     /// The message could be read in two ways, or broke the protocol.
     Malformed,
     /// A time limit on the client ran out.
@@ -48,7 +50,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -59,6 +61,7 @@ impl Cause {
         Self::HeldBudget,
         Self::UnknownHost,
         Self::RouteSource,
+        Self::PassLink,
         Self::Malformed,
         Self::ClientTimeout,
         Self::TooManyConnections,
@@ -82,6 +85,7 @@ impl Cause {
             Self::HeldBudget => "held_budget",
             Self::UnknownHost => "unknown_host",
             Self::RouteSource => "route_source",
+            Self::PassLink => "pass_link",
             Self::Malformed => "malformed",
             Self::ClientTimeout => "client_timeout",
             Self::TooManyConnections => "too_many_connections",
@@ -106,6 +110,7 @@ impl Cause {
             Self::HeldBudget => "SW-106",
             Self::UnknownHost => "SW-107",
             Self::RouteSource => "SW-108",
+            Self::PassLink => "SW-109",
             Self::Malformed => "SW-201",
             Self::ClientTimeout => "SW-202",
             Self::TooManyConnections => "SW-203",

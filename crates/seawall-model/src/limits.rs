@@ -55,6 +55,8 @@ pub struct Limits {
     /// Sessions watched for what earns a credential. Beyond it those not seen for longest begin
     /// anew. Default 2^14, 448 KiB: the readers of half an hour on a busy site.
     pub max_sessions: usize,
+    /// How long a session must go on before it earns a credential. Default 10 s: people read.
+    pub min_session: Duration,
     /// Holders of credentials watched for copies. Beyond it those not seen for longest are
     /// believed. Default 2^14, 512 KiB.
     pub max_holders: usize,
@@ -115,6 +117,7 @@ impl Default for Limits {
             max_budgets: 1 << 19,
             max_clients: 1 << 17,
             max_sessions: 1 << 14,
+            min_session: Duration::from_secs(10),
             max_holders: 1 << 14,
             max_logins: 1 << 16,
             egress_bytes_per_second: None,

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Drop pages from the cache of the running program.
     Purge(PurgeArgs),
+    /// Make a link that lets an editor through when the site is busy.
+    Pass(PassArgs),
     /// Say in plain words what a code or a request's outcome means.
     Explain(ExplainArgs),
     /// Show it: a sample site, readers and a flood, first without Seawall, then with it.
@@ -115,6 +117,28 @@ pub(crate) struct PurgeArgs {
     /// Everything.
     #[arg(long)]
     pub(crate) all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// What `pass` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The browser that opens the link counts as signed in: its requests go to the\n\
+    site before those of strangers. It needs https. For people whose login Seawall does not see\n\
+    (single sign-on, apps), or who cannot log in because the site is under attack."
+)]
+pub(crate) struct PassArgs {
+    /// How many days the pass lasts.
+    #[arg(long, value_name = "DAYS", default_value_t = 7,
+        value_parser = clap::value_parser!(u8).range(1..=30))]
+    pub(crate) days: u8,
+    /// The name under which the site is edited, such as www.example.org.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

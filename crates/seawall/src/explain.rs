@@ -109,6 +109,11 @@ fn meaning(cause: Cause) -> Meaning {
             "A short page with status 429 that says when to try again.",
             "Usually nothing: it passes by itself. If a school, an office or a CDN is behind the address, add it to `network.allow`, or the CDN to `network.trusted_proxies`.",
         ),
+        Cause::PassLink => (
+            "The link of a pass (`seawall pass`) was opened over plain HTTP, more than a day after it was made, after the keys in the state folder were lost, or with a part of it missing.",
+            "A short page with status 403.",
+            "Make a new one with `seawall pass` and open it over https.",
+        ),
         Cause::UnknownHost => (
             "The request asked for a host that no `[[site]]` names.",
             "An error with status 421.",

@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod explain;
 mod output;
+mod pass;
 mod purge;
 mod selftest;
 mod serve;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(config, args),
         Command::Status(args) => status::run(config.as_deref(), &args),
         Command::Purge(args) => purge::run(config.as_deref(), &args),
+        Command::Pass(args) => pass::run(config.as_deref(), &args),
         Command::Explain(args) => explain::run(config.as_deref(), &args),
         Command::Demo(args) => return demo::finish(demo::run(args)),
         Command::Selftest(args) => selftest::run(&args),

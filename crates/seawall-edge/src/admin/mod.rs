@@ -1,7 +1,7 @@
 //! The operator's door: a unix socket and, if wished, a TCP address.
 //!
-//! Four requests of HTTP/1.1, one per connection: `GET /status`, `GET /metrics`, `POST /purge`,
-//! and nothing else. It is separate from the serving code on purpose: it must answer while the
+//! Five requests of HTTP/1.1, one per connection: `GET /status`, `GET /metrics`, `POST /purge`,
+//! `POST /pass`, and nothing else. It is separate from the serving code on purpose: it must answer while the
 //! workers are busy, and a flaw in one must not open the other. It runs on the control thread,
 //! bounded in connections, bytes and time.
 //!
@@ -22,7 +22,7 @@ pub use self::client::{Answer, ClientError, query};
 pub use self::server::{AdminError, AdminServer};
 
 /// What the rest of the edge tells and does for the operator. Called on the control thread
-/// (`status`, `metrics`) or on a blocking thread (`purge`).
+/// (`status`, `metrics`, `pass`) or on a blocking thread (`purge`).
 pub trait AdminView: Send + Sync {
     /// What it sees and does now.
     fn status(&self) -> Status;
@@ -35,6 +35,25 @@ pub trait AdminView: Send + Sync {
     /// # Errors
     /// What the disk refused, for the operator to read.
     fn purge(&self, what: Purge) -> Result<usize, String>;
+
+    /// Makes a link that gives a pass for `days` (1 to 30).
+    ///
+    /// # Errors
+    /// What the system refused, for the operator to read.
+    fn pass(&self, days: u8) -> Result<Pass, String>;
+}
+
+/// What a pass's link is made of.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Pass {
+    /// The path, with the token that is the secret.
+    pub path: String,
+    /// The names of all sites, wildcards included.
+    pub hosts: Vec<String>,
+    /// For how many hours the link can be opened.
+    pub open_hours: u32,
+    /// How many days the pass lasts, counted from now.
+    pub days: u8,
 }
 
 /// What to drop from the cache.

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use seawall_decide::MAX_CREDENTIAL_DAYS;
+
 use super::Purge;
 
 /// Through which door a request came.
@@ -22,6 +24,8 @@ pub(super) enum Query {
     Status,
     Metrics,
     Purge(Purge),
+    /// A pass for so many days.
+    Pass(u8),
 }
 
 /// An answer that needs no view: status and text of the error.
@@ -81,15 +85,16 @@ impl<'a> Head<'a> {
         let (path, parameters) = self.target.split_once('?').unwrap_or((self.target, ""));
         let wanted = match path {
             "/status" | "/metrics" => "GET",
-            "/purge" => "POST",
-            _ => return Err(Denied(404, "there are /status, /metrics and /purge")),
+            "/purge" | "/pass" => "POST",
+            _ => return Err(Denied(404, "there are /status, /metrics, /purge and /pass")),
         };
         if self.method != wanted {
-            return Err(Denied(405, "use GET for /status and /metrics, POST for /purge"));
+            return Err(Denied(405, "use GET for /status and /metrics, POST for /purge and /pass"));
         }
         match path {
             "/status" => Ok(Query::Status),
             "/metrics" => Ok(Query::Metrics),
+            "/pass" => days(parameters).map(Query::Pass),
             _ => purge(parameters).map(Query::Purge),
         }
     }
@@ -168,6 +173,12 @@ fn purge(parameters: &str) -> Result<Purge, Denied> {
         }
     }
     found.ok_or(USAGE)
+}
+
+fn days(parameters: &str) -> Result<u8, Denied> {
+    let days = parameters.strip_prefix("days=").and_then(|days| days.parse().ok());
+    days.filter(|days| (1..=MAX_CREDENTIAL_DAYS).contains(days))
+        .ok_or(Denied(400, "say days=1 to days=30"))
 }
 
 /// Undoes percent encoding (RFC 3986 §2.1); `+` stands for itself, as in URLs.
@@ -267,6 +278,24 @@ mod tests {
         ] {
             check(Door::Unix, &format!("POST /purge?{parameters} HTTP/1.1\n\n"), want);
         }
+    }
+
+    #[test]
+    fn a_pass_lasts_a_month_at_most() {
+        for (parameters, want) in [
+            ("days=1", Ok(Query::Pass(1))),
+            ("days=30", Ok(Query::Pass(30))),
+            ("days=31", Err(400)),
+            ("days=0", Err(400)),
+            ("days=256", Err(400)),
+            ("days=-1", Err(400)),
+            ("days=", Err(400)),
+            ("", Err(400)),
+        ] {
+            check(Door::Unix, &format!("POST /pass?{parameters} HTTP/1.1\n\n"), want);
+        }
+        check(Door::Unix, "GET /pass?days=1 HTTP/1.1\n\n", Err(405));
+        check(Door::Loopback, "POST /pass?days=1 HTTP/1.1\nHost: localhost\n\n", Err(403));
     }
 
     #[test]

@@ -209,6 +209,11 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
             Ok(Err(why)) => failure(507, &why),
             Err(_) => failure(500, "the purge failed on a bug; see the log"),
         },
+        Query::Pass(days) => match view.pass(days).map(|pass| serde_json::to_vec(&pass)) {
+            Ok(Ok(body)) => response(200, JSON, &body),
+            Ok(Err(_)) => failure(500, "the pass cannot be written as JSON"),
+            Err(why) => failure(500, &why),
+        },
     }
 }
 

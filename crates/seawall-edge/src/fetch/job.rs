@@ -138,6 +138,7 @@ impl Job {
         metrics.origin_dequeued();
         let Ok(permit) = entered else {
             metrics.origin_failed(OriginFailure::Busy);
+            shared.reception.note_busy(clock::now());
             return Err(Failure::Busy);
         };
         let request = std::mem::replace(&mut self.request, Request::new(OriginBody::Empty));
@@ -176,6 +177,14 @@ impl Job {
     fn side_effects(&self, head: &http::response::Parts, sent: WallTime, received: WallTime) {
         let store = &self.worker.shared.store;
         let status = head.status.as_u16();
+        let reception = &self.worker.shared.reception;
+        reception.logins.learn(
+            reception.keys.logins(),
+            &self.policy.config.sites[self.site],
+            (self.method, &self.fields),
+            (status, &head.headers),
+            received,
+        );
         if let Some(key) = &self.invalidates {
             for outdated in invalidated_by(self.method, status, key, &head.headers) {
                 store.remove(&outdated);

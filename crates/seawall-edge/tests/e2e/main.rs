@@ -9,6 +9,7 @@ mod admin;
 mod ambiguous;
 mod cache;
 mod client;
+mod credentials;
 mod crossings;
 mod fields;
 mod life;

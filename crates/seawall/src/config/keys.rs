@@ -218,6 +218,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Methods the site takes; empty is all but CONNECT and TRACE. Others get 405.",
     ),
     now(
+        "site.login_cookies",
+        "list of cookie names",
+        "(those of a WordPress login)",
+        "Cookies that say who is logged in. A value counts once the site itself set it in answer to a login; what counts goes to the site first when it is busy. A list given here replaces the default.",
+    ),
+    now(
         "site.preserve_host",
         "true or false",
         "true",
@@ -540,7 +546,7 @@ pub(crate) const KEYS: &[Key] = &[
         "admin.socket",
         "path",
         "(`admin.sock` in `state_dir`)",
-        "Unix socket for `seawall status` and `seawall purge`.",
+        "Unix socket for `seawall status`, `seawall purge` and `seawall pass`.",
     ),
     now(
         "admin.address",

@@ -50,6 +50,9 @@ impl Builder<'_> {
             site.origin.target = target;
         }
         site.methods = methods(report, &mut section);
+        if let Some(found) = section.list(report, "login_cookies", (Code::Cookie, value::cookie)) {
+            site.login_cookies = CookiePatterns::new(found.into_iter().map(|cookie| cookie.value));
+        }
         if let Some(flag) = section.flag(report, "preserve_host") {
             site.origin.preserve_host = flag.value;
         }
