@@ -10,7 +10,7 @@ use std::env;
 use serde_json::{Value, json};
 
 #[path = "../tests/http1_streams/mod.rs"]
-#[allow(unreachable_pub)] // public to this example and to the tests
+#[allow(unreachable_pub, reason = "public to this example and to the tests")]
 mod http1_streams;
 
 use http1_streams::{End, Reading, reading, streams};

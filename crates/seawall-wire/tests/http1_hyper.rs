@@ -13,7 +13,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 
-#[allow(unreachable_pub, dead_code)] // shared with an example
+#[allow(unreachable_pub, dead_code, reason = "shared with an example")]
 mod http1_streams;
 
 use http1_streams::{End, Request, reading, streams};
