@@ -4,6 +4,7 @@ mod store_support;
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use seawall_cache::{Lookup, OpenReport, Store, StoreConfig, StoreError, Wants};
 
@@ -243,6 +244,9 @@ fn an_unusable_folder_is_an_error_and_no_panic() {
 /// A way to purge `/a`, with its name.
 type Purge = (&'static str, fn(&Store) -> usize);
 
+/// How long a test waits for what must come, before it fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 const PURGES: [Purge; 4] = [
     ("url", |store| store.purge_url(&key("/a")).expect("the disk works")),
     ("tag", |store| store.purge_tag(b"tagged").expect("the disk works")),
@@ -294,7 +298,7 @@ fn a_purge_cancels_a_write_that_has_begun() {
             store.settle();
             let (begun, go) = files.halt_next(op);
             store.insert(key("/a"), tagged(), text(5_000, 1));
-            begun.recv().expect("the writer gets there");
+            begun.recv_timeout(PATIENCE).expect("the writer gets there");
             std::thread::scope(|scope| {
                 let purging = scope.spawn(|| purge(&store));
                 if op == Op::Write {
@@ -390,7 +394,7 @@ fn a_load_overtaken_by_a_purge_or_a_newer_response_is_a_miss() {
         let (begun, go) = files.halt_next(Op::Read);
         std::thread::scope(|scope| {
             let loading = scope.spawn(|| store.load(found));
-            begun.recv().expect("the load reads");
+            begun.recv_timeout(PATIENCE).expect("the load reads");
             assert_eq!(overtake(&store), 1, "{name}");
             go.send(()).expect("the load waits");
             assert!(loading.join().expect("no panic").is_none(), "{name}");
@@ -496,7 +500,7 @@ fn a_drop_without_shutdown_loses_only_what_was_queued() {
     store.settle();
     let (begun, go) = files.halt_next(Op::Write);
     store.insert(key("/a"), image(), text(5_000, 1));
-    begun.recv().expect("the writer gets there");
+    begun.recv_timeout(PATIENCE).expect("the writer gets there");
     store.insert(key("/b"), image(), text(5_000, 2));
     let store = Arc::new(store);
     std::thread::scope(|scope| {

@@ -8,7 +8,7 @@ use seawall_edge::config::OriginTarget;
 
 use crate::client::{Client, get};
 use crate::origin::{Origin, ok, respond, say};
-use crate::shield::{Shield, content, listen, until};
+use crate::shield::{PATIENCE, Shield, content, listen, until};
 
 const FRESH: &str = "Cache-Control: max-age=600\r\n";
 
@@ -136,7 +136,7 @@ fn a_reader_who_leaves_does_not_waste_the_fetch() {
     let shield = Shield::before(&origin);
     let mut client = shield.client();
     client.send(get("/", ""));
-    arrived.recv().expect("the origin is asked");
+    arrived.recv_timeout(PATIENCE).expect("the origin is asked");
     drop(client);
     drop(release);
     until("the page is stored", || shield.metric("seawall_cache_entries") == 1);

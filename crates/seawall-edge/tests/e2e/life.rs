@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::client::get;
 use crate::origin::{Origin, ok, say};
-use crate::shield::{Shield, site, until};
+use crate::shield::{PATIENCE, Shield, site, until};
 
 /// An origin that says when it was asked for `/held` and answers that when allowed.
 fn held() -> (Origin, Receiver<()>, Sender<()>) {
@@ -30,7 +30,7 @@ fn a_stop_lets_an_answer_in_flight_finish() {
     let (mut busy, mut idle) = (shield.client(), shield.client());
     idle.get("/", "").assert_status(200);
     busy.send(get("/held", ""));
-    arrived.recv().expect("the origin is asked");
+    arrived.recv_timeout(PATIENCE).expect("the origin is asked");
     let stopping = thread::spawn(move || shield.stop());
     // The idle connection ends: the drain is under way.
     assert_eq!(idle.rest().0, b"");
@@ -50,7 +50,7 @@ fn a_stop_does_not_wait_beyond_its_time() {
     });
     let mut busy = shield.client();
     busy.send(get("/held", ""));
-    arrived.recv().expect("the origin is asked");
+    arrived.recv_timeout(PATIENCE).expect("the origin is asked");
     shield.stop();
     assert!(busy.try_read("GET").is_err(), "the answer never came");
     drop(release);
@@ -98,7 +98,7 @@ fn a_request_from_before_a_reload_does_not_bring_the_old_origin_back() {
     });
     let (mut one, mut two, mut other) = (shield.client(), shield.client(), shield.client());
     one.send(get("/held", ""));
-    arrived.recv().expect("the origin is asked");
+    arrived.recv_timeout(PATIENCE).expect("the origin is asked");
     // Waits for its turn with the configuration of now.
     two.send(get("/queued", ""));
     until("it waits", || shield.admin("GET", "/status").contains("\"queued\":1"));
@@ -139,7 +139,7 @@ fn a_reload_changes_the_bounds_of_a_queue_that_has_waiters() {
     });
     let (mut one, mut two, mut three) = (shield.client(), shield.client(), shield.client());
     one.send(get("/held-1", ""));
-    arrived.recv().expect("the origin is asked");
+    arrived.recv_timeout(PATIENCE).expect("the origin is asked");
     two.send(get("/held-2", ""));
     until("it waits", || shield.admin("GET", "/status").contains("\"queued\":1"));
     let mut config = shield.config().clone();
@@ -149,7 +149,7 @@ fn a_reload_changes_the_bounds_of_a_queue_that_has_waiters() {
     three.get("/three", "").assert_status(503);
     config.sites[0].origin.max_concurrency = 2;
     shield.server().reload(config).expect("reloads");
-    arrived.recv().expect("who waited may go at once");
+    arrived.recv_timeout(PATIENCE).expect("who waited may go at once");
     drop(release);
     one.read("GET").assert_status(200);
     two.read("GET").assert_status(200);

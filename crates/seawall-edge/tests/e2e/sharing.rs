@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 
 use crate::client::{Client, Response, get};
 use crate::origin::{Origin, Then, ok, respond, say};
-use crate::shield::Shield;
+use crate::shield::{PATIENCE, Shield};
 
 const FRESH: &str = "Cache-Control: max-age=600\r\n";
 
@@ -32,7 +32,7 @@ fn crowd(
     let shield = Shield::before(&origin);
     let mut clients: Vec<Client> = (0..readers).map(|_| shield.client()).collect();
     clients[0].send(get("/page", ""));
-    arrived.recv().expect("the leader's fetch arrives");
+    arrived.recv_timeout(PATIENCE).expect("the leader's fetch arrives");
     for client in &mut clients[1..] {
         client.send(get("/page", ""));
     }

@@ -92,6 +92,9 @@ impl Shield {
     }
 }
 
+/// How long a test waits for what must come, before it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Asks until the answer is yes; each question must be a round trip of its own, so that the number
 /// of them bounds the time.
 #[track_caller]
