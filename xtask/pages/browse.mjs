@@ -53,9 +53,14 @@ const OWN = [
   { name: "429 too many pages", url: "/", status: 429, code: "SW-106", again: true, provoke: exhaust },
 ];
 
+// How long a request outside of the browser may take, in milliseconds.
+const PATIENCE = 10_000;
+const ALWAYS = 600_000;
+
 /** One request outside of the browser, from the same address; its status. */
-function status(host, path) {
-  const options = { host: "127.0.0.1", port, path, headers: { host }, servername: host };
+function status(host, path, patience = PATIENCE) {
+  const signal = AbortSignal.timeout(patience);
+  const options = { host: "127.0.0.1", port, path, headers: { host }, servername: host, signal };
   return new Promise((resolve, reject) => {
     const sent = ask({ ...options, rejectUnauthorized: false }, (response) => {
       response.resume();
@@ -66,17 +71,32 @@ function status(host, path) {
   });
 }
 
+// The request that occupies the busy site, with how it `ended`: it should not.
+let occupant = null;
 let probes = 0;
 
 /** Keeps the only place in the busy site taken: the answer never comes. */
 async function occupy() {
-  if (probes === 0) {
-    status("busy.example.org", "/never").catch(() => {});
-  }
-  // A path of its own each time, so that nothing held answers it.
-  do {
+  let ended = "it never got there";
+  for (let tries = 0; tries < 100; tries += 1) {
+    if (occupant === null) {
+      const own = (occupant = { ended: null });
+      status("busy.example.org", "/never", ALWAYS).then(
+        (code) => (own.ended = `it was answered with ${code}`),
+        (error) => (own.ended = error.message),
+      );
+    }
+    // A path of its own each time, so that nothing held answers it.
     probes += 1;
-  } while ((await status("busy.example.org", `/probe-${probes}`)) !== 503);
+    if ((await status("busy.example.org", `/probe-${probes}`)) === 503) {
+      return;
+    }
+    if (occupant.ended !== null) {
+      ended = occupant.ended;
+      occupant = null;
+    }
+  }
+  throw new Error(`the busy site's only place never stayed taken: ${ended}`);
 }
 
 async function exhaust() {

@@ -2,9 +2,9 @@
 //!
 //! Separate from the tests because it needs a browser. The tests know what Seawall sends; this
 //! shows what arrives at somebody: that a browser speaks HTTP/2 with it and draws the page, and
-//! that each page Seawall makes itself can be read on a small screen, in the dark, without script
-//! and by a screen reader (axe-core finds nothing to complain about). Pictures of those pages are
-//! left in `target/pages` for whoever changes them.
+//! that eleven of the pages Seawall makes itself (`OWN` in the script) can be read on a small
+//! screen, in the dark, without script and by a screen reader (axe-core finds nothing to complain
+//! about). Pictures of those pages are left in `target/pages` for whoever changes them.
 //!
 //! It deliberately does **not** measure anything, and nothing it starts reaches beyond loopback.
 //! Only `npm ci` does, once: it fetches what `xtask/pages/package-lock.json` names.
@@ -15,14 +15,18 @@ mod scene;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::process::{bound, build_seawall_for_tests, output, path_of, target};
+use crate::process::{bound, build_seawall_for_tests, found, output, output_within, target};
 use crate::{Outcome, setup};
 
 use self::scene::Scene;
+
+/// How long the browser may take for all it looks at: about ten times what it needs on two cores
+/// that do nothing else.
+const BROWSE_LIMIT: Duration = Duration::from_secs(300);
 
 /// One claim, and what spoke against it.
 struct Check {
@@ -89,7 +93,7 @@ fn install(root: &Path, folder: &Path) -> Outcome {
 
 /// What the browser finds. It prints one JSON object a line.
 fn browse(root: &Path, folder: &Path, scene: &Scene) -> Outcome<Vec<Check>> {
-    let program = path_of("chromium").ok_or("there is no program `chromium`")?;
+    let program = found("chromium")?;
     let told = json!({
         "program": program,
         "port": scene.tls.port(),
@@ -97,9 +101,12 @@ fn browse(root: &Path, folder: &Path, scene: &Scene) -> Outcome<Vec<Check>> {
         "profile": scene.folder.join("profile"),
     });
     let script = root.join("xtask/pages/browse.mjs");
-    let said = output(bound("node").arg(script).arg(told.to_string()).current_dir(folder))?.stdout;
+    let mut command = bound("node");
+    command.arg(script).arg(told.to_string()).current_dir(folder);
+    let log = scene.folder.join("browse");
+    let said = output_within("the browser's script", &mut command, BROWSE_LIMIT, &log)?;
     let mut checks = Vec::new();
-    for line in String::from_utf8_lossy(&said).lines() {
+    for line in said.lines() {
         let value: Value = serde_json::from_str(line)
             .map_err(|error| format!("the browser's script said `{line}`: {error}"))?;
         checks.push(Check {

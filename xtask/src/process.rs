@@ -183,6 +183,43 @@ pub(crate) fn output(command: &mut Command) -> Outcome<Output> {
     Err(format!("`{name}` failed ({}): {}", output.status, said.trim()))
 }
 
+/// As [`output`] for a program that may hang: it is ended when `limit` passes. What it says is
+/// kept beside `log`, in files that end in `.out` and `.err`, and what went to the first is given.
+///
+/// # Errors
+/// When it cannot be started, fails or does not end in time; the message holds what it complained
+/// of.
+pub(crate) fn output_within(
+    name: &str,
+    command: &mut Command,
+    limit: Duration,
+    log: &Path,
+) -> Outcome<String> {
+    let (said, complained) = (log.with_extension("out"), log.with_extension("err"));
+    let create = |path: &Path| {
+        fs::File::create(path)
+            .map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+    };
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(create(&said)?)
+        .stderr(create(&complained)?)
+        .spawn()
+        .map_err(|error| format!("cannot start {name}: {error}"))?;
+    let mut running = Running { child, name: name.to_owned() };
+    let read = |path: &Path| {
+        let bytes = fs::read(path).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    match running.wait_end(limit) {
+        Ok(()) => Ok(read(&said)),
+        Err(error) => {
+            let complaint = read(&complained);
+            Err(format!("{error}: {}; its output is in {}", complaint.trim(), said.display()))
+        }
+    }
+}
+
 /// Runs a program with its output on this terminal.
 ///
 /// # Errors
@@ -298,6 +335,15 @@ pub(crate) fn path_of(program: &str) -> Option<PathBuf> {
     folders().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// Where a program that a task needs is.
+///
+/// # Errors
+/// When it is nowhere.
+pub(crate) fn found(program: &str) -> Outcome<String> {
+    let path = path_of(program).ok_or_else(|| format!("there is no program `{program}`"))?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
 /// The program whose name begins like this and ends in a version, such as `php-fpm8.2`.
 pub(crate) fn program_like(begin: &str) -> Option<PathBuf> {
     let entries = folders().into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
@@ -323,7 +369,33 @@ fn folders() -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{descendants, free_port, is_installed};
+    use std::fs;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::{bound, descendants, free_port, is_installed, output_within};
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended_and_said_to_be() {
+        let folder = std::env::temp_dir().join(format!("xtask-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let within = |script: &str, limit| {
+            let mut command = bound("sh");
+            output_within("sh", command.args(["-c", script]), limit, &folder.join("log"))
+        };
+        let long = Duration::from_secs(60);
+        assert_eq!(within("echo said; echo noise >&2", long), Ok("said\n".to_owned()));
+        let failed = within("echo broken >&2; exit 3", long).expect_err("it fails");
+        assert!(failed.contains("broken"), "{failed}");
+        let hung = within("echo $$; exec sleep 600", Duration::ZERO).expect_err("it hangs");
+        assert!(hung.contains("did not end"), "{hung}");
+        let id = fs::read_to_string(folder.join("log.out")).unwrap_or_default();
+        if !id.trim().is_empty() {
+            let there = Command::new("kill").args(["-0", id.trim()]).output();
+            assert!(there.is_ok_and(|there| !there.status.success()), "it still runs");
+        }
+        let _ = fs::remove_dir_all(&folder);
+    }
 
     #[test]
     fn a_process_is_its_own_first_descendant_and_shells_exist() {
