@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::process::{output, scratch, target, visible};
+use crate::process::{build_seawall_for_tests, output, scratch, target, visible};
 use crate::{Outcome, setup};
 
 use self::origin::Origin;
 use self::product::Product;
-use self::verdict::{Case, Reading, Request, Tally, needs_second_look};
+use self::verdict::{Again, Case, Reading, Request, Spelling, Tally, is_wrong};
 
 /// How long a server may keep a connection that we have half-closed.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,8 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long requests that should come may take, where a server may as well refuse them.
 const QUICK: Duration = Duration::from_millis(50);
 
-/// Streams sent again, at most: a handful is chance, more are not.
-const SECOND_LOOKS: usize = 30;
+/// Streams sent again, at most. How many come late says how busy the machine is, not what is wrong.
+const SECOND_LOOKS: usize = 500;
+
+/// Streams that may come out wrong twice before no more are sent again: each takes [`PATIENCE`],
+/// and the run has failed.
+const WRONG_ENOUGH: usize = 10;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +55,7 @@ struct Options {
 /// does, or when one refuses what ours accepts and no explanation is on file.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
     let options = options(arguments)?;
-    setup::ci()?;
+    setup::differential()?;
     let seawall = build(root)?;
     let cases = cases(root, &options)?;
     let folder = scratch(root, "differential")?;
@@ -102,21 +106,34 @@ fn through(product: Product, folder: &Path, seawall: &Path, cases: &[Case]) -> O
     let mut arrived = origin.arrived(cases.len());
     // On a busy machine the pause may have been too short, or what a proxy forwarded before it
     // refused came late. What is there comes out alone and with time as well.
-    let is_odd = |index: &usize| needs_second_look(product, &cases[*index], &arrived[*index]);
-    let again: Vec<usize> = (0..cases.len()).filter(is_odd).take(SECOND_LOOKS).collect();
-    for &index in &again {
+    let is_odd = |index: usize, arrived: &[Request]| is_wrong(product, &cases[index], arrived);
+    let odd: Vec<usize> =
+        (0..cases.len()).filter(|&index| is_odd(index, &arrived[index])).collect();
+    let looked_at = look_again(&odd, |index| {
         exchange(index, PATIENCE);
         thread::sleep(QUICK);
-    }
-    let mut second = origin.arrived(cases.len());
-    for index in again {
-        arrived[index] = std::mem::take(&mut second[index]);
-    }
-    let mut tally = Tally::new(product);
+        arrived[index] = std::mem::take(&mut origin.arrived(cases.len())[index]);
+        is_odd(index, &arrived[index])
+    });
+    let mut tally = Tally::new(product, Again { odd: odd.len(), looked_at });
     for (case, arrived) in cases.iter().zip(&arrived) {
         tally.add(case, arrived);
     }
     Ok(tally)
+}
+
+/// Tries the `odd` streams again, as many as make sense, and says how many those were.
+/// `is_wrong_again` is asked about each; the others stand as they came out at first.
+fn look_again(odd: &[usize], mut is_wrong_again: impl FnMut(usize) -> bool) -> usize {
+    let (mut wrong, mut looked_at) = (0, 0);
+    for &index in odd.iter().take(SECOND_LOOKS) {
+        looked_at += 1;
+        wrong += usize::from(is_wrong_again(index));
+        if wrong == WRONG_ENOUGH {
+            break;
+        }
+    }
+    looked_at
 }
 
 /// Sends a stream on a connection of its own, half-closes after `pause` and reads to the end. What
@@ -136,13 +153,11 @@ fn send(address: SocketAddr, stream: &[u8], pause: impl Fn()) {
 
 /// The product and the example, as tests are built: this is about framing, not speed.
 fn build(root: &Path) -> Outcome<PathBuf> {
-    for arguments in [
-        ["build", "--locked", "--package", "seawall", "--bin", "seawall"],
-        ["build", "--locked", "--package", "seawall-wire", "--example", "http1_streams"],
-    ] {
-        visible(Command::new("cargo").args(arguments).current_dir(root))?;
-    }
-    Ok(target(root).join("debug/seawall"))
+    let seawall = build_seawall_for_tests(root)?;
+    // All packages, for the features of a run of all tests, which builds this example too.
+    let arguments = ["build", "--workspace", "--locked", "--example", "http1_streams"];
+    visible(Command::new("cargo").args(arguments).current_dir(root))?;
+    Ok(seawall)
 }
 
 /// Asks the example for the streams and for our framer's reading of them.
@@ -157,8 +172,8 @@ fn cases(root: &Path, options: &Options) -> Outcome<Vec<Case>> {
 fn case(line: &str) -> Outcome<Case> {
     let value: Value = serde_json::from_str(line)
         .map_err(|error| format!("the example does not write JSON: {error}"))?;
-    let requests = value["requests"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let requests = requests
+    let found = value["requests"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let requests = found
         .iter()
         .map(|request| Request {
             method: bytes(&request["method"]),
@@ -167,7 +182,10 @@ fn case(line: &str) -> Outcome<Case> {
             body: bytes(&request["body"]),
         })
         .collect();
-    let reading = Reading { requests, is_refused: value["end"] == "refused" };
+    let spelling =
+        |request: &Value| Spelling { head: bytes(&request["head"]), tail: bytes(&request["tail"]) };
+    let spellings = found.iter().map(spelling).collect();
+    let reading = Reading { requests, spellings, is_refused: value["end"] == "refused" };
     Ok(Case { stream: bytes(&value["stream"]), reading })
 }
 
@@ -194,7 +212,21 @@ fn options(arguments: &[String]) -> Outcome<Options> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Options, case, options};
+    use super::{Options, SECOND_LOOKS, WRONG_ENOUGH, case, look_again, options};
+
+    #[test]
+    fn streams_that_came_late_are_all_tried_again_and_wrong_ones_end_it_soon() {
+        let check = |odd: usize, is_wrong_again: fn(usize) -> bool, expected: usize| {
+            let odd: Vec<usize> = (0..odd).collect();
+            assert_eq!(look_again(&odd, is_wrong_again), expected, "{} odd", odd.len());
+        };
+        check(0, |_| true, 0);
+        check(SECOND_LOOKS, |_| false, SECOND_LOOKS);
+        check(SECOND_LOOKS + 1, |_| false, SECOND_LOOKS);
+        check(3, |_| true, 3);
+        check(SECOND_LOOKS, |_| true, WRONG_ENOUGH);
+        check(SECOND_LOOKS, |index| index % 2 == 1, 2 * WRONG_ENOUGH);
+    }
 
     #[test]
     fn flags_are_read_and_nonsense_is_refused() {
@@ -209,10 +241,12 @@ mod tests {
 
     #[test]
     fn bytes_come_through_json() {
-        let line = r#"{"stream":"a\u0000\u00ff","requests":[{"method":"GET","target":"/","host":"a","body":"\u0080"}],"end":"refused"}"#;
+        let line = r#"{"stream":"a\u0000\u00ff","requests":[{"method":"GET","target":"/","host":"a","body":"\u0080","head":"GET /","tail":"\r\n"}],"end":"refused"}"#;
         let case = case(line).expect("a line of the example");
         assert_eq!(case.stream, b"a\0\xff");
         assert_eq!(case.reading.requests[0].body, b"\x80");
+        assert_eq!(case.reading.spellings[0].head, b"GET /");
+        assert_eq!(case.reading.spellings[0].tail, b"\r\n");
         assert!(case.reading.is_refused);
     }
 }

@@ -32,10 +32,15 @@ const CURL: Need = need("curl", "curl", "a client nobody here wrote");
 const OPENSSL: Need = need("openssl", "openssl", "certificates, and TLS from a second hand");
 const NGINX: Need = need("nginx", "nginx", "origin, rival, and a second opinion on HTTP/1");
 const HAPROXY: Need = need("haproxy", "haproxy", "rival, and a third opinion on HTTP/1");
+const VALGRIND: Need = need("valgrind", "valgrind", "counting instructions");
 const WRK: Need = need("wrk", "wrk", "bounded load over HTTP/1.1");
 
 /// Of `cargo xtask ci` without its step `pages`.
 const CI: &[Need] = &[CC, CURL, OPENSSL, NGINX, HAPROXY];
+
+const DIFFERENTIAL: &[Need] = &[CC, NGINX, HAPROXY];
+
+const INSTRUCTIONS: &[Need] = &[CC, VALGRIND];
 
 const PAGES: &[Need] = &[
     CC,
@@ -55,7 +60,7 @@ const BENCH: &[Need] = &[
     OPENSSL,
     need("taskset", "util-linux", "one core for the server, one for the client"),
     need("python3", "python3", "the client that holds idle TLS connections"),
-    need("valgrind", "valgrind", "counting instructions"),
+    VALGRIND,
 ];
 
 const REAL_SITE: &[Need] = &[
@@ -110,6 +115,22 @@ pub(crate) fn ci() -> Outcome {
 /// As for [`run`].
 pub(crate) fn pages() -> Outcome {
     packages("pages", PAGES)
+}
+
+/// What `cargo xtask differential` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn differential() -> Outcome {
+    packages("differential", DIFFERENTIAL)
+}
+
+/// What `cargo xtask bench --instructions` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn instructions() -> Outcome {
+    packages("bench --instructions", INSTRUCTIONS)
 }
 
 /// What `cargo xtask bench` needs.

@@ -28,10 +28,12 @@ fn line(stream: &[u8], reading: &Reading) -> Value {
     let requests: Vec<Value> = reading
         .requests
         .iter()
-        .map(|request| {
+        .zip(&reading.spellings)
+        .map(|(request, spelling)| {
             json!({
                 "method": text(&request.method), "target": text(&request.target),
                 "host": request.host, "body": text(&request.body),
+                "head": text(&spelling.head), "tail": text(&spelling.tail),
             })
         })
         .collect();

@@ -140,7 +140,10 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     if !is_http || words.next().is_some() {
         return Some(unreadable);
     }
-    let mut request = Request { method, target: path(target), ..Request::default() };
+    let (authority, target) = split(target);
+    // RFC 9112 §3.2.2: HTTP/1.0 may name the host in an absolute target alone.
+    let host_of_target = host(authority.unwrap_or_default());
+    let mut request = Request { method, target, host: host_of_target, ..Request::default() };
     let (mut length, mut is_chunked) = (None, false);
     loop {
         let field = line(reader)?;
@@ -201,18 +204,20 @@ fn chunks(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     }
 }
 
-/// The target without scheme and authority: proxies may pass them on or not.
-fn path(target: &[u8]) -> Vec<u8> {
+/// The authority of an absolute target, and its path and query: proxies may pass on the whole or
+/// these.
+fn split(target: &[u8]) -> (Option<&[u8]>, Vec<u8>) {
     let lower = target.to_ascii_lowercase();
     let scheme =
         [&b"http://"[..], b"https://"].into_iter().find(|scheme| lower.starts_with(scheme));
-    let Some(scheme) = scheme else { return target.to_vec() };
+    let Some(scheme) = scheme else { return (None, target.to_vec()) };
     let rest = &target[scheme.len()..];
-    let authority = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
-    match &rest[authority..] {
+    let end = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
+    let path = match &rest[end..] {
         path @ [b'/', ..] => path.to_vec(),
         query => [b"/", query].concat(),
-    }
+    };
+    (Some(&rest[..end]), path)
 }
 
 /// Lower case, without port and final dot.
@@ -227,18 +232,19 @@ fn host(value: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{host, path};
+    use super::{host, split};
 
     #[test]
     fn targets_and_hosts_are_compared_without_what_proxies_may_change() {
-        for (target, expected) in [
-            ("/a?b", "/a?b"),
-            ("*", "*"),
-            ("http://a/x?y", "/x?y"),
-            ("HTTP://a?y", "/?y"),
-            ("https://a", "/"),
+        for (target, authority, path) in [
+            ("/a?b", None, "/a?b"),
+            ("*", None, "*"),
+            ("http://a/x?y", Some("a"), "/x?y"),
+            ("HTTP://A:8?y", Some("A:8"), "/?y"),
+            ("https://a", Some("a"), "/"),
         ] {
-            assert_eq!(path(target.as_bytes()), expected.as_bytes(), "{target}");
+            let expected = (authority.map(str::as_bytes), path.as_bytes().to_vec());
+            assert_eq!(split(target.as_bytes()), expected, "{target}");
         }
         for (value, expected) in
             [("A:80", "a"), ("a.", "a"), ("[::1]", "[::1]"), ("[::1]:8", "[::1]")]

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::process::{Running, bound, free_port, is_root, write};
+use crate::process::{Running, bound, found, free_port, is_root, write};
 
 /// How long a server may take to listen on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -50,13 +50,13 @@ impl Product {
         let mut command = match self {
             Self::Nginx => {
                 write(&file, &nginx(&own, address, origin))?;
-                let mut command = bound("/usr/sbin/nginx");
+                let mut command = bound(&found("nginx")?);
                 command.arg("-c").arg(&file).arg("-p").arg(&own).arg("-e").arg("/dev/null");
                 command
             }
             Self::Haproxy => {
                 write(&file, &haproxy(address, origin))?;
-                let mut command = bound("/usr/sbin/haproxy");
+                let mut command = bound(&found("haproxy")?);
                 command.arg("-db").arg("-f").arg(&file);
                 command
             }

@@ -5,6 +5,7 @@
 //! deliberately knows no expected verdicts: each of its users compares two readings.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use seawall_model::Method;
@@ -40,7 +41,18 @@ pub enum End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     pub requests: Vec<Request>,
+    /// How each of them is written.
+    pub spellings: Vec<Spelling>,
     pub end: End,
+}
+
+/// The bytes of a request around its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spelling {
+    /// What comes before the content: request line, fields, and the empty line after them.
+    pub head: Vec<u8>,
+    /// What comes after the content: the last chunk with its trailers, nothing without chunks.
+    pub tail: Vec<u8>,
 }
 
 /// How our framer reads a stream, driven as `seawall-edge` drives it.
@@ -48,7 +60,7 @@ pub fn reading(stream: &[u8]) -> Reading {
     let limits =
         HeadLimits { max_head_bytes: 32 * 1024, max_fields: 100, max_target_bytes: 8 * 1024 };
     let mut head = RequestHead::new();
-    let mut requests = Vec::new();
+    let (mut requests, mut spellings) = (Vec::new(), Vec::new());
     let mut rest = stream;
     let end = loop {
         if rest.is_empty() {
@@ -63,21 +75,24 @@ pub fn reading(stream: &[u8]) -> Reading {
         if head.method() == Method::Connect {
             break End::Refused;
         }
-        let (body, consumed) = match content(&head, rest) {
+        let (body, tail) = match content(&head, rest) {
             Ok(found) => found,
             Err(end) => break end,
         };
+        let consumed = tail.end;
         requests.push(request(head.view(rest), body));
+        spellings
+            .push(Spelling { head: rest[..head.head_bytes()].to_vec(), tail: rest[tail].to_vec() });
         if !head.keep_alive() {
             break End::Closed;
         }
         rest = &rest[consumed..];
     };
-    Reading { requests, end }
+    Reading { requests, spellings, end }
 }
 
-/// The content of the request that `rest` begins with, and where the next one begins.
-fn content(head: &RequestHead, rest: &[u8]) -> Result<(Vec<u8>, usize), End> {
+/// The content of the request that `rest` begins with, and what follows of that request.
+fn content(head: &RequestHead, rest: &[u8]) -> Result<(Vec<u8>, Range<usize>), End> {
     let mut decoder = BodyDecoder::new(head.framing());
     let mut at = head.head_bytes();
     let mut body = Vec::new();
@@ -88,7 +103,7 @@ fn content(head: &RequestHead, rest: &[u8]) -> Result<(Vec<u8>, usize), End> {
                 body.extend_from_slice(&rest[at + skip..at + skip + len]);
                 at += skip + len;
             }
-            Ok(BodyStep::End { consumed }) => return Ok((body, at + consumed)),
+            Ok(BodyStep::End { consumed }) => return Ok((body, at..at + consumed)),
             Err(_) => return Err(End::Refused),
         }
     }
