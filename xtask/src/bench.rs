@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::process::{build_seawall, certificate, scratch};
 use crate::{Outcome, setup};
 
+use self::instructions::Mode;
 use self::load::{Load, Protocol};
 use self::server::{Fleet, Product, Server};
 use self::summary::{Spread, ratios};
@@ -34,8 +35,8 @@ struct Options {
     only: Option<String>,
     json: bool,
     rivals_only: bool,
-    /// Count instructions per call and load nothing.
-    instructions: bool,
+    /// Count instructions per call, and load nothing.
+    instructions: Option<Mode>,
     /// A program to measure instead of building one: to compare two versions.
     program: Option<PathBuf>,
 }
@@ -88,14 +89,14 @@ const fn case(
 /// When a server cannot be started or answers wrongly. A missed bar is printed, not an error.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
     let options = options(arguments)?;
-    setup::bench()?;
-    if options.instructions {
-        let report = instructions::run(root)?;
+    if let Some(mode) = options.instructions {
+        let report = instructions::run(root, mode)?;
         if options.json {
             println!("{}", json!({ "cases": report }));
         }
         return Ok(());
     }
+    setup::bench()?;
     let seawall = match &options.program {
         _ if options.rivals_only => None,
         Some(program) => Some(program.clone()),
@@ -215,7 +216,7 @@ fn options(arguments: &[String]) -> Outcome<Options> {
         only: None,
         json: false,
         rivals_only: false,
-        instructions: false,
+        instructions: None,
         program: None,
     };
     let mut rest = arguments.iter();
@@ -238,7 +239,9 @@ fn options(arguments: &[String]) -> Outcome<Options> {
                 let program = rest.next().ok_or("`--program` wants the path of a built seawall")?;
                 options.program = Some(PathBuf::from(program));
             }
-            "--instructions" => options.instructions = true,
+            "--instructions" => options.instructions = Some(Mode::Print),
+            "--check" if options.instructions.is_some() => options.instructions = Some(Mode::Check),
+            "--check" => return Err("`--check` comes after `--instructions`".to_owned()),
             "--rivals-only" => options.rivals_only = true,
             other => return Err(format!("bench does not know `{other}`")),
         }
@@ -248,7 +251,7 @@ fn options(arguments: &[String]) -> Outcome<Options> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bar, judge, options};
+    use super::{Bar, Mode, judge, options};
 
     #[test]
     fn the_better_rival_is_the_one_we_are_closer_to() {
@@ -269,7 +272,10 @@ mod tests {
         let found = read("--pairs 3 --only tls-1k --json").expect("these flags exist");
         assert_eq!((found.pairs, found.seconds, found.json), (3, 2, true));
         assert_eq!(found.only.as_deref(), Some("tls-1k"));
-        for wrong in ["--pairs", "--pairs 0", "--only", "--speed"] {
+        let mode = |text| read(text).ok().and_then(|found| found.instructions);
+        assert_eq!(mode("--instructions"), Some(Mode::Print));
+        assert_eq!(mode("--instructions --check --json"), Some(Mode::Check));
+        for wrong in ["--pairs", "--pairs 0", "--only", "--speed", "--check"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -81,7 +81,7 @@ usage: cargo xtask TASK
   setup      [ci|pages|bench|real-site|all]
                                            install what is missing, or name it
   bench      [--pairs N] [--seconds N] [--only NAME] [--json]
-             [--rivals-only | --program FILE | --instructions]
+             [--rivals-only | --program FILE | --instructions [--check]]
                                            CPU per request against nginx and HAProxy
   differential [--seed N] [--count N]      HTTP/1 framing against nginx and HAProxy
   real-site  [--seconds N] [--json] [--keep] [--without-only | --program FILE]

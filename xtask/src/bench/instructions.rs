@@ -11,11 +11,24 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::Outcome;
 use crate::process::{output, target, visible};
+use crate::{Outcome, setup};
 
 /// Calls in the first run; twice as many in the second.
 const CALLS: u64 = 2000;
+
+/// By how much a count may rise over the one on file, in per cent. glibc picks its `memcpy` by the
+/// processor, so that another machine counts a little differently.
+const TOLERANCE_PERCENT: u64 = 5;
+
+/// What becomes of a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It is printed.
+    Print,
+    /// It is held against the one on file.
+    Check,
+}
 
 /// One call that is counted.
 struct Case {
@@ -23,14 +36,17 @@ struct Case {
     example: &'static str,
     name: &'static str,
     about: &'static str,
+    /// Instructions a call on file. Whoever makes it dearer for a good reason writes the new count
+    /// here, and the reason into the commit; whoever makes it cheaper writes that down too.
+    on_file: u64,
 }
 
 const CASES: &[Case] = &[
-    case("seawall-wire", "count_wire", "head", "HTTP/1 head of a browser"),
-    case("seawall-wire", "count_wire", "hello", "ClientHello of a browser, with JA4"),
-    case("seawall-decide", "count_decide", "decide", "decide(), held page, two routes"),
-    case("seawall-cache", "count_cache", "hit", "lookup, reuse and choice of a held page"),
-    case("seawall-cache", "count_cache", "cache-control", "Cache-Control of a response"),
+    case("seawall-wire", "count_wire", "head", "HTTP/1 head of a browser", 5_500),
+    case("seawall-wire", "count_wire", "hello", "ClientHello of a browser, with JA4", 26_001),
+    case("seawall-decide", "count_decide", "decide", "decide(), held page, two routes", 907),
+    case("seawall-cache", "count_cache", "hit", "lookup, reuse and choice of a held page", 1_387),
+    case("seawall-cache", "count_cache", "cache-control", "Cache-Control of a response", 1_971),
 ];
 
 const fn case(
@@ -38,16 +54,19 @@ const fn case(
     example: &'static str,
     name: &'static str,
     about: &'static str,
+    on_file: u64,
 ) -> Case {
-    Case { package, example, name, about }
+    Case { package, example, name, about, on_file }
 }
 
 /// Counts every case and prints it; the values are for `--json`.
 ///
 /// # Errors
-/// When an example does not build or valgrind fails.
-pub(crate) fn run(root: &Path) -> Outcome<Vec<Value>> {
-    let mut report = Vec::new();
+/// When an example does not build or valgrind fails, and with [`Mode::Check`] when a count has
+/// risen by more than is tolerated.
+pub(super) fn run(root: &Path, mode: Mode) -> Outcome<Vec<Value>> {
+    setup::instructions()?;
+    let (mut report, mut risen) = (Vec::new(), Vec::new());
     for case in CASES {
         visible(
             Command::new("cargo")
@@ -58,12 +77,54 @@ pub(crate) fn run(root: &Path) -> Outcome<Vec<Value>> {
         let program = target(root).join("release/examples").join(case.example);
         let (once, twice) = (count(&program, case, CALLS)?, count(&program, case, 2 * CALLS)?);
         let each = twice.saturating_sub(once) / CALLS;
-        eprintln!("{:<14} {:<42} {each:>7} instructions", case.name, case.about);
+        let change = Change::of(each, case.on_file);
+        let note = if mode == Mode::Check { change.note(case.on_file) } else { String::new() };
+        eprintln!("{:<14} {:<42} {each:>7} instructions{note}", case.name, case.about);
+        if change == Change::Risen {
+            risen.push(case.name);
+        }
         report.push(json!({
             "name": case.name, "about": case.about, "unit": "instructions", "seawall": each,
+            "on_file": case.on_file,
         }));
     }
+    if mode == Mode::Check && !risen.is_empty() {
+        return Err(format!(
+            "{} cost more than {TOLERANCE_PERCENT} % above the count on file; make it cheaper, or \
+             write the new count into xtask/src/bench/instructions.rs and say why",
+            risen.join(", ")
+        ));
+    }
     Ok(report)
+}
+
+/// How a count lies to the one on file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Within,
+    Risen,
+    Fallen,
+}
+
+impl Change {
+    fn of(counted: u64, on_file: u64) -> Self {
+        let tolerated = on_file * TOLERANCE_PERCENT / 100;
+        if counted > on_file + tolerated {
+            Self::Risen
+        } else if counted < on_file - tolerated {
+            Self::Fallen
+        } else {
+            Self::Within
+        }
+    }
+
+    fn note(self, on_file: u64) -> String {
+        match self {
+            Self::Within => format!("  (on file {on_file})"),
+            Self::Risen => format!("  RISEN from {on_file}"),
+            Self::Fallen => format!("  fallen from {on_file}: write it down"),
+        }
+    }
 }
 
 fn count(program: &Path, case: &Case, calls: u64) -> Outcome<u64> {
@@ -83,7 +144,22 @@ fn collected(said: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::collected;
+    use super::{CASES, Change, collected};
+
+    #[test]
+    fn a_rise_beyond_the_tolerance_is_one_and_a_fall_is_seen() {
+        for (counted, expected) in [
+            (1000, Change::Within),
+            (1050, Change::Within),
+            (1051, Change::Risen),
+            (950, Change::Within),
+            (949, Change::Fallen),
+            (0, Change::Fallen),
+        ] {
+            assert_eq!(Change::of(counted, 1000), expected, "{counted}");
+        }
+        assert!(CASES.iter().all(|case| case.on_file > 0), "a case without a count guards nothing");
+    }
 
     #[test]
     fn valgrinds_summary_is_read() {

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::process::{Running, bound_to_core, free_port, is_root, output, write};
+use crate::process::{Running, bound_to_core, found, free_port, is_root, output, write};
 
 /// The core every server runs on.
 const SERVER_CORE: usize = 0;
@@ -70,13 +70,13 @@ impl Server {
         let mut command = match product {
             Product::Nginx => {
                 write(&file, &nginx(&own, &folder_name, plain, tls, origin))?;
-                let mut command = bound_to_core(SERVER_CORE, "/usr/sbin/nginx");
+                let mut command = bound_to_core(SERVER_CORE, &found("nginx")?);
                 command.arg("-c").arg(&file).arg("-p").arg(&own).arg("-e").arg("/dev/null");
                 command
             }
             Product::Haproxy => {
                 write(&file, &haproxy(&folder_name, plain, tls, origin))?;
-                let mut command = bound_to_core(SERVER_CORE, "/usr/sbin/haproxy");
+                let mut command = bound_to_core(SERVER_CORE, &found("haproxy")?);
                 command.arg("-db").arg("-f").arg(&file);
                 command
             }
@@ -151,7 +151,7 @@ pub(crate) fn origin(folder: &Path) -> Outcome<(Running, SocketAddr)> {
         pages.display()
     );
     write(&file, &text)?;
-    let mut command = bound_to_core(SERVER_CORE, "/usr/sbin/nginx");
+    let mut command = bound_to_core(SERVER_CORE, &found("nginx")?);
     command.arg("-c").arg(&file).arg("-p").arg(folder).arg("-e").arg("/dev/null");
     let mut running = Running::start("origin", &mut command, &folder.join("origin.log"))?;
     running.wait_for(address, START_LIMIT)?;
