@@ -46,7 +46,7 @@ fn keys(state_dir: &Path) -> (CredentialKeys, u64) {
 }
 
 /// A credential that this server gave out so many days ago.
-fn credential(shield: &Shield, number: u64, days_ago: u64) -> String {
+pub(crate) fn credential(shield: &Shield, number: u64, days_ago: u64) -> String {
     let (keys, now) = keys(&shield.config().state_dir);
     let text = keys.for_reader(WallTime::from_unix_secs(now - days_ago * DAY), number);
     format!("__Host-seawall={}", text.as_str())
@@ -132,6 +132,27 @@ fn what_is_no_credential_is_as_if_it_were_not_there() {
     assert_eq!(shield.metric("seawall_credentials_rejected_total"), rejected);
     assert_eq!(shield.metric("seawall_credentials_accepted_total"), 0);
     assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn cookies_of_32_kib_are_refused_or_served_and_never_believed() {
+    let origin = Origin::page(FRESH, "page");
+    let shield = Shield::with(&origin, behind_tls);
+    let good = credential(&shield, 7, 2);
+    for (filler, status) in [(32 * 1024, 431), (24 * 1024, 200)] {
+        for name in ["__Host-seawall", "wordpress_logged_in_x"] {
+            let cookie = format!("{name}={}", "a".repeat(filler));
+            let got = shield.client().get("/", &from("198.51.100.7", &cookie));
+            assert_eq!(got.status, status, "{name}");
+        }
+        // Thousands of small ones, with the good one at their end.
+        let cookie = format!("{}{good}", "a=b; ".repeat(filler / 5));
+        let got = shield.client().get("/", &from("198.51.100.7", &cookie));
+        assert_eq!(got.status, status);
+    }
+    assert_eq!(shield.metric("seawall_credentials_accepted_total"), 1);
+    assert_eq!(shield.metric("seawall_credentials_rejected_total"), 1);
+    assert_eq!(shield.metric("seawall_logins"), 0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use seawall_edge::config::{Certificate, Config};
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::credentials::credential;
 use crate::origin::Origin;
 use crate::shield::{Shield, content, listen, until};
 
@@ -85,6 +86,23 @@ fn pages_come_whole_over_tls() {
     assert_eq!(origin.only().field("x-forwarded-proto").as_deref(), Some("https"));
     client.get("/page", "Connection: close\r\n").assert_status(200);
     assert_eq!(client.rest(), (Vec::new(), crate::client::End::Closed), "ends with close_notify");
+}
+
+#[test]
+fn a_credential_is_taken_over_tls_and_not_beside_it() {
+    let origin = Origin::page("Content-Type: text/html\r\nCache-Control: max-age=600\r\n", "page");
+    let (shield, _dir) = shield(&origin, |_| {});
+    let cookie = format!("Cookie: {}\r\n", credential(&shield, 7, 2));
+    let mut plain = Client::connect(shield.addresses()[1]);
+    let got = plain.get("/", &cookie);
+    assert_eq!(got.field("set-cookie"), None);
+    assert_eq!(shield.metric("seawall_credentials_accepted_total"), 0);
+    let got = Client::over(connect(&shield, "one.example")).get("/", &cookie);
+    let renewed = got.field("set-cookie").expect("that of today");
+    assert!(renewed.starts_with("__Host-seawall="), "{renewed}");
+    assert_eq!(got.field("cache-control").as_deref(), Some("private, no-cache"));
+    assert_eq!(shield.metric("seawall_credentials_accepted_total"), 1);
+    assert!(origin.asked().iter().all(|asked| asked.field("cookie").is_none()));
 }
 
 #[test]
