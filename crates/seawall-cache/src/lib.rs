@@ -20,6 +20,7 @@ mod freshness;
 mod head;
 mod key;
 mod learn;
+mod misses;
 mod policy;
 mod range;
 mod store;
@@ -37,6 +38,7 @@ pub use crate::freshness::{Freshness, StaleRule, parse_http_date};
 pub use crate::head::{FilledUnder, MapFields, StoredHead, strip_hop_by_hop};
 pub use crate::key::{HashSeed, Key, Scheme};
 pub use crate::learn::{LearnStats, Learner, LearnerConfig, Observed, Probe, QueryRules, Verdict};
+pub use crate::misses::Misses;
 pub use crate::policy::{
     HeadUpdate, NoStore, Refreshed, RequestMeta, Reuse, SitePolicy, head_response_updates,
     invalidated_by, is_error_status, may_serve_stale_on_error, may_serve_stale_when_disconnected,

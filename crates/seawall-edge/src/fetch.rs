@@ -358,7 +358,7 @@ fn new_job(
         validating: plan.stale.clone(),
         is_validation,
         invalidates: plan.invalidates.clone(),
-        class: class(plan.standing),
+        class: class(ctx, policy, plan),
         identity: plan.identity,
         is_upgrade: plan.upgrade,
         interim: None,
@@ -366,11 +366,21 @@ fn new_job(
     })
 }
 
-/// Where the standing puts a request in the origin's queue.
-fn class(standing: Standing) -> WorkClass {
-    match standing {
+/// Where a request stands in the origin's queue.
+fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> WorkClass {
+    match plan.standing {
+        Standing::Anonymous if is_doubtful(policy, plan) => {
+            ctx.worker.metrics.origin_doubtful();
+            WorkClass::Background
+        }
         Standing::SignedIn | Standing::AgedReader | Standing::Anonymous => WorkClass::Reader,
     }
+}
+
+/// Whether the path is probably made up: nothing is held of it, and the like of it was not there.
+fn is_doubtful(policy: &PolicyRef, plan: &Plan) -> bool {
+    let unknown = plan.key.as_ref().filter(|_| plan.stale.is_none());
+    unknown.is_some_and(|key| policy.misses[plan.site].is_doubtful(plan.times.mono, key.path()))
 }
 
 /// What the reader gets for what the fetch brought.

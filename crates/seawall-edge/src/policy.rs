@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use seawall_cache::{Learner, LearnerConfig};
+use seawall_cache::{Learner, LearnerConfig, Misses};
 use seawall_decide::{OriginGateConfig, RouteRule, SiteRules, Table, TableSource};
 
 use crate::config::{Config, OriginTarget, Site};
@@ -21,6 +21,8 @@ pub(crate) struct Policy {
     pub(crate) gates: Vec<Arc<Gate>>,
     /// What each site does with query parameters, in the order of the sites.
     pub(crate) learners: Vec<Arc<Learner>>,
+    /// Which paths of each site are probably made up, in the order of the sites.
+    pub(crate) misses: Vec<Arc<Misses>>,
     /// Keys the hashing of what clients send.
     seed: [u64; 2],
     hosts: Hosts,
@@ -56,6 +58,7 @@ impl Policy {
         });
         let gates = gates(&config, before);
         let learners = learners(&config, before, seed);
+        let misses = misses(&config, before, seed);
         let mut hosts = Hosts::default();
         for (index, site) in config.sites.iter().enumerate() {
             for host in &site.hosts {
@@ -67,7 +70,7 @@ impl Policy {
             }
         }
         let generation = before.map_or(0, |policy| policy.generation + 1);
-        Self { generation, config, table, gates, learners, seed, hosts }
+        Self { generation, config, table, gates, learners, misses, seed, hosts }
     }
 
     /// The site that answers to `host` (lower case, no port).
@@ -84,6 +87,13 @@ impl Policy {
             return Some(*site);
         }
         self.hosts.any
+    }
+
+    /// The site of before that has the same hosts and the same origin.
+    fn same_site(&self, site: &Site) -> Option<usize> {
+        let is_same =
+            |other: &Site| other.hosts == site.hosts && other.origin.target == site.origin.target;
+        self.config.sites.iter().position(is_same)
     }
 
     /// Whether forwarded addresses from `peer` are believed.
@@ -145,13 +155,19 @@ fn learners(config: &Config, before: Option<&Policy>, seed: [u64; 2]) -> Vec<Arc
         seed,
     };
     let of = |site: &Site| {
-        let is_same =
-            |other: &Site| other.hosts == site.hosts && other.origin.target == site.origin.target;
-        let kept = before.and_then(|old| {
-            let index = old.config.sites.iter().position(is_same)?;
-            Some(&old.learners[index]).filter(|learner| *learner.config() == settings)
-        });
+        let kept = before.and_then(|old| Some((old, old.same_site(site)?)));
+        let kept = kept.map(|(old, index)| &old.learners[index]);
+        let kept = kept.filter(|learner| *learner.config() == settings);
         kept.map_or_else(|| Arc::new(Learner::new(settings)), Arc::clone)
+    };
+    config.sites.iter().map(of).collect()
+}
+
+/// The same for paths.
+fn misses(config: &Config, before: Option<&Policy>, seed: [u64; 2]) -> Vec<Arc<Misses>> {
+    let of = |site: &Site| {
+        let kept = before.and_then(|old| Some(&old.misses[old.same_site(site)?]));
+        kept.map_or_else(|| Arc::new(Misses::new(config.limits.max_known_paths, seed)), Arc::clone)
     };
     config.sites.iter().map(of).collect()
 }

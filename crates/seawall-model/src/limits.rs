@@ -93,6 +93,10 @@ pub struct Limits {
     /// Parameter names per site that its own pages use, 9 bytes each. Beyond, the older half is
     /// forgotten until a page with them is stored again. Default 8,192: large sites use hundreds.
     pub max_query_names: usize,
+    /// Paths per site that are known to answer something else than 404, 8 bytes each. Beyond, a newer
+    /// one takes the place of an older, whose path counts as unknown while paths like it are flooded
+    /// with. Default 16,384.
+    pub max_known_paths: usize,
 }
 
 impl Default for Limits {
@@ -133,6 +137,7 @@ impl Default for Limits {
             max_query_records: 4_096,
             max_query_pages: 4_096,
             max_query_names: 8_192,
+            max_known_paths: 16_384,
         }
     }
 }

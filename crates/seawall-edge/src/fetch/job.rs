@@ -84,6 +84,9 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
     let response_time = clock::wall();
     prepare(&mut exchange.head.headers, response_time);
     let status = exchange.head.status;
+    if let Some(key) = &job.key {
+        job.policy.misses[job.site].answered(clock::now(), key.path(), status.as_u16());
+    }
     if status.is_server_error() {
         job.worker.metrics.origin_failed(OriginFailure::Status5xx);
         if is_error_status(status.as_u16()) && job.stands_in() {

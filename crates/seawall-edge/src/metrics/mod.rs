@@ -119,6 +119,7 @@ pub struct WorkerMetrics {
     origin_ended: Counter,
     origin_queued: Counter,
     origin_dequeued: Counter,
+    origin_doubtful: Counter,
     origin_failures: Counters<{ OriginFailure::ALL.len() }>,
     event_drops: Counters<{ EventDrop::ALL.len() }>,
 }
@@ -206,6 +207,11 @@ impl WorkerMetrics {
     /// Counts the end of an exchange with an origin, however it ended.
     pub fn origin_ended(&self) {
         self.origin_ended.add(1);
+    }
+
+    /// Counts a request for a path that is probably made up: it gets spare capacity only.
+    pub fn origin_doubtful(&self) {
+        self.origin_doubtful.add(1);
     }
 
     /// Counts a failed exchange with an origin.

@@ -171,6 +171,11 @@ impl Page<'_> {
         self.counter("seawall_origin_requests_total", "Requests sent to origins.", |b| {
             &b.origin_started
         });
+        self.counter(
+            "seawall_origin_doubtful_total",
+            "Requests for paths that are probably made up, which get spare capacity only.",
+            |b| &b.origin_doubtful,
+        );
         self.by_label(
             "seawall_origin_failures_total",
             "Failed exchanges with origins by kind.",

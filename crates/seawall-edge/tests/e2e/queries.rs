@@ -1,11 +1,14 @@
 //! Query parameters: a flood of made-up ones costs the origin next to nothing, and a reader who uses
 //! a real one always gets the page of his own URL.
 
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
+
 use seawall_cache::CookiePatterns;
 
-use crate::client::Client;
-use crate::origin::{Asked, Origin, ok};
-use crate::shield::Shield;
+use crate::client::{Client, get};
+use crate::origin::{Asked, Origin, ok, respond, say};
+use crate::shield::{Shield, until};
 
 /// A site like WordPress: search, pagination and previews, in links and a form, and a parameter
 /// that only a script knows.
@@ -185,4 +188,63 @@ fn what_was_learned_stays_over_a_reload() {
     let mut client = shield.client();
     flood(&mut client, "/", 100, 200);
     assert_eq!(origin.count(), 13);
+}
+
+#[test]
+fn a_random_path_is_asked_for_once_in_the_time_for_which_its_absence_is_held() {
+    let origin =
+        Origin::always(respond("404 Not Found", "Content-Type: text/html\r\n", "no such page"));
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/nothing", "").assert_status(404).assert_cache("fwd=uri-miss");
+    client.get("/nothing", "").assert_status(404).assert_cache("hit");
+    assert_eq!(origin.count(), 1);
+    let shield = Shield::with(&origin, |config| config.sites[0].cache.negative_ttl = None);
+    let mut client = shield.client();
+    for _ in 0..2 {
+        client.get("/nothing", "").assert_status(404).assert_cache("fwd=uri-miss");
+    }
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
+fn made_up_paths_wait_behind_readers_and_make_room_for_them() {
+    let (tell, arrived) = channel();
+    let (release, held) = channel::<()>();
+    let (tell, held): (Mutex<Sender<()>>, _) = (Mutex::new(tell), Mutex::new(held));
+    let origin = Origin::run(move |asked, stream| {
+        if asked.path() == "/held/" {
+            tell.lock().expect("no panic").send(()).expect("the test waits");
+            let _ = held.lock().expect("no panic").recv();
+        }
+        if asked.path().starts_with("/x") {
+            return say(stream, respond("404 Not Found", "Cache-Control: no-store\r\n", "no"));
+        }
+        say(stream, ok("Cache-Control: no-store\r\n", "page"))
+    });
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].origin.max_concurrency = 1;
+        config.limits.max_origin_queue = 1;
+    });
+    let mut client = shield.client();
+    client.get("/about", "").assert_status(200);
+    for n in 0..60 {
+        client.get(&format!("/x{}", "a".repeat(n)), "").assert_status(404);
+    }
+    let doubtful = || shield.metric("seawall_origin_doubtful_total");
+    let before = doubtful();
+    assert!((30..60).contains(&before), "{before}");
+    // Known, though of the same shape: an ordinary reader.
+    client.get("/about", "").assert_status(200);
+    assert_eq!(doubtful(), before);
+    let (mut first, mut flood, mut reader) = (shield.client(), shield.client(), shield.client());
+    first.send(get("/held/", ""));
+    arrived.recv().expect("the origin is asked");
+    flood.send(get("/xzzz", ""));
+    until("it waits", || shield.admin("GET", "/status").contains("\"queued\":1"));
+    reader.send(get("/about", ""));
+    flood.read("GET").assert_status(503);
+    drop(release);
+    first.read("GET").assert_status(200);
+    reader.read("GET").assert_status(200).assert_body("page");
 }

@@ -1,0 +1,228 @@
+//! Which unknown paths of a site are probably made up, learned from its answers 404 and 410.
+//!
+//! A flood of random paths misses the cache every time. Its requests look like each other: so deep,
+//! such a last segment, such an ending. Where more than nine in ten of the answers to requests of
+//! one shape were 404 lately, one more path of that shape that nobody has seen is doubtful, and the
+//! caller should let it wait for capacity that nobody else wants. A path that answered otherwise
+//! before is never doubtful. Shapes are few and fixed, so nobody can fill a table with them.
+//!
+//! It does **not** refuse anything, fetch, or read a clock.
+
+use std::hash::Hasher;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use seawall_model::Instant;
+use siphasher::sip::SipHasher13;
+
+/// What is known about one site's misses. About 3 KB, and 8 bytes for each known path.
+pub struct Misses {
+    state: Mutex<State>,
+    seed: [u64; 2],
+}
+
+struct State {
+    shapes: Box<[Shape]>,
+    /// Hashes of paths that answered something else than 404, each in its one place: a newer one
+    /// displaces it.
+    known: Box<[u64]>,
+}
+
+/// Answers, halved every [`HALF_LIFE`].
+#[derive(Clone, Copy)]
+struct Shape {
+    all: f32,
+    missing: f32,
+    at: Instant,
+}
+
+impl Misses {
+    /// Nothing known yet; `max_known` paths are remembered at most, and at least one.
+    pub fn new(max_known: usize, seed: [u64; 2]) -> Self {
+        let fresh = Shape { all: 0.0, missing: 0.0, at: Instant::from_nanos(0) };
+        let state = State {
+            shapes: vec![fresh; DEPTHS * CLASSES * ENDINGS].into(),
+            known: vec![0; max_known.max(1)].into(),
+        };
+        Self { state: Mutex::new(state), seed }
+    }
+
+    /// Whether a request for `path`, of which nothing is held, is probably for nothing. O(path).
+    pub fn is_doubtful(&self, now: Instant, path: &[u8]) -> bool {
+        let (shape, mark) = (shape_of(path), self.mark(path));
+        let state = self.state.lock();
+        let shape = state.shapes[shape].at(now);
+        let place = place(mark, state.known.len());
+        shape.all >= MIN_ANSWERS && shape.missing > shape.all * SHARE && state.known[place] != mark
+    }
+
+    /// Takes note of the origin's answer to a request for `path`. Errors of the origin and limits of
+    /// its own say nothing.
+    pub fn answered(&self, now: Instant, path: &[u8], status: u16) {
+        if status >= 500 || matches!(status, 408 | 425 | 429) {
+            return;
+        }
+        let is_missing = matches!(status, 404 | 410);
+        let mark = self.mark(path);
+        let mut state = self.state.lock();
+        let shape = &mut state.shapes[shape_of(path)];
+        *shape = shape.at(now);
+        shape.all += 1.0;
+        if is_missing {
+            shape.missing += 1.0;
+        }
+        let place = place(mark, state.known.len());
+        if !is_missing {
+            state.known[place] = mark;
+        } else if state.known[place] == mark {
+            state.known[place] = 0;
+        }
+    }
+
+    fn mark(&self, path: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.seed[0], self.seed[1]);
+        hasher.write(path);
+        // 0 is an empty place.
+        hasher.finish().max(1)
+    }
+}
+
+impl std::fmt::Debug for Misses {
+    // Paths are what people read.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Misses").finish_non_exhaustive()
+    }
+}
+
+impl Shape {
+    fn at(self, now: Instant) -> Self {
+        let halves = now.saturating_since(self.at).as_secs_f32() / HALF_LIFE.as_secs_f32();
+        let left = (-halves).exp2();
+        Self { all: self.all * left, missing: self.missing * left, at: now.max(self.at) }
+    }
+}
+
+/// Fast enough to see a flood in seconds, slow enough to remember it through a pause.
+const HALF_LIFE: Duration = Duration::from_secs(30);
+/// Fewer answers say nothing: a crawler with an old map of the site asks for as many.
+const MIN_ANSWERS: f32 = 20.0;
+/// How many of them must have been 404.
+const SHARE: f32 = 0.9;
+
+const DEPTHS: usize = 6;
+const CLASSES: usize = 4;
+const ENDINGS: usize = 10;
+
+/// Depth, the kind of the last segment, and the ending, of which the usual ones are told apart.
+fn shape_of(path: &[u8]) -> usize {
+    let last = path.rsplit(|&byte| byte == b'/').find(|segment| !segment.is_empty());
+    let last = last.unwrap_or_default();
+    let slashes = path.iter().filter(|&&byte| byte == b'/').count();
+    let depth = slashes.clamp(1, DEPTHS) - 1;
+    let dot = last.iter().rposition(|&byte| byte == b'.').unwrap_or(last.len());
+    let (stem, ending) = last.split_at(dot);
+    let class = match stem {
+        [] => 0,
+        _ if stem.iter().all(u8::is_ascii_digit) => 1,
+        _ if stem.iter().any(u8::is_ascii_digit) => 2,
+        _ => 3,
+    };
+    let ending = match ending {
+        b"" => 0,
+        b".html" | b".htm" => 1,
+        b".php" => 2,
+        b".css" => 3,
+        b".js" | b".mjs" => 4,
+        b".jpg" | b".jpeg" | b".png" | b".gif" | b".webp" | b".avif" | b".svg" | b".ico" => 5,
+        b".woff" | b".woff2" | b".ttf" => 6,
+        b".xml" | b".json" | b".txt" => 7,
+        b".pdf" | b".zip" | b".mp4" | b".mp3" => 8,
+        _ => 9,
+    };
+    (depth * CLASSES + class) * ENDINGS + ending
+}
+
+fn place(mark: u64, places: usize) -> usize {
+    (mark % places as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_model::Instant;
+
+    use super::Misses;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn flooded() -> Misses {
+        let misses = Misses::new(64, [1, 2]);
+        misses.answered(at(100), b"/about", 200);
+        for n in 0..100 {
+            misses.answered(at(100), format!("/{}", "ab".repeat(n + 1)).as_bytes(), 404);
+        }
+        misses
+    }
+
+    #[test]
+    fn paths_like_those_that_were_all_missing_are_doubtful_and_no_others() {
+        let misses = flooded();
+        for (path, want) in [
+            ("/unknown", true),
+            ("/unknown/", false),
+            ("/about", false),
+            ("/", false),
+            ("/2024", false),
+            ("/x.php", false),
+            ("/a/unknown", false),
+            ("", false),
+        ] {
+            assert_eq!(misses.is_doubtful(at(101), path.as_bytes()), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn doubt_ends_when_the_flood_ends_or_answers_are_good_again() {
+        let misses = flooded();
+        assert!(misses.is_doubtful(at(120), b"/unknown"));
+        assert!(!misses.is_doubtful(at(300), b"/unknown"));
+        for n in 0..20 {
+            misses.answered(at(101), format!("/new{}", "x".repeat(n + 1)).as_bytes(), 200);
+            misses.answered(at(101), format!("/{}", "x".repeat(n + 1)).as_bytes(), 200);
+        }
+        assert!(!misses.is_doubtful(at(101), b"/unknown"));
+    }
+
+    #[test]
+    fn a_page_that_is_gone_is_no_longer_known_and_errors_say_nothing() {
+        let misses = flooded();
+        misses.answered(at(101), b"/about", 503);
+        assert!(!misses.is_doubtful(at(101), b"/about"));
+        misses.answered(at(101), b"/about", 410);
+        assert!(misses.is_doubtful(at(101), b"/about"));
+        let troubled = Misses::new(64, [1, 2]);
+        for _ in 0..1_000 {
+            troubled.answered(at(1), b"/x", 502);
+            troubled.answered(at(1), b"/x", 429);
+        }
+        assert!(!troubled.is_doubtful(at(1), b"/y"));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_changes_nothing() {
+        let misses = flooded();
+        assert!(misses.is_doubtful(at(50), b"/unknown"));
+    }
+
+    #[test]
+    fn memory_is_fixed_and_any_path_has_a_shape() {
+        let misses = Misses::new(0, [1, 2]);
+        for n in 0..20_000usize {
+            let path = format!("{}{n:x}.{}", "/".repeat(n % 40), "e".repeat(n % 12));
+            misses.answered(at(1), path.as_bytes(), if n % 2 == 0 { 404 } else { 200 });
+            misses.is_doubtful(at(1), path.as_bytes());
+        }
+        assert_eq!(misses.state.lock().known.len(), 1);
+    }
+}
