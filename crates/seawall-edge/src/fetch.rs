@@ -377,8 +377,12 @@ fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> WorkClass {
     }
 }
 
-/// Whether the path is probably made up: nothing is held of it, and the like of it was not there.
+/// Whether the URL is probably made up: it has a parameter that nobody vouches for, or nothing is
+/// held of its path, and the like of it was not there.
 fn is_doubtful(policy: &PolicyRef, plan: &Plan) -> bool {
+    if plan.probe.is_some() {
+        return true;
+    }
     let unknown = plan.key.as_ref().filter(|_| plan.stale.is_none());
     unknown.is_some_and(|key| policy.misses[plan.site].is_doubtful(plan.times.mono, key.path()))
 }

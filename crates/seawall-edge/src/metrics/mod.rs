@@ -209,7 +209,7 @@ impl WorkerMetrics {
         self.origin_ended.add(1);
     }
 
-    /// Counts a request for a path that is probably made up: it gets spare capacity only.
+    /// Counts a request for a URL that is probably made up: it gets spare capacity only.
     pub fn origin_doubtful(&self) {
         self.origin_doubtful.add(1);
     }

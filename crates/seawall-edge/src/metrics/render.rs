@@ -173,7 +173,7 @@ impl Page<'_> {
         });
         self.counter(
             "seawall_origin_doubtful_total",
-            "Requests for paths that are probably made up, which get spare capacity only.",
+            "Requests for URLs that are probably made up, which get spare capacity only.",
             |b| &b.origin_doubtful,
         );
         self.by_label(

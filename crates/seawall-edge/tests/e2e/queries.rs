@@ -248,3 +248,33 @@ fn made_up_paths_wait_behind_readers_and_make_room_for_them() {
     first.read("GET").assert_status(200);
     reader.read("GET").assert_status(200).assert_body("page");
 }
+
+#[test]
+fn made_up_parameters_wait_behind_readers_where_nothing_can_be_learned() {
+    let (tell, arrived) = channel();
+    let (release, held) = channel::<()>();
+    let (tell, held): (Mutex<Sender<()>>, _) = (Mutex::new(tell), Mutex::new(held));
+    let origin = Origin::run(move |asked, stream| {
+        if asked.path() == "/held" {
+            tell.lock().expect("no panic").send(()).expect("the test waits");
+            let _ = held.lock().expect("no panic").recv();
+        }
+        // It looks at everything.
+        say(stream, ok("Cache-Control: max-age=600\r\n", asked.path()))
+    });
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].origin.max_concurrency = 1;
+        config.limits.max_origin_queue = 1;
+    });
+    let (mut first, mut flood, mut reader) = (shield.client(), shield.client(), shield.client());
+    first.send(get("/held", ""));
+    arrived.recv().expect("the origin is asked");
+    flood.send(get("/?x1z=1", ""));
+    until("it waits", || shield.admin("GET", "/status").contains("\"queued\":1"));
+    reader.send(get("/?page=2", ""));
+    flood.read("GET").assert_status(503);
+    drop(release);
+    first.read("GET").assert_status(200);
+    reader.read("GET").assert_status(200).assert_body("/?page=2");
+    assert_eq!(shield.metric("seawall_origin_doubtful_total"), 1);
+}
