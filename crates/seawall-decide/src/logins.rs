@@ -75,6 +75,7 @@ impl LoginKey {
 #[derive(Debug)]
 pub struct Logins {
     max: usize,
+    forgotten: u64,
     known: BTreeMap<LoginHash, Login>,
 }
 
@@ -87,12 +88,17 @@ struct Login {
 impl Logins {
     /// Room for `max` logins, at least one.
     pub fn new(max: usize) -> Self {
-        Self { max: max.max(1), known: BTreeMap::new() }
+        Self { max: max.max(1), forgotten: 0, known: BTreeMap::new() }
     }
 
     /// How many are remembered.
     pub fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// Logins forgotten to make room for others, for metrics.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Whether none is.
@@ -110,6 +116,7 @@ impl Logins {
             {
                 let oldest = *oldest.0;
                 self.known.remove(&oldest);
+                self.forgotten += 1;
             }
         }
         let until_s = now_s.saturating_add(lifetime.min(MAX_LOGIN).as_secs());
@@ -220,6 +227,7 @@ mod tests {
             logins.remember(at(number / 10), login(number), HOUR);
             assert!(logins.len() <= 64);
         }
+        assert_eq!(logins.forgotten(), 10_000 - 64);
         assert!(!logins.is_known(at(1_000), login(1)));
         assert!(logins.is_known(at(1_000), login(9_999)));
     }

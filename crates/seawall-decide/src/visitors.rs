@@ -148,6 +148,11 @@ impl Visitors {
         holder.lent_s <= now_s
     }
 
+    /// Sessions, holders and prefixes forgotten to make room for others, for metrics.
+    pub fn forgotten(&self) -> u64 {
+        self.sessions.forgotten + self.holders.forgotten + self.prefixes.forgotten
+    }
+
     fn session_hash(&self, client: ClientAddr, looks: u64) -> u64 {
         let mut bytes = [0; 24];
         bytes[..16].copy_from_slice(&client.identity().to_le_bytes());
@@ -239,13 +244,14 @@ const WAYS: usize = 4;
 #[derive(Debug)]
 struct Sets<S> {
     slots: Box<[S]>,
+    forgotten: u64,
 }
 
 impl<S: Slot> Sets<S> {
     fn new(max: usize) -> Self {
         let sets = max.div_ceil(WAYS).clamp(1, 1 << 24);
         let slots = core::iter::repeat_with(S::default).take(sets * WAYS).collect();
-        Self { slots }
+        Self { slots, forgotten: 0 }
     }
 
     /// The entry of `hash`, made in the place of the one not used for longest if need be.
@@ -257,6 +263,7 @@ impl<S: Slot> Sets<S> {
         let found = set.iter().position(|slot| slot.tag() == tag);
         let place = found.unwrap_or_else(|| {
             let oldest = (0..WAYS).min_by_key(|place| set[*place].seen_s()).unwrap_or(0);
+            self.forgotten += u64::from(set[oldest].tag() != 0);
             set[oldest] = S::tagged(tag, now_s);
             oldest
         });
@@ -382,6 +389,8 @@ mod tests {
             visitors.give(at(100 + number / 1_000), who, number);
         }
         assert_eq!(visitors.sessions.slots.len(), slots);
+        // All but what the tables hold; those who came within one /24 share a prefix.
+        assert!(visitors.forgotten() >= 2 * (100_000 - 64), "{}", visitors.forgotten());
         assert_eq!(size_of::<Session>(), 16);
         assert_eq!(size_of::<Holder>(), 32);
         assert_eq!(size_of::<Issued>(), 12);

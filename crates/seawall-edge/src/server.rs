@@ -629,6 +629,16 @@ impl View {
                 &counts.passes,
             ),
             Sample::gauge("seawall_logins", "Logins remembered.", logins),
+            Sample::counter(
+                "seawall_logins_forgotten_total",
+                "Logins forgotten to make room for others.",
+                reception.logins.forgotten() as f64,
+            ),
+            Sample::counter(
+                "seawall_visitors_forgotten_total",
+                "Sessions and holders of credentials forgotten to make room for others.",
+                reception.forgotten() as f64,
+            ),
         ]
     }
 

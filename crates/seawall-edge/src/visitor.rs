@@ -124,6 +124,11 @@ impl Reception {
         self.busy_s.store(now.as_nanos() / 1_000_000_000, Ordering::Relaxed);
     }
 
+    /// Sessions, holders and prefixes forgotten to make room for others.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.visitors.lock().forgotten()
+    }
+
     fn is_peace(&self, now: Instant) -> bool {
         let busy_s = self.busy_s.load(Ordering::Relaxed);
         busy_s == 0 || now.as_nanos() / 1_000_000_000 > busy_s + PEACE.as_secs()

@@ -65,6 +65,11 @@ impl KnownLogins {
         self.table.lock().len()
     }
 
+    /// How many were forgotten to make room for others.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.table.lock().forgotten()
+    }
+
     /// The login that this request carries, if the origin gave it out.
     pub(super) fn of(
         &self,
