@@ -153,6 +153,7 @@ impl Conn {
                 if self.ctx.worker.is_draining() {
                     return Err(Stop::Drained);
                 }
+                self.slot.set_standing(self.ctx.standing.get());
                 self.slot.arm_idle(clock::now() + limits.idle_timeout);
             }
             if self.fill().await? == 0 {
@@ -295,6 +296,7 @@ impl Conn {
             match slot.poll(cx) {
                 Some(Interrupt::Expired) => return Poll::Ready(Err(Stop::Expired)),
                 Some(Interrupt::Drained) => return Poll::Ready(Err(Stop::Drained)),
+                Some(Interrupt::Shed) => return Poll::Ready(Err(Stop::Gone)),
                 None => {}
             }
             buffers::ensure(input);
@@ -325,9 +327,13 @@ impl Conn {
         let Self { stream, slot, output, ctx, .. } = self;
         let mut armed = false;
         let result = poll_fn(|cx| {
-            if let Some(Interrupt::Expired) = slot.poll(cx) {
-                ctx.worker.metrics.misbehaved(Misbehaviour::SlowReader);
-                return Poll::Ready(Err(Stop::Expired));
+            match slot.poll(cx) {
+                Some(Interrupt::Expired) => {
+                    ctx.worker.metrics.misbehaved(Misbehaviour::SlowReader);
+                    return Poll::Ready(Err(Stop::Expired));
+                }
+                Some(Interrupt::Shed) => return Poll::Ready(Err(Stop::Gone)),
+                Some(Interrupt::Drained) | None => {}
             }
             while !(output.is_empty() && body.is_empty()) {
                 let slices = [io::IoSlice::new(output), io::IoSlice::new(body)];

@@ -141,6 +141,7 @@ impl Session {
 
     /// Arms the slot by what is due from the client.
     fn arm(&self) {
+        self.slot.set_standing(self.ctx.standing.get());
         let patience = self.patience.borrow();
         match (patience.deadline(), patience.waiting(), self.leaving.get()) {
             (Some(due), Waiting::Request, false) => self.slot.arm_idle(due),
@@ -295,6 +296,7 @@ fn turn(
     while let Some(interrupt) = session.slot.poll(cx) {
         match interrupt {
             Interrupt::Drained => return Poll::Ready(Turn::Leave),
+            Interrupt::Shed => return Poll::Ready(Turn::Stalled),
             Interrupt::Expired => {
                 if let Some(end) = session.expired() {
                     return Poll::Ready(end);

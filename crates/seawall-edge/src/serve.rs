@@ -172,6 +172,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
         Some(site) => find(ctx, policy, site, ask, times),
         None => Found::nothing(CookieClass::None, Forward::Bypass),
     };
+    ctx.standing.set(who.standing);
     let facts = facts(ctx, ask, who, &found);
     let mut decision = decide(&policy.table, &shared.limiters, times.mono, site, &facts);
     if !ctx.via_proxy {

@@ -12,7 +12,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use seawall_model::Instant;
+use seawall_model::{Instant, Standing};
 
 /// Time between two sweeps: a tenth of the shortest deadline anybody configures.
 pub(crate) const SWEEP: Duration = Duration::from_millis(200);
@@ -22,8 +22,20 @@ pub(crate) const SWEEP: Duration = Duration::from_millis(200);
 pub(crate) enum Interrupt {
     /// The deadline passed.
     Expired,
-    /// The worker is draining and this connection is between two requests.
+    /// The worker is draining, or the pool is nearly full, and this connection is between two
+    /// requests.
     Drained,
+    /// The pool is nearly full, and this connection is one of the slowest.
+    Shed,
+}
+
+/// What [`Slots::shed`] interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shed {
+    /// Connections between two requests.
+    pub(crate) idle: u64,
+    /// Connections in the middle of a message.
+    pub(crate) partial: u64,
 }
 
 /// The deadline of one connection.
@@ -31,6 +43,9 @@ pub(crate) enum Interrupt {
 pub(crate) struct Slot {
     deadline: Cell<Option<Instant>>,
     idle: Cell<bool>,
+    /// Whether it stands for a whole connection, and not for one of its streams.
+    whole: Cell<bool>,
+    standing: Cell<Standing>,
     interrupt: Cell<Option<Interrupt>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -46,6 +61,11 @@ impl Slot {
     pub(crate) fn arm_idle(&self, at: Instant) {
         self.deadline.set(Some(at));
         self.idle.set(true);
+    }
+
+    /// Who asked last on this connection: the last to be shed are those known for long.
+    pub(crate) fn set_standing(&self, standing: Standing) {
+        self.standing.set(standing);
     }
 
     /// Nothing is expected of the peer.
@@ -88,9 +108,43 @@ pub(crate) struct Slots {
 impl Slots {
     /// A new slot; it leaves the list when the connection drops it.
     pub(crate) fn open(&self) -> Rc<Slot> {
+        let slot = self.open_part();
+        slot.whole.set(true);
+        slot
+    }
+
+    /// The same for a part of a connection, which is not shed by itself.
+    pub(crate) fn open_part(&self) -> Rc<Slot> {
         let slot = Rc::new(Slot::default());
         self.slots.borrow_mut().push(Rc::downgrade(&slot));
         slot
+    }
+
+    /// Interrupts up to `count` connections that wait for their peer: the unknown before those known
+    /// for long, those between two requests before those in the middle of a message, and of each the
+    /// one whose time is up soonest. O(n log n); runs only when the pool is nearly full.
+    pub(crate) fn shed(&self, count: usize) -> Shed {
+        let slots: Vec<Rc<Slot>> = self.slots.borrow().iter().filter_map(Weak::upgrade).collect();
+        let waiting =
+            slots.iter().filter(|slot| slot.whole.get() && slot.interrupt.get().is_none());
+        let mut waiting: Vec<_> = waiting
+            .filter_map(|slot| {
+                let is_known = slot.standing.get() != Standing::Anonymous;
+                Some(((is_known, !slot.idle.get(), slot.deadline.get()?), slot))
+            })
+            .collect();
+        waiting.sort_by_key(|(order, _)| *order);
+        let mut shed = Shed::default();
+        for (_, slot) in waiting.into_iter().take(count) {
+            if slot.idle.get() {
+                shed.idle += 1;
+                slot.interrupt(Interrupt::Drained);
+            } else {
+                shed.partial += 1;
+                slot.interrupt(Interrupt::Shed);
+            }
+        }
+        shed
     }
 
     /// Interrupts every slot whose deadline has passed and forgets closed ones.
@@ -151,6 +205,41 @@ mod tests {
         let cx = Context::from_waker(Waker::noop());
         assert_eq!(idle.poll(&cx), Some(Interrupt::Drained));
         assert_eq!(busy.poll(&cx), None);
+    }
+
+    #[test]
+    fn the_slowest_of_the_unknown_go_first_and_those_known_for_long_last() {
+        let slots = Slots::default();
+        let open = |standing, is_idle: bool, secs| {
+            let slot = slots.open();
+            slot.set_standing(standing);
+            if is_idle {
+                slot.arm_idle(at(secs));
+            } else {
+                slot.arm(at(secs));
+            }
+            slot
+        };
+        let busy = slots.open();
+        let part = slots.open_part();
+        part.arm(at(1));
+        let known = open(Standing::AgedReader, true, 5);
+        let fresh = open(Standing::Anonymous, true, 60);
+        let slow = open(Standing::Anonymous, false, 3);
+        let stale = open(Standing::Anonymous, true, 10);
+        let told = |slot: &Slot| slot.poll(&Context::from_waker(Waker::noop()));
+        assert_eq!(slots.shed(1), Shed { idle: 1, partial: 0 });
+        assert_eq!(told(&stale), Some(Interrupt::Drained));
+        stale.disarm();
+        assert_eq!(slots.shed(2), Shed { idle: 1, partial: 1 });
+        assert_eq!(told(&fresh), Some(Interrupt::Drained));
+        assert_eq!(told(&slow), Some(Interrupt::Shed));
+        fresh.disarm();
+        slow.disarm();
+        assert_eq!(told(&known), None);
+        assert_eq!(slots.shed(9), Shed { idle: 1, partial: 0 });
+        assert_eq!(told(&known), Some(Interrupt::Drained));
+        assert_eq!((told(&busy), told(&part)), (None, None), "nobody waits for these");
     }
 
     #[test]

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use seawall_model::{Cause, ClientAddr, Decision, Fields, Instant, Ja4, Priority, Refusal};
+use seawall_model::{
+    Cause, ClientAddr, Decision, Fields, Instant, Ja4, Priority, Refusal, Standing,
+};
 
 use crate::access_log::{LogRecord, LogWriter};
 use crate::answer::Answer;
@@ -116,6 +118,7 @@ impl Worker {
         loop {
             tokio::time::sleep(SWEEP).await;
             self.slots.sweep(clock::now());
+            self.shed();
             let current = self.shared.policy.load();
             if current.generation != self.policy.borrow().generation {
                 let new = Rc::new(Arc::clone(&current));
@@ -128,6 +131,24 @@ impl Worker {
             for gate in current.gates.iter().chain(&retired) {
                 gate.expire();
             }
+        }
+    }
+
+    /// Lets the slowest connections go when the pool is nearly full, this worker's share of them, so
+    /// that there is room for who comes next.
+    fn shed(&self) {
+        let (most, workers) = {
+            let policy = self.policy.borrow();
+            let limits = &policy.config.limits;
+            let share = limits.max_connections as u128 * u128::from(limits.shed_above_percent);
+            (usize::try_from(share / 100).unwrap_or(usize::MAX), policy.config.workers.max(1))
+        };
+        let open = self.shared.open_connections.load(Ordering::Relaxed);
+        let excess = open.saturating_sub(most);
+        if excess > 0 {
+            // Workers get about the same number of connections from the kernel.
+            let shed = self.slots.shed(excess.div_ceil(workers));
+            self.metrics.connections_shed(shed.idle, shed.partial);
         }
     }
 
@@ -182,6 +203,8 @@ pub(crate) struct ClientConn {
     pub(crate) tls: bool,
     pub(crate) ja4: Option<Ja4>,
     answers: Cell<u64>,
+    /// The standing of who asked last.
+    pub(crate) standing: Cell<Standing>,
     /// Who asked last: behind a trusted proxy each request is somebody else's.
     pub(crate) asking: Cell<ClientAddr>,
 }
@@ -237,6 +260,7 @@ impl ClientConn {
             tls,
             ja4,
             answers: Cell::new(0),
+            standing: Cell::new(Standing::Anonymous),
             asking: Cell::new(client),
         })
     }

@@ -12,6 +12,10 @@ pub struct Limits {
     /// Open client connections in all. At the bound new ones are closed at accept
     /// (`too_many_connections`). Derived at start from the open-file limit: half of it.
     pub max_connections: usize,
+    /// Above this share of `max_connections` the slowest idle and partial connections are closed,
+    /// those of readers known for long last, and accepting goes on. Counted in
+    /// `seawall_connections_shed_total`. Default 70 (`detection.md` §6).
+    pub shed_above_percent: u8,
     /// Open client connections of one identity. Default 1,024: a carrier's shared address or a Tor
     /// exit holds hundreds of readers, so this stops a single machine and nobody else.
     pub max_connections_of_one: usize,
@@ -103,6 +107,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            shed_above_percent: 70,
             max_connections_of_one: 1_024,
             max_head_bytes: 32 * 1024,
             max_fields: 100,

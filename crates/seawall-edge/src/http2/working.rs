@@ -66,7 +66,7 @@ impl Working {
     pub(super) async fn run(self, look: Look) {
         let Self { session, policy, incoming, mut content, mut respond, times, held: _held } = self;
         let ctx = Rc::clone(&session.ctx);
-        let slot = ctx.worker.slots.open();
+        let slot = ctx.worker.slots.open_part();
         let fields = MapFields(&incoming.headers);
         let ask = incoming.ask(&fields);
         let mut stream = Exchange { session: &session, policy: &policy, slot: &slot, ask: &ask };

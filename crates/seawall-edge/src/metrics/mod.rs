@@ -112,6 +112,8 @@ pub struct WorkerMetrics {
     bytes_sent: Counter,
     connections_accepted: Counter,
     connections_closed: Counter,
+    /// Idle, partial.
+    connections_shed: Counters<2>,
     connections_refused: Counters<{ Cause::ALL.len() }>,
     handshakes: Counters<{ Handshake::ALL.len() }>,
     misbehaviour: Counters<{ Misbehaviour::ALL.len() }>,
@@ -172,6 +174,12 @@ impl WorkerMetrics {
     /// Counts the end of an accepted connection.
     pub fn connection_closed(&self) {
         self.connections_closed.add(1);
+    }
+
+    /// Counts connections closed because the pool was nearly full.
+    pub fn connections_shed(&self, idle: u64, partial: u64) {
+        self.connections_shed[0].add(idle);
+        self.connections_shed[1].add(partial);
     }
 
     /// Counts a connection closed by the accept or hello gate.

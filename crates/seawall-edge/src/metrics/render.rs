@@ -146,6 +146,13 @@ impl Page<'_> {
             |b, i| &b.connections_refused[i],
         );
         self.by_label(
+            "seawall_connections_shed_total",
+            "Slow connections closed because the pool was nearly full, by what they were doing.",
+            "state",
+            &["idle", "partial"],
+            |b, i| &b.connections_shed[i],
+        );
+        self.by_label(
             "seawall_tls_handshakes_total",
             "TLS handshakes by outcome.",
             "outcome",

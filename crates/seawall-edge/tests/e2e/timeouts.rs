@@ -110,3 +110,19 @@ fn a_slow_client_does_not_hold_up_others() {
         client.read("GET").assert_status(200).assert_body("hello");
     }
 }
+
+#[test]
+fn a_nearly_full_pool_lets_the_slowest_go_and_serves_who_comes() {
+    let origin = Origin::page("Cache-Control: max-age=60\r\n", "hello");
+    let shield = Shield::with(&origin, |config| config.limits.max_connections = 20);
+    let _slow: Vec<_> = (0..18)
+        .map(|_| {
+            let mut client = shield.client();
+            client.send("GET / HTTP/1.1\r\nHost: exa");
+            client
+        })
+        .collect();
+    until("seven tenths are left", || shield.metric("seawall_connections_open") <= 14);
+    assert!(shield.metric("seawall_connections_shed_total{state=\"partial\"}") > 0);
+    shield.client().get("/", "").assert_status(200).assert_body("hello");
+}
