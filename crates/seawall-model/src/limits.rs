@@ -186,7 +186,7 @@ pub struct Http2Limits {
     /// Bytes of request heads held for the streams under way, with the bookkeeping of each field
     /// (HTTP/2 Bomb, CVE-2026-49975). At the bound the connection says goodbye and refuses further
     /// streams, which a client may repeat elsewhere (RFC 9113 §8.7); if more than 16 come, it is
-    /// closed. Default 160 KiB: 50 requests of a browser that all wait at once (answers in hand hold
+    /// closed. Default 128 KiB: 40 requests of a browser that all wait at once (answers in hand hold
     /// none), and with tasks, library and allocator at most 256 KiB, which `selftest` measures.
     pub max_held_bytes: usize,
 }
@@ -207,7 +207,7 @@ impl Default for Http2Limits {
             max_window_updates: 400,
             max_other_frames: 100,
             max_frame_bytes: 16 * 1024,
-            max_held_bytes: 160 * 1024,
+            max_held_bytes: 128 * 1024,
         }
     }
 }

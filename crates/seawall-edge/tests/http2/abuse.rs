@@ -60,7 +60,7 @@ fn heads_that_take_more_memory_than_a_connection_may() {
 fn a_reader_with_too_many_heads_at_once_is_asked_to_repeat_some_elsewhere() {
     let shield = Shield::start();
     let mut client = shield.client();
-    client.send(&streams(30).flat_map(bomb).collect::<Vec<_>>());
+    client.send(&streams(22).flat_map(bomb).collect::<Vec<_>>());
     let refused = client.until(|frame| frame.kind == RST_STREAM).expect("a reset");
     assert_eq!(refused.code(), REFUSED_STREAM);
     client.send(&frame(DATA, END_STREAM, 1, b"hello"));
