@@ -194,7 +194,7 @@ impl AdaptiveLimiter {
 
     fn observe_latency(&mut self, now: Instant, sample: WorkSample, load: Load) {
         let latency_us = sample.latency.as_nanos() as f32 / 1_000.0;
-        let ratio = self.costs.note_latency(sample.template, latency_us, load, self.slowdown);
+        let ratio = self.costs.note_latency(sample.template, latency_us, load);
         match &mut self.probe {
             Probe::Running { since, seen, ratios, .. } => {
                 // What began before the limit was halved met a fuller origin.

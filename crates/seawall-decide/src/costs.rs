@@ -21,6 +21,8 @@ pub struct TemplateCosts {
     /// Room for finding the median without allocating.
     scratch: Vec<f32>,
     median_us: f32,
+    /// Median latency of all at low load, whatever they asked for.
+    overall_us: f32,
     until_median: u32,
     evictions: u64,
 }
@@ -45,6 +47,7 @@ impl TemplateCosts {
             slots: vec![Slot::default(); slots].into_boxed_slice(),
             scratch: Vec::with_capacity(slots),
             median_us: 0.0,
+            overall_us: 0.0,
             until_median: MEDIAN_EVERY,
             evictions: 0,
         }
@@ -57,7 +60,7 @@ impl TemplateCosts {
 
     /// What `template` takes of an idle origin, if it is known. O(1).
     pub fn latency(&self, template: u64) -> Option<Duration> {
-        let slot = self.find(template)?;
+        let slot = self.find(template).filter(|slot| slot.base_us > 0.0)?;
         Some(Duration::from_micros(slot.base_us as u64))
     }
 
@@ -65,7 +68,9 @@ impl TemplateCosts {
     /// from 1/4 to 16. O(1).
     pub fn relative(&self, template: u64) -> f32 {
         match self.find(template) {
-            Some(slot) if slot.uses >= TRUSTED_USES && self.median_us > 0.0 => {
+            Some(slot)
+                if slot.uses >= TRUSTED_USES && slot.base_us > 0.0 && self.median_us > 0.0 =>
+            {
                 (slot.base_us / self.median_us).clamp(0.25, 16.0)
             }
             _ => 1.0,
@@ -93,31 +98,23 @@ impl TemplateCosts {
         }
     }
 
-    /// Takes one successful latency. `contention` is by how much the origin is slower now than at low
-    /// load, 1 or more; it only serves as a first guess for a template not seen before. Returns the
-    /// latency as a multiple of the template's own at low load. O(1), no allocation.
-    pub(crate) fn note_latency(
-        &mut self,
-        template: u64,
-        latency_us: f32,
-        load: Load,
-        contention: f32,
-    ) -> f32 {
+    /// Takes one successful latency. Returns it as a multiple of what the template takes at low load, or
+    /// what all do, if that is not known: a flood of pages that nobody asked for before must not look
+    /// like an origin at ease. O(1), no allocation.
+    pub(crate) fn note_latency(&mut self, template: u64, latency_us: f32, load: Load) -> f32 {
         self.recompute_median();
         let latency_us = latency_us.max(1.0);
-        let Some(slot) = self.slot_mut(template) else { return 1.0 };
-        if slot.base_us == 0.0 {
-            slot.base_us = match load {
-                Load::Low => latency_us,
-                Load::High => latency_us / contention.max(1.0),
-            };
-        } else if load == Load::Low {
-            // The median by steps of a fixed part: a mean would follow outliers, and an attacker can
-            // make outliers.
-            let step = if slot.uses < 16 { 0.16 } else { 0.08 };
-            slot.base_us *= if latency_us > slot.base_us { 1.0 + step } else { 1.0 / (1.0 + step) };
+        if load == Load::Low || self.overall_us == 0.0 {
+            track_median(&mut self.overall_us, latency_us, 0.08);
         }
-        latency_us / slot.base_us
+        let overall_us = self.overall_us;
+        let Some(slot) = self.slot_mut(template) else { return latency_us / overall_us };
+        if load == Load::Low {
+            let step = if slot.uses < 16 { 0.16 } else { 0.08 };
+            track_median(&mut slot.base_us, latency_us, step);
+        }
+        let known = slot.uses >= TRUSTED_USES && slot.base_us > 0.0;
+        latency_us / if known { slot.base_us } else { overall_us }
     }
 
     fn recompute_median(&mut self) {
@@ -177,6 +174,16 @@ impl TemplateCosts {
     }
 }
 
+/// Moves `median` towards `value` by a fixed part: a mean would follow outliers, and an attacker can make
+/// outliers.
+fn track_median(median: &mut f32, value: f32, step: f32) {
+    if *median == 0.0 {
+        *median = value;
+    } else {
+        *median *= if value > *median { 1.0 + step } else { 1.0 / (1.0 + step) };
+    }
+}
+
 /// How an answer ended, as far as the table of costs goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
@@ -212,7 +219,7 @@ mod tests {
     fn see(costs: &mut TemplateCosts, template: u64, latency_us: f32, times: u32) {
         for _ in 0..times {
             costs.note_answer(template, Answered::Well, Load::Low);
-            costs.note_latency(template, latency_us, Load::Low, 1.0);
+            costs.note_latency(template, latency_us, Load::Low);
         }
     }
 
@@ -235,7 +242,17 @@ mod tests {
         see(&mut costs, PAGE, 40_000.0, 50);
         for _ in 0..1_000 {
             costs.note_answer(PAGE, Answered::Well, Load::Low);
-            let ratio = costs.note_latency(PAGE, 120_000.0, Load::High, 3.0);
+            let ratio = costs.note_latency(PAGE, 120_000.0, Load::High);
+            assert!((2.5..3.5).contains(&ratio), "{ratio}");
+        }
+    }
+
+    #[test]
+    fn pages_never_asked_for_before_do_not_look_like_an_origin_at_ease() {
+        let mut costs = TemplateCosts::new(16);
+        see(&mut costs, PAGE, 40_000.0, 50);
+        for kind in 1..1_000u64 {
+            let ratio = costs.note_latency(kind << 45 | kind, 120_000.0, Load::High);
             assert!((2.5..3.5).contains(&ratio), "{ratio}");
         }
     }

@@ -29,6 +29,7 @@ mod origin_gate;
 mod path;
 mod prefix_set;
 mod table;
+mod template;
 mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
@@ -43,8 +44,10 @@ pub use crate::gates::{accept_gate, decide, hello_gate};
 pub use crate::limiters::{DEMAND_ONE, Limiters};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 pub use crate::origin_gate::{
-    Asked, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit, Ticket, WorkClass,
+    Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
+    StreamPermit, Ticket, WorkClass, WorkRequest, WorkSource,
 };
 pub use crate::prefix_set::PrefixSet;
 pub use crate::table::{RouteRule, SiteRules, Table, TableSource};
+pub use crate::template::Templater;
 pub use crate::visitors::{Sight, Visitors};

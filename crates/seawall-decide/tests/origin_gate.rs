@@ -1,22 +1,44 @@
-//! The origin gate against a naive model, and its rules one by one.
+//! The origin gate, rule by rule, and what holds whatever comes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
-use seawall_decide::{Asked, OriginGate, OriginGateConfig, OriginPermit, Ticket, WorkClass};
+use seawall_decide::{
+    Asked, DEMAND_ONE, OriginGate, OriginGateConfig, OriginPermit, Ticket, WorkClass, WorkOutcome,
+    WorkRequest, WorkSource,
+};
 use seawall_model::Instant;
+
+const TIMEOUT: Duration = Duration::from_millis(2_000);
 
 fn at_ms(ms: u64) -> Instant {
     Instant::from_nanos(0) + Duration::from_millis(ms)
 }
 
-fn config(max_concurrency: usize, max_queue: usize) -> OriginGateConfig {
+/// A gate whose limit stands still.
+fn pinned(concurrency: usize, max_queue: usize) -> OriginGateConfig {
     OriginGateConfig {
-        max_concurrency,
+        min_concurrency: concurrency,
+        max_concurrency: concurrency,
         max_queue,
-        queue_timeout: Duration::from_millis(100),
+        queue_timeout: TIMEOUT,
         background_share: 0.5,
+        max_templates: 64,
     }
+}
+
+fn of(class: WorkClass, demand: u32) -> WorkRequest {
+    let source = WorkSource::Elsewhere;
+    WorkRequest { class, source, identity: 7, demand: demand * DEMAND_ONE, template: 1 }
+}
+
+fn anonymous(demand: u32) -> WorkRequest {
+    of(WorkClass::Anonymous, demand)
+}
+
+fn from_tor(demand: u32) -> WorkRequest {
+    WorkRequest { source: WorkSource::Tor, ..anonymous(demand) }
 }
 
 fn granted(asked: Asked<u32>) -> OriginPermit {
@@ -33,315 +55,434 @@ fn queued(asked: Asked<u32>) -> (Ticket, Option<u32>) {
     }
 }
 
-/// A reader named `name` with this demand asks at 0.
-fn ask(gate: &mut OriginGate<u32>, demand: u32, name: u32) -> Asked<u32> {
-    gate.request(at_ms(0), WorkClass::Reader, u128::from(name), demand, || name)
+fn ask(gate: &mut OriginGate<u32>, request: WorkRequest, name: u32) -> Asked<u32> {
+    gate.request(at_ms(0), request, || name)
+}
+
+/// Gives `permit` back; who goes instead.
+fn pass_on(
+    gate: &mut OriginGate<u32>,
+    ms: u64,
+    permit: OriginPermit,
+) -> Option<(u32, OriginPermit)> {
+    gate.release(at_ms(ms), permit);
+    gate.poll_grant(at_ms(ms))
 }
 
 #[test]
-fn least_demand_goes_first_and_equals_in_order_of_arrival() {
-    let mut gate = OriginGate::new(config(1, 10));
-    let mut permit = granted(ask(&mut gate, 0, 0));
-    for (demand, name) in [(5, 1), (0, 2), (5, 3), (9, 4), (0, 5)] {
-        queued(ask(&mut gate, demand, name));
+fn better_classes_then_less_demand_then_order_of_arrival() {
+    let mut gate = OriginGate::new(pinned(1, 10));
+    let mut permit = granted(ask(&mut gate, anonymous(0), 0));
+    let waiting = [
+        (of(WorkClass::Demoted, 0), 6),
+        (anonymous(5), 3),
+        (anonymous(1), 2),
+        (anonymous(5), 4),
+        (anonymous(90), 5),
+        (of(WorkClass::Passed, 90), 1),
+    ];
+    for (request, name) in waiting {
+        queued(ask(&mut gate, request, name));
     }
-    for want in [2, 5, 1, 3, 4] {
-        let (name, next) = gate.release(at_ms(7), permit).expect("somebody waits");
+    for want in 1..=6 {
+        let (name, next) = pass_on(&mut gate, 7, permit).expect("somebody waits");
         assert_eq!(name, want);
-        assert_eq!((next.identity(), next.granted_at()), (u128::from(want), at_ms(7)));
+        assert_eq!((next.identity(), next.granted_at()), (7, at_ms(7)));
         permit = next;
     }
-    assert!(gate.release(at_ms(7), permit).is_none());
+    assert!(pass_on(&mut gate, 7, permit).is_none());
     let counters = gate.counters();
-    assert_eq!((counters.in_flight, counters.queued, counters.granted), (0, 0, 6));
-    assert_eq!((counters.peak_in_flight, counters.peak_queued, counters.refused), (1, 5, 0));
+    assert_eq!((counters.in_flight, counters.queued, counters.granted()), (0, 0, 7));
+    assert_eq!((counters.peak_in_flight, counters.peak_queued, counters.refused()), (1, 6, 0));
 }
 
 #[test]
-fn a_newcomer_with_less_demand_displaces_the_one_with_the_most() {
-    let mut gate = OriginGate::new(config(1, 2));
-    let _permit = granted(ask(&mut gate, 0, 0));
-    let (ticket, _) = queued(ask(&mut gate, 7, 1));
-    queued(ask(&mut gate, 3, 2));
-    assert!(matches!(ask(&mut gate, 7, 3), Asked::Full), "no less demand than the last");
-    assert_eq!(queued(ask(&mut gate, 6, 4)).1, Some(1));
+fn a_better_newcomer_displaces_the_last_in_line() {
+    let mut gate = OriginGate::new(pinned(1, 2));
+    let _permit = granted(ask(&mut gate, anonymous(0), 0));
+    let (ticket, _) = queued(ask(&mut gate, anonymous(70), 1));
+    queued(ask(&mut gate, anonymous(3), 2));
+    assert!(matches!(ask(&mut gate, anonymous(70), 3), Asked::Full), "no less demand");
+    assert_eq!(queued(ask(&mut gate, anonymous(30), 4)).1, Some(1));
     assert_eq!(gate.cancel(ticket), None, "it is gone already");
-    assert_eq!(gate.counters().refused, 2);
+    assert!(matches!(ask(&mut gate, of(WorkClass::Demoted, 0), 5), Asked::Full));
+    assert_eq!(queued(ask(&mut gate, of(WorkClass::SignedIn, 900), 6)).1, Some(4));
+    let counters = gate.counters();
+    assert_eq!(counters.refused(), 4);
+    assert_eq!(counters.classes[WorkClass::Demoted.index()].refused, 1);
+    assert_eq!(counters.classes[WorkClass::SignedIn.index()].queued, 1);
 }
 
 #[test]
 fn background_takes_spare_capacity_only() {
-    let mut gate = OriginGate::new(config(4, 3));
-    let background = |gate: &mut OriginGate<u32>, name| {
-        gate.request(at_ms(0), WorkClass::Background, 0, 0, || name)
-    };
-    let first = granted(background(&mut gate, 1));
-    let second = granted(background(&mut gate, 2));
+    let mut gate = OriginGate::new(pinned(4, 3));
+    let background = of(WorkClass::Background, 0);
+    let first = granted(ask(&mut gate, background, 1));
+    let second = granted(ask(&mut gate, background, 2));
     assert_eq!(second.class(), WorkClass::Background);
-    queued(background(&mut gate, 3));
-    let reader = granted(ask(&mut gate, 900, 4));
-    let last_reader = granted(ask(&mut gate, 900, 5));
-    queued(ask(&mut gate, 900, 6));
-    queued(ask(&mut gate, 900, 7));
-    assert_eq!(queued(ask(&mut gate, 901, 8)).1, Some(3), "background leaves a full queue first");
-    assert!(matches!(background(&mut gate, 9), Asked::Full), "and never pushes a reader out");
-
-    let (name, sixth) = gate.release(at_ms(1), first).expect("readers wait");
-    assert_eq!(name, 6);
-    queued(background(&mut gate, 10));
-    assert_eq!(gate.release(at_ms(1), second).expect("readers wait").0, 7);
-    assert_eq!(gate.release(at_ms(1), reader).expect("readers wait").0, 8);
-    assert!(gate.release(at_ms(1), last_reader).is_none(), "three at work is over the share");
-    assert!(gate.release(at_ms(1), sixth).is_none(), "two at work is at the share");
-    assert_eq!(gate.counters().queued, 1);
+    queued(ask(&mut gate, background, 3));
+    let third = granted(ask(&mut gate, anonymous(900), 4));
+    let _fourth = granted(ask(&mut gate, anonymous(900), 5));
+    queued(ask(&mut gate, anonymous(900), 6));
+    queued(ask(&mut gate, anonymous(900), 7));
+    assert_eq!(queued(ask(&mut gate, anonymous(901), 8)).1, Some(3), "it leaves first");
+    assert!(matches!(ask(&mut gate, background, 9), Asked::Full), "and pushes nobody out");
+    assert_eq!(pass_on(&mut gate, 1, first).expect("readers wait").0, 6);
+    queued(ask(&mut gate, background, 10));
+    assert_eq!(pass_on(&mut gate, 1, second).expect("readers wait").0, 7);
+    assert_eq!(pass_on(&mut gate, 1, third).expect("readers wait").0, 8);
+    assert_eq!(gate.counters().classes[WorkClass::Background.index()].queued, 1);
 }
 
 #[test]
 fn an_idle_origin_takes_background_work_whatever_the_share() {
     for background_share in [0.0, f32::NAN, -1.0] {
-        let mut gate = OriginGate::new(OriginGateConfig { background_share, ..config(1, 1) });
-        let permit = granted(gate.request(at_ms(0), WorkClass::Background, 0, 0, || 1));
-        let asked = gate.request(at_ms(0), WorkClass::Background, 0, 0, || 2);
-        queued(asked);
-        assert_eq!(gate.release(at_ms(0), permit).expect("origin is idle").0, 2);
+        let mut gate = OriginGate::new(OriginGateConfig { background_share, ..pinned(1, 1) });
+        let permit = granted(ask(&mut gate, of(WorkClass::Background, 0), 1));
+        queued(ask(&mut gate, of(WorkClass::Background, 0), 2));
+        assert_eq!(pass_on(&mut gate, 0, permit).expect("origin is idle").0, 2);
     }
 }
 
 #[test]
+fn shares_are_kept_for_known_readers_and_tor_once_they_are_about() {
+    let mut gate = OriginGate::new(pinned(10, 20));
+    let mut out: Vec<_> = (0..10).map(|n| granted(ask(&mut gate, anonymous(1), n))).collect();
+    // Nobody of them was seen: nothing is kept. Now both are.
+    queued(ask(&mut gate, from_tor(90), 100));
+    queued(ask(&mut gate, of(WorkClass::AgedReader, 90), 101));
+    for name in 0..3 {
+        queued(ask(&mut gate, anonymous(1), name));
+    }
+    let (mut went, mut kept) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let permit = out.pop().expect("ten are out");
+        gate.release(at_ms(1), permit);
+        while let Some((name, permit)) = gate.poll_grant(at_ms(1)) {
+            went.push(name);
+            kept.push(permit);
+        }
+    }
+    assert_eq!(went, [101, 100], "the third permit is kept for a second aged reader");
+    assert_eq!(gate.counters().classes[WorkClass::Anonymous.index()].queued, 3);
+    let reader = granted(ask(&mut gate, of(WorkClass::SignedIn, 90), 7));
+    assert_eq!(reader.class(), WorkClass::SignedIn);
+    // A minute later nobody keeps anything.
+    gate.release(at_ms(61_000), reader);
+    assert_eq!(gate.expire(at_ms(61_000)).len(), 3);
+    let later = gate.request(at_ms(61_000), anonymous(1), || 9);
+    assert!(matches!(later, Asked::Granted(_)));
+}
+
+#[test]
+fn expensive_templates_fill_a_quarter_of_the_limit() {
+    let mut gate = OriginGate::new(pinned(8, 20));
+    let search = WorkRequest { template: 9 << 40, ..anonymous(1) };
+    let page = |kind: u64| WorkRequest { template: kind << 50, ..anonymous(1) };
+    for round in 0..100u64 {
+        for (request, ms) in [(page(1), 40), (page(2), 50), (page(3), 45), (search, 400)] {
+            let mut permit = granted(gate.request(at_ms(round * 1_000), request, || 0));
+            permit.note(at_ms(round * 1_000 + ms), WorkOutcome::Success);
+            gate.release(at_ms(round * 1_000 + ms), permit);
+        }
+    }
+    assert!(gate.relative_cost(search.template) > 5.0);
+    let first = granted(ask(&mut gate, search, 1));
+    let _second = granted(ask(&mut gate, search, 2));
+    queued(ask(&mut gate, search, 3));
+    let _page = granted(ask(&mut gate, page(1), 4));
+    assert_eq!(pass_on(&mut gate, 1, first).expect("a search waits").0, 3);
+}
+
+#[test]
 fn waiters_expire_in_time_and_can_leave_before() {
-    let mut gate = OriginGate::new(config(1, 10));
-    let permit = granted(ask(&mut gate, 0, 0));
-    assert_eq!(gate.poll_timeout(), None);
-    queued(ask(&mut gate, 1, 1));
-    let (ticket, _) = queued(ask(&mut gate, 0, 2));
-    queued(gate.request(at_ms(50), WorkClass::Reader, 0, 0, || 3));
-    assert_eq!(gate.poll_timeout(), Some(at_ms(100)));
-    assert_eq!(gate.expire(at_ms(99)), []);
+    let mut gate = OriginGate::new(pinned(1, 10));
+    let permit = granted(ask(&mut gate, anonymous(0), 0));
+    assert_eq!((gate.poll_timeout(), gate.oldest_wait(at_ms(9))), (None, None));
+    queued(ask(&mut gate, anonymous(90), 1));
+    let (ticket, _) = queued(ask(&mut gate, anonymous(1), 2));
+    queued(gate.request(at_ms(50), anonymous(1), || 3));
+    assert_eq!(gate.oldest_wait(at_ms(60)), Some(Duration::from_millis(60)));
+    assert_eq!(gate.poll_timeout(), Some(at_ms(2_000)));
+    assert_eq!(gate.expire(at_ms(1_999)), []);
     assert_eq!(gate.cancel(ticket), Some(2));
     assert_eq!(gate.cancel(ticket), None);
-    assert_eq!(gate.expire(at_ms(100)), [1]);
-    assert_eq!(gate.poll_timeout(), Some(at_ms(150)));
-    assert_eq!(gate.release(at_ms(120), permit).expect("one waits").0, 3);
+    assert_eq!(gate.expire(at_ms(2_000)), [1]);
+    assert_eq!(pass_on(&mut gate, 2_020, permit).expect("one waits").0, 3);
     assert_eq!(gate.poll_timeout(), None);
 }
 
 #[test]
 fn a_raised_limit_lets_waiters_in_and_a_lowered_one_is_reached_by_release() {
-    let mut gate = OriginGate::new(config(1, 10));
-    let mut permits = vec![granted(ask(&mut gate, 0, 0))];
+    let mut gate = OriginGate::new(pinned(1, 10));
+    let mut permits = vec![granted(ask(&mut gate, anonymous(0), 0))];
     for name in 1..=4 {
-        queued(ask(&mut gate, 0, name));
+        queued(ask(&mut gate, anonymous(0), name));
     }
-    gate.set_limit(3);
-    queued(ask(&mut gate, 0, 5));
+    gate.reconfigure(pinned(3, 10));
+    queued(ask(&mut gate, anonymous(0), 5));
     while let Some((_, permit)) = gate.poll_grant(at_ms(0)) {
         permits.push(permit);
     }
     assert_eq!(permits.len(), 3, "a newcomer did not overtake the waiters");
-    gate.set_limit(0);
+    gate.reconfigure(pinned(0, 10));
     assert_eq!(gate.limit(), 1);
     let handed_on: Vec<bool> =
-        permits.into_iter().map(|permit| gate.release(at_ms(0), permit).is_some()).collect();
+        permits.into_iter().map(|permit| pass_on(&mut gate, 0, permit).is_some()).collect();
     assert_eq!(handed_on, [false, false, true]);
+}
+
+#[test]
+fn streams_leave_the_limit_for_a_lane_of_a_quarter() {
+    let mut gate = OriginGate::new(pinned(8, 10));
+    let stream = |gate: &mut OriginGate<u32>| {
+        let permit = granted(ask(gate, anonymous(1), 1));
+        gate.into_stream(permit)
+    };
+    let first = stream(&mut gate).expect("there is room");
+    let _second = stream(&mut gate).expect("there is room");
+    assert_eq!((gate.counters().in_flight, gate.counters().streams), (0, 2));
+    let third = stream(&mut gate).expect_err("the lane is full");
+    assert_eq!((gate.counters().in_flight, gate.counters().refused_streams), (1, 1));
+    gate.release(at_ms(0), third);
+    gate.release_stream(first);
+    assert!(stream(&mut gate).is_ok());
+}
+
+/// A gate of one permit that serves one each `every_ms`, with two newcomers of each of `demands` each
+/// time, for `ms`. Who went in the last quarter, and who was refused at once then.
+fn overload(demands: &[u32], every_ms: u64, ms: u64) -> (Vec<u32>, Vec<u32>) {
+    let mut gate = OriginGate::new(pinned(1, 1_000));
+    let mut permit = Some(granted(ask(&mut gate, anonymous(0), 0)));
+    let (mut went, mut refused) = (Vec::new(), Vec::new());
+    for now in (0..ms).step_by(usize::try_from(every_ms).expect("small")) {
+        let counts = now > ms / 4 * 3;
+        drop(gate.expire(at_ms(now)));
+        for &demand in demands.iter().chain(demands) {
+            let asked = gate.request(at_ms(now), anonymous(demand), || demand);
+            if matches!(asked, Asked::Full) && counts {
+                refused.push(demand);
+            }
+        }
+        gate.release(at_ms(now), permit.take().expect("one is always out"));
+        let (name, next) = gate.poll_grant(at_ms(now)).expect("somebody waits");
+        permit = Some(next);
+        if counts {
+            went.push(name);
+        }
+    }
+    (went, refused)
+}
+
+#[test]
+fn under_overload_those_who_ask_for_most_are_refused_at_once_and_the_others_served() {
+    let (went, refused) = overload(&[100, 60], 10, 8_000);
+    assert!(went.iter().all(|&demand| demand == 60));
+    assert!(refused.iter().filter(|&&demand| demand == 100).count() > 300, "{}", refused.len());
+}
+
+#[test]
+fn a_burst_is_delayed_and_not_refused() {
+    let mut gate = OriginGate::new(pinned(4, 1_000));
+    let mut out = Vec::new();
+    for name in 0..40 {
+        match ask(&mut gate, anonymous(name + 1), name) {
+            Asked::Granted(permit) => out.push(permit),
+            Asked::Queued { displaced, .. } => assert_eq!(displaced, None),
+            Asked::Full => panic!("{name} was refused"),
+        }
+    }
+    let mut served = out.len();
+    for round in 1..=10u64 {
+        for permit in std::mem::take(&mut out) {
+            gate.release(at_ms(round * 40), permit);
+        }
+        assert_eq!(gate.expire(at_ms(round * 40)), []);
+        while let Some((_, permit)) = gate.poll_grant(at_ms(round * 40)) {
+            out.push(permit);
+        }
+        served += out.len();
+    }
+    assert_eq!(served, 40);
+}
+
+#[test]
+fn among_equals_the_newest_goes_first_while_there_is_a_standing_queue() {
+    let mut gate = OriginGate::new(pinned(1, 1_000));
+    let mut permit = granted(ask(&mut gate, anonymous(1), 0));
+    for now in 1..=100u32 {
+        let ms = u64::from(now) * 10;
+        queued(gate.request(at_ms(ms), anonymous(1), || now * 2));
+        queued(gate.request(at_ms(ms), anonymous(1), || now * 2 + 1));
+        let (name, next) = pass_on(&mut gate, ms, permit).expect("somebody waits");
+        permit = next;
+        if now > 60 {
+            assert_eq!(name, now * 2 + 1, "the newest of all");
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Ask(WorkClass, u32),
-    Release(usize),
+    Ask(usize, bool, u32),
+    Release(usize, Option<WorkOutcome>, u64),
+    Stream(usize),
     Cancel(usize),
     Wait(u64),
-    SetLimit(usize),
+    Reconfigure(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let class = prop_oneof![3 => Just(WorkClass::Reader), 1 => Just(WorkClass::Background)];
+    let outcome = prop_oneof![
+        6 => Just(Some(WorkOutcome::Success)),
+        1 => Just(Some(WorkOutcome::ServerError)),
+        1 => Just(Some(WorkOutcome::TimedOut)),
+        1 => Just(None),
+    ];
     prop_oneof![
-        8 => (class, 0u32..5).prop_map(|(class, demand)| Step::Ask(class, demand)),
-        5 => any::<usize>().prop_map(Step::Release),
+        12 => (0usize..6, any::<bool>(), 0u32..200).prop_map(|(c, t, d)| Step::Ask(c, t, d)),
+        8 => (any::<usize>(), outcome, 1u64..400).prop_map(|(p, o, ms)| Step::Release(p, o, ms)),
+        1 => any::<usize>().prop_map(Step::Stream),
         1 => any::<usize>().prop_map(Step::Cancel),
-        1 => (0u64..40).prop_map(Step::Wait),
-        1 => (1usize..6).prop_map(Step::SetLimit),
+        2 => (0u64..900).prop_map(Step::Wait),
+        1 => (1usize..12).prop_map(Step::Reconfigure),
     ]
 }
 
-/// The same rules in the plainest form: one list, searched from end to end.
-struct Model {
-    limit: usize,
-    in_flight: usize,
-    /// Class, demand, name (names rise with arrival), deadline.
-    waiting: Vec<(WorkClass, u32, u32, Instant)>,
-}
-
-const MAX_QUEUE: usize = 4;
-
-impl Model {
-    fn readers_wait(&self) -> bool {
-        self.waiting.iter().any(|waiter| waiter.0 == WorkClass::Reader)
-    }
-
-    fn room(&self, class: WorkClass) -> bool {
-        let limit = if class == WorkClass::Reader { self.limit } else { (self.limit / 2).max(1) };
-        self.in_flight < limit
-    }
-
-    fn last(&self, class: WorkClass) -> Option<(WorkClass, u32, u32, Instant)> {
-        let of_class = self.waiting.iter().filter(|waiter| waiter.0 == class);
-        of_class.max_by_key(|waiter| (waiter.1, waiter.2)).copied()
-    }
-
-    /// `Ok(None)`: granted. `Ok(Some(displaced))`: queued. `Err`: full.
-    fn ask(
-        &mut self,
-        now: Instant,
-        class: WorkClass,
-        demand: u32,
-        name: u32,
-    ) -> Result<Option<Option<u32>>, ()> {
-        let before = match class {
-            WorkClass::Reader => self.readers_wait(),
-            WorkClass::Background => !self.waiting.is_empty(),
-        };
-        if !before && self.room(class) {
-            self.in_flight += 1;
-            return Ok(None);
-        }
-        let mut displaced = None;
-        if self.waiting.len() == MAX_QUEUE {
-            let reader = class == WorkClass::Reader;
-            let last = self
-                .last(WorkClass::Background)
-                .filter(|last| reader || demand < last.1)
-                .or_else(|| self.last(WorkClass::Reader).filter(|last| reader && demand < last.1));
-            let (_, _, out, _) = last.ok_or(())?;
-            self.waiting.retain(|waiter| waiter.2 != out);
-            displaced = Some(out);
-        }
-        self.waiting.push((class, demand, name, now + Duration::from_millis(100)));
-        Ok(Some(displaced))
-    }
-
-    fn grant(&mut self) -> Option<u32> {
-        let class = if self.readers_wait() { WorkClass::Reader } else { WorkClass::Background };
-        let of_class = self.waiting.iter().filter(|waiter| waiter.0 == class);
-        let next = of_class.min_by_key(|waiter| (waiter.1, waiter.2))?.2;
-        if !self.room(class) {
-            return None;
-        }
-        self.in_flight += 1;
-        self.waiting.retain(|waiter| waiter.2 != next);
-        Some(next)
-    }
-
-    fn expire(&mut self, now: Instant) -> Vec<u32> {
-        let due = |waiter: &(WorkClass, u32, u32, Instant)| waiter.3 <= now;
-        let mut out: Vec<_> = self.waiting.iter().filter(|waiter| due(waiter)).copied().collect();
-        self.waiting.retain(|waiter| !due(waiter));
-        out.sort_by_key(|waiter| (waiter.3, waiter.2));
-        out.into_iter().map(|waiter| waiter.2).collect()
-    }
-}
-
-/// The gate beside the model, with every waiter and permit accounted for.
-struct Pair {
+/// A gate with every waiter and permit accounted for.
+struct Ledger {
     gate: OriginGate<u32>,
-    model: Model,
     now: u64,
-    tickets: Vec<(u32, Ticket)>,
+    max: usize,
+    /// Name, since when, ticket.
+    waiting: BTreeMap<u32, (u64, Ticket)>,
     permits: Vec<OriginPermit>,
+    streams: usize,
 }
 
-impl Pair {
+impl Ledger {
     fn run(&mut self, step: Step, name: u32) {
         let now = at_ms(self.now);
         match step {
-            Step::Ask(class, demand) => self.ask(now, class, demand, name),
-            Step::Release(pick) if !self.permits.is_empty() => {
+            Step::Ask(class, tor, demand) => {
+                let source = if tor { WorkSource::Tor } else { WorkSource::Elsewhere };
+                let template = u64::from(demand % 5) << 40;
+                let request = of(WorkClass::ALL[class], demand);
+                let request = WorkRequest { source, template, ..request };
+                match self.gate.request(now, request, || name) {
+                    Asked::Granted(permit) => self.take(permit),
+                    Asked::Queued { ticket, displaced } => {
+                        self.waiting.insert(name, (self.now, ticket));
+                        if let Some(gone) = displaced {
+                            assert!(self.waiting.remove(&gone).is_some(), "it waited");
+                        }
+                    }
+                    Asked::Full => {}
+                }
+            }
+            Step::Release(pick, outcome, ms) if !self.permits.is_empty() => {
+                let mut permit = self.permits.swap_remove(pick % self.permits.len());
+                self.now += ms / 10;
+                if let Some(outcome) = outcome {
+                    permit.note(at_ms(self.now), outcome);
+                }
+                self.gate.release(at_ms(self.now), permit);
+            }
+            Step::Stream(pick) if !self.permits.is_empty() => {
                 let permit = self.permits.swap_remove(pick % self.permits.len());
-                self.model.in_flight -= 1;
-                let handed_on = self.gate.release(now, permit);
-                self.same_grant(handed_on);
+                match self.gate.into_stream(permit) {
+                    Ok(_) => self.streams += 1,
+                    Err(permit) => self.permits.push(permit),
+                }
             }
-            Step::Cancel(pick) if !self.tickets.is_empty() => {
-                let (name, ticket) = self.tickets[pick % self.tickets.len()];
-                let waits = self.model.waiting.iter().any(|waiter| waiter.2 == name);
-                assert_eq!(self.gate.cancel(ticket), waits.then_some(name));
-                self.model.waiting.retain(|waiter| waiter.2 != name);
-                self.drain(now);
+            Step::Cancel(pick) if !self.waiting.is_empty() => {
+                let name = *self.waiting.keys().nth(pick % self.waiting.len()).expect("in range");
+                let (_, ticket) = self.waiting.remove(&name).expect("it waits");
+                assert_eq!(self.gate.cancel(ticket), Some(name));
             }
-            Step::Wait(ms) => {
-                self.now += ms;
-                let now = at_ms(self.now);
-                assert_eq!(self.gate.expire(now), self.model.expire(now));
-                self.drain(now);
+            Step::Wait(ms) => self.now += ms,
+            Step::Reconfigure(max) => {
+                self.max = max;
+                self.gate.reconfigure(adaptive(max));
             }
-            Step::SetLimit(limit) => {
-                self.gate.set_limit(limit);
-                self.model.limit = limit;
-                self.drain(now);
-            }
-            Step::Release(_) | Step::Cancel(_) => {}
+            Step::Release(..) | Step::Stream(_) | Step::Cancel(_) => {}
+        }
+        self.settle();
+    }
+
+    fn take(&mut self, permit: OriginPermit) {
+        self.permits.push(permit);
+        let (out, limit) = (self.permits.len(), self.gate.limit());
+        assert!(out <= limit && limit <= self.max, "{out} out at a limit of {limit}");
+    }
+
+    fn settle(&mut self) {
+        let now = at_ms(self.now);
+        for gone in self.gate.expire(now) {
+            let (since, _) = self.waiting.remove(&gone).expect("it waited");
+            assert!(self.now - since >= 2_000, "not before its time");
+        }
+        while let Some((name, permit)) = self.gate.poll_grant(now) {
+            assert!(self.waiting.remove(&name).is_some(), "it waited");
+            self.take(permit);
+        }
+        for (since, _) in self.waiting.values() {
+            assert!(self.now - since < 2_000, "nobody waits beyond the deadline");
         }
         let counters = self.gate.counters();
-        assert_eq!(counters.in_flight, self.permits.len());
-        assert_eq!(counters.in_flight, self.model.in_flight);
-        assert_eq!(counters.queued, self.model.waiting.len(), "no waiter is lost");
+        assert_eq!(counters.in_flight, self.permits.len(), "no permit is lost");
+        assert_eq!(counters.streams, self.streams);
+        assert_eq!(counters.queued, self.waiting.len(), "no waiter is lost");
         assert!(counters.queued <= MAX_QUEUE);
-        let deadline = self.model.waiting.iter().map(|waiter| waiter.3).min();
-        assert_eq!(self.gate.poll_timeout(), deadline);
-    }
-
-    fn ask(&mut self, now: Instant, class: WorkClass, demand: u32, name: u32) {
-        let before = self.permits.len();
-        let want = self.model.ask(now, class, demand, name);
-        match (self.gate.request(now, class, 0, demand, || name), want) {
-            (Asked::Granted(permit), Ok(None)) => {
-                assert!(before < self.model.limit, "never more permits than the limit");
-                self.permits.push(permit);
-            }
-            (Asked::Queued { ticket, displaced }, Ok(Some(want))) => {
-                assert_eq!(displaced, want);
-                self.tickets.push((name, ticket));
-            }
-            (Asked::Full, Err(())) => {}
-            (got, want) => panic!("{got:?}, but the model says {want:?}"),
+        let readers = counters.queued - counters.classes[WorkClass::Background.index()].queued;
+        if self.permits.is_empty() {
+            assert_eq!(readers, 0, "an idle origin lets no reader wait");
         }
     }
+}
 
-    fn drain(&mut self, now: Instant) {
-        loop {
-            let granted = self.gate.poll_grant(now);
-            if !self.same_grant(granted) {
-                return;
-            }
-        }
-    }
+const MAX_QUEUE: usize = 12;
 
-    fn same_grant(&mut self, got: Option<(u32, OriginPermit)>) -> bool {
-        let want = self.model.grant();
-        assert_eq!(got.as_ref().map(|(name, _)| *name), want);
-        let Some((_, permit)) = got else { return false };
-        self.permits.push(permit);
-        assert!(self.permits.len() <= self.model.limit, "never more permits than the limit");
-        true
-    }
+fn adaptive(max: usize) -> OriginGateConfig {
+    OriginGateConfig { min_concurrency: 2, max_concurrency: max, ..pinned(1, MAX_QUEUE) }
 }
 
 proptest! {
     #[test]
-    fn gate_agrees_with_a_naive_model(
-        limit in 1usize..6,
-        steps in proptest::collection::vec(step(), 1..200),
+    fn no_permit_and_no_waiter_is_lost_and_no_limit_exceeded(
+        max in 1usize..12,
+        steps in proptest::collection::vec(step(), 1..300),
     ) {
-        let mut pair = Pair {
-            gate: OriginGate::new(config(limit, MAX_QUEUE)),
-            model: Model { limit, in_flight: 0, waiting: Vec::new() },
-            now: 0,
-            tickets: Vec::new(),
+        let mut ledger = Ledger {
+            gate: OriginGate::new(adaptive(max)),
+            now: 1_000,
+            max,
+            waiting: BTreeMap::new(),
             permits: Vec::new(),
+            streams: 0,
         };
         for (name, step) in steps.into_iter().enumerate() {
-            pair.run(step, u32::try_from(name).expect("few steps"));
+            ledger.run(step, u32::try_from(name).expect("few steps"));
+        }
+    }
+
+    #[test]
+    fn the_share_of_known_readers_holds_against_any_number_of_others(
+        limit in 2usize..40,
+        demands in proptest::collection::vec(0u32..500, 50..200),
+    ) {
+        let mut gate = OriginGate::new(pinned(limit, 1_000));
+        let first = granted(ask(&mut gate, of(WorkClass::AgedReader, 400), 0));
+        gate.release(at_ms(0), first);
+        let mut out = Vec::new();
+        for demand in demands {
+            if let Asked::Granted(permit) = ask(&mut gate, anonymous(demand), 1) {
+                out.push(permit);
+            }
+        }
+        for _ in 0..limit.div_ceil(5).min(limit - 1) {
+            let asked = ask(&mut gate, of(WorkClass::AgedReader, 400), 2);
+            assert!(matches!(asked, Asked::Granted(_)), "{asked:?} at a limit of {limit}");
         }
     }
 }

@@ -17,7 +17,7 @@ use seawall_cache::Representation;
 use seawall_model::{Cause, Priority};
 
 use crate::metrics::CacheOutcome;
-use crate::origin::Chunk;
+use crate::origin::{Chunk, Permit};
 
 /// Objects over this size wait behind pages (egress, attack A22).
 const BULK_BYTES: u64 = 256 * 1024;
@@ -50,7 +50,14 @@ pub(crate) enum AnswerBody {
     /// Coming from the origin, for this reader and perhaps into the cache.
     Shared(SharedReader),
     /// The connection becomes another protocol's.
-    Upgrade(OnUpgrade),
+    Upgrade(Box<Tunnel>),
+}
+
+/// A connection that becomes another protocol's.
+pub(crate) struct Tunnel {
+    pub(crate) origin: OnUpgrade,
+    /// Its place in the lane of streams, for as long as it lasts.
+    pub(crate) permit: Option<Permit>,
 }
 
 /// What is remembered of an answer for log and metrics.
@@ -67,7 +74,7 @@ impl AnswerBody {
     /// The length, where it is known before the end.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {
-            Self::None | Self::Upgrade(_) => Some(0),
+            Self::None | Self::Upgrade(..) => Some(0),
             Self::Whole(bytes) => Some(bytes.len() as u64),
             Self::Shared(reader) => reader.body.length,
         }
@@ -88,7 +95,7 @@ impl AnswerBody {
     /// [`Broken`] when the content ends early: the reader must not take it for complete.
     pub(crate) async fn next(&mut self) -> Result<Option<Chunk>, Broken> {
         match self {
-            Self::None | Self::Upgrade(_) => Ok(None),
+            Self::None | Self::Upgrade(..) => Ok(None),
             Self::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 Ok((!bytes.is_empty()).then_some(Chunk::Data(bytes)))

@@ -134,7 +134,10 @@ pub struct Origin {
     pub target: OriginTarget,
     /// Whether to send the client's Host (`true`, the default) or the origin's own authority.
     pub preserve_host: bool,
-    /// Requests at work in the origin at once. Default 256.
+    /// Requests that may always be at work in the origin at once. Default 2. Equal to the upper end the
+    /// limit is fixed.
+    pub min_concurrency: usize,
+    /// Upper end of the limit on requests at work, which is found by measuring. Default 256.
     pub max_concurrency: usize,
     /// To establish a connection, TLS included. Default 3 s.
     pub connect_timeout: Duration,
@@ -160,6 +163,7 @@ impl Origin {
         Self {
             target,
             preserve_host: true,
+            min_concurrency: 2,
             max_concurrency: 256,
             connect_timeout: Duration::from_secs(3),
             header_timeout: Duration::from_secs(30),

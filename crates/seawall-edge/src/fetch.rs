@@ -26,12 +26,12 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use self::job::{Job, run};
-use crate::answer::{Answer, AnswerBody, AnswerHead};
+use crate::answer::{Answer, AnswerBody, AnswerHead, Tunnel};
 use crate::clock;
 use crate::forward::{self, Purpose};
 use crate::held::{self, Served};
 use crate::metrics::CacheOutcome;
-use crate::origin::{Interim, OriginBody};
+use crate::origin::{Interim, OriginBody, Permit};
 use crate::refusal;
 use crate::serve::{self, Ask, Plan, Stale};
 use crate::spool::SpooledBody;
@@ -72,7 +72,8 @@ enum Fetched {
     /// A response, on its way; `stored` if it goes into the cache as well.
     Response { head: http::response::Parts, body: AnswerBody, stored: Option<Box<StoredHead>> },
     /// The connection becomes another protocol's, as the reader asked.
-    Switched(http::response::Parts),
+    /// The permit lasts as long as that.
+    Switched(http::response::Parts, Option<Permit>),
     /// The origin confirmed what is stored.
     Validated(Arc<Entry>),
     /// The origin failed and what is stored may stand in.
@@ -373,7 +374,9 @@ fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> WorkClass {
             ctx.worker.metrics.origin_doubtful();
             WorkClass::Background
         }
-        Standing::SignedIn | Standing::AgedReader | Standing::Anonymous => WorkClass::Reader,
+        Standing::SignedIn => WorkClass::SignedIn,
+        Standing::AgedReader => WorkClass::AgedReader,
+        Standing::Anonymous => WorkClass::Anonymous,
     }
 }
 
@@ -399,15 +402,15 @@ fn settle(plan: &Plan, ask: &Ask<'_>, fetched: Fetched) -> Answer {
                 .unwrap_or_else(|| failed(plan, ask, Failure::Broken))
         }
         Fetched::Response { head, body, stored } => respond(plan, ask, head, body, stored),
-        Fetched::Switched(head) => switched(plan, head),
+        Fetched::Switched(head, permit) => switched(plan, head, permit),
     }
 }
 
 /// RFC 9110 §7.8: the fields of the connection end here, but for the name of what it becomes.
-fn switched(plan: &Plan, mut head: http::response::Parts) -> Answer {
+fn switched(plan: &Plan, mut head: http::response::Parts, permit: Option<Permit>) -> Answer {
     let mut response = http::Response::new(());
     std::mem::swap(response.extensions_mut(), &mut head.extensions);
-    let tunnel = hyper::upgrade::on(response);
+    let origin = hyper::upgrade::on(response);
     let protocol = head.headers.get(UPGRADE).cloned();
     strip_hop_by_hop(&mut head.headers);
     if let Some(protocol) = protocol {
@@ -416,7 +419,7 @@ fn switched(plan: &Plan, mut head: http::response::Parts) -> Answer {
     Answer {
         status: head.status.as_u16(),
         head: AnswerHead::Map(head.headers),
-        body: AnswerBody::Upgrade(tunnel),
+        body: AnswerBody::Upgrade(Box::new(Tunnel { origin, permit })),
         note: serve::note(plan.cause, CacheOutcome::Bypass),
     }
 }

@@ -17,6 +17,7 @@ mod clock;
 pub mod config;
 mod fetch;
 mod forward;
+mod gates;
 mod held;
 mod http1;
 mod http2;

@@ -56,7 +56,7 @@ impl Policy {
             sites: config.sites.iter().map(site_rules).collect(),
             limits: config.limits.clone(),
         });
-        let gates = gates(&config, before);
+        let gates = gates(&config, before, seed);
         let learners = learners(&config, before, seed);
         let misses = misses(&config, before, seed);
         let mut hosts = Hosts::default();
@@ -112,9 +112,9 @@ fn site_rules(site: &Site) -> SiteRules {
     SiteRules { methods: site.methods.clone(), routes: site.routes.iter().map(rule).collect() }
 }
 
-/// One gate per origin, in the order of the sites: sites on one origin share what it can bear, at
-/// the least `max_concurrency` any of them states. The gate of an origin that stays is kept.
-fn gates(config: &Config, before: Option<&Policy>) -> Vec<Arc<Gate>> {
+/// One gate per origin, in the order of the sites: sites on one origin share what it can bear, within
+/// the least bounds any of them states. The gate of an origin that stays is kept.
+fn gates(config: &Config, before: Option<&Policy>, seed: [u64; 2]) -> Vec<Arc<Gate>> {
     let mut gates: Vec<Arc<Gate>> = Vec::with_capacity(config.sites.len());
     for (index, site) in config.sites.iter().enumerate() {
         let target = &site.origin.target;
@@ -123,9 +123,11 @@ fn gates(config: &Config, before: Option<&Policy>) -> Vec<Arc<Gate>> {
             gates.push(Arc::clone(&gates[twin]));
             continue;
         }
-        let sharing = config.sites.iter().filter(|other| is_same(other));
+        let sharing = || config.sites.iter().filter(|other| is_same(other));
         let settings = OriginGateConfig {
-            max_concurrency: sharing.map(|s| s.origin.max_concurrency).min().unwrap_or(1),
+            min_concurrency: sharing().map(|s| s.origin.min_concurrency).min().unwrap_or(1),
+            max_concurrency: sharing().map(|s| s.origin.max_concurrency).min().unwrap_or(1),
+            max_templates: config.limits.max_templates,
             max_queue: config.limits.max_origin_queue,
             queue_timeout: config.limits.origin_queue_timeout,
             background_share: BACKGROUND_SHARE,
@@ -139,7 +141,7 @@ fn gates(config: &Config, before: Option<&Policy>) -> Vec<Arc<Gate>> {
                 gate.reconfigure(settings);
                 gate
             }
-            None => Gate::new(settings),
+            None => Gate::new(settings, seed),
         });
     }
     gates

@@ -21,9 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::access_log::{AccessLogHandle, LogWriter};
-use crate::admin::{AdminError, AdminServer, AdminView, OriginStatus, Pass, Purge, State, Status};
+use crate::admin::{AdminError, AdminServer, AdminView, Pass, Purge, State, Status};
 use crate::clock;
 use crate::config::{Config, Listen};
+use crate::gates;
 use crate::listen;
 use crate::metrics::{Metrics, RequestRate, Sample};
 use crate::origin::{OriginTlsError, Pool};
@@ -463,18 +464,8 @@ struct View {
 impl AdminView for View {
     fn status(&self) -> Status {
         let policy = self.shared.policy.load();
-        let mut origin = OriginStatus {
-            limit: 0,
-            in_flight: 0,
-            queued: 0,
-            healthy: self.shared.origin_is_healthy(),
-        };
-        for gate in &policy.gates {
-            let view = gate.view();
-            origin.limit += view.limit as u64;
-            origin.in_flight += view.in_flight as u64;
-            origin.queued += view.queued as u64;
-        }
+        let healthy = self.shared.origin_is_healthy();
+        let origin = gates::status(&policy.gates, healthy);
         let now = clock::now();
         let total = self.shared.metrics.totals().requests;
         Status {
@@ -540,7 +531,7 @@ impl AdminView for View {
                 resident_bytes(),
             ),
         ];
-        samples.extend(query::samples(&self.shared.policy.load()));
+        samples.extend(self.of_sites());
         samples.extend(self.visitor_samples());
         self.shared.metrics.render(&samples)
     }
@@ -640,6 +631,12 @@ impl View {
                 reception.forgotten() as f64,
             ),
         ]
+    }
+
+    /// What sites and their origins have to show.
+    fn of_sites(&self) -> Vec<Sample> {
+        let policy = self.shared.policy.load();
+        query::samples(&policy).into_iter().chain(gates::samples(&policy.gates)).collect()
     }
 
     /// A URL with a port also names what is stored without one, and is stored so behind a port

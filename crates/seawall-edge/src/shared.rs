@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use seawall_cache::{Flights, Store};
-use seawall_decide::{DEMAND_ONE, Egress, EgressAsked, EgressConfig, EgressTicket, Limiters};
+use seawall_decide::{Egress, EgressAsked, EgressConfig, EgressTicket, Limiters};
 use seawall_model::{Fields, Identity, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
 
@@ -97,10 +97,10 @@ impl Shared {
         }
     }
 
-    /// Notes one more request that makes an origin work, and returns the demand of its client.
-    pub(crate) fn demand(&self, who: Identity) -> u32 {
+    /// Notes one more request that makes an origin work this much, and returns the demand of its client.
+    pub(crate) fn demand(&self, who: Identity, cost: u32) -> u32 {
         let now = clock::now();
-        self.limiters.note_demand(now, who, DEMAND_ONE);
+        self.limiters.note_demand(now, who, cost);
         self.limiters.demand(now, who)
     }
 

@@ -127,7 +127,7 @@ impl Worker {
                 self.pools.borrow_mut().clear();
             }
             // Who waits before an origin that a reload took away still waits no longer than allowed.
-            retired.retain(|gate: &Arc<Gate>| gate.view().queued > 0);
+            retired.retain(|gate: &Arc<Gate>| gate.view().counters.queued > 0);
             for gate in current.gates.iter().chain(&retired) {
                 gate.expire();
             }

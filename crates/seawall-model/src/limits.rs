@@ -85,7 +85,8 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// Waiting requests before one origin. 503 beyond. Default 1,024.
     pub max_origin_queue: usize,
-    /// Longest wait before an origin. 503 beyond. Default 10 s.
+    /// Longest wait before an origin. 503 beyond. Default 2 s (`detection.md` §6): who waited longer
+    /// has mostly left, or asked again.
     pub origin_queue_timeout: Duration,
     /// Query parameters under watch per site, 112 bytes each. Beyond, the oldest is forgotten and
     /// learned again (`seawall_query_forgotten_total`). Default 4,096: eight lessons on each of
@@ -101,6 +102,10 @@ pub struct Limits {
     /// one takes the place of an older, whose path counts as unknown while paths like it are flooded
     /// with. Default 16,384.
     pub max_known_paths: usize,
+    /// Kinds of pages of one origin whose cost is remembered. The least used is forgotten and counted
+    /// (`seawall_origin_templates_forgotten_total`); what is not known costs what most do. Default
+    /// 2,048, 48 KiB: a large WordPress site has some hundred.
+    pub max_templates: usize,
 }
 
 impl Default for Limits {
@@ -138,11 +143,12 @@ impl Default for Limits {
             min_body_bytes_per_second: 500,
             drain_timeout: Duration::from_secs(30),
             max_origin_queue: 1_024,
-            origin_queue_timeout: Duration::from_secs(10),
             max_query_records: 4_096,
             max_query_pages: 4_096,
             max_query_names: 8_192,
             max_known_paths: 16_384,
+            origin_queue_timeout: Duration::from_secs(2),
+            max_templates: 2_048,
         }
     }
 }

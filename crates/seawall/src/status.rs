@@ -53,11 +53,56 @@ fn render(status: &Value) -> String {
         }
         words.extend(whole(origin, "queued").map(|queued| format!("{queued} waiting")));
         line("origin", Some(words.join(", ")));
+        line("", load(origin));
+        line("waiting", who_waits(origin));
     }
     let mitigations = status.get("mitigations").and_then(Value::as_array);
     line("mitigations", mitigations.map(|list| list.len().to_string()));
     line("memory", whole(status, "memory_bytes").map(readable_size));
     text
+}
+
+/// How hard the origin has it; nothing while it has it easy.
+fn load(origin: &Value) -> Option<String> {
+    let mut words = Vec::new();
+    let slowdown = origin.get("slowdown").and_then(Value::as_f64).unwrap_or(1.0);
+    if slowdown >= 1.25 {
+        words.push(format!("{slowdown:.1} times as slow as when idle"));
+    }
+    match origin.get("streams").and_then(Value::as_u64) {
+        None | Some(0) => {}
+        Some(streams) => words.push(format!("{streams} streams")),
+    }
+    if origin.get("shedding").and_then(Value::as_bool) == Some(true) {
+        words.push("refusing those who ask for most".to_owned());
+    }
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// Who waits, best class first, and for how long; nothing while nobody does.
+fn who_waits(origin: &Value) -> Option<String> {
+    let waiting = origin.get("waiting")?;
+    let classes = [
+        ("signed_in", "signed in"),
+        ("aged_reader", "known readers"),
+        ("passed", "passed a test"),
+        ("anonymous", "anonymous"),
+        ("demoted", "demoted"),
+        ("background", "background"),
+    ];
+    let mut words: Vec<String> = classes
+        .into_iter()
+        .filter_map(|(key, name)| {
+            let count = waiting.get(key)?.as_u64().filter(|&count| count > 0)?;
+            Some(format!("{count} {name}"))
+        })
+        .collect();
+    if words.is_empty() {
+        return None;
+    }
+    let oldest = origin.get("oldest_wait_ms").and_then(Value::as_u64);
+    words.extend(oldest.map(|ms| format!("longest {ms} ms")));
+    Some(words.join(", "))
 }
 
 fn uptime(seconds: u64) -> String {
@@ -93,6 +138,22 @@ mod tests {
             render(&status),
             "version     0.1.0\nuptime      1h 1m\nstate       normal\nrequests    12.3/s\n\
              origin      healthy, 3 of 256 at work, 0 waiting\nmitigations 0\nmemory      117MiB\n"
+        );
+    }
+
+    #[test]
+    fn a_pressed_origin_shows_how_pressed_and_who_waits() {
+        let status = json!({"origin": {
+            "limit": 7, "in_flight": 7, "queued": 43, "healthy": true,
+            "waiting": {"signed_in": 0, "aged_reader": 2, "passed": 0, "anonymous": 40,
+                "demoted": 0, "background": 1},
+            "oldest_wait_ms": 180, "streams": 3, "slowdown": 1.62, "shedding": true,
+        }});
+        assert_eq!(
+            render(&status),
+            "origin      healthy, 7 of 7 at work, 43 waiting\n            1.6 times as slow as when \
+             idle, 3 streams, refusing those who ask for most\nwaiting     2 known readers, 40 \
+             anonymous, 1 background, longest 180 ms\n"
         );
     }
 

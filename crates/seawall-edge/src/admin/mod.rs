@@ -87,7 +87,7 @@ pub struct Status {
 }
 
 /// The origins, added up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct OriginStatus {
     /// Requests that may be at work at once.
     pub limit: u64,
@@ -95,8 +95,30 @@ pub struct OriginStatus {
     pub in_flight: u64,
     /// Requests waiting now.
     pub queued: u64,
+    /// Of those waiting, how many of each class.
+    pub waiting: Waiting,
+    /// How long the one waits who waits longest, milliseconds.
+    pub oldest_wait_ms: u64,
+    /// WebSockets and event streams open now; they are not in `in_flight`.
+    pub streams: u64,
+    /// How many times slower the slowest origin is than when nobody presses it.
+    pub slowdown: f64,
+    /// Whether some are refused at once so that others are served in time.
+    pub shedding: bool,
     /// Whether the last exchanges went well.
     pub healthy: bool,
+}
+
+/// Who waits before the origins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the classes are explained where they are made")]
+pub struct Waiting {
+    pub signed_in: u64,
+    pub aged_reader: u64,
+    pub passed: u64,
+    pub anonymous: u64,
+    pub demoted: u64,
+    pub background: u64,
 }
 
 /// The state of the defence.

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{DATE, HeaderValue};
+use http::header::{CONTENT_TYPE, DATE, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use seawall_cache::{
     Entry, Epoch, Failed, HeadUpdate, Key, Lead, MapFields, NoStore, Probe, Refreshed, RequestMeta,
     StoredHead, head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
     may_serve_stale_when_disconnected, refresh, storable,
 };
-use seawall_decide::WorkClass;
+use seawall_decide::{WorkClass, WorkRequest, WorkSource};
 use seawall_model::{CookieClass, Fields, Identity, Method, WallTime};
 use tokio::sync::oneshot;
 
@@ -72,8 +72,11 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
     };
     if exchange.head.status == StatusCode::SWITCHING_PROTOCOLS {
         if job.is_upgrade {
-            // The permit ends with the body here: a tunnel must not keep others from the origin.
-            let _ = reply.send(Fetched::Switched(exchange.head));
+            // A tunnel must not keep others from the origin.
+            if exchange.body.become_stream().is_err() {
+                return job.refuse_stream(reply);
+            }
+            let _ = reply.send(Fetched::Switched(exchange.head, exchange.body.into_permit()));
             return;
         }
         // RFC 9110 §15.2.2: only in answer to an Upgrade field, and this request had none. What
@@ -95,6 +98,9 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
     }
     if status == StatusCode::NOT_MODIFIED && job.is_validation {
         return job.validated(exchange, request_time, response_time, reply).await;
+    }
+    if is_event_stream(&exchange.head) && exchange.body.become_stream().is_err() {
+        return job.refuse_stream(reply);
     }
     job.side_effects(&exchange.head, request_time, response_time);
     let made = job.storable(&exchange, request_time, response_time);
@@ -129,15 +135,32 @@ fn prepare(headers: &mut HeaderMap, now: WallTime) {
     }
 }
 
+/// Whether the response has no end: server-sent events (WHATWG HTML §9.2).
+fn is_event_stream(head: &http::response::Parts) -> bool {
+    let media = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let media = media.split(|&byte| byte == b';').next().unwrap_or(media);
+    head.status == StatusCode::OK && media.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
 impl Job {
     /// Waits for a permit and sends the request.
     pub(super) async fn obtain(&mut self) -> Result<Exchange, Failure> {
         let shared = &self.worker.shared;
         let metrics = &self.worker.metrics;
-        let demand = shared.demand(self.identity);
-        metrics.origin_queued();
         let gate = &self.policy.gates[self.site];
-        let entered = gate.enter(self.class, self.identity.as_u128(), demand).await;
+        let uri = self.request.uri();
+        let template = gate.template(uri.path(), uri.query());
+        let demand = shared.demand(self.identity, gate.cost(template));
+        metrics.origin_queued();
+        let entered = gate
+            .enter(WorkRequest {
+                class: self.class,
+                source: WorkSource::Elsewhere,
+                identity: self.identity.as_u128(),
+                demand,
+                template,
+            })
+            .await;
         metrics.origin_dequeued();
         let Ok(permit) = entered else {
             metrics.origin_failed(OriginFailure::Busy);
@@ -358,6 +381,12 @@ impl Job {
         for waiter in shared.flights.finish(lead) {
             let _ = waiter.send(Outcome::Alone);
         }
+    }
+
+    /// There are as many streams as the origin may hold open.
+    fn refuse_stream(self, reply: oneshot::Sender<Fetched>) {
+        self.worker.metrics.origin_failed(OriginFailure::Busy);
+        self.fail(Failure::Busy, reply);
     }
 
     fn fail(mut self, failure: Failure, reply: oneshot::Sender<Fetched>) {

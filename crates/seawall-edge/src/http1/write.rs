@@ -11,7 +11,7 @@ use seawall_wire::http1::{RequestHead, RequestView};
 use socket2::SockRef;
 
 use super::{After, Conn, Stop};
-use crate::answer::{Answer, AnswerBody, AnswerHead};
+use crate::answer::{Answer, AnswerBody, AnswerHead, Tunnel};
 use crate::buffers;
 use crate::origin::Chunk;
 use crate::policy::Policy;
@@ -80,7 +80,7 @@ impl Conn {
         times: Times,
     ) -> Result<After, Stop> {
         let head = view.head();
-        if let AnswerBody::Upgrade(_) = answer.body {
+        if let AnswerBody::Upgrade(..) = answer.body {
             return self.upgrade(policy, view, answer, times).await;
         }
         let after = after(self, head, &answer);
@@ -163,7 +163,7 @@ impl Conn {
         times: Times,
     ) -> Result<After, Stop> {
         let body = std::mem::replace(&mut answer.body, AnswerBody::None);
-        let AnswerBody::Upgrade(upgrade) = body else { return Ok(After::Close) };
+        let AnswerBody::Upgrade(tunnel) = body else { return Ok(After::Close) };
         buffers::ensure(&mut self.output);
         put_status(&mut self.output, answer.status);
         if let AnswerHead::Map(headers) = &answer.head {
@@ -172,7 +172,8 @@ impl Conn {
         self.output.put_slice(b"connection: upgrade\r\n\r\n");
         self.flush().await?;
         serve::record(&self.ctx, policy, &super::ask(view, view.head()), &answer, 0, times);
-        let Ok(upgraded) = upgrade.await else { return Err(Stop::Gone) };
+        let Tunnel { origin, permit: _permit } = *tunnel;
+        let Ok(upgraded) = origin.await else { return Err(Stop::Gone) };
         let early = self.input.split().freeze();
         tunnel::run(&mut self.stream, upgraded, early, tunnel::IDLE).await;
         Err(Stop::Gone)

@@ -4,20 +4,32 @@
 //! any worker. Reaching an origin needs a [`Permit`], and only the gate makes one (rule 12).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use seawall_decide::{Asked, OriginGate, OriginGateConfig, OriginPermit, Ticket, WorkClass};
+use seawall_decide::{
+    Asked, DEMAND_ONE, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
+    StreamPermit, Templater, Ticket, WorkOutcome, WorkRequest,
+};
 use tokio::sync::oneshot;
 
 use crate::clock;
 
 /// One origin's gate, shared by all workers.
-pub(crate) struct Gate(Mutex<OriginGate<oneshot::Sender<Permit>>>);
+pub(crate) struct Gate {
+    gate: Mutex<OriginGate<oneshot::Sender<Permit>>>,
+    templater: Templater,
+}
 
-/// The right to have one request at work in the origin; given back when dropped.
+/// The right to have one request at work in the origin, or one stream open; given back when dropped.
 pub(crate) struct Permit {
-    permit: Option<OriginPermit>,
+    right: Option<Right>,
     gate: Arc<Gate>,
+}
+
+enum Right {
+    Work(OriginPermit),
+    Stream(StreamPermit),
 }
 
 /// The gate did not let the request through in time.
@@ -28,40 +40,45 @@ pub(crate) struct Refused;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GateView {
     pub(crate) limit: usize,
-    pub(crate) in_flight: usize,
-    pub(crate) queued: usize,
+    pub(crate) counters: OriginGateCounters,
+    pub(crate) oldest_wait: Duration,
+    pub(crate) slowdown: f32,
+    pub(crate) is_shedding: bool,
 }
 
 impl Gate {
-    pub(crate) fn new(config: OriginGateConfig) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(OriginGate::new(config))))
+    /// A gate that names templates by `seed`, which must be random and secret.
+    pub(crate) fn new(config: OriginGateConfig, seed: [u64; 2]) -> Arc<Self> {
+        let gate = Mutex::new(OriginGate::new(config));
+        Arc::new(Self { gate, templater: Templater::new(seed) })
     }
 
     /// Takes other bounds into force; those who may go now are woken.
     pub(crate) fn reconfigure(self: &Arc<Self>, config: OriginGateConfig) {
-        self.0.lock().reconfigure(config);
-        loop {
-            let granted = self.0.lock().poll_grant(clock::now());
-            let Some((waiter, permit)) = granted else { break };
-            // To one who has left: the permit comes back by being dropped.
-            drop(waiter.send(Permit { permit: Some(permit), gate: Arc::clone(self) }));
-        }
+        self.gate.lock().reconfigure(config);
+        self.wake(None);
+    }
+
+    /// What kind of page a request is for.
+    pub(crate) fn template(&self, path: &str, query: Option<&str>) -> u64 {
+        self.templater.of(path.as_bytes(), query.map(str::as_bytes))
+    }
+
+    /// What `template` costs the origin, as demand.
+    pub(crate) fn cost(&self, template: u64) -> u32 {
+        let relative = self.gate.lock().relative_cost(template);
+        (relative * DEMAND_ONE as f32) as u32
     }
 
     /// Waits for a permit.
     ///
     /// # Errors
-    /// [`Refused`] when the queue is full or the wait in it ran out.
-    pub(crate) async fn enter(
-        self: &Arc<Self>,
-        class: WorkClass,
-        identity: u128,
-        demand: u32,
-    ) -> Result<Permit, Refused> {
+    /// [`Refused`] when there is no place in the queue or the wait in it ran out.
+    pub(crate) async fn enter(self: &Arc<Self>, request: WorkRequest) -> Result<Permit, Refused> {
         let (send, receive) = oneshot::channel();
-        let asked = self.0.lock().request(clock::now(), class, identity, demand, || send);
+        let asked = self.gate.lock().request(clock::now(), request, || send);
         match asked {
-            Asked::Granted(permit) => Ok(Permit { permit: Some(permit), gate: Arc::clone(self) }),
+            Asked::Granted(permit) => Ok(self.permit(permit)),
             Asked::Full => Err(Refused),
             Asked::Queued { ticket, displaced } => {
                 // Dropping its sender tells the one who had to leave.
@@ -74,44 +91,108 @@ impl Gate {
     }
 
     /// Turns away those who waited too long. Called on every sweep of a worker.
-    pub(crate) fn expire(&self) {
+    pub(crate) fn expire(self: &Arc<Self>) {
         // Dropping a waiter's sender tells it; outside the lock, because that wakes tasks.
-        let expired = self.0.lock().expire(clock::now());
+        let expired = self.gate.lock().expire(clock::now());
+        let any = !expired.is_empty();
         drop(expired);
+        // Background work may have waited for the last reader to leave.
+        if any {
+            self.wake(None);
+        }
     }
 
     pub(crate) fn view(&self) -> GateView {
-        let gate = self.0.lock();
-        let counters = gate.counters();
-        GateView { limit: gate.limit(), in_flight: counters.in_flight, queued: counters.queued }
+        let gate = self.gate.lock();
+        GateView {
+            limit: gate.limit(),
+            counters: gate.counters(),
+            oldest_wait: gate.oldest_wait(clock::now()).unwrap_or_default(),
+            slowdown: gate.slowdown(),
+            is_shedding: gate.is_shedding(),
+        }
+    }
+
+    /// Gives `back` back, if there is one, and wakes those who may go now.
+    fn wake(self: &Arc<Self>, back: Option<OriginPermit>) {
+        let mut back = back;
+        // A loop, not recursion: many waiters may have left at once.
+        loop {
+            let granted = {
+                let (mut gate, now) = (self.gate.lock(), clock::now());
+                if let Some(permit) = back.take() {
+                    gate.release(now, permit);
+                }
+                gate.poll_grant(now)
+            };
+            let Some((waiter, permit)) = granted else { return };
+            if let Err(mut unwanted) = waiter.send(self.permit(permit))
+                && let Some(Right::Work(permit)) = unwanted.right.take()
+            {
+                back = Some(permit);
+            }
+        }
+    }
+
+    fn permit(self: &Arc<Self>, permit: OriginPermit) -> Permit {
+        Permit { right: Some(Right::Work(permit)), gate: Arc::clone(self) }
+    }
+}
+
+impl Permit {
+    /// Notes how the origin did, at the response head or instead of one.
+    pub(crate) fn note(&mut self, outcome: WorkOutcome) {
+        if let Some(Right::Work(permit)) = &mut self.right {
+            permit.note(clock::now(), outcome);
+        }
+    }
+
+    /// The response has no end that could be waited for: it leaves the limit for the lane of streams.
+    ///
+    /// # Errors
+    /// [`Refused`] when that lane is full.
+    pub(crate) fn become_stream(&mut self) -> Result<(), Refused> {
+        let Some(Right::Work(permit)) = self.right.take() else { return Ok(()) };
+        let became = self.gate.gate.lock().into_stream(permit);
+        let (right, became) = match became {
+            Ok(stream) => (Right::Stream(stream), Ok(())),
+            Err(permit) => (Right::Work(permit), Err(Refused)),
+        };
+        self.right = Some(right);
+        if became.is_ok() {
+            self.gate.wake(None);
+        }
+        became
+    }
+
+    pub(crate) const fn is_stream(&self) -> bool {
+        matches!(self.right, Some(Right::Stream(_)))
     }
 }
 
 struct Place<'a> {
-    gate: &'a Gate,
+    gate: &'a Arc<Gate>,
     ticket: Option<Ticket>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let waiter = self.gate.0.lock().cancel(ticket);
-            drop(waiter);
+            let waiter = self.gate.gate.lock().cancel(ticket);
+            // Whoever waited behind it only for its being there may go.
+            if waiter.is_some() {
+                self.gate.wake(None);
+            }
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut next = self.permit.take();
-        // A loop, not recursion: many waiters may have left at once.
-        while let Some(permit) = next.take() {
-            let handed = self.gate.0.lock().release(clock::now(), permit);
-            let Some((waiter, permit)) = handed else { break };
-            let permit = Permit { permit: Some(permit), gate: Arc::clone(&self.gate) };
-            if let Err(mut unwanted) = waiter.send(permit) {
-                next = unwanted.permit.take();
-            }
+        match self.right.take() {
+            Some(Right::Work(permit)) => self.gate.wake(Some(permit)),
+            Some(Right::Stream(stream)) => self.gate.gate.lock().release_stream(stream),
+            None => {}
         }
     }
 }

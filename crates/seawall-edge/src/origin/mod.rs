@@ -18,13 +18,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use seawall_decide::WorkOutcome;
 use seawall_model::Instant;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 pub use self::connect::OriginTlsError;
 use self::connect::{Connector, Sender};
-pub(crate) use self::gate::{Gate, Permit};
+pub(crate) use self::gate::{Gate, GateView, Permit, Refused};
 use crate::clock;
 use crate::config::Origin;
 use crate::spool::{SpoolError, SpooledBody};
@@ -47,6 +48,16 @@ pub(crate) enum OriginError {
     /// It broke the protocol, or closed in the middle.
     #[error("the origin broke off or spoke something else than HTTP/1.1")]
     Protocol(#[source] hyper::Error),
+}
+
+impl OriginError {
+    /// What it says about how loaded the origin is.
+    const fn outcome(&self) -> WorkOutcome {
+        match self {
+            Self::Timeout { .. } => WorkOutcome::TimedOut,
+            Self::Connect(_) | Self::Protocol(_) => WorkOutcome::ServerError,
+        }
+    }
 }
 
 /// A request body on its way to an origin: nothing, or what was spooled.
@@ -120,7 +131,7 @@ impl Pool {
     /// [`OriginError`]; nothing is retried beyond that.
     pub(crate) async fn exchange(
         self: &Rc<Self>,
-        permit: Permit,
+        mut permit: Permit,
         mut request: Request<OriginBody>,
         interim: Option<Interim>,
     ) -> Result<Exchange, OriginError> {
@@ -130,7 +141,13 @@ impl Pool {
             let idle = if attempt == 0 { self.take_idle(started) } else { None };
             let (mut sender, reused) = match idle {
                 Some(sender) => (sender, true),
-                None => (self.connect().await?, false),
+                None => match self.connect().await {
+                    Ok(sender) => (sender, false),
+                    Err(error) => {
+                        permit.note(error.outcome());
+                        return Err(error);
+                    }
+                },
             };
             if let Some(tell) = &interim {
                 let tell = tell.clone();
@@ -148,6 +165,11 @@ impl Pool {
             let failed = match answered {
                 Ok(Ok(response)) => {
                     let (head, incoming) = response.into_parts();
+                    permit.note(if head.status.is_server_error() {
+                        WorkOutcome::ServerError
+                    } else {
+                        WorkOutcome::Success
+                    });
                     let body = ResponseBody {
                         incoming: Some(incoming),
                         sender: Some(sender),
@@ -159,6 +181,7 @@ impl Pool {
                 }
                 Ok(Err(failed)) => failed,
                 Err(_) => {
+                    permit.note(WorkOutcome::TimedOut);
                     return Err(OriginError::Timeout { phase: "answer", limit });
                 }
             };
@@ -166,7 +189,10 @@ impl Pool {
             request = match (failed.take_message(), &repeatable) {
                 (Some(unsent), _) if reused => unsent,
                 (None, Some(head)) if reused => clone_head(head),
-                _ => return Err(OriginError::Protocol(failed.into_error())),
+                _ => {
+                    permit.note(WorkOutcome::ServerError);
+                    return Err(OriginError::Protocol(failed.into_error()));
+                }
             };
         }
         unreachable!("the second attempt always uses a fresh connection and returns")
@@ -266,9 +292,24 @@ impl ResponseBody {
         }
     }
 
-    /// Gives the permit back before the end.
+    /// Gives the permit back before the end. A stream keeps its own: it takes nobody's turn.
     pub(crate) fn release_permit(&mut self) {
-        self.permit = None;
+        if !self.permit.as_ref().is_some_and(Permit::is_stream) {
+            self.permit = None;
+        }
+    }
+
+    /// Moves the response from the limit to the lane of streams.
+    ///
+    /// # Errors
+    /// [`Refused`] when that lane is full.
+    pub(crate) fn become_stream(&mut self) -> Result<(), Refused> {
+        self.permit.as_mut().map_or(Ok(()), Permit::become_stream)
+    }
+
+    /// The permit, to be kept for as long as what the connection has become lasts.
+    pub(crate) fn into_permit(mut self) -> Option<Permit> {
+        self.permit.take()
     }
 
     fn finish(&mut self) {

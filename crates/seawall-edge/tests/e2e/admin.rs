@@ -66,7 +66,7 @@ fn status_has_the_keys_that_others_parse() {
     assert!(status["version"].is_string() && status["uptime_s"].is_u64(), "{status}");
     assert_eq!(status["state"], "normal");
     assert!(status["requests_per_s"].is_number());
-    assert_eq!(status["origin"]["limit"], 256);
+    assert_eq!(status["origin"]["limit"], 8);
     assert_eq!(status["origin"]["in_flight"], 0);
     assert_eq!(status["origin"]["queued"], 0);
     assert_eq!(status["origin"]["healthy"], true);

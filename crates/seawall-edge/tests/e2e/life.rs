@@ -107,7 +107,7 @@ fn a_request_from_before_a_reload_does_not_bring_the_old_origin_back() {
     shield.server().reload(config).expect("reloads");
     until("the second origin answers", || {
         // The permit of the first origin is taken, so a question to it would hang: look first.
-        shield.admin("GET", "/status").contains("\"limit\":256")
+        shield.admin("GET", "/status").contains("\"limit\":8")
     });
     drop(release);
     one.read("GET").assert_status(200).assert_body("from the first");

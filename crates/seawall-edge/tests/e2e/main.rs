@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod admission;
 mod ambiguous;
 mod cache;
 mod client;

@@ -315,10 +315,18 @@ pub(crate) const KEYS: &[Key] = &[
         "Largest content here. At most `1TiB`.",
     ),
     now(
+        "site.origin_limits.min_concurrency",
+        "whole number",
+        "2",
+        "Requests that may always be at work in the origin at once, 1 to 65536. The same as \
+         `max_concurrency`, or more, fixes the limit.",
+    ),
+    now(
         "site.origin_limits.max_concurrency",
         "whole number",
         "256",
-        "Requests at work in the origin at once, 1 to 65536. Sites on one origin share the least of theirs.",
+        "Most requests at work in the origin at once, 1 to 65536. How many it bears up to there is \
+         found by measuring. Sites on one origin share the least of theirs.",
     ),
     now(
         "site.origin_limits.connect_timeout",
@@ -521,7 +529,7 @@ pub(crate) const KEYS: &[Key] = &[
     now(
         "limits.origin_queue_timeout",
         "duration",
-        "\"10s\"",
+        "\"2s\"",
         "How long one of them waits; 503 beyond. `100ms` to `5m`.",
     ),
     now(

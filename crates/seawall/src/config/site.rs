@@ -210,6 +210,7 @@ fn read_origin_limits(report: &mut Report<'_>, mut section: Section<'_>, origin:
             *into = usize::try_from(found).unwrap_or(usize::MAX);
         }
     };
+    count("min_concurrency", 1..=65_536, &mut origin.min_concurrency);
     count("max_concurrency", 1..=65_536, &mut origin.max_concurrency);
     count("max_idle", 0..=4_096, &mut origin.max_idle);
     let mut time = |name, range, into: &mut Duration| {

@@ -1,0 +1,486 @@
+//! The fourth gate: who may make the origin work.
+//!
+//! One state machine per origin: a limit on requests at work, found by measuring
+//! ([`AdaptiveLimiter`]), and a bounded queue before it. Signed-in readers go first, then those with a
+//! credential from before, those who passed a test, anonymous ones, those who match an attack; within a
+//! class whoever asked for least lately. Background work gets spare capacity only.
+//!
+//! Kept shares, once such a reader was seen in the last minute: a fifth of the limit for signed-in and
+//! aged readers, a tenth for Tor exits. Templates that cost over five times the median one may fill a
+//! quarter of the limit. What became a stream (WebSocket, event stream) leaves the limit for a lane of
+//! its own, a quarter of the upper end.
+//!
+//! Sans-IO: the caller keeps it under one short mutex, wakes the waiters `W` that are handed out, and
+//! asks again at [`OriginGate::poll_timeout`]. Every operation is O(log waiters). It does **not** know
+//! what a request is, nor does it fetch.
+//!
+//! Overflow policy: the queue holds what can be served before the deadline, `max_queue` at most. A full
+//! one drops background work first; then a newcomer of a better class or with less demand displaces the
+//! last in line; else the newcomer is refused. Tor keeps a tenth of the places. Waiters beyond
+//! `queue_timeout` are handed back by [`OriginGate::expire`]. All of it is counted by class.
+
+mod class;
+mod pressure;
+mod queue;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use seawall_model::Instant;
+
+use self::class::{GROUPS, Group};
+pub use self::class::{WorkClass, WorkSource};
+use self::pressure::Pressure;
+pub use self::queue::Ticket;
+use self::queue::{Cost, Lane, Order, Queue, level};
+use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
+
+/// How an [`OriginGate`] is set up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OriginGateConfig {
+    /// Lower end of the limit on requests at work; at least 1. Equal to the upper end it is fixed.
+    pub min_concurrency: usize,
+    /// Upper end; at least 1.
+    pub max_concurrency: usize,
+    /// Waiters, readers and background together.
+    pub max_queue: usize,
+    /// Longest wait.
+    pub queue_timeout: Duration,
+    /// Part of the limit that background work may fill, 0 to 1; at least one permit, so that an idle
+    /// origin always takes some.
+    pub background_share: f32,
+    /// Templates whose cost is remembered.
+    pub max_templates: usize,
+}
+
+impl OriginGateConfig {
+    const fn adaptive(&self) -> AdaptiveConfig {
+        AdaptiveConfig {
+            min: self.min_concurrency,
+            max: self.max_concurrency,
+            max_templates: self.max_templates,
+        }
+    }
+
+    fn max_streams(&self) -> usize {
+        (self.max_concurrency / 4).max(1)
+    }
+}
+
+/// Who asks for a permit, and for what.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkRequest {
+    /// How it is ranked.
+    pub class: WorkClass,
+    /// Whether a share is kept for where it comes from.
+    pub source: WorkSource,
+    /// Who it counts against.
+    pub identity: u128,
+    /// The demand of that identity as [`crate::Limiters::demand`] tells it, this attempt included.
+    pub demand: u32,
+    /// What it asks for, as [`crate::Templater`] names it.
+    pub template: u64,
+}
+
+/// The right to one request to the origin. Only [`OriginGate`] makes them (rule 12), and each must
+/// come back through [`OriginGate::release`] or [`OriginGate::into_stream`]: one that is dropped is
+/// capacity lost.
+#[derive(Debug)]
+#[must_use = "a permit that is not released is capacity lost"]
+pub struct OriginPermit {
+    class: WorkClass,
+    group: Group,
+    cost: Cost,
+    identity: u128,
+    template: u64,
+    granted_at: Instant,
+    in_flight: usize,
+    ended: Option<(Duration, WorkOutcome)>,
+}
+
+/// The right to one stream. It must come back through [`OriginGate::release_stream`].
+#[derive(Debug)]
+#[must_use = "a stream that is not released is capacity lost"]
+pub struct StreamPermit(());
+
+/// The answer to a request for a permit.
+#[derive(Debug)]
+#[must_use]
+pub enum Asked<W> {
+    /// Go.
+    Granted(OriginPermit),
+    /// Wait to be woken. `displaced` had to leave for it and is to be refused.
+    Queued {
+        /// The place, for [`OriginGate::cancel`].
+        ticket: Ticket,
+        /// Who had to leave.
+        displaced: Option<W>,
+    },
+    /// No room: refuse.
+    Full,
+}
+
+/// One class in [`OriginGateCounters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassCounters {
+    /// Waiters now.
+    pub queued: usize,
+    /// Permits granted so far.
+    pub granted: u64,
+    /// Refused so far: newcomers, displaced and expired.
+    pub refused: u64,
+}
+
+/// What happened so far, for metrics and status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OriginGateCounters {
+    /// Permits out now.
+    pub in_flight: usize,
+    /// Streams now.
+    pub streams: usize,
+    /// Waiters now.
+    pub queued: usize,
+    /// By class, in the order of [`WorkClass::ALL`].
+    pub classes: [ClassCounters; WorkClass::ALL.len()],
+    /// Of the refused, those not let in because half a second of better work waited.
+    pub refused_by_threshold: u64,
+    /// Streams that found their lane full.
+    pub refused_streams: u64,
+    /// Templates forgotten for others.
+    pub templates_evicted: u64,
+    /// Most permits ever out at once.
+    pub peak_in_flight: usize,
+    /// Most waiters ever at once.
+    pub peak_queued: usize,
+}
+
+impl OriginGateCounters {
+    /// Permits granted so far.
+    pub fn granted(&self) -> u64 {
+        self.classes.iter().map(|class| class.granted).sum()
+    }
+
+    /// Refused so far.
+    pub fn refused(&self) -> u64 {
+        self.classes.iter().map(|class| class.refused).sum()
+    }
+}
+
+/// The gate before one origin. `W` is what the caller wakes a waiter with.
+#[derive(Debug)]
+pub struct OriginGate<W> {
+    config: OriginGateConfig,
+    limiter: AdaptiveLimiter,
+    queue: Queue<W>,
+    pressure: Pressure,
+    /// Permits out by group, and when a group last asked.
+    held: [usize; GROUPS.len()],
+    asked: [Option<Instant>; GROUPS.len()],
+    expensive: usize,
+    counters: OriginGateCounters,
+}
+
+impl OriginPermit {
+    /// For whom the origin works.
+    pub const fn class(&self) -> WorkClass {
+        self.class
+    }
+
+    /// Who asked, as given to [`OriginGate::request`].
+    pub const fn identity(&self) -> u128 {
+        self.identity
+    }
+
+    /// When the work began.
+    pub const fn granted_at(&self) -> Instant {
+        self.granted_at
+    }
+
+    /// Notes how the origin did: at the response head, because how fast a reader takes the rest is not
+    /// the origin's doing. A permit that comes back without says nothing about it.
+    pub fn note(&mut self, now: Instant, outcome: WorkOutcome) {
+        self.ended = Some((now.saturating_since(self.granted_at), outcome));
+    }
+}
+
+impl<W> OriginGate<W> {
+    /// An idle gate. A concurrency of 0 counts as 1.
+    pub fn new(config: OriginGateConfig) -> Self {
+        Self {
+            config,
+            limiter: AdaptiveLimiter::new(config.adaptive()),
+            queue: Queue::new(),
+            pressure: Pressure::new(),
+            held: [0; GROUPS.len()],
+            asked: [None; GROUPS.len()],
+            expensive: 0,
+            counters: OriginGateCounters::default(),
+        }
+    }
+
+    /// What `template` costs, in ordinary requests: 1/4 to 16, and 1 for one not known.
+    pub fn relative_cost(&self, template: u64) -> f32 {
+        self.limiter.costs().relative(template)
+    }
+
+    /// Asks for a permit. `make_waiter` is called only if the asker has to wait.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        ask: WorkRequest,
+        make_waiter: impl FnOnce() -> W,
+    ) -> Asked<W> {
+        let expensive = self.limiter.costs().is_expensive(ask.template);
+        let cost = if expensive { Cost::Expensive } else { Cost::Ordinary };
+        let lane = Lane { class: ask.class, source: ask.source, cost };
+        let level = level(ask.demand);
+        let group = Group::of(ask.class, ask.source);
+        self.asked[group.index()] = Some(now);
+        self.pressure.note_asked(now, ask.class, level);
+        if self.queue.len() == 0 {
+            self.pressure.note_empty();
+        }
+        // Nobody overtakes who may go as well; who waits for another kind of room does not count.
+        if self.has_room_for(now, lane)
+            && self.queue.next(Order::OldestFirst, |other| self.has_room_for(now, other)).is_none()
+        {
+            self.pressure.note_wait(now, Duration::ZERO);
+            return Asked::Granted(self.grant(now, lane, ask.identity, ask.template));
+        }
+        if ask.class != WorkClass::Background && !self.is_capped_by_cost(lane) {
+            self.limiter.note_limited(now);
+            self.pressure.note_limited();
+        }
+        let spared = self.is_spared(now, lane);
+        if !spared && !self.pressure.lets_in(ask.class, level, self.queue.len()) {
+            self.counters.refused_by_threshold += 1;
+            self.counters.classes[ask.class.index()].refused += 1;
+            return Asked::Full;
+        }
+        let mut displaced = None;
+        if self.queue.len() >= self.max_queue() {
+            match self.displaceable_by(now, lane, level) {
+                Some(ticket) => {
+                    self.counters.classes[ticket.lane.class.index()].refused += 1;
+                    displaced = self.queue.remove(ticket).map(|waiter| waiter.waiter);
+                }
+                None => {
+                    self.counters.classes[ask.class.index()].refused += 1;
+                    return Asked::Full;
+                }
+            }
+        }
+        let deadline = now + self.config.queue_timeout;
+        let of = (now, ask.identity, ask.template);
+        let ticket = self.queue.push(lane, level, deadline, of, make_waiter());
+        self.counters.peak_queued = self.counters.peak_queued.max(self.queue.len());
+        Asked::Queued { ticket, displaced }
+    }
+
+    /// Takes a permit back, and learns from it. Call [`Self::poll_grant`] until `None` afterwards.
+    pub fn release(&mut self, now: Instant, permit: OriginPermit) {
+        self.take_back(&permit);
+        if let Some((latency, outcome)) = permit.ended {
+            let sample = WorkSample {
+                template: permit.template,
+                latency,
+                outcome,
+                in_flight_at_start: permit.in_flight,
+            };
+            self.limiter.observe(now, sample);
+        }
+    }
+
+    /// The next waiter that may go now. Call until `None` after [`Self::release`],
+    /// [`Self::into_stream`], [`Self::reconfigure`], [`Self::cancel`] and [`Self::expire`]. If that
+    /// waiter turns out to be gone, release its permit in turn.
+    #[must_use = "the waiter must be woken, or its permit is lost"]
+    pub fn poll_grant(&mut self, now: Instant) -> Option<(W, OriginPermit)> {
+        if self.queue.len() == 0 || self.counters.in_flight >= self.limiter.limit() {
+            return None;
+        }
+        let order = self.pressure.order();
+        let ticket = self.queue.next(order, |lane| self.has_room_for(now, lane))?;
+        let waiter = self.queue.remove(ticket)?;
+        self.pressure.note_wait(now, now.saturating_since(waiter.since));
+        let permit = self.grant(now, ticket.lane, waiter.identity, waiter.template);
+        Some((waiter.waiter, permit))
+    }
+
+    /// Takes a waiter out that no longer wants to wait. `None` if it is not waiting any more: it
+    /// was granted a permit (which must be released), displaced, or has expired.
+    pub fn cancel(&mut self, ticket: Ticket) -> Option<W> {
+        self.queue.remove(ticket).map(|waiter| waiter.waiter)
+    }
+
+    /// Takes out all whose deadline has come; they are to be refused.
+    #[must_use = "these waiters are no longer in the queue and must be refused"]
+    pub fn expire(&mut self, now: Instant) -> Vec<W> {
+        let mut expired = Vec::new();
+        while let Some((lane, waiter)) = self.queue.pop_expired(now) {
+            self.counters.classes[lane.class.index()].refused += 1;
+            expired.push(waiter.waiter);
+        }
+        expired
+    }
+
+    /// When [`Self::expire`] has something to do next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.queue.first_deadline()
+    }
+
+    /// The request became a stream: it leaves the limit, and its latency says nothing.
+    ///
+    /// # Errors
+    /// The permit, when the lane of streams is full: refuse the stream and release it.
+    pub fn into_stream(&mut self, permit: OriginPermit) -> Result<StreamPermit, OriginPermit> {
+        if self.counters.streams >= self.config.max_streams() {
+            self.counters.refused_streams += 1;
+            return Err(OriginPermit { ended: None, ..permit });
+        }
+        self.counters.streams += 1;
+        self.take_back(&permit);
+        Ok(StreamPermit(()))
+    }
+
+    /// A stream ended.
+    pub fn release_stream(&mut self, permit: StreamPermit) {
+        let StreamPermit(()) = permit;
+        self.counters.streams = self.counters.streams.saturating_sub(1);
+    }
+
+    /// Takes other bounds into force. Who waits already keeps place and deadline.
+    pub fn reconfigure(&mut self, config: OriginGateConfig) {
+        self.config = config;
+        self.limiter.reconfigure(config.adaptive());
+    }
+
+    /// Requests that may be at work in the origin at once, as found by now.
+    pub fn limit(&self) -> usize {
+        self.limiter.steady_limit()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> OriginGateCounters {
+        let mut counters = self.counters;
+        counters.queued = self.queue.len();
+        counters.templates_evicted = self.limiter.costs().evictions();
+        for class in WorkClass::ALL {
+            counters.classes[class.index()].queued = self.queue.of_class(class);
+        }
+        counters
+    }
+
+    /// How long the one waits who waits longest.
+    pub fn oldest_wait(&self, now: Instant) -> Option<Duration> {
+        self.queue.oldest().map(|since| now.saturating_since(since))
+    }
+
+    /// How many times slower the origin is than at low load.
+    pub const fn slowdown(&self) -> f32 {
+        self.limiter.slowdown()
+    }
+
+    /// Whether some are refused at once so that others are served in time.
+    pub const fn is_shedding(&self) -> bool {
+        !self.pressure.is_open()
+    }
+
+    fn take_back(&mut self, permit: &OriginPermit) {
+        self.counters.in_flight = self.counters.in_flight.saturating_sub(1);
+        let held = &mut self.held[permit.group.index()];
+        *held = held.saturating_sub(1);
+        if permit.cost == Cost::Expensive {
+            self.expensive = self.expensive.saturating_sub(1);
+        }
+    }
+
+    fn has_room_for(&self, now: Instant, lane: Lane) -> bool {
+        let limit = self.limiter.limit();
+        let in_flight = self.counters.in_flight;
+        if in_flight >= limit || self.is_capped_by_cost(lane) {
+            return false;
+        }
+        if lane.class == WorkClass::Background {
+            // Truncation is meant: the share is an upper bound. A NaN counts as 0.
+            let share = limit as f32 * self.config.background_share.clamp(0.0, 1.0);
+            if self.queue.readers_wait() || in_flight >= (share as usize).clamp(1, limit) {
+                return false;
+            }
+        }
+        let own = Group::of(lane.class, lane.source);
+        let kept: usize = GROUPS
+            .into_iter()
+            .filter(|&group| group != own && self.is_about(now, group))
+            .map(|group| group.share(limit).saturating_sub(self.held[group.index()]))
+            .sum();
+        limit - in_flight > kept
+    }
+
+    fn is_capped_by_cost(&self, lane: Lane) -> bool {
+        lane.cost == Cost::Expensive && self.expensive >= (self.limiter.limit() / 4).max(1)
+    }
+
+    /// Whether somebody of the group asked lately: a share that nobody comes for is not kept.
+    fn is_about(&self, now: Instant, group: Group) -> bool {
+        self.asked[group.index()].is_some_and(|at| now.saturating_since(at) < ABOUT)
+    }
+
+    /// What can be served before the deadline, as far as that is known.
+    fn max_queue(&self) -> usize {
+        let servable = self
+            .pressure
+            .rate()
+            .map_or(usize::MAX, |rate| (rate * self.config.queue_timeout.as_secs_f32()) as usize);
+        servable.max(2 * self.limiter.limit()).max(LEAST_QUEUE).min(self.config.max_queue)
+    }
+
+    /// Tor has places of its own, because a whole exit counts as one with much demand.
+    fn is_spared(&self, now: Instant, lane: Lane) -> bool {
+        lane.source == WorkSource::Tor
+            && self.is_about(now, Group::Tor)
+            && lane.class != WorkClass::Background
+            && self.queue.of_tor() < (self.max_queue() / 10).max(1)
+    }
+
+    fn grant(&mut self, now: Instant, lane: Lane, identity: u128, template: u64) -> OriginPermit {
+        let group = Group::of(lane.class, lane.source);
+        self.held[group.index()] += 1;
+        self.expensive += usize::from(lane.cost == Cost::Expensive);
+        let counters = &mut self.counters;
+        counters.in_flight += 1;
+        counters.classes[lane.class.index()].granted += 1;
+        counters.peak_in_flight = counters.peak_in_flight.max(counters.in_flight);
+        OriginPermit {
+            class: lane.class,
+            group,
+            cost: lane.cost,
+            identity,
+            template,
+            granted_at: now,
+            in_flight: counters.in_flight,
+            ended: None,
+        }
+    }
+
+    /// Who leaves a full queue for a newcomer, if anybody: the last in line, if the newcomer ranks
+    /// before it.
+    fn displaceable_by(&self, now: Instant, lane: Lane, level: u8) -> Option<Ticket> {
+        let order = self.pressure.order();
+        let few_of_tor = self.queue.of_tor() <= (self.max_queue() / 10).max(1);
+        let may_leave = |other: Lane| other.source != WorkSource::Tor || !few_of_tor;
+        let (ticket, class, its_level) = self.queue.last(order, may_leave)?;
+        if self.is_spared(now, lane) && class >= lane.class {
+            return Some(ticket);
+        }
+        let before = (lane.class, level) < (class, its_level);
+        // Of equals the newest goes first while overloaded, so the oldest makes room.
+        let newer = order == Order::NewestFirst && (lane.class, level) == (class, its_level);
+        (before || newer).then_some(ticket)
+    }
+}
+
+/// A share is kept for this long after somebody last came for it.
+const ABOUT: Duration = Duration::from_secs(60);
+/// Places there are whatever the origin serves: a page with its parts, opened by a few at once.
+const LEAST_QUEUE: usize = 64;

@@ -1,0 +1,85 @@
+//! What reaches the origin, and who waits: the gate as wired.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use crate::client::get;
+use crate::origin::{Origin, ok, say};
+use crate::shield::{Shield, until};
+
+const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: \
+     chunked\r\n\r\n6\r\ndata:\n\r\n";
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+
+#[test]
+fn a_stream_leaves_the_limit_and_its_own_lane_is_bounded() {
+    for (path, answer, fields) in [("/events", EVENTS, ""), ("/socket", SWITCH, UPGRADE)] {
+        let origin = Origin::run(move |asked, stream| match asked.path() {
+            "/page" => say(stream, ok("Cache-Control: no-store\r\n", "a page")),
+            _ => say(stream, answer),
+        });
+        // One request at work and one stream, a quarter of it rounded up.
+        let shield = Shield::with(&origin, |config| {
+            config.sites[0].origin.max_concurrency = 1;
+            // The stream never ends: the stop must not wait for it.
+            config.limits.drain_timeout = Duration::from_millis(10);
+        });
+        let (mut one, mut two, mut reader) = (shield.client(), shield.client(), shield.client());
+        one.send(get(path, fields));
+        until("it streams", || shield.admin("GET", "/status").contains("\"streams\":1"));
+        reader.get("/page", "").assert_status(200).assert_body("a page");
+        two.get(path, fields).assert_status(503);
+        reader.get("/page", "").assert_status(200);
+        assert_eq!(shield.metric("seawall_origin_streams"), 1, "{path}");
+        assert_eq!(shield.metric("seawall_origin_streams_refused_total"), 1, "{path}");
+    }
+}
+
+#[test]
+fn the_status_says_who_waits_and_the_metrics_who_went() {
+    let (release, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::run(move |asked, stream| {
+        if asked.path() == "/held" {
+            let _ = wait.lock().expect("no panic").recv();
+        }
+        say(stream, ok("Cache-Control: no-store\r\n", "done"))
+    });
+    let shield = Shield::with(&origin, |config| config.sites[0].origin.max_concurrency = 1);
+    let (mut one, mut two) = (shield.client(), shield.client());
+    one.send(get("/held", ""));
+    until("the origin is asked", || origin.count() == 1);
+    two.send(get("/waits", ""));
+    until("it waits", || shield.admin("GET", "/status").contains("\"anonymous\":1"));
+    let status: serde_json::Value =
+        serde_json::from_str(&shield.admin("GET", "/status")).expect("JSON");
+    assert_eq!(status["origin"]["limit"], 1);
+    assert_eq!(status["origin"]["in_flight"], 1);
+    assert!(status["origin"]["oldest_wait_ms"].is_u64());
+    drop(release);
+    one.read("GET").assert_status(200);
+    two.read("GET").assert_status(200);
+    assert_eq!(shield.metric("seawall_origin_granted_total{class=\"anonymous\"}"), 2);
+    assert_eq!(shield.metric("seawall_origin_refused_total{class=\"anonymous\"}"), 0);
+}
+
+#[test]
+fn an_origin_that_fails_under_load_gets_less_to_do() {
+    // Each page fails and is another kind of page, so that none is known for always failing.
+    let origin = Origin::answering(|_| {
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec()
+    });
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    assert_eq!(shield.metric("seawall_origin_limit_requests"), 8);
+    let mut letters =
+        ('a'..='z').flat_map(|a| ('a'..='z').map(move |b| format!("/{a}{b}"))).cycle();
+    until("the limit has fallen", || {
+        let path = letters.next().expect("it repeats");
+        client.get(&path, "").assert_status(503);
+        shield.metric("seawall_origin_limit_requests") <= 4
+    });
+}
