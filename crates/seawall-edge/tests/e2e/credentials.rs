@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use seawall_cache::CookiePatterns;
@@ -10,9 +12,9 @@ use seawall_decide::CredentialKeys;
 use seawall_edge::config::{AccessLog, Config, Route};
 use seawall_model::{PerSecond, WallTime};
 
-use crate::client::Response;
-use crate::origin::{Origin, ok, respond};
-use crate::shield::Shield;
+use crate::client::{Response, get};
+use crate::origin::{Origin, ok, respond, say};
+use crate::shield::{Shield, until};
 
 const FRESH: &str = "Content-Type: text/html\r\nCache-Control: max-age=600\r\n";
 const DAY: u64 = 24 * 3600;
@@ -439,4 +441,58 @@ fn a_login_of_one_site_is_nothing_at_another() {
     assert_eq!(ask(LOGIN), 429);
     shield.client().get("/", &from("203.0.113.9", ""));
     assert_eq!(spend(&shield, "198.51.100.7", LOGIN), BURST);
+}
+
+#[test]
+fn a_forged_login_waits_behind_a_real_one_that_came_later() {
+    // A17: the origin does one thing at a time, and is at it.
+    let (release, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::run(move |asked, stream| {
+        if asked.path() == "/held" {
+            let _ = wait.lock().expect("no panic").recv();
+        }
+        let login = format!("Set-Cookie: {LOGIN}\r\nCache-Control: no-store\r\n");
+        let fields = if asked.path() == "/login" { &login } else { "Cache-Control: no-store\r\n" };
+        say(stream, ok(fields, "done"))
+    });
+    let shield = Shield::with(&origin, |config| {
+        with_logins(config);
+        config.sites[0].origin.max_concurrency = 1;
+    });
+    let mut login = shield.client();
+    login.send("POST /login HTTP/1.1\r\nHost: example.org\r\nContent-Length: 0\r\n\r\n");
+    login.read("POST").assert_status(200);
+    let aged = credential(&shield, 7, 2);
+    let fresh = credential(&shield, 8, 0);
+    // In the order of their coming, the least first.
+    let waiting = [
+        ("/forged-login", "session=0123456789abcdeX".to_owned()),
+        ("/forged-credential", format!("{}AAAA", &aged[..aged.len() - 4])),
+        ("/new-reader", fresh),
+        ("/aged-reader", aged),
+        ("/editor", LOGIN.to_owned()),
+    ];
+    let mut first = shield.client();
+    first.send(get("/held", ""));
+    until("the origin is asked", || origin.count() == 2);
+    let mut clients = Vec::new();
+    for (number, (path, cookie)) in (1..).zip(&waiting) {
+        let mut client = shield.client();
+        client.send(get(path, &from(&format!("198.51.{number}.7"), cookie)));
+        let queued = format!("\"queued\":{number}");
+        until("it waits", || shield.admin("GET", "/status").contains(&queued));
+        clients.push(client);
+    }
+    drop(release);
+    first.read("GET").assert_status(200);
+    for client in &mut clients {
+        client.read("GET").assert_status(200);
+    }
+    let order: Vec<String> =
+        origin.asked()[2..].iter().map(|asked| asked.path().to_owned()).collect();
+    assert_eq!(order[..2], ["/editor", "/aged-reader"], "{order:?}");
+    let mut rest = order[2..].to_vec();
+    rest.sort();
+    assert_eq!(rest, ["/forged-credential", "/forged-login", "/new-reader"]);
 }
