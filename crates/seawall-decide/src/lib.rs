@@ -26,6 +26,7 @@ mod gates;
 mod limiters;
 mod logins;
 mod origin_gate;
+mod owners;
 mod path;
 mod prefix_set;
 mod table;
@@ -33,7 +34,7 @@ mod template;
 mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
-pub use crate::budget::OriginBudget;
+pub use crate::budget::{OriginBudget, Whence};
 pub use crate::costs::TemplateCosts;
 pub use crate::credential::{
     AGED, CREDENTIAL_CHARS, Credential, CredentialClass, CredentialFault, CredentialKeys,
@@ -47,6 +48,7 @@ pub use crate::origin_gate::{
     Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
     StreamPermit, Ticket, WorkClass, WorkRequest, WorkSource,
 };
+pub use crate::owners::{OwnedRange, Owners};
 pub use crate::prefix_set::PrefixSet;
 pub use crate::table::{RouteRule, SiteRules, Table, TableSource};
 pub use crate::template::Templater;

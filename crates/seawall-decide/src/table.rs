@@ -24,6 +24,8 @@ pub struct TableSource {
     /// Peers whose connections carry many clients: the bound on connections of one identity does
     /// not apply to them (`detection.md`, amendment 8).
     pub trusted_proxies: Vec<Prefix>,
+    /// Tor exits; they have a share of their own before the origin.
+    pub tor_exits: Vec<Prefix>,
     /// Rules per site; the position is the index that [`crate::decide`] is given.
     pub sites: Vec<SiteRules>,
     /// All bounds.
@@ -58,6 +60,7 @@ pub struct Table {
     pub(crate) allow: PrefixSet,
     pub(crate) deny: PrefixSet,
     pub(crate) trusted_proxies: PrefixSet,
+    tor_exits: PrefixSet,
     pub(crate) sites: Box<[Site]>,
     pub(crate) limits: Limits,
     pub(crate) held: HeldBudget,
@@ -84,6 +87,7 @@ impl Table {
             allow: PrefixSet::new(&source.allow),
             deny: PrefixSet::new(&source.deny),
             trusted_proxies: PrefixSet::new(&source.trusted_proxies),
+            tor_exits: PrefixSet::new(&source.tor_exits),
             sites: source.sites.into_iter().map(Site::compile).collect(),
             held: HeldBudget::new(source.limits.held_rate, source.limits.held_burst),
             limits: source.limits,
@@ -98,6 +102,11 @@ impl Table {
     /// Whether forwarded addresses from this peer are believed. O(log n), no allocation.
     pub fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.contains(peer)
+    }
+
+    /// Whether this is a Tor exit, by the operator's list. O(log n), no allocation.
+    pub fn is_tor_exit(&self, client: IpAddr) -> bool {
+        self.tor_exits.contains(client)
     }
 
     /// The methods taken at `path`, for the `Allow` field that every 405 carries

@@ -59,6 +59,7 @@ fn table() -> Table {
             SiteRules { methods: vec![Method::Get, Method::Trace], routes: Vec::new() },
         ],
         limits: limits(),
+        tor_exits: Vec::new(),
     })
 }
 

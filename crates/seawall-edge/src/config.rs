@@ -5,9 +5,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_cache::{CookiePatterns, SitePolicy};
+use seawall_decide::Owners;
 use seawall_model::{Limits, Method, Prefix};
 
 /// Everything `serve` needs to know.
@@ -35,6 +37,10 @@ pub struct Config {
     pub allow: Vec<Prefix>,
     /// Sources refused at accept.
     pub deny: Vec<Prefix>,
+    /// Tor exits, by the operator's list.
+    pub tor_exits: Vec<Prefix>,
+    /// Who networks belong to, by the operator's list.
+    pub owners: Arc<Owners>,
     /// All bounds.
     pub limits: Limits,
     /// The admin socket.
@@ -63,6 +69,8 @@ impl Config {
             trusted_proxies: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
+            tor_exits: Vec::new(),
+            owners: Arc::default(),
             limits: Limits::default(),
             admin_socket: None,
             admin_address: None,

@@ -57,6 +57,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Failure {
     /// The queue before it was full, or the wait in it too long.
     Busy,
+    /// Others go first: the client or its network has had more than its budget.
+    OverBudget,
     /// It cannot be reached.
     Unreachable,
     /// It took too long.
@@ -361,6 +363,9 @@ fn new_job(
         invalidates: plan.invalidates.clone(),
         class: class(ctx, policy, plan),
         identity: plan.identity,
+        standing: plan.standing,
+        whence: plan.whence,
+        source: plan.source,
         is_upgrade: plan.upgrade,
         interim: None,
         lead: None,
@@ -509,6 +514,7 @@ fn failed(plan: &Plan, ask: &Ask<'_>, failure: Failure) -> Answer {
     }
     let (status, cause) = match failure {
         Failure::Busy => (503, Cause::OriginBusy),
+        Failure::OverBudget => (429, Cause::OriginBudget),
         Failure::Unreachable | Failure::Broken => (502, Cause::OriginFailed),
         Failure::Slow => (504, Cause::OriginFailed),
         Failure::Unsendable => (400, Cause::Malformed),

@@ -58,8 +58,9 @@ pub(crate) fn answer(
 pub(crate) fn failed(status: u16, cause: Cause, ask: &Ask<'_>) -> Answer {
     let mut headers = HeaderMap::new();
     // RFC 9110 §15.5.14: what is too large stays too large, so a 413 names no time.
-    if matches!(status, 502..=504) {
-        let after = if cause == Cause::OriginBusy { soon(clock::now()) } else { 5 };
+    if matches!(status, 429 | 502..=504) {
+        let is_turn = matches!(cause, Cause::OriginBusy | Cause::OriginBudget);
+        let after = if is_turn { soon(clock::now()) } else { 5 };
         headers.insert(RETRY_AFTER, HeaderValue::from(after));
     }
     let cache = CacheOutcome::Error;

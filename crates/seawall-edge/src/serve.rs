@@ -16,7 +16,7 @@ use seawall_cache::{
     CacheStatus, DiskRef, Entry, Forward, Key, Lookup, Probe, RequestMeta, Reuse, Scheme,
     classify_cookies, only_if_cached, reuse, validators,
 };
-use seawall_decide::decide;
+use seawall_decide::{Whence, WorkSource, decide};
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
     HttpVersion, Identity, Instant, Method, Standing, WallTime,
@@ -87,6 +87,9 @@ pub(crate) struct Plan {
     /// Who waits for the origin, and with what standing.
     pub(crate) identity: Identity,
     pub(crate) standing: Standing,
+    /// Where it comes from, for budgets and shares.
+    pub(crate) whence: Whence,
+    pub(crate) source: WorkSource,
     /// A credential for the reader, if a page comes of it.
     pub(crate) offer: Option<Offer>,
     pub(crate) cause: Cause,
@@ -213,7 +216,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
             Reuse::StaleWhileRevalidate { age_s, ttl_s } => {
                 let served = Served::hit(age_s, ttl_s, cause);
                 if let Some(answer) = held::answer(entry, ask, &request, served) {
-                    let plan = plan(ctx, (site, who, cause), ask, found, times);
+                    let plan = plan(ctx, policy, (site, who, cause), ask, found, times);
                     fetch::revalidate(ctx, policy, plan, ask);
                     return given(answer);
                 }
@@ -225,7 +228,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     if found.hit.is_none() && found.disk.is_none() && only_if_cached(ask.fields) {
         return Look::Answer(refusal::only_if_cached(ask));
     }
-    Look::Origin(Box::new(plan(ctx, (site, who, cause), ask, found, times)))
+    Look::Origin(Box::new(plan(ctx, policy, (site, who, cause), ask, found, times)))
 }
 
 /// The request as the cache's semantics read it.
@@ -320,6 +323,7 @@ pub(crate) fn forward_for(how: &Reuse) -> Forward {
 
 fn plan(
     ctx: &ClientConn,
+    policy: &Policy,
     (site, who, cause): (usize, Visitor, Cause),
     ask: &Ask<'_>,
     found: Found,
@@ -332,10 +336,18 @@ fn plan(
         Some((entry, Reuse::StaleWhileRevalidate { .. })) => Some(Stale { entry, on_error: true }),
         _ => None,
     };
+    let whence = Whence { client: who.client, asn: policy.config.owners.owner(who.client.ip()) };
+    if who.standing == Standing::AgedReader {
+        let day = u32::try_from(times.wall.unix_secs() / 86_400).unwrap_or(u32::MAX);
+        ctx.worker.shared.budgets.saw_reader(day, who.identity, whence);
+    }
+    let is_tor = policy.table.is_tor_exit(who.client.ip());
     Plan {
         site,
         identity: who.identity,
         standing: who.standing,
+        whence,
+        source: if is_tor { WorkSource::Tor } else { WorkSource::Elsewhere },
         offer: who.offer,
         cause,
         method: ask.method,

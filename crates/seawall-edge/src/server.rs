@@ -572,8 +572,18 @@ impl View {
             Sample::counter(name, help, counter.load(Ordering::Relaxed) as f64)
         };
         let logins = reception.logins.len() as f64;
-        let limiters = &self.shared.limiters;
+        let (limiters, budgets) = (&self.shared.limiters, &self.shared.budgets);
         vec![
+            Sample::gauge(
+                "seawall_budgets_bytes",
+                "Memory of the budgets of origin work, fixed at start.",
+                budgets.bytes() as f64,
+            ),
+            Sample::counter(
+                "seawall_budgets_forgotten_total",
+                "Budgets that owed something and were forgotten to make room for others.",
+                budgets.forgotten() as f64,
+            ),
             Sample::gauge(
                 "seawall_limiters_bytes",
                 "Memory of the client tables, fixed at start.",

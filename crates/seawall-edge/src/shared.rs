@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use seawall_cache::{Flights, Store};
-use seawall_decide::{Egress, EgressAsked, EgressConfig, EgressTicket, Limiters};
+use seawall_decide::{Egress, EgressAsked, EgressConfig, EgressTicket, Limiters, OriginBudget};
 use seawall_model::{Fields, Identity, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
 
@@ -29,6 +29,7 @@ use crate::visitor::Reception;
 pub(crate) struct Shared {
     pub(crate) policy: ArcSwap<Policy>,
     pub(crate) limiters: Limiters,
+    pub(crate) budgets: OriginBudget,
     pub(crate) store: Store,
     pub(crate) reception: Reception,
     pub(crate) flights: Flights<Waiter>,
@@ -73,6 +74,7 @@ impl Shared {
         });
         Self {
             limiters: Limiters::new(&limits, parts.seed),
+            budgets: OriginBudget::new(&limits, parts.seed),
             flights: Flights::with_liveness(
                 parts.seed,
                 FLIGHT_SHARDS,

@@ -40,6 +40,9 @@ pub enum Cause {
     TooManyConnectionsOfOne,
     /// The queue before the origin is full, or the wait in it ran out.
     OriginBusy,
+    /// This client or its network exceeded its budget of origin work (`limits.origin_budget`) while
+    /// others had to be refused.
+    OriginBudget,
     /// The origin refused, timed out, or broke the protocol.
     OriginFailed,
     /// Seawall is stopping.
@@ -50,7 +53,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -67,6 +70,7 @@ impl Cause {
         Self::TooManyConnections,
         Self::TooManyConnectionsOfOne,
         Self::OriginBusy,
+        Self::OriginBudget,
         Self::OriginFailed,
         Self::Draining,
         Self::NoRoom,
@@ -91,6 +95,7 @@ impl Cause {
             Self::TooManyConnections => "too_many_connections",
             Self::TooManyConnectionsOfOne => "too_many_connections_of_one",
             Self::OriginBusy => "origin_busy",
+            Self::OriginBudget => "origin_budget",
             Self::OriginFailed => "origin_failed",
             Self::Draining => "draining",
             Self::NoRoom => "no_room",
@@ -119,6 +124,7 @@ impl Cause {
             Self::OriginFailed => "SW-302",
             Self::Draining => "SW-303",
             Self::NoRoom => "SW-304",
+            Self::OriginBudget => "SW-305",
         }
     }
 

@@ -149,6 +149,11 @@ fn meaning(cause: Cause) -> Meaning {
             "A short page with status 503 that says when to try again. Stored pages were served all the while.",
             "Under attack: nothing, this keeps the site alive. In quiet times the site is too slow: look at its own log, its database and its disk.",
         ),
+        Cause::OriginBudget => (
+            "The site behind Seawall had as much work as it can bear, and this address or its network had already caused more of it than `limits.origin_budget` allows. Others went first.",
+            "A short page with status 429 that says when to try again. Stored pages were served all the while.",
+            "Under attack: nothing. If it happens to many readers behind one address in quiet times, raise `limits.origin_budget`; known readers raise it by themselves.",
+        ),
         Cause::OriginFailed => (
             "The page was not stored, and the site behind Seawall did not answer, answered too late, or answered with nonsense.",
             "An error with status 502 or 504. Stored pages were served all the while.",

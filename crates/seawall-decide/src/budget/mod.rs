@@ -2,8 +2,9 @@
 //!
 //! A unit is a millisecond of the origin's work, as estimated for the request. A holder of a
 //! credential has one bucket. Anybody else pays at every level above: the address (/32 or /64), then
-//! /24, or /56, /48 and /32 (an allocation, the stand-in for a network of one operator). Each level
-//! has the budget of as many people as are known to read there, at least that of a few.
+//! /24, or /56 and /48, then its owner (the autonomous system; where no list names it, the /32 of an
+//! IPv6 address stands in). Each level has the budget of as many people as are known to read there, at
+//! least that of a few.
 //!
 //! It does **not** refuse by itself: a budget that is spent only says who waits longer, and who is
 //! told to come back when there is somebody to wait for.
@@ -69,11 +70,11 @@ impl OriginBudget {
         &self,
         now: Instant,
         who: Identity,
-        client: ClientAddr,
+        from: Whence,
         standing: Standing,
         cost_ms: u32,
     ) -> Result<(), Duration> {
-        let levels = self.levels(who, client, standing);
+        let levels = self.levels(who, from, standing);
         let rates = levels.keys.map(|(key, people)| (key, self.rate(standing, people)));
         let rates = &rates[..levels.used];
         let waits =
@@ -89,8 +90,9 @@ impl OriginBudget {
 
     /// Remembers that a reader with a credential of some age reads from here. `day` counts from the
     /// epoch.
-    pub fn saw_reader(&self, day: u32, reader: Identity, client: ClientAddr) {
-        for (key, _) in &prefixes(client).keys[..prefixes(client).used] {
+    pub fn saw_reader(&self, day: u32, reader: Identity, from: Whence) {
+        let levels = prefixes(from);
+        for (key, _) in &levels.keys[..levels.used] {
             self.readers.saw(day, *key, reader.as_u128());
         }
     }
@@ -100,14 +102,14 @@ impl OriginBudget {
         Rate::new(one.0 * f64::from(people), self.burst)
     }
 
-    fn levels(&self, who: Identity, client: ClientAddr, standing: Standing) -> Levels {
+    fn levels(&self, who: Identity, from: Whence, standing: Standing) -> Levels {
         if standing != Standing::Anonymous || who.is_holder() {
             // An account of its own: what its neighbours do is not held against it.
             let mut keys = [(NOBODY, 1); MAX_LEVELS];
             keys[0] = (Key { level: HOLDER, who: who.as_u128() }, 1);
             return Levels { keys, used: 1 };
         }
-        let mut levels = prefixes(client);
+        let mut levels = prefixes(from);
         for (key, people) in &mut levels.keys[..levels.used] {
             *people = (*people).max(self.readers.estimate(*key));
         }
@@ -115,28 +117,44 @@ impl OriginBudget {
     }
 }
 
+/// Where a request comes from, as budgets see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Whence {
+    /// The client's address.
+    pub client: ClientAddr,
+    /// Who its network belongs to, if that is known.
+    pub asn: Option<u32>,
+}
+
 /// The levels of an address, nearest first.
-fn prefixes(client: ClientAddr) -> Levels {
-    let mut keys = [(NOBODY, 1); MAX_LEVELS];
-    let lengths: &[(u32, u32)] = match client.ip() {
-        IpAddr::V4(_) => &[(32, 1), (24, 8)],
-        IpAddr::V6(_) => &[(64, 1), (56, 4), (48, 8), (32, 64)],
+fn prefixes(from: Whence) -> Levels {
+    let prefix = |len: u32, people| match from.client.ip() {
+        // Levels of the two families never meet.
+        IpAddr::V4(ip) => {
+            (Key { level: V4 | len as u8, who: u128::from(ip.to_bits() >> (32 - len)) }, people)
+        }
+        IpAddr::V6(ip) => (Key { level: len as u8, who: ip.to_bits() >> (128 - len) }, people),
     };
-    for (slot, &(len, people)) in keys.iter_mut().zip(lengths) {
-        // Levels of both families never meet: an IPv4 level is even and below 33 with a mark.
-        let (level, who) = match client.ip() {
-            IpAddr::V4(ip) => (V4 | len as u8, u128::from(ip.to_bits() >> (32 - len))),
-            IpAddr::V6(ip) => (len as u8, ip.to_bits() >> (128 - len)),
-        };
-        *slot = (Key { level, who }, people);
-    }
-    Levels { keys, used: lengths.len() }
+    let nobody = (NOBODY, 1);
+    let owner = from.asn.map(|asn| (Key { level: OWNER, who: u128::from(asn) }, 64));
+    let (keys, used) = match from.client.ip() {
+        IpAddr::V4(_) => {
+            let used = 2 + usize::from(owner.is_some());
+            ([prefix(32, 1), prefix(24, 8), owner.unwrap_or(nobody), nobody], used)
+        }
+        IpAddr::V6(_) => {
+            let owner = owner.unwrap_or_else(|| prefix(32, 64));
+            ([prefix(64, 1), prefix(56, 4), prefix(48, 8), owner], 4)
+        }
+    };
+    Levels { keys, used }
 }
 
 const MAX_LEVELS: usize = 4;
 const NOBODY: Key = Key { level: 0, who: 0 };
 /// Marks: prefix lengths are at most 64.
 const HOLDER: u8 = 0x80;
+const OWNER: u8 = 0x81;
 const V4: u8 = 0x40 | 0x80;
 const READER_PREFIXES: usize = 1 << 14;
 
@@ -158,6 +176,10 @@ mod tests {
         ClientAddr::new(text.parse().expect("test address"))
     }
 
+    fn from(client: ClientAddr) -> Whence {
+        Whence { client, asn: None }
+    }
+
     fn at_ms(ms: u64) -> Instant {
         Instant::from_nanos(0) + Duration::from_millis(ms)
     }
@@ -169,7 +191,7 @@ mod tests {
                 let client = clients[turn as usize % clients.len()];
                 let now = at_ms(u64::from(turn) * 10_000 / u64::from(asked));
                 let who = client.into();
-                budget.take(now, who, client, Standing::Anonymous, PAGE_MS).is_ok()
+                budget.take(now, who, from(client), Standing::Anonymous, PAGE_MS).is_ok()
             })
             .count() as u32
     }
@@ -205,9 +227,10 @@ mod tests {
         let client = ip("192.0.2.1");
         let holder = Identity::of_holder(7);
         let now = at_ms(0);
-        while budget.take(now, client.into(), client, Standing::Anonymous, PAGE_MS).is_ok() {}
-        let pages = (0..1_000)
-            .filter(|_| budget.take(now, holder, client, Standing::AgedReader, PAGE_MS).is_ok());
+        while budget.take(now, client.into(), from(client), Standing::Anonymous, PAGE_MS).is_ok() {}
+        let pages = (0..1_000).filter(|_| {
+            budget.take(now, holder, from(client), Standing::AgedReader, PAGE_MS).is_ok()
+        });
         // 400 ms a second and 4 s at once.
         assert_eq!(pages.count(), 81);
     }
@@ -216,7 +239,7 @@ mod tests {
     fn an_address_with_known_readers_behind_it_gets_their_budget() {
         let budget = budget();
         let carrier = ip("198.51.100.1");
-        (0..100).for_each(|n| budget.saw_reader(20_000, Identity::of_holder(n), carrier));
+        (0..100).for_each(|n| budget.saw_reader(20_000, Identity::of_holder(n), from(carrier)));
         let got = pages(&budget, &[carrier], 50_000);
         assert!((60 * 70..150 * 70).contains(&got), "{got} pages, for about a hundred readers");
         let stranger = pages(&budget, &[ip("203.0.113.1")], 5_000);
@@ -224,10 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_has_the_budget_of_64_over_all_of_its_networks() {
+        let budget = budget();
+        let got = (0..200_000u32).filter(|n| {
+            let client = ip(&format!("10.{}.{}.1", n % 4_000 / 250, n % 250));
+            let from = Whence { client, asn: Some(64_496) };
+            budget.take(at_ms(0), client.into(), from, Standing::Anonymous, PAGE_MS).is_ok()
+        });
+        // Four seconds of 64 times 100 ms, in pages of 20 ms.
+        assert_eq!(got.count(), 4 * 64 * 5 + 1);
+        let stranger = Whence { client: ip("203.0.113.1"), asn: Some(64_497) };
+        let who = stranger.client.into();
+        assert!(budget.take(at_ms(0), who, stranger, Standing::Anonymous, PAGE_MS).is_ok());
+    }
+
+    #[test]
     fn a_refusal_says_when_and_charges_nothing() {
         let budget = budget();
         let client = ip("192.0.2.1");
-        let take = |ms| budget.take(at_ms(ms), client.into(), client, Standing::Anonymous, PAGE_MS);
+        let take =
+            |ms| budget.take(at_ms(ms), client.into(), from(client), Standing::Anonymous, PAGE_MS);
         while take(0).is_ok() {}
         let wait = take(0).expect_err("spent");
         assert!((0..1_000).all(|_| take(0).is_err()));

@@ -223,6 +223,11 @@ impl<W> OriginGate<W> {
         self.limiter.costs().relative(template)
     }
 
+    /// What `template` takes of an idle origin, if it is known.
+    pub fn latency(&self, template: u64) -> Option<Duration> {
+        self.limiter.costs().latency(template)
+    }
+
     /// Asks for a permit. `make_waiter` is called only if the asker has to wait.
     pub fn request(
         &mut self,

@@ -16,15 +16,15 @@ use seawall_cache::{
     StoredHead, head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
     may_serve_stale_when_disconnected, refresh, storable,
 };
-use seawall_decide::{WorkClass, WorkRequest, WorkSource};
-use seawall_model::{CookieClass, Fields, Identity, Method, WallTime};
+use seawall_decide::{Whence, WorkClass, WorkRequest, WorkSource};
+use seawall_model::{CookieClass, Fields, Identity, Method, Standing, WallTime};
 use tokio::sync::oneshot;
 
 use super::{Failure, Fetched, Outcome, Waiter};
 use crate::answer::{AnswerBody, SharedBody};
 use crate::clock;
 use crate::metrics::OriginFailure;
-use crate::origin::{Chunk, Exchange, Interim, OriginBody, OriginError, ResponseBody};
+use crate::origin::{Chunk, Exchange, Gate, Interim, OriginBody, OriginError, ResponseBody};
 use crate::query;
 use crate::serve::Stale;
 use crate::worker::{PolicyRef, Worker};
@@ -53,11 +53,17 @@ pub(super) struct Job {
     pub(super) class: WorkClass,
     /// Who waits for it.
     pub(super) identity: Identity,
+    pub(super) standing: Standing,
+    pub(super) whence: Whence,
+    pub(super) source: WorkSource,
     /// Whether the reader asked for another protocol (RFC 9110 §7.8).
     pub(super) is_upgrade: bool,
     pub(super) interim: Option<Interim>,
     pub(super) lead: Option<Lead<Waiter>>,
 }
+
+/// What a request of a kind not seen before is taken to cost the origin.
+const UNKNOWN_COST: Duration = Duration::from_millis(20);
 
 /// How long a response that cannot be shared keeps its readers from waiting in a row.
 const UNCACHEABLE_MARK: Duration = Duration::from_secs(10);
@@ -151,11 +157,15 @@ impl Job {
         let uri = self.request.uri();
         let template = gate.template(uri.path(), uri.query());
         let demand = shared.demand(self.identity, gate.cost(template));
+        let Some(class) = self.budgeted(gate, template) else {
+            metrics.origin_failed(OriginFailure::Busy);
+            return Err(Failure::OverBudget);
+        };
         metrics.origin_queued();
         let entered = gate
             .enter(WorkRequest {
-                class: self.class,
-                source: WorkSource::Elsewhere,
+                class,
+                source: self.source,
                 identity: self.identity.as_u128(),
                 demand,
                 template,
@@ -188,6 +198,24 @@ impl Job {
             self.worker.shared.origin_trouble(&origin.target.authority(), &error);
             failure
         })
+    }
+
+    /// Where the request stands in the queue once its budgets are asked: whoever has had more than
+    /// its share waits behind others, and is told to come back while others have to be refused.
+    fn budgeted(&self, gate: &Gate, template: u64) -> Option<WorkClass> {
+        if self.class == WorkClass::Background {
+            return Some(self.class);
+        }
+        let cost = gate.latency(template).unwrap_or(UNKNOWN_COST).as_millis();
+        let cost_ms = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
+        let budgets = &self.worker.shared.budgets;
+        let taken = budgets.take(clock::now(), self.identity, self.whence, self.standing, cost_ms);
+        match (taken, self.class) {
+            (Ok(()), class) => Some(class),
+            (Err(_), _) if gate.is_shedding() => None,
+            (Err(_), WorkClass::SignedIn | WorkClass::AgedReader) => Some(WorkClass::Anonymous),
+            (Err(_), _) => Some(WorkClass::Demoted),
+        }
     }
 
     fn meta<'a>(&self, fields: &'a dyn Fields) -> RequestMeta<'a> {

@@ -70,6 +70,16 @@ impl Gate {
         (relative * DEMAND_ONE as f32) as u32
     }
 
+    /// How long the origin works on `template` when it is idle, if that is known.
+    pub(crate) fn latency(&self, template: u64) -> Option<Duration> {
+        self.gate.lock().latency(template)
+    }
+
+    /// Whether some are refused at once so that others are served in time.
+    pub(crate) fn is_shedding(&self) -> bool {
+        self.gate.lock().is_shedding()
+    }
+
     /// Waits for a permit.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use seawall_model::PerSecond;
+
 use crate::client::get;
 use crate::origin::{Origin, ok, say};
 use crate::shield::{Shield, until};
@@ -82,4 +84,32 @@ fn an_origin_that_fails_under_load_gets_less_to_do() {
         client.get(&path, "").assert_status(503);
         shield.metric("seawall_origin_limit_requests") <= 4
     });
+}
+
+#[test]
+fn whoever_had_more_than_its_budget_waits_behind_others_and_is_served_by_an_idle_origin() {
+    let (release, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::run(move |asked, stream| {
+        if asked.path() == "/held" {
+            let _ = wait.lock().expect("no panic").recv();
+        }
+        say(stream, ok("Cache-Control: no-store\r\n", "done"))
+    });
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].origin.max_concurrency = 1;
+        config.limits.origin_budget = PerSecond(1.0);
+        config.limits.origin_budget_burst = Duration::from_millis(100);
+    });
+    let (mut one, mut two) = (shield.client(), shield.client());
+    for page in 0..10 {
+        one.get(&format!("/{page}"), "").assert_status(200);
+    }
+    one.send(get("/held", ""));
+    until("the origin is asked", || origin.count() == 11);
+    two.send(get("/waits", ""));
+    until("it waits", || shield.admin("GET", "/status").contains("\"demoted\":1"));
+    drop(release);
+    one.read("GET").assert_status(200);
+    two.read("GET").assert_status(200);
 }

@@ -4,17 +4,18 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_edge::config::{Certificate, Config, Listen, OriginTarget};
 use seawall_model::Prefix;
 
 use crate::config::defaults::{ADMIN_SOCKET, Defaults, defaults};
-use crate::config::files;
 use crate::config::machine::{Machine, half_of};
 use crate::config::problem::Code;
 use crate::config::section::{At, Report, Section};
 use crate::config::value;
+use crate::config::{files, lists};
 
 /// What reading a file depends on besides its text.
 pub(crate) struct Builder<'a> {
@@ -32,7 +33,7 @@ impl Builder<'_> {
         root.need(report, "listen", "add `[[listen]]` with `address = \"0.0.0.0:80\"` below it");
         root.need(report, "site", "add `[[site]]` with `hosts` and `origin` below it");
         let network = root.section(report, "network");
-        read_network(report, network, &mut config);
+        read_network(report, network, self.base, &mut config);
         let listeners = self.listeners(report, &mut root, &mut config);
         self.certificates(report, &mut root, &mut config, &listeners);
         let mut hosts = HashMap::new();
@@ -310,7 +311,12 @@ pub(crate) fn warn_not_built(report: &mut Report<'_>, path: &str, line: usize, c
     );
 }
 
-fn read_network(report: &mut Report<'_>, mut section: Section<'_>, config: &mut Config) {
+fn read_network(
+    report: &mut Report<'_>,
+    mut section: Section<'_>,
+    base: &Path,
+    config: &mut Config,
+) {
     let mut prefixes = |name: &'static str, danger: Option<&str>| -> Vec<Prefix> {
         let found = section.list(report, name, (Code::Prefix, value::prefix)).unwrap_or_default();
         for At { value: prefix, line } in &found {
@@ -329,14 +335,15 @@ fn read_network(report: &mut Report<'_>, mut section: Section<'_>, config: &mut 
     );
     config.allow = prefixes("allow", Some("no limit holds for anybody"));
     config.deny = prefixes("deny", Some("nobody is served"));
-    for (name, consequence) in [
-        ("country_db", "countries are not looked up"),
-        ("asn_db", "network owners are not looked up"),
-        ("tor_exits", "Tor exits are treated like every other address"),
-    ] {
-        if let Some(At { line, .. }) = section.text(report, name) {
-            warn_not_built(report, &format!("network.{name}"), line, consequence);
-        }
+    if let Some(At { value: file, line }) = section.text(report, "tor_exits") {
+        config.tor_exits = lists::read_tor_exits(report, line, &base.join(file));
+    }
+    if let Some(At { value: file, line }) = section.text(report, "asn_db") {
+        config.owners = Arc::new(lists::read_owners(report, line, &base.join(file)));
+    }
+    if let Some(At { line, .. }) = section.text(report, "country_db") {
+        let consequence = "countries are not looked up";
+        warn_not_built(report, "network.country_db", line, consequence);
     }
     section.finish(report);
 }

@@ -390,8 +390,18 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     now("network.deny", "list of CIDRs", "[]", "Sources that are refused at accept."),
     later("network.country_db", "path", "(none)", "MaxMind DB file with countries."),
-    later("network.asn_db", "path", "(none)", "CSV file with networks and their owners."),
-    later("network.tor_exits", "path", "(none)", "Text file with Tor exit addresses."),
+    now(
+        "network.asn_db",
+        "path",
+        "(none)",
+        "File with networks and the number of the autonomous system that owns them: lines of `network,number,…` (GeoLite2 ASN) or, between tabs, `first last number …` (iptoasn.com). Read at the start and on reload.",
+    ),
+    now(
+        "network.tor_exits",
+        "path",
+        "(none)",
+        "Text file with Tor exits, an address or network a line, or in the form of `exit-addresses`. They have a tenth of the site's work for themselves. Read at the start and on reload.",
+    ),
     now(
         "limits.max_connections",
         "whole number",

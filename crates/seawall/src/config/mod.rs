@@ -25,6 +25,7 @@ mod doc;
 mod files;
 mod keys;
 mod limits;
+mod lists;
 mod section;
 mod site;
 

@@ -44,11 +44,12 @@ pub(crate) enum Code {
     NotBuilt,
     Danger,
     ReadableSecret,
+    StrangeList,
 }
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub(crate) const ALL: [Self; 32] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::UnreadableFile,
         Self::Syntax,
         Self::UnknownKey,
@@ -81,6 +82,7 @@ impl Code {
         Self::NotBuilt,
         Self::Danger,
         Self::ReadableSecret,
+        Self::StrangeList,
     ];
 
     /// The stable name.
@@ -118,6 +120,7 @@ impl Code {
             Self::NotBuilt => "seawall::config::not_built",
             Self::Danger => "seawall::config::danger",
             Self::ReadableSecret => "seawall::config::readable_secret",
+            Self::StrangeList => "seawall::config::strange_list",
         }
     }
 
@@ -213,6 +216,9 @@ impl Code {
             }
             Self::ReadableSecret => {
                 "Warning. A file that holds a secret can be read by every user of this machine."
+            }
+            Self::StrangeList => {
+                "A list of networks (Tor exits, owners) holds lines that are none of its entries. They are left out, the others count."
             }
         }
     }

@@ -1,0 +1,193 @@
+//! Lists of networks that the operator keeps in files of their own: Tor exits, owners.
+//!
+//! Such files are fetched by a timer and may be missing or cut off at the moment. That is a warning
+//! and never an error: a site does not stay down for a list.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::IpAddr;
+use std::path::Path;
+
+use seawall_decide::{OwnedRange, Owners};
+use seawall_model::Prefix;
+
+use crate::config::files::reason;
+use crate::config::problem::Code;
+use crate::config::section::Report;
+
+/// Reads Tor exits: an address or network a line, or lines `ExitAddress <address> <time>`.
+pub(crate) fn read_tor_exits(report: &mut Report<'_>, line: usize, file: &Path) -> Vec<Prefix> {
+    let mut exits = Vec::new();
+    each_line(report, "network.tor_exits", line, file, |text| {
+        let mut words = text.split_ascii_whitespace();
+        let first = words.next()?;
+        let address = match first {
+            "ExitAddress" => words.next()?,
+            "ExitNode" | "Published" | "LastStatus" => return Some(()),
+            _ => first,
+        };
+        exits.push(address.parse().ok()?);
+        Some(())
+    });
+    exits
+}
+
+/// Reads owners: `network,number,…` or, between tabs, `first last number …`.
+pub(crate) fn read_owners(report: &mut Report<'_>, line: usize, file: &Path) -> Owners {
+    let mut ranges = Vec::new();
+    each_line(report, "network.asn_db", line, file, |text| {
+        // The title line of GeoLite2.
+        if text.starts_with("network,") {
+            return Some(());
+        }
+        let range = if text.contains('\t') { from_tabs(text) } else { from_commas(text) }?;
+        // 0 is how lists say that nobody announces a range (RFC 7607).
+        if range.asn != 0 {
+            ranges.push(range);
+        }
+        Some(())
+    });
+    Owners::new(&ranges)
+}
+
+fn from_tabs(text: &str) -> Option<OwnedRange> {
+    let mut columns = text.split('\t');
+    let first = columns.next()?.parse().ok()?;
+    let last = columns.next()?.parse().ok()?;
+    Some(OwnedRange { first, last, asn: columns.next()?.parse().ok()? })
+}
+
+fn from_commas(text: &str) -> Option<OwnedRange> {
+    let mut columns = text.split(',');
+    let network: Prefix = columns.next()?.trim().parse().ok()?;
+    let asn = columns.next()?.trim().trim_start_matches("AS").parse().ok()?;
+    let last = match network.network() {
+        IpAddr::V4(ip) => {
+            let host = u32::MAX.checked_shr(u32::from(network.bits())).unwrap_or(0);
+            IpAddr::V4((ip.to_bits() | host).into())
+        }
+        IpAddr::V6(ip) => {
+            let host = u128::MAX.checked_shr(u32::from(network.bits())).unwrap_or(0);
+            IpAddr::V6((ip.to_bits() | host).into())
+        }
+    };
+    Some(OwnedRange { first: network.network(), last, asn })
+}
+
+/// Reads a list line by line; what is no entry is counted and said once.
+fn each_line(
+    report: &mut Report<'_>,
+    key: &str,
+    line: usize,
+    file: &Path,
+    mut entry: impl FnMut(&str) -> Option<()>,
+) {
+    let (mut strange, mut first_strange, mut number) = (0u64, 0u64, 0u64);
+    let mut read = || -> io::Result<()> {
+        let mut lines = BufReader::new(File::open(file)?.take(MAX_BYTES));
+        let mut bytes = Vec::new();
+        while lines.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)? > 0 {
+            number += 1;
+            let text = String::from_utf8_lossy(&bytes);
+            let text = text.trim();
+            if !text.is_empty() && !text.starts_with('#') && entry(text).is_none() {
+                strange += 1;
+                first_strange = if strange == 1 { number } else { first_strange };
+            }
+            bytes.clear();
+        }
+        Ok(())
+    };
+    let shown = file.display();
+    if let Err(error) = read() {
+        let message = format!("`{key}` is `{shown}`, which cannot be read: {}", reason(&error));
+        let hint = "check the path; until it can be read, and a reload, there is no such list";
+        report.warning(Code::UnreadableFile, line, message, hint);
+    } else if strange > 0 {
+        let message = format!(
+            "`{key}` is `{shown}`, in which {strange} of {number} lines are no entry, line {first_strange} first"
+        );
+        report.warning(
+            Code::StrangeList,
+            line,
+            message,
+            "see docs/config.md for the forms; the other lines count",
+        );
+    }
+}
+
+/// The whole table of the internet's networks takes 30 MiB.
+const MAX_BYTES: u64 = 128 << 20;
+const MAX_LINE_BYTES: u64 = 4 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::problem::Findings;
+
+    fn file(name: &str, text: &str) -> PathBuf {
+        let file =
+            std::env::temp_dir().join(format!("seawall-lists-{}-{name}", std::process::id()));
+        fs::write(&file, text).expect("the temporary folder is writable");
+        file
+    }
+
+    fn read<T>(
+        name: &str,
+        text: &str,
+        read: impl Fn(&mut Report<'_>, &Path) -> T,
+    ) -> (T, Vec<String>) {
+        let file = file(name, text);
+        let mut report = Report::new("", Findings::default());
+        let found = read(&mut report, &file);
+        fs::remove_file(file).expect("own file");
+        assert!(report.findings.errors.is_empty(), "a list never keeps a site down");
+        let said = report.findings.warnings.into_iter().map(|problem| problem.message);
+        (found, said.collect())
+    }
+
+    #[test]
+    fn tor_exits_are_read_in_both_forms() {
+        let text = "# exits\n\nExitNode 0011BBB\nPublished 2026-11-22 00:00:00\n\
+                    LastStatus 2026-11-22 01:00:00\nExitAddress 192.0.2.7 2026-11-22 01:02:03\n\
+                    2001:db8::7\r\n198.51.100.0/24\n";
+        let (exits, said) = read("tor", text, |report, file| read_tor_exits(report, 1, file));
+        let shown: Vec<String> = exits.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["192.0.2.7/32", "2001:db8::7/128", "198.51.100.0/24"]);
+        assert_eq!(said, [""; 0]);
+    }
+
+    #[test]
+    fn owners_are_read_in_both_forms() {
+        let text = "network,autonomous_system_number,autonomous_system_organization\n\
+                    192.0.2.0/24,64496,\"Example, Inc.\"\n2001:db8::/32,AS64497,x\n\
+                    198.51.100.0\t198.51.100.127\t64498\tDE\tEXAMPLE\n203.0.113.0\t203.0.113.255\t0\tNone\tNot routed\n";
+        let (owners, said) = read("owners", text, |report, file| read_owners(report, 1, file));
+        for (address, want) in [
+            ("192.0.2.255", Some(64_496)),
+            ("2001:db8:ffff::1", Some(64_497)),
+            ("198.51.100.127", Some(64_498)),
+            ("198.51.100.128", None),
+            ("203.0.113.1", None),
+        ] {
+            assert_eq!(owners.owner(address.parse().expect("test address")), want, "{address}");
+        }
+        assert_eq!(said, [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_list_is_a_warning_and_the_good_lines_count() {
+        let long = "x".repeat(10_000);
+        let text = format!("192.0.2.1\nnonsense\n{long}\n<html>\n192.0.2.2\n");
+        let (exits, said) = read("bad", &text, |report, file| read_tor_exits(report, 1, file));
+        assert_eq!(exits.len(), 2);
+        assert!(said[0].contains("line 2 first"), "{said:?}");
+        let mut report = Report::new("", Findings::default());
+        assert!(read_owners(&mut report, 1, Path::new("/nonexistent/list")).is_empty());
+        assert!(report.findings.errors.is_empty());
+        assert!(report.findings.warnings[0].message.contains("there is no such file"));
+    }
+}
