@@ -532,6 +532,7 @@ impl AdminView for View {
             ),
         ];
         samples.extend(self.of_sites());
+        samples.extend(self.client_samples());
         samples.extend(self.visitor_samples());
         self.shared.metrics.render(&samples)
     }
@@ -564,14 +565,8 @@ impl AdminView for View {
 }
 
 impl View {
-    /// Clients remembered, and what happened to credentials, passes and logins.
-    fn visitor_samples(&self) -> Vec<Sample> {
-        let reception = &self.shared.reception;
-        let counts = &reception.counts;
-        let counter = |name, help, counter: &AtomicU64| {
-            Sample::counter(name, help, counter.load(Ordering::Relaxed) as f64)
-        };
-        let logins = reception.logins.len() as f64;
+    /// The tables of clients and their budgets.
+    fn client_samples(&self) -> Vec<Sample> {
         let (limiters, budgets) = (&self.shared.limiters, &self.shared.budgets);
         vec![
             Sample::gauge(
@@ -599,6 +594,18 @@ impl View {
                 "Look-ups of clients that found no room at that moment.",
                 limiters.untracked() as f64,
             ),
+        ]
+    }
+
+    /// What happened to credentials, passes and logins.
+    fn visitor_samples(&self) -> Vec<Sample> {
+        let reception = &self.shared.reception;
+        let counts = &reception.counts;
+        let counter = |name, help, counter: &AtomicU64| {
+            Sample::counter(name, help, counter.load(Ordering::Relaxed) as f64)
+        };
+        let logins = reception.logins.len() as f64;
+        vec![
             counter(
                 "seawall_credentials_accepted_total",
                 "Requests with a good credential.",
