@@ -187,6 +187,8 @@ fn next_step(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> 
             "<p>What you sent was not taken. Wait {wait}, go back in your browser, and send it \
              again.</p>\n"
         ),
+        // Waiting does not make a copy.
+        504 if cause == Cause::Default => FRONT.to_owned(),
         429 | 502..=504 => format!("<p>Please wait {wait}.</p>\n{AGAIN}"),
         // The front page says the same there.
         421 | 431 => String::new(),
@@ -236,7 +238,7 @@ fn reason(status: u16, cause: Cause) -> &'static str {
             "Only some networks may read it. If you should be able to, use the network or VPN that \
              you were given for it."
         }
-        (405 | 501, _) => "It can be read, but it does not take what your browser sent.",
+        (405 | 501, _) => "Your browser asked for something that is not done here.",
         (408, _) => "The connection is slow or broke off. Go back and try again.",
         (413, _) => "Nothing of it was kept. Go back and send something smaller.",
         (414, _) => "Shorten it in your browser's address bar, or start from the front page.",

@@ -6,18 +6,15 @@
 //! filters, rustix 1.1 raises `RLIMIT_NOFILE`; none of that is wrapped again. What is left:
 //!
 //! - [`set_defer_accept`]: connections are handed over when their first bytes are there;
-//! - [`ListenerFilter`]: drops the SYNs of given sources below accept;
 //! - [`take_activation_fds`]: takes listening sockets over from systemd.
 //!
-//! It does **not** decide whom to filter, nor open any socket. `TCP_FASTOPEN` is left out on
+//! It does **not** open any socket. `TCP_FASTOPEN` is left out on
 //! purpose: data in a SYN may be replayed and spoofed.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod activation;
-mod filter;
 mod options;
 
 pub use crate::activation::{ActivationError, take_activation_fds};
-pub use crate::filter::{FilterError, ListenerFilter};
 pub use crate::options::set_defer_accept;
