@@ -258,7 +258,8 @@ impl AdaptiveLimiter {
         self.slowdown += SMOOTHING * (ratio - self.slowdown);
         let at_work = in_flight.min(self.limit);
         let queue = at_work * (1.0 - 1.0 / self.slowdown.max(1.0));
-        let log = log10(self.limit);
+        // At a limit of 1 the logarithm is 0, and nothing would let it rise again.
+        let log = log10(self.limit.max(2.0));
         let (alpha, beta) =
             ((3.0 * log).min(0.30 * self.limit), (6.0 * log).min(0.43 * self.limit));
         let gain = self.moments.elasticity();

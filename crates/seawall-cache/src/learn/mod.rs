@@ -155,6 +155,11 @@ impl Learner {
     /// query, or with settled parameters only, no lock is taken.
     pub fn judge(&self, now: Instant, rules: &QueryRules, key: &Key) -> Verdict {
         let Some(query) = key.query() else { return Verdict::Whole };
+        // Looked at without a lock: a query of thousands of parts must not keep others waiting.
+        let parts = query.iter().filter(|byte| matches!(byte, b'&' | b';')).count();
+        if parts > MAX_PARTS {
+            return Verdict::Whole;
+        }
         if query.is_empty() || pieces(query).all(|piece| rules.is_settled(piece)) {
             return Verdict::Whole;
         }
@@ -169,13 +174,13 @@ impl Learner {
         for piece in pieces(query).filter(|piece| !rules.is_settled(piece)) {
             let first = names.len();
             let mut matters = false;
+            let value = self.hash(piece, 2) as u32;
             each_name(piece, &mut |text| {
                 let name = self.hash(text, 1);
                 let (record, site) = (mix(template, name), mix(host, name));
                 matters |= state.own.contains(name)
                     || state.records.state(now, record) == State::Matters
                     || state.records.state(now, site) == State::Matters;
-                let value = self.hash(piece, 2) as u32;
                 names.push(Name { name, record, site, value });
             });
             if matters || names.len() > MAX_CANDIDATES {
@@ -443,6 +448,8 @@ const NEEDED: u8 = records::MAX_SEEN as u8;
 const FEWER_NEEDED: u8 = 2;
 /// Lessons after which a site counts as such.
 const ASSURED: u64 = 4;
+/// Parts of a query that are looked at. Sites use a handful.
+const MAX_PARTS: usize = 64;
 /// More parameters under watch in one request: nothing is learned from it.
 const MAX_CANDIDATES: usize = 8;
 /// Longer bodies are not compared: hashing them would hold up others.

@@ -379,6 +379,8 @@ impl Job {
             Refreshed::Mismatch => {
                 // RFC 9111 §4.3.4: it speaks of another representation. Ask without conditions.
                 store.remove(&stale.entry.key);
+                // Its permit comes back before another is asked for.
+                drop(exchange);
                 return match self.again.take() {
                     Some(again) => {
                         self.request = again;
@@ -514,6 +516,9 @@ async fn pump(
                 total += data.len() as u64;
                 if total > most || body.is_over_budget() {
                     body.give_up_storing();
+                    // What follows may wait for a slow reader, who must not keep others from the
+                    // origin.
+                    incoming.release_permit();
                     body.push(data).await;
                     return Pumped::TooLarge;
                 }
