@@ -89,15 +89,9 @@ impl Buckets {
         });
     }
 
-    fn place(&self, Key { level, who }: Key) -> (&Set, u64) {
-        let [key0, key1] = self.seed;
-        let mut bytes = [level; 17];
-        bytes[..16].copy_from_slice(&who.to_le_bytes());
-        let hash = SipHasher13::new_with_keys(key0, key1).hash(&bytes);
-        // Multiply and shift instead of a division: the number of sets fits in 32 bits.
-        let index = ((hash.h1 >> 32) * self.sets.len() as u64) >> 32;
-        let index = usize::try_from(index).unwrap_or(0);
-        (&self.sets[index], hash.h2.max(FIRST_TAG))
+    fn place(&self, key: Key) -> (&Set, u64) {
+        let (index, tag) = key.place(self.seed, self.sets.len());
+        (&self.sets[index], tag)
     }
 
     /// Takes the place of whoever owes least. `None` if another worker is faster at it.
@@ -120,6 +114,18 @@ impl Buckets {
 pub(super) struct Key {
     pub(super) level: u8,
     pub(super) who: u128,
+}
+
+impl Key {
+    /// Its set among `sets`, and its tag there.
+    pub(super) fn place(self, [key0, key1]: [u64; 2], sets: usize) -> (usize, u64) {
+        let mut bytes = [self.level; 17];
+        bytes[..16].copy_from_slice(&self.who.to_le_bytes());
+        let hash = SipHasher13::new_with_keys(key0, key1).hash(&bytes);
+        // Multiply and shift instead of a division: the number of sets fits in 32 bits.
+        let index = ((hash.h1 >> 32) * sets as u64) >> 32;
+        (usize::try_from(index).unwrap_or(0), hash.h2.max(FIRST_TAG))
+    }
 }
 
 impl Set {

@@ -67,13 +67,9 @@ impl Readers {
         found.map_or(0, Record::readers)
     }
 
-    fn place(&self, Key { level, who }: Key) -> (&[Record; WAYS], u64) {
-        let [key0, key1] = self.seed;
-        let mut bytes = [level; 17];
-        bytes[..16].copy_from_slice(&who.to_le_bytes());
-        let hash = SipHasher13::new_with_keys(key0, key1).hash(&bytes);
-        let index = ((hash.h1 >> 32) * self.sets.len() as u64) >> 32;
-        (&self.sets[usize::try_from(index).unwrap_or(0)], hash.h2.max(1))
+    fn place(&self, key: Key) -> (&[Record; WAYS], u64) {
+        let (index, tag) = key.place(self.seed, self.sets.len());
+        (&self.sets[index], tag)
     }
 
     fn replace(set: &[Record; WAYS], tag: u64) -> &Record {

@@ -1,7 +1,7 @@
 //! What reaches the origin, and who waits: the gate as wired.
 
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use seawall_model::PerSecond;
@@ -15,6 +15,19 @@ const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charse
 const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+
+/// An origin that answers `/held` when the sender is dropped.
+fn held() -> (Origin, Sender<()>) {
+    let (release, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::run(move |asked, stream| {
+        if asked.path() == "/held" {
+            let _ = wait.lock().expect("no panic").recv();
+        }
+        say(stream, ok("Cache-Control: no-store\r\n", "done"))
+    });
+    (origin, release)
+}
 
 #[test]
 fn a_stream_leaves_the_limit_and_its_own_lane_is_bounded() {
@@ -42,14 +55,7 @@ fn a_stream_leaves_the_limit_and_its_own_lane_is_bounded() {
 
 #[test]
 fn the_status_says_who_waits_and_the_metrics_who_went() {
-    let (release, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let origin = Origin::run(move |asked, stream| {
-        if asked.path() == "/held" {
-            let _ = wait.lock().expect("no panic").recv();
-        }
-        say(stream, ok("Cache-Control: no-store\r\n", "done"))
-    });
+    let (origin, release) = held();
     let shield = Shield::with(&origin, |config| config.sites[0].origin.max_concurrency = 1);
     let (mut one, mut two) = (shield.client(), shield.client());
     one.send(get("/held", ""));
@@ -88,14 +94,7 @@ fn an_origin_that_fails_under_load_gets_less_to_do() {
 
 #[test]
 fn whoever_had_more_than_its_budget_waits_behind_others_and_is_served_by_an_idle_origin() {
-    let (release, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let origin = Origin::run(move |asked, stream| {
-        if asked.path() == "/held" {
-            let _ = wait.lock().expect("no panic").recv();
-        }
-        say(stream, ok("Cache-Control: no-store\r\n", "done"))
-    });
+    let (origin, release) = held();
     let shield = Shield::with(&origin, |config| {
         config.sites[0].origin.max_concurrency = 1;
         config.limits.origin_budget = PerSecond(1.0);
