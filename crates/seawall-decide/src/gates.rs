@@ -1,10 +1,10 @@
-//! The gates that are functions: accept, hello, request.
+//! The gates that are functions: accept, hello, request, route.
 //!
 //! Order of the rules; the first that speaks decides, and its [`Cause`] names it.
 //!
 //! | # | gate | rule | answer |
 //! |---|---|---|---|
-//! | 1 | all | allow list: rules 2-5, 11 and 14 do not apply and nothing is counted | `allow_list` |
+//! | 1 | all | allow list: rules 2-5, 11, 14 and 15 do not apply and nothing is counted | `allow_list` |
 //! | 2 | accept, hello | deny list | close |
 //! | 3 | accept | all connections at `limits.max_connections` | close |
 //! | 4 | accept | connections of this identity at `limits.max_connections_of_one` | close |
@@ -18,11 +18,15 @@
 //! | 12 | request | route does not take the method | 405, 501 |
 //! | 13 | request | content beyond the route's or site's limit | 413 |
 //! | 14 | request | held page, and the identity beyond `limits.held_rate` | 429 |
-//! | 15 | all | otherwise | admit |
+//! | 15 | route | the origin would have to work, and the route's budget is spent | 429 |
+//! | 16 | all | otherwise | admit |
 //!
 //! Rules 6-10, 12 and 13 are about the message and hold for everyone, allow-listed or not: there is
 //! nothing to serve. A page in hand is refused by 14 alone, and by 5 and 11, where the operator
 //! said that this client may not have it; the rest refuse messages that no held page answers.
+//!
+//! Rule 15 is a gate of its own because it needs more to be known (whose network it is) and because it
+//! never stands between a reader and a page in hand.
 //!
 //! Rule 4 does not apply to trusted proxies, whose connections carry many clients.
 //! Rules 11-13 look at the path as sent and as an origin would read it (decoded, dot segments
@@ -35,9 +39,10 @@ use seawall_model::{
     Method, Refusal,
 };
 
+use crate::budget::{OriginBudget, Whence};
 use crate::limiters::Limiters;
 use crate::path::{Normalised, is_ambiguous};
-use crate::table::{MethodSet, Site, Table};
+use crate::table::{MethodSet, RouteTerms, Site, Table};
 
 /// Decides on a new connection by its peer alone, before anything is read.
 ///
@@ -129,6 +134,27 @@ pub fn decide(
         return Decision::Refuse(refusal, Cause::HeldBudget);
     }
     Decision::Admit(Cause::Default)
+}
+
+/// Decides on a request that [`decide`] admitted: rule 15. `terms` are those of
+/// [`Table::route_terms`]. O(1), no allocation.
+pub fn route_gate(
+    budgets: &OriginBudget,
+    now: Instant,
+    terms: RouteTerms,
+    from: Whence,
+    facts: &Facts<'_>,
+) -> Decision {
+    let Some(budget) = terms.budget.filter(|_| facts.held == Held::No) else {
+        return Decision::Admit(Cause::Default);
+    };
+    match budgets.take_route(now, facts.identity, from, facts.standing, budget) {
+        Ok(()) => Decision::Admit(Cause::Default),
+        Err(wait) => {
+            let refusal = Refusal { retry_after: Some(whole_secs(wait)), ..refusal(429, facts) };
+            Decision::Refuse(refusal, Cause::RouteBudget)
+        }
+    }
 }
 
 /// Rules 7-10.

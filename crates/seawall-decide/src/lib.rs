@@ -34,22 +34,22 @@ mod template;
 mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
-pub use crate::budget::{OriginBudget, Whence};
+pub use crate::budget::{OriginBudget, RouteBudget, Whence};
 pub use crate::costs::TemplateCosts;
 pub use crate::credential::{
     AGED, CREDENTIAL_CHARS, Credential, CredentialClass, CredentialFault, CredentialKeys,
     CredentialText, GRANT_HOURS, MAX_CREDENTIAL_DAYS,
 };
 pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
-pub use crate::gates::{accept_gate, decide, hello_gate};
+pub use crate::gates::{accept_gate, decide, hello_gate, route_gate};
 pub use crate::limiters::{DEMAND_ONE, Limiters};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 pub use crate::origin_gate::{
     Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
-    StreamPermit, Ticket, WorkClass, WorkRequest, WorkSource,
+    StreamPermit, Ticket, WorkClass, WorkPrice, WorkRequest, WorkSource,
 };
 pub use crate::owners::{OwnedRange, Owners};
 pub use crate::prefix_set::PrefixSet;
-pub use crate::table::{RouteRule, SiteRules, Table, TableSource};
+pub use crate::table::{RouteLane, RouteRule, RouteTerms, SiteRules, Table, TableSource};
 pub use crate::template::Templater;
 pub use crate::visitors::{Sight, Visitors};

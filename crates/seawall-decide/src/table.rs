@@ -10,8 +10,9 @@ use core::net::IpAddr;
 
 use seawall_model::{Limits, Method, Prefix};
 
+use crate::budget::RouteBudget;
 use crate::limiters::HeldBudget;
-use crate::path::Pattern;
+use crate::path::{Normalised, Pattern, is_ambiguous};
 use crate::prefix_set::PrefixSet;
 
 /// What a [`Table`] is compiled from. Parsed and checked by the caller.
@@ -52,6 +53,34 @@ pub struct RouteRule {
     pub methods: Vec<Method>,
     /// Largest content here in bytes; `None`: `limits.max_body_bytes`.
     pub max_body_bytes: Option<u64>,
+    /// How the origin works for it.
+    pub lane: RouteLane,
+    /// How often one client may ask for it; `None`: as often as it likes.
+    pub budget: Option<RouteBudget>,
+}
+
+/// How an origin works for what a route covers. Of two readings of a path the later one counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteLane {
+    /// By who asks.
+    #[default]
+    Normal,
+    /// At once, in the lane of WebSockets and event streams: long polling, which would hold permits
+    /// for the time that it waits.
+    Stream,
+    /// By who asks, in the quarter of the limit that expensive work may fill.
+    Costly,
+    /// Spare capacity only.
+    Background,
+}
+
+/// What the routes say of the work for one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteTerms {
+    /// How the origin works for it.
+    pub lane: RouteLane,
+    /// What it counts against: the route, by a number of its own, and how often.
+    pub budget: Option<(u64, RouteBudget)>,
 }
 
 /// The compiled rules.
@@ -62,6 +91,8 @@ pub struct Table {
     pub(crate) trusted_proxies: PrefixSet,
     tor_exits: PrefixSet,
     pub(crate) sites: Box<[Site]>,
+    /// Whether any route has a lane or a budget, so that sites without pay nothing for them.
+    has_terms: bool,
     pub(crate) limits: Limits,
     pub(crate) held: HeldBudget,
 }
@@ -78,17 +109,23 @@ pub(crate) struct Route {
     pub(crate) sources: Option<PrefixSet>,
     pub(crate) methods: MethodSet,
     pub(crate) max_body_bytes: Option<u64>,
+    lane: RouteLane,
+    budget: Option<RouteBudget>,
 }
 
 impl Table {
     /// Compiles rules. Cannot fail: whatever is representable has a meaning.
     pub fn compile(source: TableSource) -> Self {
+        let mut routes = source.sites.iter().flat_map(|site| &site.routes);
+        let has_terms =
+            routes.any(|route| route.lane != RouteLane::Normal || route.budget.is_some());
         Self {
             allow: PrefixSet::new(&source.allow),
             deny: PrefixSet::new(&source.deny),
             trusted_proxies: PrefixSet::new(&source.trusted_proxies),
             tor_exits: PrefixSet::new(&source.tor_exits),
             sites: source.sites.into_iter().map(Site::compile).collect(),
+            has_terms,
             held: HeldBudget::new(source.limits.held_rate, source.limits.held_burst),
             limits: source.limits,
         }
@@ -129,6 +166,32 @@ impl Table {
         let route = site.and_then(|index| self.sites.get(index)).and_then(|site| site.route(path));
         route.and_then(|route| route.max_body_bytes).unwrap_or(self.limits.max_body_bytes)
     }
+
+    /// What the routes of a site say of the work for `path`, as sent and as an origin would read it:
+    /// the tighter lane of the two, and the budget of the latter if it has one. O(routes), no
+    /// allocation.
+    pub fn route_terms(&self, site: usize, path: &[u8]) -> RouteTerms {
+        if !self.has_terms {
+            return RouteTerms::default();
+        }
+        let Some(rules) = self.sites.get(site) else { return RouteTerms::default() };
+        let sent = rules.terms(site, path);
+        if is_ambiguous(path) { sent.and(normalised_terms(rules, site, path)) } else { sent }
+    }
+}
+
+/// Out of line: the room for the path is 8 KiB of stack that most requests never touch.
+#[inline(never)]
+fn normalised_terms(rules: &Site, site: usize, path: &[u8]) -> RouteTerms {
+    let mut room = Normalised::new();
+    // What is too long to be read was refused.
+    room.fill(path).map_or_else(RouteTerms::default, |path| rules.terms(site, path))
+}
+
+impl RouteTerms {
+    fn and(self, read: Self) -> Self {
+        Self { lane: self.lane.max(read.lane), budget: read.budget.or(self.budget) }
+    }
 }
 
 impl Site {
@@ -145,6 +208,16 @@ impl Site {
     pub(crate) fn route(&self, path: &[u8]) -> Option<&Route> {
         self.routes.iter().find(|route| route.pattern.matches(path))
     }
+
+    fn terms(&self, site: usize, path: &[u8]) -> RouteTerms {
+        let Some(at) = self.routes.iter().position(|route| route.pattern.matches(path)) else {
+            return RouteTerms::default();
+        };
+        let route = &self.routes[at];
+        // Places are stable until a reload; after one whoever owed may owe elsewhere for a minute.
+        let number = (site as u64) << 32 | (at as u64 + 1);
+        RouteTerms { lane: route.lane, budget: route.budget.map(|budget| (number, budget)) }
+    }
 }
 
 impl Route {
@@ -158,6 +231,8 @@ impl Route {
                 MethodSet::of(&rule.methods)
             },
             max_body_bytes: rule.max_body_bytes,
+            lane: rule.lane,
+            budget: rule.budget,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use seawall_decide::{
-    Limiters, RouteRule, SiteRules, Table, TableSource, accept_gate, decide, hello_gate,
+    Limiters, OriginBudget, RouteBudget, RouteLane, RouteRule, RouteTerms, SiteRules, Table,
+    TableSource, Whence, accept_gate, decide, hello_gate, route_gate,
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
@@ -285,6 +286,63 @@ fn held_pages_are_refused_only_beyond_the_budget_and_come_back_in_time() {
         let allowed = ask(1_500, ALLOWED, Held::Fresh);
         assert_eq!(allowed, Decision::Admit(Cause::AllowList));
     }
+}
+
+/// What the routes of a WordPress say of `path`.
+#[track_caller]
+fn check_terms(path: &str, lane: RouteLane, budget: Option<u32>) {
+    let of = |path: &str, lane, count: Option<u32>| RouteRule {
+        lane,
+        budget: count.map(|count| RouteBudget { count, per: Duration::from_secs(60) }),
+        ..route(path)
+    };
+    let routes = vec![
+        of("/wp-cron.php*", RouteLane::Background, None),
+        of("/wp-login.php*", RouteLane::Normal, Some(20)),
+        of("/wp-admin/admin-ajax.php*", RouteLane::Costly, Some(120)),
+        of("/live/*", RouteLane::Stream, None),
+        of("/*", RouteLane::Normal, None),
+    ];
+    let sites = vec![SiteRules { methods: Vec::new(), routes }];
+    let table = Table::compile(TableSource { sites, ..TableSource::default() });
+    let terms = table.route_terms(0, path.as_bytes());
+    assert_eq!(terms.lane, lane, "{path}");
+    assert_eq!(terms.budget.map(|(_, budget)| budget.count), budget, "{path}");
+    assert_eq!(table.route_terms(1, path.as_bytes()), RouteTerms::default());
+}
+
+#[test]
+fn lane_and_budget_hold_for_every_spelling_of_a_path() {
+    check_terms("/", RouteLane::Normal, None);
+    check_terms("/wp-cron.php", RouteLane::Background, None);
+    for path in
+        ["/wp-login.php", "//wp-login.php", "/a/../wp%2dlogin.php/x", "/live/../wp-login.php"]
+    {
+        let lane = if path.starts_with("/live/") { RouteLane::Stream } else { RouteLane::Normal };
+        check_terms(path, lane, Some(20));
+    }
+    check_terms("/wp-admin/admin-ajax.php", RouteLane::Costly, Some(120));
+    // Of two readings the tighter one: nothing is won by dressing up as a stream.
+    check_terms("/live/../wp-admin/admin-ajax.php", RouteLane::Costly, Some(120));
+    check_terms("/live/../wp-cron.php", RouteLane::Background, None);
+}
+
+#[test]
+fn a_spent_budget_of_a_route_refuses_what_the_origin_would_have_to_do_and_no_page_in_hand() {
+    let budgets = OriginBudget::new(&Limits { max_route_budgets: 8, ..limits() }, [1, 2]);
+    let budget = RouteBudget { count: 2, per: Duration::from_secs(1) };
+    let terms = RouteTerms { lane: RouteLane::Normal, budget: Some((1, budget)) };
+    let ask = |ms, held| {
+        let facts = Facts { held, body: BodyLength::Known(10), ..facts(READER) };
+        let from = Whence { client: facts.client, asn: None };
+        route_gate(&budgets, at_ms(ms), terms, from, &facts)
+    };
+    let admitted = Decision::Admit(Cause::Default);
+    assert_eq!((ask(0, Held::No), ask(0, Held::No)), (admitted, admitted));
+    let wait = Refusal { status: 429, retry_after: Some(Duration::from_secs(1)), close: true };
+    assert_eq!(ask(0, Held::No), Decision::Refuse(wait, Cause::RouteBudget));
+    assert_eq!((ask(0, Held::Fresh), ask(0, Held::Stale)), (admitted, admitted));
+    assert_eq!(ask(500, Held::No), admitted);
 }
 
 #[test]

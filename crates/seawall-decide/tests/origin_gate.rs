@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use seawall_decide::{
     Asked, DEMAND_ONE, OriginGate, OriginGateConfig, OriginPermit, Ticket, WorkClass, WorkOutcome,
-    WorkRequest, WorkSource,
+    WorkPrice, WorkRequest, WorkSource,
 };
 use seawall_model::Instant;
 
@@ -30,7 +30,14 @@ fn pinned(concurrency: usize, max_queue: usize) -> OriginGateConfig {
 
 fn of(class: WorkClass, demand: u32) -> WorkRequest {
     let source = WorkSource::Elsewhere;
-    WorkRequest { class, source, identity: 7, demand: demand * DEMAND_ONE, template: 1 }
+    WorkRequest {
+        class,
+        source,
+        identity: 7,
+        demand: demand * DEMAND_ONE,
+        template: 1,
+        price: WorkPrice::Measured,
+    }
 }
 
 fn anonymous(demand: u32) -> WorkRequest {
@@ -192,6 +199,28 @@ fn expensive_templates_fill_a_quarter_of_the_limit() {
     queued(ask(&mut gate, search, 3));
     let _page = granted(ask(&mut gate, page(1), 4));
     assert_eq!(pass_on(&mut gate, 1, first).expect("a search waits").0, 3);
+}
+
+#[test]
+fn what_the_operator_calls_costly_fills_a_quarter_of_the_limit_before_it_was_measured() {
+    let mut gate = OriginGate::new(pinned(8, 20));
+    let search = WorkRequest { price: WorkPrice::Costly, ..anonymous(1) };
+    let first = granted(ask(&mut gate, search, 1));
+    let _second = granted(ask(&mut gate, search, 2));
+    queued(ask(&mut gate, search, 3));
+    let _page = granted(ask(&mut gate, anonymous(1), 4));
+    assert_eq!(pass_on(&mut gate, 1, first).expect("a search waits").0, 3);
+}
+
+#[test]
+fn what_waits_in_the_origin_takes_a_place_for_streams_and_no_permit() {
+    let mut gate: OriginGate<u32> = OriginGate::new(pinned(8, 20));
+    let poll = gate.open_stream(anonymous(1)).expect("there is room");
+    let _other = gate.open_stream(anonymous(1)).expect("there is room");
+    assert!(gate.open_stream(anonymous(1)).is_none());
+    assert_eq!((gate.counters().in_flight, gate.counters().streams), (0, 2));
+    gate.release_stream(poll);
+    assert!(gate.open_stream(anonymous(1)).is_some());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_cache::{CookiePatterns, SitePolicy};
-use seawall_decide::Owners;
+use seawall_decide::{Owners, RouteBudget, RouteLane};
 use seawall_model::{Limits, Method, Prefix};
 
 /// Everything `serve` needs to know.
@@ -207,7 +207,7 @@ pub enum OriginTarget {
 }
 
 /// What a path may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Route {
     /// Path prefix, or an exact path when it does not end in `*`.
     pub path: String,
@@ -217,6 +217,10 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Largest content here; `None`: `limits.max_body_bytes`.
     pub max_body_bytes: Option<u64>,
+    /// How the origin works for it.
+    pub lane: RouteLane,
+    /// How often one client may ask for it; `None`: as often as it likes.
+    pub budget: Option<RouteBudget>,
 }
 
 /// How the access log is kept.

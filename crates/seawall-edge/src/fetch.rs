@@ -19,7 +19,7 @@ use seawall_cache::{
     CacheStatus, Collapsed, Entry, Forward, Join, Key, Lead, Lookup, Precondition, Reuse, Stored,
     StoredHead, precondition, reuse, strip_hop_by_hop, vary_matches,
 };
-use seawall_decide::WorkClass;
+use seawall_decide::{RouteLane, WorkClass};
 use seawall_model::{Cause, Method, Standing};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -121,7 +121,9 @@ async fn obtain(
     if let Some(answer) = from_disk(ctx, policy, &mut plan, ask).await {
         return answer;
     }
+    // What waits in the origin for something to happen must not make others wait for it.
     if spooled.is_none()
+        && plan.lane != RouteLane::Stream
         && let Some(key) = forward::shareable_key(&plan, &headers)
     {
         return coalesced(ctx, policy, &plan, key, ask, headers, interim).await;
@@ -366,6 +368,7 @@ fn new_job(
         standing: plan.standing,
         whence: plan.whence,
         source: plan.source,
+        lane: plan.lane,
         is_upgrade: plan.upgrade,
         interim: None,
         lead: None,
@@ -375,6 +378,7 @@ fn new_job(
 /// Where a request stands in the origin's queue.
 fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> WorkClass {
     match plan.standing {
+        _ if plan.lane == RouteLane::Background => WorkClass::Background,
         Standing::Anonymous if is_doubtful(policy, plan) => {
             ctx.worker.metrics.origin_doubtful();
             WorkClass::Background
@@ -513,6 +517,8 @@ fn failed(plan: &Plan, ask: &Ask<'_>, failure: Failure) -> Answer {
         }
     }
     let (status, cause) = match failure {
+        // `detection.md`, amendment 7: what is no navigation is told that there were too many.
+        Failure::Busy if !refusal::is_reading(ask) => (429, Cause::OriginBusy),
         Failure::Busy => (503, Cause::OriginBusy),
         Failure::OverBudget => (429, Cause::OriginBudget),
         Failure::Unreachable | Failure::Broken => (502, Cause::OriginFailed),

@@ -109,6 +109,8 @@ fn site_rules(site: &Site) -> SiteRules {
         allow_sources: route.allow_sources.clone(),
         methods: route.methods.clone(),
         max_body_bytes: route.max_body_bytes,
+        lane: route.lane,
+        budget: route.budget,
     };
     SiteRules { methods: site.methods.clone(), routes: site.routes.iter().map(rule).collect() }
 }

@@ -91,6 +91,12 @@ pub(crate) fn malformed_http1(out: &mut BytesMut, status: u16) {
     out.put_slice(text.as_bytes());
 }
 
+/// Whether somebody or something merely wants to read: a page, a feed or a file, and no script's or app's
+/// request.
+pub(crate) fn is_reading(ask: &Ask<'_>) -> bool {
+    ask.method.is_safe() && form(ask) != Form::Problem
+}
+
 fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: Note) -> Answer {
     let is_waiting = status == 503 && cause == Cause::OriginBusy && ask.method.is_safe();
     let (kind, body) = match form(ask) {
@@ -172,8 +178,12 @@ fn next_step(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> 
     const FRONT: &str = "<p class=\"go\"><a href=\"/\">Go to the front page</a></p>\n";
     const AGAIN: &str = "<p class=\"go\"><a href=\"\">Try again</a></p>\n";
     let wait = match headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()) {
-        Some("1") => "a second".to_owned(),
-        Some(after) => format!("{after} seconds"),
+        Some(after) => match after.parse::<u64>() {
+            Ok(1) => "a second".to_owned(),
+            // A budget of a route may be one of hours.
+            Ok(seconds @ 180..) => format!("{} minutes", seconds.div_ceil(60)),
+            _ => format!("{after} seconds"),
+        },
         None => "a few seconds".to_owned(),
     };
     match status {
@@ -212,6 +222,8 @@ fn heading(status: u16, cause: Cause) -> &'static str {
         (413, _) => "What was sent is too large",
         (414, _) => "The address of the page is too long",
         (421, _) => "No site of that name is here",
+        (429, Cause::OriginBusy) => "The site is busy",
+        (429, Cause::RouteBudget) => "That was tried too often",
         (429, _) => "Too many pages were asked for at once",
         (431, _) => "Your browser sent too much at once",
         (502, _) => "The site is not working right now",
@@ -243,6 +255,13 @@ fn reason(status: u16, cause: Cause) -> &'static str {
         (413, _) => "Nothing of it was kept. Go back and send something smaller.",
         (414, _) => "Shorten it in your browser's address bar, or start from the front page.",
         (421, _) => "Look for a mistake in your browser's address bar.",
+        (429 | 503, Cause::OriginBusy) => {
+            "More people ask for it than it can answer. Pages that others have read lately may \
+             still open."
+        }
+        (429, Cause::RouteBudget) => {
+            "Somebody on your network, perhaps not you, sends this faster than people do."
+        }
         (429, _) => "Somebody on your network, perhaps not you, is asking faster than people read.",
         (431, _) => {
             "Usually that means too many cookies. Delete the cookies of this site in your browser's \

@@ -16,7 +16,7 @@ use seawall_cache::{
     CacheStatus, DiskRef, Entry, Forward, Key, Lookup, Probe, RequestMeta, Reuse, Scheme,
     classify_cookies, only_if_cached, reuse, validators,
 };
-use seawall_decide::{Whence, WorkSource, decide};
+use seawall_decide::{RouteLane, RouteTerms, Whence, WorkSource, decide, route_gate};
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
     HttpVersion, Identity, Instant, Method, Standing, WallTime,
@@ -90,6 +90,8 @@ pub(crate) struct Plan {
     /// Where it comes from, for budgets and shares.
     pub(crate) whence: Whence,
     pub(crate) source: WorkSource,
+    /// How the origin works for this path.
+    pub(crate) lane: RouteLane,
     /// A credential for the reader, if a page comes of it.
     pub(crate) offer: Option<Offer>,
     pub(crate) cause: Cause,
@@ -177,14 +179,8 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     };
     ctx.standing.set(who.standing);
     let facts = facts(ctx, ask, who, &found);
-    let mut decision = decide(&policy.table, &shared.limiters, times.mono, site, &facts);
-    if !ctx.via_proxy {
-        ctx.worker.look_for_cdn(times.mono, ctx.peer.ip(), ask.fields);
-        let budget = decision.cause() == Cause::HeldBudget;
-        if budget && shared.is_suspected_cdn(ctx.peer.ip()) {
-            decision = Decision::Admit(Cause::Default);
-        }
-    }
+    let terms = site.map_or_else(RouteTerms::default, |at| policy.table.route_terms(at, ask.path));
+    let decision = judge(ctx, policy, (site, terms), &facts, ask, times);
     ctx.worker.metrics.request(decision);
     let (site, cause) = match (decision, site) {
         (Decision::Refuse(refused, cause), _) => {
@@ -216,7 +212,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
             Reuse::StaleWhileRevalidate { age_s, ttl_s } => {
                 let served = Served::hit(age_s, ttl_s, cause);
                 if let Some(answer) = held::answer(entry, ask, &request, served) {
-                    let plan = plan(ctx, policy, (site, who, cause), ask, found, times);
+                    let plan = plan(ctx, policy, (site, who, cause, terms.lane), ask, found, times);
                     fetch::revalidate(ctx, policy, plan, ask);
                     return given(answer);
                 }
@@ -228,7 +224,32 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     if found.hit.is_none() && found.disk.is_none() && only_if_cached(ask.fields) {
         return Look::Answer(refusal::only_if_cached(ask));
     }
-    Look::Origin(Box::new(plan(ctx, policy, (site, who, cause), ask, found, times)))
+    Look::Origin(Box::new(plan(ctx, policy, (site, who, cause, terms.lane), ask, found, times)))
+}
+
+/// Asks the gates.
+fn judge(
+    ctx: &ClientConn,
+    policy: &Policy,
+    (site, terms): (Option<usize>, RouteTerms),
+    facts: &Facts<'_>,
+    ask: &Ask<'_>,
+    times: Times,
+) -> Decision {
+    let shared = &ctx.worker.shared;
+    let mut decision = decide(&policy.table, &shared.limiters, times.mono, site, facts);
+    if decision == Decision::Admit(Cause::Default) && terms.budget.is_some() {
+        let from = whence(policy, facts.client);
+        decision = route_gate(&shared.budgets, times.mono, terms, from, facts);
+    }
+    if !ctx.via_proxy {
+        ctx.worker.look_for_cdn(times.mono, ctx.peer.ip(), ask.fields);
+        let budget = matches!(decision.cause(), Cause::HeldBudget | Cause::RouteBudget);
+        if budget && shared.is_suspected_cdn(ctx.peer.ip()) {
+            decision = Decision::Admit(Cause::Default);
+        }
+    }
+    decision
 }
 
 /// The request as the cache's semantics read it.
@@ -321,10 +342,14 @@ pub(crate) fn forward_for(how: &Reuse) -> Forward {
     }
 }
 
+fn whence(policy: &Policy, client: ClientAddr) -> Whence {
+    Whence { client, asn: policy.config.owners.owner(client.ip()) }
+}
+
 fn plan(
     ctx: &ClientConn,
     policy: &Policy,
-    (site, who, cause): (usize, Visitor, Cause),
+    (site, who, cause, lane): (usize, Visitor, Cause, RouteLane),
     ask: &Ask<'_>,
     found: Found,
     times: Times,
@@ -336,7 +361,7 @@ fn plan(
         Some((entry, Reuse::StaleWhileRevalidate { .. })) => Some(Stale { entry, on_error: true }),
         _ => None,
     };
-    let whence = Whence { client: who.client, asn: policy.config.owners.owner(who.client.ip()) };
+    let whence = whence(policy, who.client);
     if who.standing == Standing::AgedReader {
         let day = u32::try_from(times.wall.unix_secs() / 86_400).unwrap_or(u32::MAX);
         ctx.worker.shared.budgets.saw_reader(day, who.identity, whence);
@@ -348,6 +373,7 @@ fn plan(
         standing: who.standing,
         whence,
         source: if is_tor { WorkSource::Tor } else { WorkSource::Elsewhere },
+        lane,
         offer: who.offer,
         cause,
         method: ask.method,

@@ -571,13 +571,18 @@ impl View {
         vec![
             Sample::gauge(
                 "seawall_budgets_bytes",
-                "Memory of the budgets of origin work, fixed at start.",
+                "Memory of the budgets of origin work and of routes, fixed at start.",
                 budgets.bytes() as f64,
             ),
             Sample::counter(
                 "seawall_budgets_forgotten_total",
                 "Budgets that owed something and were forgotten to make room for others.",
                 budgets.forgotten() as f64,
+            ),
+            Sample::counter(
+                "seawall_route_budgets_forgotten_total",
+                "Budgets of routes that owed something and were forgotten to make room for others.",
+                budgets.forgotten_of_routes() as f64,
             ),
             Sample::gauge(
                 "seawall_limiters_bytes",

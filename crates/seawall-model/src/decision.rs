@@ -28,6 +28,8 @@ pub enum Cause {
     UnknownHost,
     /// A route rule limits sources.
     RouteSource,
+    /// This client or its network exceeded the budget of a route.
+    RouteBudget,
     /// The link of a pass is no good, or not any more.
     PassLink,
     /// The message could be read in two ways, or broke the protocol.
@@ -53,7 +55,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -64,6 +66,7 @@ impl Cause {
         Self::HeldBudget,
         Self::UnknownHost,
         Self::RouteSource,
+        Self::RouteBudget,
         Self::PassLink,
         Self::Malformed,
         Self::ClientTimeout,
@@ -89,6 +92,7 @@ impl Cause {
             Self::HeldBudget => "held_budget",
             Self::UnknownHost => "unknown_host",
             Self::RouteSource => "route_source",
+            Self::RouteBudget => "route_budget",
             Self::PassLink => "pass_link",
             Self::Malformed => "malformed",
             Self::ClientTimeout => "client_timeout",
@@ -116,6 +120,7 @@ impl Cause {
             Self::UnknownHost => "SW-107",
             Self::RouteSource => "SW-108",
             Self::PassLink => "SW-109",
+            Self::RouteBudget => "SW-110",
             Self::Malformed => "SW-201",
             Self::ClientTimeout => "SW-202",
             Self::TooManyConnections => "SW-203",

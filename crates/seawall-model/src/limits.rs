@@ -54,6 +54,10 @@ pub struct Limits {
     pub origin_budget_burst: Duration,
     /// Budgets remembered, 16 bytes each. The one that owes least is forgotten. Default 2^19.
     pub max_budgets: usize,
+    /// Budgets of routes remembered, 16 bytes each. The one that owes least is forgotten
+    /// (`seawall_route_budgets_forgotten_total`). Default 2^16, 1 MiB: 20,000 clients with the networks
+    /// around them.
+    pub max_route_budgets: usize,
     /// Identities the client table can tell apart. Oldest are forgotten. Default 2^17.
     pub max_clients: usize,
     /// Sessions watched for what earns a credential. Beyond it those not seen for longest begin
@@ -129,6 +133,7 @@ impl Default for Limits {
             reader_budget: PerSecond(400.0),
             origin_budget_burst: Duration::from_secs(4),
             max_budgets: 1 << 19,
+            max_route_budgets: 1 << 16,
             max_clients: 1 << 17,
             max_sessions: 1 << 14,
             min_session: Duration::from_secs(10),

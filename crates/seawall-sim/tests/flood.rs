@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use seawall_decide::{
     Asked, DEMAND_ONE, Limiters, OriginGate, OriginGateConfig, OriginPermit, Templater, WorkClass,
-    WorkOutcome, WorkRequest, WorkSource,
+    WorkOutcome, WorkPrice, WorkRequest, WorkSource,
 };
 use seawall_model::{ClientAddr, Instant, Limits};
 use seawall_sim::{Random, SimOrigin, SimOriginModel, Timeline};
@@ -211,7 +211,8 @@ impl World {
         self.open.insert(id, (who, self.now));
         let source = WorkSource::Elsewhere;
         let identity = client.identity();
-        let request = WorkRequest { class, source, identity, demand, template };
+        let request =
+            WorkRequest { class, source, identity, demand, template, price: WorkPrice::Measured };
         match self.gate.request(self.now, request, || id) {
             Asked::Granted(permit) => self.begin(id, permit),
             Asked::Full => drop(self.open.remove(&id)),

@@ -109,6 +109,11 @@ fn meaning(cause: Cause) -> Meaning {
             "A short page with status 429 that says when to try again.",
             "Usually nothing: it passes by itself. If a school, an office or a CDN is behind the address, add it to `network.allow`, or the CDN to `network.trusted_proxies`.",
         ),
+        Cause::RouteBudget => (
+            "A `[[site.route]]` has a `budget`, and this address or its network asked for the path more often than that: passwords being guessed, comments being sent by a machine, or many people behind one address.",
+            "An error with status 429 that says when to try again. Stored pages were served all the while.",
+            "Under attack: nothing. If it happens to editors or readers in quiet times, raise the `budget` of that route; who is logged in or a known reader has a budget of their own.",
+        ),
         Cause::PassLink => (
             "The link of a pass (`seawall pass`) was opened over plain HTTP, more than a day after it was made, after the keys in the state folder were lost, or with a part of it missing.",
             "A short page with status 403.",

@@ -22,6 +22,8 @@ pub(super) struct Rate {
     pub(super) nanos_per_unit: u64,
     /// A bucket in debt by more than this admits nothing.
     pub(super) tolerance: Duration,
+    /// No debt grows beyond this: nobody is locked out for longer, however dear a request was.
+    pub(super) most: Duration,
 }
 
 impl Rate {
@@ -29,7 +31,15 @@ impl Rate {
     pub(super) fn new(units: f64, tolerance: Duration) -> Self {
         // `max` turns NaN into 0; dividing by 0 gives infinity; the cast to an integer saturates.
         let nanos_per_unit = ((1e9 / units.max(0.0)) as u64).min(3_600_000_000_000);
-        Self { nanos_per_unit, tolerance }
+        Self { nanos_per_unit, tolerance, most: MOST_DEBT }
+    }
+
+    /// `count` units at once, and as many again in every `per`. A count of 0 is 1.
+    pub(super) fn of(count: u64, per: Duration) -> Self {
+        let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
+        let nanos_per_unit = per / count.max(1);
+        let tolerance = Duration::from_nanos(per.saturating_sub(nanos_per_unit));
+        Self { nanos_per_unit, tolerance, most: Duration::from_nanos(per) }
     }
 }
 
@@ -82,8 +92,8 @@ impl Buckets {
         let (set, tag) = self.place(key);
         let Some(way) = set.way_of(tag).or_else(|| self.insert(now, set, tag)) else { return };
         let cost = rate.nanos_per_unit.saturating_mul(u64::from(units));
-        // However dear a request was: nobody is locked out for longer than this.
-        let most = now.as_nanos().saturating_add(MAX_DEBT_NANOS);
+        let most = u64::try_from(rate.most.as_nanos()).unwrap_or(u64::MAX);
+        let most = now.as_nanos().saturating_add(most);
         let _ = set.due[way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
             Some(due.max(now.as_nanos()).saturating_add(cost).min(most))
         });
@@ -109,18 +119,21 @@ impl Buckets {
     }
 }
 
-/// Whose bucket: what counts as one at some level.
+/// Whose bucket: what counts as one at some level, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) level: u8,
     pub(super) who: u128,
+    /// What the budget is for: 0, or the number of a route.
+    pub(super) of: u64,
 }
 
 impl Key {
     /// Its set among `sets`, and its tag there.
     pub(super) fn place(self, [key0, key1]: [u64; 2], sets: usize) -> (usize, u64) {
-        let mut bytes = [self.level; 17];
+        let mut bytes = [self.level; 25];
         bytes[..16].copy_from_slice(&self.who.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.of.to_le_bytes());
         let hash = SipHasher13::new_with_keys(key0, key1).hash(&bytes);
         // Multiply and shift instead of a division: the number of sets fits in 32 bits.
         let index = ((hash.h1 >> 32) * sets as u64) >> 32;
@@ -141,7 +154,7 @@ const EMPTY: u64 = 0;
 /// A way that a worker is replacing.
 const BUSY: u64 = 1;
 const FIRST_TAG: u64 = 2;
-const MAX_DEBT_NANOS: u64 = 60_000_000_000;
+const MOST_DEBT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -150,10 +163,10 @@ mod tests {
     use super::*;
 
     const TEN_PER_SECOND: Rate =
-        Rate { nanos_per_unit: 100_000_000, tolerance: Duration::from_secs(1) };
+        Rate { nanos_per_unit: 100_000_000, tolerance: Duration::from_secs(1), most: MOST_DEBT };
 
     fn key(who: u128) -> Key {
-        Key { level: 0, who }
+        Key { level: 0, who, of: 0 }
     }
 
     fn at_ms(ms: u64) -> Instant {
@@ -210,6 +223,21 @@ mod tests {
             assert_eq!(take(&buckets, u64::from(who) * 1_000, u128::from(who), 1), Ok(()));
         }
         assert_eq!(buckets.forgotten(), 0);
+    }
+
+    #[test]
+    fn a_count_in_a_time_passes_at_once_and_comes_back_one_by_one() {
+        let buckets = Buckets::new(64, [1, 2]);
+        let ten_a_minute = Rate::of(10, Duration::from_secs(60));
+        let take = |ms| {
+            buckets.check(at_ms(ms), key(1), ten_a_minute)?;
+            buckets.charge(at_ms(ms), key(1), ten_a_minute, 1);
+            Ok::<(), Duration>(())
+        };
+        assert_eq!((0..100).filter(|_| take(0).is_ok()).count(), 10);
+        assert_eq!(take(0), Err(Duration::from_secs(6)));
+        assert_eq!(take(6_000), Ok(()));
+        assert_eq!((0..100).filter(|_| take(66_000).is_ok()).count(), 10);
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! least that of a few.
 //!
 //! It does **not** refuse by itself: a budget that is spent only says who waits longer, and who is
-//! told to come back when there is somebody to wait for.
+//! told to come back when there is somebody to wait for. The budget of a route, in requests, is asked
+//! by [`crate::route_gate`], which does refuse.
 //!
-//! Memory is fixed at the start: 16 bytes for each of `limits.max_budgets` buckets, and 40 for each
-//! of 16,384 prefixes of known readers.
+//! Memory is fixed at the start: 16 bytes for each of `limits.max_budgets` and
+//! `limits.max_route_budgets` buckets, and 40 for each of 16,384 prefixes of known readers. The two
+//! tables are two, so that a flood of logins does not push out what others owe.
 
 mod buckets;
 mod readers;
@@ -27,6 +29,7 @@ use self::readers::Readers;
 #[derive(Debug)]
 pub struct OriginBudget {
     buckets: Buckets,
+    routes: Buckets,
     readers: Readers,
     anonymous: PerSecond,
     reader: PerSecond,
@@ -44,6 +47,7 @@ impl OriginBudget {
     pub fn new(limits: &Limits, seed: [u64; 2]) -> Self {
         Self {
             buckets: Buckets::new(limits.max_budgets, seed),
+            routes: Buckets::new(limits.max_route_budgets, seed),
             readers: Readers::new(READER_PREFIXES, seed),
             anonymous: limits.origin_budget,
             reader: limits.reader_budget,
@@ -53,12 +57,17 @@ impl OriginBudget {
 
     /// Bytes held, all of them since construction.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.buckets.bytes() + self.readers.bytes()
+        size_of::<Self>() + self.buckets.bytes() + self.routes.bytes() + self.readers.bytes()
     }
 
     /// Debts forgotten to make room for others, for metrics.
     pub fn forgotten(&self) -> u64 {
         self.buckets.forgotten()
+    }
+
+    /// Budgets of routes forgotten to make room for others, for metrics.
+    pub fn forgotten_of_routes(&self) -> u64 {
+        self.routes.forgotten()
     }
 
     /// Takes `cost_ms` of the origin's work from the budgets of a request. One request may overdraw
@@ -88,6 +97,40 @@ impl OriginBudget {
         Ok(())
     }
 
+    /// Takes one request from the budgets that a route has for whoever asks. Only a standing has one
+    /// of its own: a credential from a minute ago costs nothing, so its holder counts with the address.
+    ///
+    /// # Errors
+    /// How long until the budget that is spent most admits again; nothing is charged then.
+    pub(crate) fn take_route(
+        &self,
+        now: Instant,
+        who: Identity,
+        from: Whence,
+        standing: Standing,
+        (route, budget): (u64, RouteBudget),
+    ) -> Result<(), Duration> {
+        let levels = if standing == Standing::Anonymous {
+            self.levels_of_address(from)
+        } else {
+            self.levels(who, from, standing)
+        };
+        let rate = |(key, people): (Key, u32)| {
+            let count = u64::from(budget.count).saturating_mul(u64::from(people));
+            (Key { of: route, ..key }, Rate::of(count, budget.per))
+        };
+        let rates = levels.keys.map(rate);
+        let rates = &rates[..levels.used];
+        let waits = rates.iter().filter_map(|&(key, rate)| self.routes.check(now, key, rate).err());
+        if let Some(longest) = waits.max() {
+            return Err(longest);
+        }
+        for &(key, rate) in rates {
+            self.routes.charge(now, key, rate, 1);
+        }
+        Ok(())
+    }
+
     /// Remembers that a reader with a credential of some age reads from here. `day` counts from the
     /// epoch.
     pub fn saw_reader(&self, day: u32, reader: Identity, from: Whence) {
@@ -106,15 +149,29 @@ impl OriginBudget {
         if standing != Standing::Anonymous || who.is_holder() {
             // An account of its own: what its neighbours do is not held against it.
             let mut keys = [(NOBODY, 1); MAX_LEVELS];
-            keys[0] = (Key { level: HOLDER, who: who.as_u128() }, 1);
+            keys[0] = (Key { level: HOLDER, who: who.as_u128(), of: 0 }, 1);
             return Levels { keys, used: 1 };
         }
+        self.levels_of_address(from)
+    }
+
+    fn levels_of_address(&self, from: Whence) -> Levels {
         let mut levels = prefixes(from);
         for (key, people) in &mut levels.keys[..levels.used] {
             *people = (*people).max(self.readers.estimate(*key));
         }
         levels
     }
+}
+
+/// How often one client may ask for what a route covers: `count` at once, and as many again in every
+/// `per`. What others of its network ask for counts as in [`OriginBudget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteBudget {
+    /// Requests; 0 counts as 1.
+    pub count: u32,
+    /// In so long a time.
+    pub per: Duration,
 }
 
 /// Where a request comes from, as budgets see it.
@@ -130,13 +187,16 @@ pub struct Whence {
 fn prefixes(from: Whence) -> Levels {
     let prefix = |len: u32, people| match from.client.ip() {
         // Levels of the two families never meet.
-        IpAddr::V4(ip) => {
-            (Key { level: V4 | len as u8, who: u128::from(ip.to_bits() >> (32 - len)) }, people)
+        IpAddr::V4(ip) => (
+            Key { level: V4 | len as u8, who: u128::from(ip.to_bits() >> (32 - len)), of: 0 },
+            people,
+        ),
+        IpAddr::V6(ip) => {
+            (Key { level: len as u8, who: ip.to_bits() >> (128 - len), of: 0 }, people)
         }
-        IpAddr::V6(ip) => (Key { level: len as u8, who: ip.to_bits() >> (128 - len) }, people),
     };
     let nobody = (NOBODY, 1);
-    let owner = from.asn.map(|asn| (Key { level: OWNER, who: u128::from(asn) }, 64));
+    let owner = from.asn.map(|asn| (Key { level: OWNER, who: u128::from(asn), of: 0 }, 64));
     let (keys, used) = match from.client.ip() {
         IpAddr::V4(_) => {
             let used = 2 + usize::from(owner.is_some());
@@ -151,7 +211,7 @@ fn prefixes(from: Whence) -> Levels {
 }
 
 const MAX_LEVELS: usize = 4;
-const NOBODY: Key = Key { level: 0, who: 0 };
+const NOBODY: Key = Key { level: 0, who: 0, of: 0 };
 /// Marks: prefix lengths are at most 64.
 const HOLDER: u8 = 0x80;
 const OWNER: u8 = 0x81;
@@ -259,6 +319,47 @@ mod tests {
         let stranger = Whence { client: ip("203.0.113.1"), asn: Some(64_497) };
         let who = stranger.client.into();
         assert!(budget.take(at_ms(0), who, stranger, Standing::Anonymous, PAGE_MS).is_ok());
+    }
+
+    const LOGIN: (u64, RouteBudget) = (1, RouteBudget { count: 10, per: Duration::from_secs(60) });
+
+    /// How many of `asked` logins pass at once.
+    fn logins(budget: &OriginBudget, from: Whence, standing: Standing, who: Identity) -> usize {
+        let take = || budget.take_route(at_ms(0), who, from, standing, LOGIN).is_ok();
+        (0..1_000).filter(|_| take()).count()
+    }
+
+    #[test]
+    fn a_route_has_a_budget_for_each_client_and_one_for_its_network() {
+        let budget = budget();
+        let passed =
+            |client: ClientAddr| logins(&budget, from(client), Standing::Anonymous, client.into());
+        assert_eq!(passed(ip("192.0.2.1")), 10);
+        let network: usize = addresses("192.0.2.#", 250).into_iter().map(passed).sum();
+        assert_eq!(network, 70, "eight addresses' worth in a /24");
+        assert_eq!(passed(ip("203.0.113.1")), 10, "another network");
+        assert!(pages(&budget, &[ip("192.0.2.1")], 100) >= 70, "origin work is another budget");
+    }
+
+    #[test]
+    fn another_route_has_another_budget() {
+        let (budget, client) = (budget(), ip("192.0.2.1"));
+        let take = |route| {
+            let of = (route, LOGIN.1);
+            budget.take_route(at_ms(0), client.into(), from(client), Standing::Anonymous, of)
+        };
+        while take(1).is_ok() {}
+        assert!(take(2).is_ok());
+    }
+
+    #[test]
+    fn a_fresh_credential_buys_no_further_logins_and_a_standing_does() {
+        let budget = budget();
+        let here = from(ip("192.0.2.1"));
+        let farmed = (0..100)
+            .map(|number| logins(&budget, here, Standing::Anonymous, Identity::of_holder(number)));
+        assert_eq!(farmed.sum::<usize>(), 10);
+        assert_eq!(logins(&budget, here, Standing::AgedReader, Identity::of_holder(7)), 10);
     }
 
     #[test]

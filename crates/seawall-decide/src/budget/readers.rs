@@ -157,7 +157,7 @@ const MAX_SETS: usize = 1 << 20;
 mod tests {
     use super::*;
 
-    const HERE: Key = Key { level: 1, who: 42 };
+    const HERE: Key = Key { level: 1, who: 42, of: 0 };
 
     #[test]
     fn the_table_of_small_counts_is_what_the_formula_gives() {
@@ -204,9 +204,9 @@ mod tests {
         let readers = Readers::new(8, [1, 2]);
         (0..100).for_each(|reader| readers.saw(20_000, HERE, reader));
         for prefix in 100..10_000 {
-            readers.saw(20_000, Key { level: 1, who: prefix }, 1);
+            readers.saw(20_000, Key { level: 1, who: prefix, of: 0 }, 1);
         }
         assert!(readers.estimate(HERE) > 50);
-        assert_eq!(readers.estimate(Key { level: 2, who: 42 }), 0, "another level");
+        assert_eq!(readers.estimate(Key { level: 2, who: 42, of: 0 }), 0, "another level");
     }
 }

@@ -6,9 +6,10 @@
 //! class whoever asked for least lately. Background work gets spare capacity only.
 //!
 //! Kept shares, once such a reader was seen in the last minute: a fifth of the limit for signed-in and
-//! aged readers, a tenth for Tor exits. Templates that cost over five times the median one may fill a
-//! quarter of the limit. What became a stream (WebSocket, event stream) leaves the limit for a lane of
-//! its own, a quarter of the upper end.
+//! aged readers, a tenth for Tor exits. Templates that cost over five times the median one, and what the
+//! operator calls costly, may fill a quarter of the limit. What became a stream (WebSocket, event stream) leaves the limit for a lane of
+//! its own, a quarter of the upper end; one identity takes at most a quarter of that lane, and a fifth of
+//! it is kept for signed-in and aged readers.
 //!
 //! Sans-IO: the caller keeps it under one short mutex, wakes the waiters `W` that are handed out, and
 //! asks again at [`OriginGate::poll_timeout`]. Every operation is O(log waiters). It does **not** know
@@ -22,6 +23,7 @@
 mod class;
 mod pressure;
 mod queue;
+mod streams;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -33,6 +35,7 @@ pub use self::class::{WorkClass, WorkSource};
 use self::pressure::Pressure;
 pub use self::queue::Ticket;
 use self::queue::{Cost, Lane, Order, Queue, level};
+use self::streams::Streams;
 use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
 
 /// How an [`OriginGate`] is set up.
@@ -80,6 +83,18 @@ pub struct WorkRequest {
     pub demand: u32,
     /// What it asks for, as [`crate::Templater`] names it.
     pub template: u64,
+    /// Whether the operator calls it expensive.
+    pub price: WorkPrice,
+}
+
+/// Whether work goes into the quarter of the limit that expensive work may fill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WorkPrice {
+    /// If its template was found to cost over five times the median one.
+    #[default]
+    Measured,
+    /// It does.
+    Costly,
 }
 
 /// The right to one request to the origin. Only [`OriginGate`] makes them (rule 12), and each must
@@ -101,7 +116,10 @@ pub struct OriginPermit {
 /// The right to one stream. It must come back through [`OriginGate::release_stream`].
 #[derive(Debug)]
 #[must_use = "a stream that is not released is capacity lost"]
-pub struct StreamPermit(());
+pub struct StreamPermit {
+    group: Group,
+    identity: u128,
+}
 
 /// The answer to a request for a permit.
 #[derive(Debug)]
@@ -177,6 +195,7 @@ pub struct OriginGate<W> {
     held: [usize; GROUPS.len()],
     asked: [Option<Instant>; GROUPS.len()],
     expensive: usize,
+    streams: Streams,
     counters: OriginGateCounters,
 }
 
@@ -214,6 +233,7 @@ impl<W> OriginGate<W> {
             held: [0; GROUPS.len()],
             asked: [None; GROUPS.len()],
             expensive: 0,
+            streams: Streams::new(),
             counters: OriginGateCounters::default(),
         }
     }
@@ -235,7 +255,8 @@ impl<W> OriginGate<W> {
         ask: WorkRequest,
         make_waiter: impl FnOnce() -> W,
     ) -> Asked<W> {
-        let expensive = self.limiter.costs().is_expensive(ask.template);
+        let expensive =
+            ask.price == WorkPrice::Costly || self.limiter.costs().is_expensive(ask.template);
         let cost = if expensive { Cost::Expensive } else { Cost::Ordinary };
         let lane = Lane { class: ask.class, source: ask.source, cost };
         let level = level(ask.demand);
@@ -337,21 +358,29 @@ impl<W> OriginGate<W> {
     /// The request became a stream: it leaves the limit, and its latency says nothing.
     ///
     /// # Errors
-    /// The permit, when the lane of streams is full: refuse the stream and release it.
+    /// The permit, when there is no place in the lane of streams: refuse the stream and release it.
     pub fn into_stream(&mut self, permit: OriginPermit) -> Result<StreamPermit, OriginPermit> {
-        if self.counters.streams >= self.config.max_streams() {
-            self.counters.refused_streams += 1;
-            return Err(OriginPermit { ended: None, ..permit });
+        match self.streams.enter(self.config.max_streams(), permit.group, permit.identity) {
+            Ok(()) => {
+                self.take_back(&permit);
+                Ok(StreamPermit { group: permit.group, identity: permit.identity })
+            }
+            Err(()) => Err(OriginPermit { ended: None, ..permit }),
         }
-        self.counters.streams += 1;
-        self.take_back(&permit);
-        Ok(StreamPermit(()))
+    }
+
+    /// A stream from the start, without a permit before: what is known to wait in the origin, as long
+    /// polling does. `None`: there is no place in the lane.
+    pub fn open_stream(&mut self, ask: WorkRequest) -> Option<StreamPermit> {
+        let group = Group::of(ask.class, ask.source);
+        self.streams.enter(self.config.max_streams(), group, ask.identity).ok()?;
+        Some(StreamPermit { group, identity: ask.identity })
     }
 
     /// A stream ended.
     pub fn release_stream(&mut self, permit: StreamPermit) {
-        let StreamPermit(()) = permit;
-        self.counters.streams = self.counters.streams.saturating_sub(1);
+        let StreamPermit { group, identity } = permit;
+        self.streams.leave(group, identity);
     }
 
     /// Takes other bounds into force. Who waits already keeps place and deadline.
@@ -369,6 +398,8 @@ impl<W> OriginGate<W> {
     pub fn counters(&self) -> OriginGateCounters {
         let mut counters = self.counters;
         counters.queued = self.queue.len();
+        counters.streams = self.streams.len();
+        counters.refused_streams = self.streams.refused();
         counters.templates_evicted = self.limiter.costs().evictions();
         for class in WorkClass::ALL {
             counters.classes[class.index()].queued = self.queue.of_class(class);

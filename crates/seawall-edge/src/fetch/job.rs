@@ -16,7 +16,7 @@ use seawall_cache::{
     StoredHead, head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
     may_serve_stale_when_disconnected, refresh, storable,
 };
-use seawall_decide::{Whence, WorkClass, WorkRequest, WorkSource};
+use seawall_decide::{RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource};
 use seawall_model::{CookieClass, Fields, Identity, Method, Standing, WallTime};
 use tokio::sync::oneshot;
 
@@ -56,6 +56,8 @@ pub(super) struct Job {
     pub(super) standing: Standing,
     pub(super) whence: Whence,
     pub(super) source: WorkSource,
+    /// How the operator wants the origin to work for it.
+    pub(super) lane: RouteLane,
     /// Whether the reader asked for another protocol (RFC 9110 §7.8).
     pub(super) is_upgrade: bool,
     pub(super) interim: Option<Interim>,
@@ -161,16 +163,20 @@ impl Job {
             metrics.origin_failed(OriginFailure::Busy);
             return Err(Failure::OverBudget);
         };
+        let is_costly = self.lane == RouteLane::Costly;
+        let asked = WorkRequest {
+            class,
+            source: self.source,
+            identity: self.identity.as_u128(),
+            demand,
+            template,
+            price: if is_costly { WorkPrice::Costly } else { WorkPrice::Measured },
+        };
         metrics.origin_queued();
-        let entered = gate
-            .enter(WorkRequest {
-                class,
-                source: self.source,
-                identity: self.identity.as_u128(),
-                demand,
-                template,
-            })
-            .await;
+        let entered = match self.lane {
+            RouteLane::Stream if class != WorkClass::Background => gate.open_stream(asked),
+            _ => gate.enter(asked).await,
+        };
         metrics.origin_dequeued();
         let Ok(permit) = entered else {
             metrics.origin_failed(OriginFailure::Busy);

@@ -100,6 +100,15 @@ impl Gate {
         }
     }
 
+    /// Takes a place in the lane of streams, without a permit before.
+    ///
+    /// # Errors
+    /// [`Refused`] when there is none.
+    pub(crate) fn open_stream(self: &Arc<Self>, request: WorkRequest) -> Result<Permit, Refused> {
+        let stream = self.gate.lock().open_stream(request).ok_or(Refused)?;
+        Ok(Permit { right: Some(Right::Stream(stream)), gate: Arc::clone(self) })
+    }
+
     /// Turns away those who waited too long. Called on every sweep of a worker.
     pub(crate) fn expire(self: &Arc<Self>) {
         // Dropping a waiter's sender tells it; outside the lock, because that wakes tasks.
@@ -162,7 +171,13 @@ impl Permit {
     /// # Errors
     /// [`Refused`] when that lane is full.
     pub(crate) fn become_stream(&mut self) -> Result<(), Refused> {
-        let Some(Right::Work(permit)) = self.right.take() else { return Ok(()) };
+        let permit = match self.right.take() {
+            Some(Right::Work(permit)) => permit,
+            already => {
+                self.right = already;
+                return Ok(());
+            }
+        };
         let became = self.gate.gate.lock().into_stream(permit);
         let (right, became) = match became {
             Ok(stream) => (Right::Stream(stream), Ok(())),

@@ -315,8 +315,7 @@ fn a_refusal_ends_what_a_session_has_earned() {
         config.sites[0].routes = vec![Route {
             path: "/closed".to_owned(),
             allow_sources: Some(Vec::new()),
-            methods: Vec::new(),
-            max_body_bytes: None,
+            ..Route::default()
         }];
     });
     let closed = format!("{}{PAGE}", from("198.51.100.7", ""));

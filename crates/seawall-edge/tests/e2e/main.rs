@@ -18,6 +18,7 @@ mod messages;
 mod origin;
 mod queries;
 mod refusals;
+mod routes;
 mod sharing;
 mod shield;
 mod timeouts;

@@ -139,8 +139,7 @@ fn a_closed_route_is_closed_in_every_spelling() {
         config.sites[0].routes = vec![Route {
             path: "/xmlrpc.php".to_owned(),
             allow_sources: Some(Vec::new()),
-            methods: Vec::new(),
-            max_body_bytes: None,
+            ..Route::default()
         }];
     });
     for path in

@@ -74,14 +74,14 @@ fn programs_get_problem_details_and_never_a_page() {
         post("Content-Type: application/json\r\nAccept: text/html\r\n"),
     ];
     for (answer, request) in ask_busy(&requests).into_iter().zip(&requests) {
-        answer.assert_status(503);
+        answer.assert_status(429);
         assert_eq!(
             answer.field("content-type").as_deref(),
             Some("application/problem+json"),
             "{request}"
         );
         let want = format!(
-            "{{\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"The site is busy\",\
+            "{{\"title\":\"Too Many Requests\",\"status\":429,\"detail\":\"The site is busy\",\
              \"code\":\"SW-301\",\"retry_after\":{}}}\n",
             seconds(&answer)
         );
@@ -109,7 +109,7 @@ fn a_person_who_sent_a_form_is_told_in_words_what_became_of_it() {
     let request = "POST /comment HTTP/1.1\r\nHost: example.org\r\nContent-Length: 3\r\n\
                    Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n\r\na=1";
     let answer = ask_busy(&[request.to_owned()]).remove(0);
-    answer.assert_status(503);
+    answer.assert_status(429);
     assert!(answer.text().contains("What you sent was not taken"), "{}", answer.text());
     assert_eq!(answer.field("refresh"), None);
 }

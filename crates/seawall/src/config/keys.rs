@@ -315,6 +315,18 @@ pub(crate) const KEYS: &[Key] = &[
         "Largest content here. At most `1TiB`.",
     ),
     now(
+        "site.route.lane",
+        "`normal`, `costly`, `background` or `stream`",
+        "\"normal\"",
+        "How the origin works for it. `normal`: by who asks. `costly`: no more than a quarter of what the origin bears, for searches and reports. `background`: only while nobody waits, for what no reader waits for. `stream`: at once, beside WebSockets and event streams, for long polling.",
+    ),
+    now(
+        "site.route.budget",
+        "rate",
+        "(no bound)",
+        "How often one client may ask the origin for it: `10/min` is ten at once and ten in each minute. Beyond, 429. A whole /24 has the budget of eight clients, more where known readers are. Pages in the cache are not counted.",
+    ),
+    now(
         "site.origin_limits.min_concurrency",
         "whole number",
         "2",
@@ -475,6 +487,12 @@ pub(crate) const KEYS: &[Key] = &[
         "whole number",
         "524288",
         "Such budgets remembered, 16 bytes each; beyond, the one that owes least is forgotten. 1024 to 16777216.",
+    ),
+    now(
+        "limits.max_route_budgets",
+        "whole number",
+        "65536",
+        "Budgets of routes remembered, 16 bytes each; beyond, the one that owes least is forgotten. 1024 to 16777216.",
     ),
     now(
         "limits.max_clients",

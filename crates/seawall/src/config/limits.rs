@@ -34,6 +34,7 @@ fn counts(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limit
     count("max_fields", 10..=10_000, &mut limits.max_fields);
     count("max_clients", 1_024..=1 << 24, &mut limits.max_clients);
     count("max_budgets", 1_024..=1 << 24, &mut limits.max_budgets);
+    count("max_route_budgets", 1_024..=1 << 24, &mut limits.max_route_budgets);
     count("max_origin_queue", 0..=1_000_000, &mut limits.max_origin_queue);
     let mut small = |name, range, into: &mut u32| {
         if let Some(found) = section.whole(report, name, range) {

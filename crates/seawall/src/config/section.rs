@@ -502,6 +502,7 @@ pub(crate) fn complain(
         Code::OriginUrl => {
             "write `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`, such as `http://127.0.0.1:8080`"
         }
+        Code::Choice => "write one of these words, or remove the line",
         _ => "see `docs/config.md`",
     };
     let message = if shown.is_empty() {

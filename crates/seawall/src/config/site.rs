@@ -198,10 +198,19 @@ fn read_route(report: &mut Report<'_>, mut section: Section<'_>) -> Option<Route
     let sources = section.list(report, "allow_sources", (Code::Prefix, value::prefix));
     let methods = methods(report, &mut section);
     let max_body_bytes = section.size(report, "max_body_bytes", 0..=1 << 40);
+    let lane = section.read(report, "lane", (Code::Choice, value::lane));
+    let budget = section.read(report, "budget", (Code::Rate, value::route_budget));
     section.finish(report);
     let allow_sources: Option<Vec<Prefix>> =
         sources.map(|sources| sources.into_iter().map(|source| source.value).collect());
-    Some(Route { path: path?.value, allow_sources, methods, max_body_bytes })
+    Some(Route {
+        path: path?.value,
+        allow_sources,
+        methods,
+        max_body_bytes,
+        lane: lane.map(|lane| lane.value).unwrap_or_default(),
+        budget: budget.map(|budget| budget.value),
+    })
 }
 
 fn read_origin_limits(report: &mut Report<'_>, mut section: Section<'_>, origin: &mut Origin) {

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use seawall_decide::{RouteBudget, RouteLane};
 use seawall_edge::config::OriginTarget;
 use seawall_model::{Method, Prefix};
 
@@ -100,6 +101,43 @@ pub(crate) fn rate(text: &str) -> Result<f64, Complaint> {
     };
     #[expect(clippy::cast_precision_loss, reason = "a rate beyond 2^53 is not meant exactly")]
     Ok(number as f64 / seconds)
+}
+
+/// Reads the budget of a route: as a rate, but `10/min` is ten in any minute and may come at once.
+///
+/// # Errors
+/// A complaint when the form is another one, or the number 0 or beyond a million.
+pub(crate) fn route_budget(text: &str) -> Result<RouteBudget, Complaint> {
+    rate(text)?;
+    let Some((number, unit)) = text.split_once('/') else {
+        return Err("no rate: the `/s` is missing".to_owned());
+    };
+    let count = u32::try_from(whole(number.trim())?).unwrap_or(u32::MAX);
+    if !(1..=1_000_000).contains(&count) {
+        return Err(
+            "not between 1 and 1000000; for nobody at all write `allow_sources = []`".to_owned()
+        );
+    }
+    let per = match unit.trim() {
+        "s" | "sec" => 1,
+        "m" | "min" => 60,
+        _ => 3_600,
+    };
+    Ok(RouteBudget { count, per: Duration::from_secs(per) })
+}
+
+/// Reads the lane of a route.
+///
+/// # Errors
+/// A complaint when it is another word.
+pub(crate) fn lane(text: &str) -> Result<RouteLane, Complaint> {
+    match text {
+        "normal" => Ok(RouteLane::Normal),
+        "costly" => Ok(RouteLane::Costly),
+        "background" => Ok(RouteLane::Background),
+        "stream" => Ok(RouteLane::Stream),
+        _ => Err("not `normal`, `costly`, `background` or `stream`".to_owned()),
+    }
 }
 
 /// Reads a speed of bytes: `100Mbit/s` (powers of 1,000, divided by 8) or a size per second such
