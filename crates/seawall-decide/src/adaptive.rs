@@ -16,10 +16,10 @@
 //!   limit does not rise; where they bring more in proportion and latency is below double, it does not
 //!   fall.
 //!
-//! Failures: above 10 % of time-outs and server errors in a window, `L` is cut to 70 %, and does not
-//! rise for a second. In one second it never falls below half. A template whose answers are errors at
-//! low load as well says nothing about load and is not counted, or anybody who finds such a page could close the
-//! site.
+//! Failures: above 10 % of time-outs and server errors in a window, and two at least, `L` is cut to
+//! 70 %, and does not rise for a second. In one second it never falls below half. A template that
+//! fails at low load as well, while most others do not, says nothing about load and is not counted,
+//! or anybody who finds such a page could close the site.
 //!
 //! It does **not** know who asks; that is [`crate::OriginGate`]. No allocation after construction.
 
@@ -165,7 +165,7 @@ impl AdaptiveLimiter {
         let answered = match sample.outcome {
             WorkOutcome::Unknown => return,
             WorkOutcome::Success => Answered::Well,
-            WorkOutcome::ServerError | WorkOutcome::TimedOut => Answered::ServerError,
+            WorkOutcome::ServerError | WorkOutcome::TimedOut => Answered::Failed,
         };
         let always_fails = self.costs.fails_always(sample.template);
         let low = (self.steady_limit() / 2).max(self.config.min);
@@ -176,9 +176,10 @@ impl AdaptiveLimiter {
         self.window.in_flight += sample.in_flight_at_start as f32;
         match sample.outcome {
             WorkOutcome::Success => self.observe_latency(now, sample, load),
-            WorkOutcome::TimedOut => self.window.failures += 1,
-            WorkOutcome::ServerError if !always_fails => self.window.failures += 1,
-            WorkOutcome::ServerError | WorkOutcome::Unknown => {}
+            WorkOutcome::ServerError | WorkOutcome::TimedOut if !always_fails => {
+                self.window.failures += 1;
+            }
+            WorkOutcome::ServerError | WorkOutcome::TimedOut | WorkOutcome::Unknown => {}
         }
         if !self.is_pinned() {
             self.run_probe(now);
@@ -245,7 +246,7 @@ impl AdaptiveLimiter {
             self.second = (now, self.limit);
         }
         let total = window.total as f32;
-        if window.failures * 10 > window.total {
+        if window.failures >= MIN_FAILURES && window.failures * 10 > window.total {
             self.lower_to(self.limit * 0.7);
             self.no_rise_before = now + Duration::from_secs(1);
             (self.rises, self.falls) = (0, 0);
@@ -399,6 +400,8 @@ fn log10(value: f32) -> f32 {
 const START: usize = 8;
 const MAX_SAMPLES: usize = 50;
 const MIN_SAMPLES: u32 = 5;
+/// Of few answers one that failed is no more than chance.
+const MIN_FAILURES: u32 = 2;
 const WINDOW: Duration = Duration::from_millis(100);
 const LONGEST_WINDOW: Duration = Duration::from_secs(1);
 /// Weight of a window in the smoothed slowdown.

@@ -25,6 +25,9 @@ pub struct TemplateCosts {
     overall_us: f32,
     until_median: u32,
     evictions: u64,
+    /// Templates seen often enough to be believed, and of these the ones that mostly fail.
+    known: u32,
+    failing: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,7 +36,7 @@ struct Slot {
     template: u64,
     /// Median latency at low load, microseconds.
     base_us: f32,
-    /// Part of the answers at low load that were server errors, decayed.
+    /// Part of the requests at low load that failed, decayed.
     errors: f32,
     /// How often it was seen; halved when it has to compete for its place.
     uses: u32,
@@ -50,6 +53,8 @@ impl TemplateCosts {
             overall_us: 0.0,
             until_median: MEDIAN_EVERY,
             evictions: 0,
+            known: 0,
+            failing: 0,
         }
     }
 
@@ -82,20 +87,32 @@ impl TemplateCosts {
         self.relative(template) > EXPENSIVE
     }
 
-    /// Whether most answers of `template` are server errors at low load as well, so that one more says
-    /// nothing about the load.
+    /// Whether `template` mostly fails at low load as well while others do not, so that one more
+    /// failure says nothing about the load. Where most templates fail it is the origin, and the
+    /// failures of each count. O(1).
     pub(crate) fn fails_always(&self, template: u64) -> bool {
-        self.find(template).is_some_and(|slot| slot.uses >= TRUSTED_USES && slot.errors > 0.5)
+        self.failing * 2 <= self.known && self.find(template).is_some_and(Slot::is_failing)
     }
 
     /// Notes how an answer ended.
     pub(crate) fn note_answer(&mut self, template: u64, answered: Answered, load: Load) {
         let Some(slot) = self.slot_mut(template) else { return };
+        let before = *slot;
         slot.uses = slot.uses.saturating_add(1);
         if load == Load::Low {
-            let error = if answered == Answered::ServerError { 1.0 } else { 0.0 };
+            let error = if answered == Answered::Well { 0.0 } else { 1.0 };
             slot.errors += (error - slot.errors) / 16.0;
         }
+        let after = *slot;
+        self.count(before, after);
+    }
+
+    /// Keeps the numbers of known and failing templates true when a slot changes.
+    fn count(&mut self, before: Slot, after: Slot) {
+        self.known += u32::from(after.is_known());
+        self.known -= u32::from(before.is_known());
+        self.failing += u32::from(after.is_failing());
+        self.failing -= u32::from(before.is_failing());
     }
 
     /// Takes one successful latency. Returns it as a multiple of what the template takes at low load, or
@@ -155,22 +172,37 @@ impl TemplateCosts {
     fn slot_mut(&mut self, template: u64) -> Option<&mut Slot> {
         let template = template.max(1);
         let start = self.set(template);
-        let ways = &mut self.slots[start..start + WAYS];
-        if let Some(way) = ways.iter().position(|slot| slot.template == template) {
-            return Some(&mut ways[way]);
+        let ways = start..start + WAYS;
+        if let Some(at) = ways.clone().find(|&at| self.slots[at].template == template) {
+            return Some(&mut self.slots[at]);
         }
-        let way = (0..WAYS).min_by_key(|&way| ways[way].uses).unwrap_or(0);
-        if ways[way].uses > 1 {
+        let at = ways.min_by_key(|&at| self.slots[at].uses).unwrap_or(start);
+        if self.slots[at].uses > 1 {
             // A newcomer wears the others down: templates that are gone give way in the end, and one
             // that is in use gains faster than that.
-            ways[way].uses -= 1;
+            let before = self.slots[at];
+            self.slots[at].uses -= 1;
+            self.count(before, self.slots[at]);
             return None;
         }
-        if ways[way].template != 0 {
+        if self.slots[at].template != 0 {
             self.evictions += 1;
         }
-        ways[way] = Slot { template, ..Slot::default() };
-        Some(&mut ways[way])
+        // It was seen once at most, so it counted as neither known nor failing.
+        self.slots[at] = Slot { template, ..Slot::default() };
+        Some(&mut self.slots[at])
+    }
+}
+
+impl Slot {
+    /// Whether it was seen often enough to be believed.
+    const fn is_known(&self) -> bool {
+        self.uses >= TRUSTED_USES
+    }
+
+    /// Whether it is known to fail most of the time at low load.
+    fn is_failing(&self) -> bool {
+        self.is_known() && self.errors > 0.5
     }
 }
 
@@ -188,7 +220,8 @@ fn track_median(median: &mut f32, value: f32, step: f32) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
     Well,
-    ServerError,
+    /// With a server error, or not in time.
+    Failed,
 }
 
 /// How loaded the origin was while it worked on a request.
@@ -274,17 +307,50 @@ mod tests {
     #[test]
     fn a_template_that_always_fails_is_known_for_it_and_one_that_fails_under_load_is_not() {
         let mut costs = TemplateCosts::new(16);
+        see(&mut costs, SEARCH, 40_000.0, 20);
         for _ in 0..40 {
-            costs.note_answer(PAGE, Answered::ServerError, Load::High);
+            costs.note_answer(PAGE, Answered::Failed, Load::High);
         }
         assert!(!costs.fails_always(PAGE));
         for _ in 0..40 {
-            costs.note_answer(PAGE, Answered::ServerError, Load::Low);
+            costs.note_answer(PAGE, Answered::Failed, Load::Low);
         }
         assert!(costs.fails_always(PAGE));
         for _ in 0..40 {
             costs.note_answer(PAGE, Answered::Well, Load::Low);
         }
         assert!(!costs.fails_always(PAGE));
+    }
+
+    #[test]
+    fn where_most_templates_fail_it_is_the_origin() {
+        let mut costs = TemplateCosts::new(16);
+        for _ in 0..40 {
+            costs.note_answer(PAGE, Answered::Failed, Load::Low);
+        }
+        assert!(!costs.fails_always(PAGE), "the only one there is");
+        see(&mut costs, SEARCH, 40_000.0, 20);
+        assert!(costs.fails_always(PAGE), "one of two");
+        for _ in 0..40 {
+            costs.note_answer(SEARCH, Answered::Failed, Load::Low);
+        }
+        assert!(!costs.fails_always(PAGE) && !costs.fails_always(SEARCH), "both");
+    }
+
+    #[test]
+    fn what_is_forgotten_no_longer_counts_as_known_or_failing() {
+        let mut costs = TemplateCosts::new(4);
+        for _ in 0..20 {
+            costs.note_answer(PAGE, Answered::Failed, Load::Low);
+        }
+        for other in 1..=3 {
+            see(&mut costs, PAGE + other, 40_000.0, 60);
+        }
+        assert_eq!((costs.known, costs.failing), (4, 1));
+        for newcomer in 10..40u64 {
+            costs.note_answer(PAGE + newcomer, Answered::Well, Load::Low);
+        }
+        assert!(costs.find(PAGE).is_none(), "newcomers wear down what is used least");
+        assert_eq!((costs.known, costs.failing), (3, 0));
     }
 }

@@ -45,7 +45,11 @@ struct World {
 
 impl World {
     fn new(model: SimOriginModel, seed: u64) -> Self {
-        let config = AdaptiveConfig { min: 2, max: 256, max_templates: 256 };
+        Self::with_min(model, seed, 2)
+    }
+
+    fn with_min(model: SimOriginModel, seed: u64, min: usize) -> Self {
+        let config = AdaptiveConfig { min, max: 256, max_templates: 256 };
         Self {
             now: Instant::from_nanos(1_000_000_000),
             limiter: AdaptiveLimiter::new(config),
@@ -216,6 +220,83 @@ fn an_origin_that_times_out_is_left_with_little() {
         world.press(Duration::from_secs(10));
         let limit = world.limiter.steady_limit();
         assert!(limit <= 4, "seed {seed}: {limit} for an origin of one worker");
+    }
+}
+
+#[test]
+fn a_limit_of_one_rises_again_once_the_overload_is_over() {
+    for seed in SEEDS {
+        let strong = model(40, 50);
+        let mut world = World::with_min(strong, seed, 1);
+        world.press(Duration::from_secs(10));
+        world.failing = Some(WorkOutcome::ServerError);
+        world.press(Duration::from_secs(20));
+        assert_eq!(world.limiter.steady_limit(), 1, "seed {seed}");
+        world.failing = None;
+        world.press(Duration::from_secs(15));
+        check_found(&mut world, strong, &format!("seed {seed}, up from 1"));
+    }
+}
+
+/// Requests that end ten milliseconds apart, at low load; each says how.
+struct Quiet {
+    limiter: AdaptiveLimiter,
+    now: Instant,
+}
+
+impl Quiet {
+    fn new() -> Self {
+        let config = AdaptiveConfig { min: 1, max: 64, max_templates: 64 };
+        Self { limiter: AdaptiveLimiter::new(config), now: Instant::from_nanos(1_000_000_000) }
+    }
+
+    /// The least limit seen while `count` requests end so, for which `how` gives template and
+    /// outcome.
+    fn end(&mut self, count: u64, how: impl Fn(u64) -> (u64, WorkOutcome)) -> usize {
+        let mut least = usize::MAX;
+        for n in 0..count {
+            self.now = self.now + Duration::from_millis(10);
+            let (template, outcome) = how(n);
+            let latency = Duration::from_millis(50);
+            let sample = WorkSample { template, latency, outcome, in_flight_at_start: 1 };
+            self.limiter.observe(self.now, sample);
+            least = least.min(self.limiter.steady_limit());
+        }
+        least
+    }
+}
+
+#[test]
+fn a_page_that_always_fails_does_not_lower_the_limit_of_the_whole_site() {
+    const PAGE: u64 = 1 << 40;
+    const DEAD: u64 = 5 << 60;
+    for outcome in [WorkOutcome::TimedOut, WorkOutcome::ServerError] {
+        let mut site = Quiet::new();
+        let one_in = |parts: u64| {
+            move |n: u64| {
+                if n.is_multiple_of(parts) { (DEAD, outcome) } else { (PAGE, WorkOutcome::Success) }
+            }
+        };
+        site.end(400, one_in(20));
+        let least = site.end(3_000, one_in(2));
+        assert!(least >= 8, "{outcome:?}: down to {least}");
+        // Pages that used to answer are another matter.
+        let least = site.end(300, |_| (PAGE, outcome));
+        assert!(least <= 4, "{outcome:?}: still {least}");
+    }
+}
+
+#[test]
+fn one_failure_alone_cuts_nothing() {
+    // Slow enough that a window has five or six answers.
+    for outcome in [WorkOutcome::TimedOut, WorkOutcome::ServerError] {
+        for (each, lowers) in [(24, false), (2, true)] {
+            let mut site = Quiet::new();
+            let least = site.end(600, |n| {
+                if n.is_multiple_of(each) { (n % 7, outcome) } else { (9, WorkOutcome::Success) }
+            });
+            assert_eq!(least < 8, lowers, "one in {each} {outcome:?}: down to {least}");
+        }
     }
 }
 
