@@ -89,6 +89,8 @@ pub struct Listen {
     pub tls: bool,
     /// Whether connections from trusted proxies begin with a PROXY v1/v2 header.
     pub proxy_protocol: bool,
+    /// The port in readers' URLs, where it is another than that of `address`.
+    pub public_port: Option<u16>,
 }
 
 /// One certificate chain with its key, both PEM.

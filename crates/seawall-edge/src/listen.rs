@@ -37,7 +37,7 @@ use crate::metrics::Handshake;
 use crate::refusal;
 use crate::serve::{self, Look, Times};
 use crate::stream::{Replay, Stream};
-use crate::worker::{ClientConn, OpenConnection, Opened, PolicyRef, Worker};
+use crate::worker::{ClientConn, OpenConnection, Opened, PolicyRef, Ports, Worker};
 
 /// Connections accepted per turn of the loop; then those in hand get theirs.
 const MAX_ACCEPTS: usize = 64;
@@ -87,7 +87,12 @@ pub(crate) fn prepare(listener: &TcpListener, listen: &Listen, limits: &Limits) 
 }
 
 /// Accepts on one socket until the worker drains.
-pub(crate) async fn run(worker: Rc<Worker>, listener: TcpListener, listen: Rc<Listen>) {
+pub(crate) async fn run(worker: Rc<Worker>, listener: TcpListener, mut listen: Listen) {
+    // Port 0 stands for the one that the system chose.
+    if let Ok(address) = listener.local_addr() {
+        listen.address = address;
+    }
+    let listen = Rc::new(listen);
     #[allow(
         deprecated,
         reason = "meant for types whose descriptor may change under the reactor; an `OwnedFd` keeps its own"
@@ -159,7 +164,8 @@ fn enter(
         }
     });
     worker.metrics.bytes_received(early.len() as u64);
-    let opened = Opened { peer, client, via_proxy, tls: listen.tls, ja4: None };
+    let ports = Ports { listened: listen.address.port(), public: listen.public_port, told: None };
+    let opened = Opened { peer, client, via_proxy, tls: listen.tls, ports, ja4: None };
     let proxied = listen.proxy_protocol && via_proxy;
     if !listen.tls && !proxied && !early.is_empty() {
         return enter_http(worker, policy, socket, opened, early, counted);
@@ -248,9 +254,10 @@ async fn greet(
     let limits = &policy.config.limits;
     let mut early = BytesMut::from(early);
     if listen.proxy_protocol && opened.via_proxy {
-        let header = proxy_source(&mut tcp, &mut early);
+        let header = read_proxy_header(&mut tcp, &mut early);
         match timeout(limits.header_timeout, header).await {
-            Ok(Ok(Some(source))) => {
+            Ok(Ok(Some((source, destination)))) => {
+                opened.ports.told = Some(destination.port());
                 opened.client = ClientAddr::new(source.ip());
                 // The header names the client; forwarding fields of that client are not believed.
                 opened.via_proxy = policy.trusts(source.ip());
@@ -285,16 +292,16 @@ async fn greet(
     }
 }
 
-/// Reads a PROXY header; its source, or `None` for a connection of the proxy itself.
-async fn proxy_source(
+/// Reads a PROXY header; source and destination, or `None` for a connection of the proxy itself.
+async fn read_proxy_header(
     tcp: &mut TcpStream,
     early: &mut BytesMut,
-) -> Result<Option<SocketAddr>, Misbehaviour> {
+) -> Result<Option<(SocketAddr, SocketAddr)>, Misbehaviour> {
     loop {
         match proxy_header::parse(early)? {
-            ProxyParse::Complete { consumed, source, .. } => {
+            ProxyParse::Complete { consumed, source, destination } => {
                 early.advance(consumed);
-                return Ok(source);
+                return Ok(source.zip(destination));
             }
             ProxyParse::Partial => {}
         }

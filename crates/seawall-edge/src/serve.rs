@@ -490,17 +490,26 @@ impl ClientConn {
     }
 
     /// Host and port as keys have them and as the origin is told them, in one spelling: lower case,
-    /// no final dot, no default port. If they differed, a stranger's port or spelling could get into
-    /// a page that everybody is served.
+    /// no final dot, no default port, and no port that nobody but the request speaks of. If key and
+    /// origin were told different ones, a stranger's port or spelling could get into a page that
+    /// everybody is served; if any port were kept, each would be a key of its own.
     fn authority<'a>(&self, ask: &Ask<'a>) -> Cow<'a, str> {
         let default: u16 = if self.scheme(ask.fields) == Scheme::Https { 443 } else { 80 };
         let after = ask.authority.rsplit(|byte| *byte == b':').next();
         let port = after.and_then(|port| std::str::from_utf8(port).ok()?.parse::<u16>().ok());
-        match port.filter(|port| *port != default && ask.authority.contains(&b':')) {
+        let is_kept = |port: &u16| *port != default && self.is_reached_by(*port, ask.fields);
+        match port.filter(|port| ask.authority.contains(&b':') && is_kept(port)) {
             // The last group of a bare IPv6 literal is in brackets, so it is no number here.
             Some(port) => Cow::Owned(format!("{}:{port}", ask.host)),
             None => Cow::Borrowed(ask.host),
         }
+    }
+
+    /// Whether readers reach us by `port`, as far as anybody says who may.
+    fn is_reached_by(&self, port: u16, fields: &dyn Fields) -> bool {
+        let told = if self.via_proxy { fields.first("x-forwarded-port") } else { None };
+        let told = told.and_then(|told| std::str::from_utf8(told).ok()?.trim().parse().ok());
+        self.ports.has(port) || told == Some(port)
     }
 }
 

@@ -376,7 +376,7 @@ impl Thread for WorkerThread {
             tokio::task::spawn_local(Rc::clone(&worker).sweep_forever());
             let mut accepting = Vec::new();
             for (socket, listen) in sockets {
-                let run = listen::run(Rc::clone(&worker), socket, Rc::new(listen));
+                let run = listen::run(Rc::clone(&worker), socket, listen);
                 accepting.push(tokio::task::spawn_local(run));
             }
             for task in accepting {

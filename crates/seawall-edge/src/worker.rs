@@ -201,6 +201,7 @@ pub(crate) struct ClientConn {
     /// Whether forwarding fields on this connection are believed.
     pub(crate) via_proxy: bool,
     pub(crate) tls: bool,
+    pub(crate) ports: Ports,
     pub(crate) ja4: Option<Ja4>,
     answers: Cell<u64>,
     /// The standing of who asked last.
@@ -215,7 +216,26 @@ pub(crate) struct Opened {
     pub(crate) client: ClientAddr,
     pub(crate) via_proxy: bool,
     pub(crate) tls: bool,
+    pub(crate) ports: Ports,
     pub(crate) ja4: Option<Ja4>,
+}
+
+/// The ports by which the readers of a connection may have reached us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ports {
+    /// Of our own socket.
+    pub(crate) listened: u16,
+    /// What the operator says.
+    pub(crate) public: Option<u16>,
+    /// What a trusted peer's PROXY header says.
+    pub(crate) told: Option<u16>,
+}
+
+impl Ports {
+    /// Whether `port` is one of them.
+    pub(crate) fn has(&self, port: u16) -> bool {
+        port == self.listened || [self.public, self.told].contains(&Some(port))
+    }
 }
 
 /// A place among the open connections; given back when dropped.
@@ -250,7 +270,7 @@ impl Drop for OpenConnection {
 
 impl ClientConn {
     pub(crate) fn new(worker: &Rc<Worker>, opened: Opened) -> Rc<Self> {
-        let Opened { peer, client, via_proxy, tls, ja4 } = opened;
+        let Opened { peer, client, via_proxy, tls, ports, ja4 } = opened;
         let worker = Rc::clone(worker);
         Rc::new(Self {
             worker,
@@ -258,6 +278,7 @@ impl ClientConn {
             client,
             via_proxy,
             tls,
+            ports,
             ja4,
             answers: Cell::new(0),
             standing: Cell::new(Standing::Anonymous),

@@ -16,6 +16,7 @@ mod fields;
 mod life;
 mod messages;
 mod origin;
+mod ports;
 mod queries;
 mod refusals;
 mod routes;

@@ -122,7 +122,12 @@ pub(crate) fn config(state_dir: PathBuf, origin: SocketAddr) -> Config {
 }
 
 pub(crate) fn listen() -> Listen {
-    Listen { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: false, proxy_protocol: false }
+    Listen {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tls: false,
+        proxy_protocol: false,
+        public_port: None,
+    }
 }
 
 pub(crate) fn site(origin: SocketAddr) -> Site {

@@ -54,8 +54,12 @@ impl Shield {
         let (address, origin) = origin();
         let mut limits = Limits { drain_timeout: Duration::from_secs(5), ..Limits::default() };
         change(&mut limits);
-        let listen =
-            Listen { address: ([127, 0, 0, 1], 0).into(), tls: true, proxy_protocol: false };
+        let listen = Listen {
+            address: ([127, 0, 0, 1], 0).into(),
+            tls: true,
+            proxy_protocol: false,
+            public_port: None,
+        };
         let server = Server::start(Config {
             listen: vec![listen],
             tls: vec![Certificate { cert, key }],

@@ -91,6 +91,7 @@ impl Builder<'_> {
             let address = section.read(report, "address", (Code::Address, value::socket_address));
             let tls = section.flag(report, "tls");
             let proxy = section.flag(report, "proxy_protocol");
+            let public = section.whole(report, "public_port", 1..=u64::from(u16::MAX));
             section.finish(report);
             if let Some(At { value: true, line }) = tls {
                 with_tls.push(line);
@@ -113,6 +114,7 @@ impl Builder<'_> {
                 address,
                 tls: tls.is_some_and(|tls| tls.value),
                 proxy_protocol: proxy.is_some_and(|proxy| proxy.value),
+                public_port: public.and_then(|port| u16::try_from(port).ok()),
             });
         }
         check_duplicates(report, &config.listen, &lines);

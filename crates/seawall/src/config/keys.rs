@@ -196,6 +196,12 @@ pub(crate) const KEYS: &[Key] = &[
         "false",
         "Whether connections from `network.trusted_proxies` begin with a PROXY v1 or v2 header.",
     ),
+    now(
+        "listen.public_port",
+        "whole number",
+        "(that of `address`)",
+        "The port in readers' URLs where something before Seawall maps it to another (a container). A port in Host that is neither this, nor that of `address`, nor told by a proxy of `network.trusted_proxies` (PROXY header, `X-Forwarded-Port`) is left out, of keys and of what the origin is told.",
+    ),
     now("tls.cert", "path", "(needed)", "PEM file with the certificate chain, leaf first."),
     now("tls.key", "path", "(needed)", "PEM file with the private key, without a passphrase."),
     later("tls.acme", "true or false", "false", "Fetch and renew the certificate by ACME."),
@@ -392,7 +398,7 @@ pub(crate) const KEYS: &[Key] = &[
         "network.trusted_proxies",
         "list of CIDRs",
         "[]",
-        "Peers whose `Forwarded`, `X-Forwarded-For` and PROXY headers count. Nobody else's do, not even loopback's.",
+        "Peers whose `Forwarded`, `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Port` and PROXY headers count. Nobody else's do, not even loopback's. Each must set or remove what its own clients send of these.",
     ),
     now(
         "network.allow",

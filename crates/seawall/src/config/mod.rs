@@ -114,6 +114,7 @@ pub(crate) fn from_flags(
                 address,
                 tls: certificate.is_some(),
                 proxy_protocol: false,
+                public_port: None,
             }),
             Err(complaint) => {
                 section::complain(&mut report, Code::Address, "--listen", 0, text, &complaint);

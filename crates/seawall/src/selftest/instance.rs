@@ -64,7 +64,12 @@ pub(crate) fn be_instance() -> io::Result<()> {
     io::stdin().lock().read_line(&mut line)?;
     let job: Job = serde_json::from_str(&line)?;
     let named = |name: &String| Attack::ALL.into_iter().find(|attack| attack.name() == name);
-    let listen = |tls| Listen { address: ([127, 0, 0, 1], 0).into(), tls, proxy_protocol: false };
+    let listen = |tls| Listen {
+        address: ([127, 0, 0, 1], 0).into(),
+        tls,
+        proxy_protocol: false,
+        public_port: None,
+    };
     let target = OriginTarget::Http { host: job.origin.ip().to_string(), port: job.origin.port() };
     let server = Server::start(Config {
         admin_socket: Some(socket(&job.state)),
