@@ -55,7 +55,7 @@ impl World {
         let now = Instant::from_nanos(self.now_s * 1_000_000_000);
         let mut probe = None;
         match self.learner.judge(now, &self.rules, &key) {
-            Verdict::Whole => {}
+            Verdict::Whole | Verdict::Unclear => {}
             Verdict::Watch(found) => probe = Some(found),
             Verdict::Ignore(found) if self.learner.may_ask_whole(now, &found) => {
                 probe = Some(found);
@@ -360,4 +360,36 @@ proptest! {
         }
         prop_assert_eq!(world.stats().learned, 0);
     }
+}
+
+#[test]
+fn a_url_counts_as_unclear_for_names_that_nobody_vouches_for_and_for_no_others() {
+    let mut world = plain();
+    // The page links to `edition`.
+    world.get("/");
+    let many = |name: &str| (0..80).map(|n| format!("{name}{n}=1")).collect::<Vec<_>>().join("&");
+    let is_unclear = |query: &str| {
+        let key = Key::from_url(&format!("https://example.org/?{query}")).expect("a URL");
+        let now = Instant::from_nanos(1_000_000_000_000);
+        match world.learner.judge(now, &world.rules, &key) {
+            Verdict::Whole => false,
+            Verdict::Unclear | Verdict::Watch(_) => true,
+            Verdict::Ignore(_) => panic!("nothing was learned"),
+        }
+    };
+    for query in [
+        "",
+        "page=2",
+        "edition=3&page=2",
+        "q=a;b",
+        "page=2;edition=3",
+        &"page=2&".repeat(80)[..559],
+    ] {
+        assert!(!is_unclear(query), "{query}");
+    }
+    for query in ["x1z=1", "x1z=1;page=2", "page=2;x1z=1", "edition=3;x1z=1", "x1z", &many("x")] {
+        assert!(is_unclear(query), "{query}");
+    }
+    let nine = (0..9).map(|n| format!("x{n}z=1")).collect::<Vec<_>>();
+    assert!(is_unclear(&nine.join("&")) && is_unclear(&nine.join(";")));
 }

@@ -355,6 +355,7 @@ fn new_job(
         policy: Rc::clone(policy),
         site: plan.site,
         key: plan.key.clone(),
+        passed: plan.passed.clone(),
         probe: plan.probe.clone(),
         method: plan.method,
         cookies: plan.cookies,
@@ -390,12 +391,12 @@ fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> WorkClass {
 }
 
 /// Whether the URL is probably made up: it has a parameter that nobody vouches for, or nothing is
-/// held of its path, and the like of it was not there.
+/// held of its path, and the like of it was not there. Whatever a stranger sends along with it.
 fn is_doubtful(policy: &PolicyRef, plan: &Plan) -> bool {
-    if plan.probe.is_some() {
+    if plan.is_odd {
         return true;
     }
-    let unknown = plan.key.as_ref().filter(|_| plan.stale.is_none());
+    let unknown = plan.key.as_ref().or(plan.passed.as_ref()).filter(|_| plan.stale.is_none());
     unknown.is_some_and(|key| policy.misses[plan.site].is_doubtful(plan.times.mono, key.path()))
 }
 

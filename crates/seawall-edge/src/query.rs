@@ -19,6 +19,8 @@ pub(crate) struct Placed {
     pub(crate) key: Key,
     /// What its answer is evidence for.
     pub(crate) probe: Option<Probe>,
+    /// Whether it has a parameter that nobody vouches for, so that it is probably made up.
+    pub(crate) is_odd: bool,
     pub(crate) held: Lookup,
 }
 
@@ -34,22 +36,30 @@ pub(crate) fn place(
     let store = &ctx.worker.shared.store;
     let learner = &policy.learners[site];
     let rules = &policy.config.sites[site].cache.query;
+    let verdict = learner.judge(times.mono, rules, &key);
+    let held = store.lookup(&key, request);
+    let is_odd = !matches!(verdict, Verdict::Whole);
     // A site may look at a parameter only for those it knows.
     let is_stranger = request.cookies == CookieClass::None && !request.fields.has("authorization");
-    let verdict = if is_stranger { learner.judge(times.mono, rules, &key) } else { Verdict::Whole };
-    let held = store.lookup(&key, request);
-    match verdict {
-        Verdict::Whole => Placed { key, probe: None, held },
-        Verdict::Watch(probe) => Placed { key, probe: Some(probe), held },
-        Verdict::Ignore(probe) => {
-            if is_fresh(&held, request, times) || learner.may_ask_whole(times.mono, &probe) {
-                return Placed { key, probe: Some(probe), held };
+    let probe = match verdict {
+        Verdict::Watch(probe) if is_stranger => Some(probe),
+        Verdict::Ignore(probe) if is_stranger => {
+            if !is_fresh(&held, request, times) && !learner.may_ask_whole(times.mono, &probe) {
+                ctx.worker.metrics.query_ignored();
+                let held = store.lookup(&probe.bare, request);
+                return Placed { key: probe.bare, probe: None, is_odd: false, held };
             }
-            ctx.worker.metrics.query_ignored();
-            let held = store.lookup(&probe.bare, request);
-            Placed { key: probe.bare, probe: None, held }
+            Some(probe)
         }
-    }
+        _ => None,
+    };
+    Placed { key, probe, is_odd, held }
+}
+
+/// Whether a request that is not looked up has a parameter that nobody vouches for.
+pub(crate) fn is_odd(policy: &Policy, site: usize, key: &Key, times: Times) -> bool {
+    let rules = &policy.config.sites[site].cache.query;
+    !matches!(policy.learners[site].judge(times.mono, rules, key), Verdict::Whole)
 }
 
 fn is_fresh(held: &Lookup, request: &RequestMeta<'_>, times: Times) -> bool {

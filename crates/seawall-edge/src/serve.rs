@@ -105,8 +105,12 @@ pub(crate) struct Plan {
     pub(crate) upgrade: bool,
     /// Set when the cache may have a say: GET and HEAD without a personal cookie.
     pub(crate) key: Option<Key>,
+    /// The URL of a GET or HEAD in which the cache has no say.
+    pub(crate) passed: Option<Key>,
     /// What the answer tells about query parameters.
     pub(crate) probe: Option<Probe>,
+    /// Whether it has a query parameter that nobody vouches for.
+    pub(crate) is_odd: bool,
     /// The URL that a success of an unsafe method outdates (RFC 9111 §4.4).
     pub(crate) invalidates: Option<Key>,
     /// A stored response that needs validation.
@@ -142,7 +146,9 @@ impl Stale {
 /// What the store has for a request.
 struct Found {
     key: Option<Key>,
+    passed: Option<Key>,
     probe: Option<Probe>,
+    is_odd: bool,
     invalidates: Option<Key>,
     cookies: CookieClass,
     hit: Option<(Arc<Entry>, Reuse)>,
@@ -152,7 +158,17 @@ struct Found {
 
 impl Found {
     fn nothing(cookies: CookieClass, forward: Forward) -> Self {
-        Self { key: None, probe: None, invalidates: None, cookies, hit: None, disk: None, forward }
+        Self {
+            key: None,
+            passed: None,
+            probe: None,
+            is_odd: false,
+            invalidates: None,
+            cookies,
+            hit: None,
+            disk: None,
+            forward,
+        }
     }
 
     fn held(&self) -> Held {
@@ -302,20 +318,28 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     if !ask.method.is_safe() {
         found.invalidates = Some(key());
     }
-    let reads = matches!(ask.method, Method::Get | Method::Head);
-    if !reads || ask.upgrade || ask.body != BodyLength::None {
+    if !matches!(ask.method, Method::Get | Method::Head) {
         return found;
     }
     // A certificate authority asks once and must get what the origin says now: an answer from before
     // the challenge was laid out would fail the renewal.
-    if cookies == CookieClass::Personal || ask.path.starts_with(ACME_CHALLENGE) {
+    if ask.path.starts_with(ACME_CHALLENGE) {
         found.forward = Forward::Bypass;
         return found;
     }
     let key = key();
+    let is_exchange = ask.upgrade || ask.body != BodyLength::None;
+    if is_exchange || cookies == CookieClass::Personal {
+        // Made up or not is a question of the URL, not of what is sent along with it.
+        found.is_odd = query::is_odd(policy, site, &key, times);
+        found.passed = Some(key);
+        found.forward = if is_exchange { Forward::Method } else { Forward::Bypass };
+        return found;
+    }
     found.forward = Forward::UriMiss;
     let request = meta(ask, cookies);
-    let Placed { key, probe, held } = query::place(ctx, policy, site, key, &request, times);
+    let Placed { key, probe, is_odd, held } = query::place(ctx, policy, site, key, &request, times);
+    found.is_odd = is_odd;
     match held {
         Lookup::Hit(entry) => {
             let how = reuse(&entry.head, &request, times.wall);
@@ -384,7 +408,9 @@ fn plan(
         cookies: found.cookies,
         upgrade: ask.upgrade,
         key: found.key,
+        passed: found.passed,
         probe: found.probe,
+        is_odd: found.is_odd,
         invalidates: found.invalidates,
         stale,
         disk: found.disk,

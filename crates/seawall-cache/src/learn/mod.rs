@@ -42,7 +42,7 @@ use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher128};
 use self::own::OwnNames;
 use self::records::{Doubt, Records, State};
 pub use self::rules::QueryRules;
-use self::rules::{each_name, pieces, without};
+use self::rules::{BARE, each_name, pieces, without};
 use crate::flight::hash_seed;
 use crate::head::StoredHead;
 use crate::key::{HashSeed, Key};
@@ -72,8 +72,10 @@ pub struct Learner {
 /// How a request is to be treated.
 #[derive(Debug)]
 pub enum Verdict {
-    /// By its whole URL; there is nothing to learn from it.
+    /// By its whole URL; there is nothing to learn from it, and no parameter that could be made up.
     Whole,
+    /// By its whole URL; it has too many parameters that nobody vouches for to learn from it.
+    Unclear,
     /// By its whole URL; the answer is evidence.
     Watch(Probe),
     /// Its parameters change nothing: by [`Probe::bare`], unless [`Learner::may_ask_whole`].
@@ -151,17 +153,18 @@ impl Learner {
         &self.config
     }
 
-    /// How a GET or HEAD for `key`, without cookies and credentials, is to be treated. Without a
-    /// query, or with settled parameters only, no lock is taken.
+    /// How a GET or HEAD for `key` is to be treated. Its answer is evidence only where it came
+    /// without cookies and credentials. Without a query, or with settled parameters only, no lock is
+    /// taken.
     pub fn judge(&self, now: Instant, rules: &QueryRules, key: &Key) -> Verdict {
         let Some(query) = key.query() else { return Verdict::Whole };
         // Looked at without a lock: a query of thousands of parts must not keep others waiting.
-        let parts = query.iter().filter(|byte| matches!(byte, b'&' | b';')).count();
-        if parts > MAX_PARTS {
+        if query.is_empty() || pieces(query).all(|piece| rules.knows_all_of(piece)) {
             return Verdict::Whole;
         }
-        if query.is_empty() || pieces(query).all(|piece| rules.is_settled(piece)) {
-            return Verdict::Whole;
+        let parts = query.iter().filter(|byte| matches!(byte, b'&' | b';')).count();
+        if parts > MAX_PARTS {
+            return Verdict::Unclear;
         }
         let template = self.template(key);
         let host = self.hash(key.host().as_bytes(), 0);
@@ -169,25 +172,33 @@ impl Learner {
         let state = &mut *state;
         let unknown = mix(template, UNKNOWN);
         let mut names: Vec<Name> = Vec::new();
-        let mut is_known = true;
+        let (mut is_known, mut is_unclear) = (true, false);
         let mut candidates: Vec<&[u8]> = Vec::new();
-        for piece in pieces(query).filter(|piece| !rules.is_settled(piece)) {
+        for piece in pieces(query) {
             let first = names.len();
-            let mut matters = false;
+            let (mut is_settled, mut matters, mut is_odd) = (false, false, false);
             let value = self.hash(piece, 2) as u32;
             each_name(piece, &mut |text| {
+                if rules.knows(text) {
+                    is_settled = true;
+                    return;
+                }
                 let name = self.hash(text, 1);
                 let (record, site) = (mix(template, name), mix(host, name));
-                matters |= state.own.contains(name)
+                let counts = state.own.contains(name)
                     || state.records.state(now, record) == State::Matters
                     || state.records.state(now, site) == State::Matters;
+                matters |= counts;
+                // Most origins take a `;` for a part of the value.
+                is_odd |= !counts && (text != BARE || !piece.contains(&b'='));
                 names.push(Name { name, record, site, value });
             });
-            if matters || names.len() > MAX_CANDIDATES {
+            if is_settled || matters || names.len() > MAX_CANDIDATES {
                 names.truncate(first);
-                if names.len() >= MAX_CANDIDATES {
-                    return Verdict::Whole;
+                if names.len() >= MAX_CANDIDATES && !is_settled {
+                    return Verdict::Unclear;
                 }
+                is_unclear |= is_odd;
                 continue;
             }
             candidates.push(piece);
@@ -200,7 +211,7 @@ impl Learner {
                 });
         }
         if candidates.is_empty() {
-            return Verdict::Whole;
+            return if is_unclear { Verdict::Unclear } else { Verdict::Whole };
         }
         let bare = without(query, |piece| candidates.contains(&piece));
         let probe = Probe { bare: key.with_query(bare.as_deref()), unknown, names };

@@ -67,13 +67,16 @@ impl QueryRules {
         all
     }
 
-    /// Whether nothing is to be learned about this piece of a query.
-    pub(super) fn is_settled(&self, piece: &[u8]) -> bool {
-        let mut any = false;
-        each_name(piece, &mut |name| {
-            any |= self.keep.matches(name) || COMMON.binary_search(&name).is_ok();
-        });
-        any
+    /// Whether nothing is to be learned about this name.
+    pub(super) fn knows(&self, name: &[u8]) -> bool {
+        self.keep.matches(name) || COMMON.binary_search(&name).is_ok()
+    }
+
+    /// Whether that is so of all names in this piece of a query.
+    pub(super) fn knows_all_of(&self, piece: &[u8]) -> bool {
+        let mut all = true;
+        each_name(piece, &mut |name| all &= self.knows(name));
+        all
     }
 }
 

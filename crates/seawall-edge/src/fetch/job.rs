@@ -35,6 +35,8 @@ pub(super) struct Job {
     pub(super) policy: PolicyRef,
     pub(super) site: usize,
     pub(super) key: Option<Key>,
+    /// The URL of a GET or HEAD in which the cache has no say.
+    pub(super) passed: Option<Key>,
     /// What the answer tells about query parameters.
     pub(super) probe: Option<Probe>,
     pub(super) method: Method,
@@ -95,7 +97,7 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
     let response_time = clock::wall();
     prepare(&mut exchange.head.headers, response_time);
     let status = exchange.head.status;
-    if let Some(key) = &job.key {
+    if let Some(key) = job.key.as_ref().or(job.passed.as_ref()) {
         job.policy.misses[job.site].answered(clock::now(), key.path(), status.as_u16());
     }
     if status.is_server_error() {

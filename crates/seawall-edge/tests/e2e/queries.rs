@@ -250,6 +250,53 @@ fn made_up_paths_wait_behind_readers_and_make_room_for_them() {
 }
 
 #[test]
+fn nothing_that_is_added_to_a_made_up_url_hides_that_it_is_one() {
+    let origin = Origin::answering(|asked| {
+        let is_there = !asked.path().starts_with("/x");
+        let status = if is_there { "200 OK" } else { "404 Not Found" };
+        respond(status, "Cache-Control: no-store\r\n", "page")
+    });
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    let doubtful = || shield.metric("seawall_origin_doubtful_total");
+    let mut many = String::from("/?q0z=1");
+    (1..70).for_each(|n| many += &format!("&q{n}z=1"));
+    let disguises = [
+        "",
+        "Cookie: other=1\r\n",
+        "Cookie: wordpress_logged_in_1=forged\r\n",
+        "Authorization: Basic eA==\r\n",
+        "Range: bytes=0-1\r\n",
+        "Connection: Upgrade\r\nUpgrade: h2x\r\n",
+        "Content-Length: 0\r\n",
+    ];
+    let urls =
+        ["/?x1z=1", &many[..many.len() / 5], &many, "/?a1z=1;b=2;c=3;d=4;e=5;f=6;g=7;h=8;i=9;j=0"];
+    for url in urls {
+        for disguise in disguises {
+            let before = doubtful();
+            client.get(url, disguise).assert_status(200);
+            assert_eq!(doubtful(), before + 1, "{url} {disguise}");
+        }
+    }
+    // What the site may well know is as good with a cookie as without.
+    let before = doubtful();
+    for disguise in disguises {
+        client.get("/?page=2&utm_source=mail", disguise).assert_status(200);
+    }
+    assert_eq!(doubtful(), before);
+    // Paths of a kind that is never there.
+    for n in 0..60 {
+        client.get(&format!("/x{}", "a".repeat(n)), disguises[n % 3]).assert_status(404);
+    }
+    for disguise in disguises {
+        let before = doubtful();
+        client.get("/xnothing", disguise).assert_status(404);
+        assert_eq!(doubtful(), before + 1, "{disguise}");
+    }
+}
+
+#[test]
 fn made_up_parameters_wait_behind_readers_where_nothing_can_be_learned() {
     let (tell, arrived) = channel();
     let (release, held) = channel::<()>();
