@@ -23,6 +23,7 @@ mod credential;
 mod decay;
 mod egress;
 mod gates;
+mod hashed;
 mod limiters;
 mod logins;
 mod origin_gate;
@@ -42,7 +43,7 @@ pub use crate::credential::{
 };
 pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
 pub use crate::gates::{accept_gate, decide, hello_gate, route_gate};
-pub use crate::limiters::{DEMAND_ONE, Limiters};
+pub use crate::limiters::{DEMAND_ONE, Limiters, Look};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 pub use crate::origin_gate::{
     Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,

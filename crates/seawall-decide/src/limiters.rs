@@ -1,17 +1,25 @@
 //! What is remembered of clients: one fixed table of atomics, shared by all workers.
 //!
 //! Per identity (the holder of a credential, or a /32 of IPv4, a /64 of IPv6): the held-page budget (GCRA, one word), the decayed
-//! demand on origins, and the number of open connections. 32 bytes each, allocated once from
-//! `limits.max_clients`: 4 MiB at the default of 2^17. It never grows.
+//! demand on origins, that of the heaviest look among it, and the number of open connections; per look of
+//! an identity its demand. 40 bytes each, allocated once from `limits.max_clients`: 5 MiB at the default
+//! of 2^17. It never grows.
+//!
+//! A **look** (JA4, HTTP/2 preface, order of fields) tells clients of one address apart, and it is free:
+//! whoever attacks can have a new one for every request. Hence it says what a client asked for alone, and
+//! the address answers for all but its heaviest look. A reader beside one attacker is not taken for it;
+//! an attacker who changes looks has the demand of the address, as if there were none; with two in turn
+//! it has half. See `docs/decisions/0008-who-waits-behind-whom.md`.
 //!
 //! Set-associative, eight ways. The set and a 32-bit tag come from a keyed SipHash of the identity
 //! with an injected seed, so that nobody outside can aim at a set, and the address itself is not
-//! kept. A newcomer is taken for one of the eight in its set with probability 2^-29.
+//! kept. A newcomer is taken for one of the eight in its set with probability 2^-28.
 //!
 //! Eviction, when a set is full: a record without open connections before one with, then the one
 //! with the least use (demand plus held pages owed), then the one not seen for longest. Hence ten
 //! million sources with one request each push out each other and not the heavy ones. What is
-//! forgotten fails open: a full budget, no demand, no connections.
+//! forgotten fails open: a full budget, no connections; but the demand of an identity goes on to count in
+//! [`Hashed`] queues, or an attacker with more addresses than there is room for would always look new.
 //!
 //! Races between workers lose or double at most single counts of the record at hand, always
 //! towards admitting. No operation waits for another worker.
@@ -22,10 +30,11 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
-use seawall_model::{ClientAddr, Identity, Instant, Limits, PerSecond};
+use seawall_model::{ClientAddr, Fingerprint, Identity, Instant, Limits, PerSecond};
 use siphasher::sip::SipHasher13;
 
 use crate::decay::{Decayed, ONE};
+use crate::hashed::Hashed;
 
 /// One unit of cost in what [`Limiters::demand`] returns.
 pub const DEMAND_ONE: u32 = ONE;
@@ -36,27 +45,38 @@ pub const DEMAND_ONE: u32 = ONE;
 pub struct Limiters {
     sets: Box<[Set]>,
     seed: [u64; 2],
+    hashed: Hashed,
     evictions: AtomicU64,
     untracked: AtomicU64,
 }
+
+/// What tells clients of one address apart, as far as anything does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look(u64);
 
 impl Limiters {
     /// Allocates room for `limits.max_clients` identities, rounded up to a multiple of eight and
     /// at least eight. `seed` must be random and secret.
     pub fn new(limits: &Limits, seed: [u64; 2]) -> Self {
         let sets = limits.max_clients.div_ceil(WAYS).clamp(1, MAX_SETS);
+        let hashed = Hashed::new((sets * WAYS / 32).max(64), seed);
         let sets = core::iter::repeat_with(Set::default).take(sets).collect();
-        Self { sets, seed, evictions: AtomicU64::new(0), untracked: AtomicU64::new(0) }
+        Self { sets, seed, hashed, evictions: AtomicU64::new(0), untracked: AtomicU64::new(0) }
     }
 
     /// Bytes held, all of them since construction.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.sets)
+        size_of::<Self>() + size_of_val(&*self.sets) + self.hashed.bytes()
     }
 
     /// Records forgotten to make room for others, for metrics.
     pub fn evictions(&self) -> u64 {
         self.evictions.load(Ordering::Relaxed)
+    }
+
+    /// Of these, identities whose demand goes on to count by hash, for metrics.
+    pub fn hashed(&self) -> u64 {
+        self.hashed.added()
     }
 
     /// Lookups that found no room because other workers were replacing a whole set at that
@@ -68,14 +88,14 @@ impl Limiters {
     /// Counts an opened connection; returns how many this identity has open now, this one
     /// included. O(1), no allocation.
     pub fn connection_opened(&self, now: Instant, client: ClientAddr) -> u32 {
-        let Some(record) = self.touch(now, client.into()) else { return 1 };
+        let Some(record) = self.touch(now, self.place(client.into(), None)) else { return 1 };
         let before = record.set.open[record.way].fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1)
     }
 
     /// Counts a closed connection. Every call matches one of [`Self::connection_opened`].
     pub fn connection_closed(&self, now: Instant, client: ClientAddr) {
-        let Some(record) = self.find(client.into()) else { return };
+        let Some(record) = self.find(self.place(client.into(), None)) else { return };
         record.see(now);
         // Saturating: the record may have been forgotten and made anew since the connection opened.
         let _ = record.set.open[record.way].fetch_update(
@@ -87,24 +107,63 @@ impl Limiters {
 
     /// Connections this identity has open. O(1), no allocation.
     pub fn open_connections(&self, client: ClientAddr) -> u32 {
-        let found = self.find(client.into());
+        let found = self.find(self.place(client.into(), None));
         found.map_or(0, |record| record.set.open[record.way].load(Ordering::Relaxed))
     }
 
     /// The demand of this identity on origins, with a half-life of 30 s, in units of
     /// 1/[`DEMAND_ONE`]; saturates. For comparing identities. O(1), no allocation.
     pub fn demand(&self, now: Instant, who: impl Into<Identity>) -> u32 {
-        self.find(who.into()).map_or(0, |record| record.demand().at(now))
+        let place = self.place(who.into(), None);
+        let exact = self.find(place).map_or(0, |record| record.demand().at(now));
+        exact.max(self.hashed.demand(now, place.key()))
+    }
+
+    /// What a client looks like; `None` if nothing is known of it, as behind a trusted proxy.
+    pub fn look(&self, fingerprint: &Fingerprint) -> Option<Look> {
+        if *fingerprint == Fingerprint::default() {
+            return None;
+        }
+        let mut bytes = [0; 53];
+        bytes[..36].copy_from_slice(&fingerprint.ja4.map_or([0; 36], |ja4| *ja4.as_bytes()));
+        let parts = [fingerprint.http2_preface, fingerprint.field_order];
+        for (room, part) in bytes[36..].chunks_exact_mut(8).zip(parts) {
+            room.copy_from_slice(&part.unwrap_or(0).to_le_bytes());
+        }
+        let [key0, key1] = self.seed;
+        Some(Look(SipHasher13::new_with_keys(key1, key0).hash(&bytes)))
+    }
+
+    /// Notes a request that makes an origin work by `cost`, and returns the demand by which whoever asks
+    /// is ranked, in units of 1/[`DEMAND_ONE`]: its own by `look`, and no less than what its address asked
+    /// for with other looks than the heaviest, shared by the `people` known to read there. O(1), no
+    /// allocation.
+    pub fn ask(
+        &self,
+        now: Instant,
+        who: impl Into<Identity>,
+        look: Option<Look>,
+        people: u32,
+        cost: u32,
+    ) -> u32 {
+        let who = who.into();
+        self.note_demand(now, who, cost);
+        let whole = self.demand(now, who);
+        // A credential is exact.
+        let Some(look) = look.filter(|_| !who.is_holder()) else { return whole };
+        let Some(record) = self.touch(now, self.place(who, Some(look))) else { return whole };
+        let own = record.add(&record.set.demand, now, cost);
+        let others = self
+            .find(self.place(who, None))
+            .map_or(whole, |address| whole.saturating_sub(address.heaviest(now, own)));
+        own.max(others / people.max(1))
     }
 
     /// Adds demand, in units of 1/[`DEMAND_ONE`]; an ordinary request costs [`DEMAND_ONE`].
     /// Attempts count, refused ones too: asking again must not help.
     pub fn note_demand(&self, now: Instant, who: impl Into<Identity>, cost: u32) {
-        let Some(record) = self.touch(now, who.into()) else { return };
-        let word = &record.set.demand[record.way];
-        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
-            Some(Decayed::from_bits(bits).plus(now, cost).to_bits())
-        });
+        let Some(record) = self.touch(now, self.place(who.into(), None)) else { return };
+        record.add(&record.set.demand, now, cost);
     }
 
     /// Takes one held page from the budget of this identity; refused with the time to wait.
@@ -116,7 +175,7 @@ impl Limiters {
         who: impl Into<Identity>,
         budget: HeldBudget,
     ) -> Result<(), Duration> {
-        let Some(record) = self.touch(now, who.into()) else { return Ok(()) };
+        let Some(record) = self.touch(now, self.place(who.into(), None)) else { return Ok(()) };
         let now = now.as_nanos();
         let taken =
             record.set.held[record.way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
@@ -133,19 +192,19 @@ impl Limiters {
         }
     }
 
-    /// The record of `who`, if there is one.
-    fn find(&self, who: Identity) -> Option<Record<'_>> {
-        let (set, tag) = self.place(who);
-        set.way_of(tag).map(|way| Record { set, way })
+    /// The record at `place`, if there is one.
+    fn find(&self, place: Place) -> Option<Record<'_>> {
+        let set = &self.sets[place.set];
+        set.way_of(place.tag).map(|way| Record { set, way })
     }
 
-    /// The record of `who`, made if need be, marked as seen. `None` if there is no room because
+    /// The record at `place`, made if need be, marked as seen. `None` if there is no room because
     /// every way of the set is being replaced right now.
-    fn touch(&self, now: Instant, who: Identity) -> Option<Record<'_>> {
-        let (set, tag) = self.place(who);
+    fn touch(&self, now: Instant, place: Place) -> Option<Record<'_>> {
+        let set = &self.sets[place.set];
         // A second attempt, because another worker may have taken the chosen way.
-        let way = set.way_of(tag).or_else(|| {
-            (0..2).find_map(|_| set.way_of(tag).or_else(|| self.insert(now, set, tag)))
+        let way = set.way_of(place.tag).or_else(|| {
+            (0..2).find_map(|_| set.way_of(place.tag).or_else(|| self.insert(now, place)))
         });
         let Some(way) = way else {
             self.untracked.fetch_add(1, Ordering::Relaxed);
@@ -156,19 +215,29 @@ impl Limiters {
         Some(record)
     }
 
-    fn place(&self, who: Identity) -> (&Set, u32) {
+    fn place(&self, who: Identity, look: Option<Look>) -> Place {
         let [key0, key1] = self.seed;
-        let hash = SipHasher13::new_with_keys(key0, key1).hash(&who.as_u128().to_le_bytes());
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&who.as_u128().to_le_bytes());
+        bytes[16..].copy_from_slice(&look.map_or(0, |look| look.0).to_le_bytes());
+        let hash = SipHasher13::new_with_keys(key0, key1).hash(&bytes);
         // Multiply and shift instead of a division: the number of sets fits in 32 bits.
         let index = ((hash >> 32) * self.sets.len() as u64) >> 32;
-        let index = usize::try_from(index).unwrap_or(0);
-        // The other half of the hash, so that the tag is independent of the set.
-        (&self.sets[index], (hash as u32).max(FIRST_TAG))
+        // The other half of the hash, so that the tag is independent of the set. Looks have the highest
+        // bit: their demand is part of their address's, so it is let go with them.
+        let tag = hash as u32 & !LOOK | if look.is_some() { LOOK } else { 0 };
+        Place { set: usize::try_from(index).unwrap_or(0), tag: tag.max(FIRST_TAG) }
     }
 
-    fn insert(&self, now: Instant, set: &Set, tag: u32) -> Option<usize> {
+    fn insert(&self, now: Instant, place: Place) -> Option<usize> {
+        let (set, tag) = (&self.sets[place.set], place.tag);
         let (way, old) = set.victim(now)?;
         set.tags[way].compare_exchange(old, BUSY, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        let demand = Decayed::from_bits(set.demand[way].load(Ordering::Relaxed)).at(now);
+        if old != EMPTY && old & LOOK == 0 && demand > 0 {
+            self.hashed.add(now, Place { tag: old, ..place }.key(), demand);
+        }
+        set.heaviest[way].store(0, Ordering::Relaxed);
         set.held[way].store(0, Ordering::Relaxed);
         set.demand[way].store(0, Ordering::Relaxed);
         set.open[way].store(0, Ordering::Relaxed);
@@ -185,6 +254,20 @@ impl Limiters {
         let (stays, goes) = (way.min(twin), way.max(twin));
         let _ = set.tags[goes].compare_exchange(tag, EMPTY, Ordering::SeqCst, Ordering::Relaxed);
         Some(stays)
+    }
+}
+
+/// Where the record of an identity or of a look is, if there is one.
+#[derive(Clone, Copy)]
+struct Place {
+    set: usize,
+    tag: u32,
+}
+
+impl Place {
+    /// What is known of whoever has its record here, and all that is left of one who had.
+    const fn key(self) -> u64 {
+        (self.set as u64) << 32 | self.tag as u64
     }
 }
 
@@ -208,7 +291,7 @@ impl HeldBudget {
     }
 }
 
-/// Eight records of 32 bytes (28 used), field by field: finding a record touches one cache line,
+/// Eight records of 40 bytes (36 used), field by field: finding a record touches one cache line,
 /// and each kind of update one more.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -220,6 +303,8 @@ struct Set {
     held: [AtomicU64; WAYS],
     /// [`Decayed`] bits.
     demand: [AtomicU64; WAYS],
+    /// The same, of the heaviest look of an address. All demands decay alike, so the heaviest stays it.
+    heaviest: [AtomicU64; WAYS],
     open: [AtomicU32; WAYS],
 }
 
@@ -267,6 +352,27 @@ impl Record<'_> {
         }
     }
 
+    /// Adds to a demand of this record; what it is then.
+    fn add(&self, demands: &[AtomicU64; WAYS], now: Instant, cost: u32) -> u32 {
+        let mut after = 0;
+        let _ = demands[self.way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
+            let demand = Decayed::from_bits(bits).plus(now, cost);
+            after = demand.at(now);
+            Some(demand.to_bits())
+        });
+        after
+    }
+
+    /// The demand of the heaviest look, of which one has `own`.
+    fn heaviest(&self, now: Instant, own: u32) -> u32 {
+        let word = &self.set.heaviest[self.way];
+        let known = Decayed::from_bits(word.load(Ordering::Relaxed)).at(now);
+        if own > known {
+            word.store(Decayed::default().plus(now, own).to_bits(), Ordering::Relaxed);
+        }
+        known.max(own)
+    }
+
     fn demand(&self) -> Decayed {
         Decayed::from_bits(self.set.demand[self.way].load(Ordering::Relaxed))
     }
@@ -279,6 +385,8 @@ const EMPTY: u32 = 0;
 /// A way that a worker is replacing.
 const BUSY: u32 = 1;
 const FIRST_TAG: u32 = 2;
+/// Marks the tag of a look.
+const LOOK: u32 = 1 << 31;
 /// 67 ms: the tick wraps after nine years.
 const SEEN_NANOS: u64 = 1 << 26;
 
@@ -290,7 +398,7 @@ mod tests {
     use proptest::prelude::proptest;
 
     use super::{
-        ClientAddr, DEMAND_ONE, Duration, HeldBudget, Instant, Limiters, Limits, PerSecond,
+        ClientAddr, DEMAND_ONE, Duration, HeldBudget, Instant, Limiters, Limits, Look, PerSecond,
     };
 
     fn limiters(max_clients: usize) -> Limiters {
@@ -310,7 +418,8 @@ mod tests {
         for (clients, records) in [(0, 8), (1, 8), (9, 16), (1 << 17, 1 << 17)] {
             let limiters = limiters(clients);
             let bytes = limiters.bytes();
-            assert_eq!(bytes - size_of::<Limiters>(), records * 32, "{clients} clients");
+            let hashed = (records / 32).max(64) * 16;
+            assert_eq!(bytes - size_of::<Limiters>(), records * 40 + hashed, "{clients} clients");
             for number in 0..1_000 {
                 limiters.note_demand(at_ms(0), client(number), DEMAND_ONE);
             }
@@ -341,6 +450,77 @@ mod tests {
         assert_eq!(limiters.demand(at_ms(0), client(1)), 10 * DEMAND_ONE);
         assert_eq!(limiters.demand(at_ms(30_000), client(1)), 5 * DEMAND_ONE);
         assert_eq!(limiters.demand(at_ms(0), client(2)), 0);
+    }
+
+    /// What a client of this address asked for that many times a second for two minutes, and is then
+    /// ranked by; `look` gives it one for each request.
+    fn asked(limiters: &Limiters, who: ClientAddr, per_s: u64, look: impl Fn(u64) -> u64) -> u32 {
+        let times = (0..120 * per_s).map(|n| (n * 1_000 / per_s, Look(look(n))));
+        times.fold(0, |_, (ms, look)| {
+            limiters.ask(at_ms(ms), who, Some(look), 1, DEMAND_ONE) / DEMAND_ONE
+        })
+    }
+
+    #[test]
+    fn a_reader_beside_an_attacker_is_ranked_by_what_is_asked_for_with_its_look() {
+        let limiters = limiters(1 << 12);
+        assert!(asked(&limiters, client(1), 50, |_| 7) > 2_000);
+        let reader = limiters.ask(at_ms(120_000), client(1), Some(Look(8)), 1, DEMAND_ONE);
+        assert!(reader < 3 * DEMAND_ONE, "{}", reader / DEMAND_ONE);
+        let bare = limiters.ask(at_ms(120_000), client(1), None, 1, DEMAND_ONE);
+        assert!(bare > 2_000 * DEMAND_ONE, "without a look there is only the address");
+        let again = limiters.ask(at_ms(120_000), client(1), Some(Look(7)), 1, DEMAND_ONE);
+        assert!(again > 2_000 * DEMAND_ONE, "the attacker is still the attacker");
+    }
+
+    #[test]
+    fn changing_looks_wins_at_most_a_half() {
+        let fixed = asked(&limiters(1 << 14), client(1), 50, |_| 7);
+        for looks in [1, 2, 3, 10, 100, u64::MAX] {
+            let got = asked(&limiters(1 << 14), client(1), 50, |n| 1 + n % looks);
+            assert!(got * 100 >= fixed * 48, "{looks} looks: {got}, with one {fixed}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_known_readers_answers_for_each_of_them() {
+        let limiters = limiters(1 << 12);
+        for reader in 0..300 {
+            limiters.ask(at_ms(0), client(1), Some(Look(reader)), 1, DEMAND_ONE);
+        }
+        let alone = limiters.ask(at_ms(0), client(1), Some(Look(999)), 1, DEMAND_ONE);
+        let among = limiters.ask(at_ms(0), client(1), Some(Look(998)), 100, DEMAND_ONE);
+        assert_eq!((alone / DEMAND_ONE, among / DEMAND_ONE), (300, 3));
+    }
+
+    #[test]
+    fn who_was_pushed_out_of_a_full_table_does_not_look_new() {
+        let limiters = limiters(64);
+        for round in 0..20 {
+            for number in 0..4_096 {
+                limiters.note_demand(at_ms(round * 1_000), client(number), DEMAND_ONE);
+            }
+        }
+        assert!(limiters.hashed() > 70_000, "{}", limiters.hashed());
+        for number in 0..4_096 {
+            // Twenty, decayed for twenty seconds at most.
+            assert!(limiters.demand(at_ms(20_000), client(number)) > 12 * DEMAND_ONE, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_flood_of_looks_pushes_out_looks_and_is_remembered_by_its_address() {
+        let limiters = limiters(256);
+        for reader in 0..100 {
+            limiters.note_demand(at_ms(0), client(1_000 + reader), 3 * DEMAND_ONE);
+        }
+        for look in 0..50_000 {
+            limiters.ask(at_ms(1), client(1), Some(Look(look)), 1, DEMAND_ONE);
+        }
+        let known = (0..100)
+            .filter(|&reader| limiters.demand(at_ms(1), client(1_000 + reader)) > 2 * DEMAND_ONE);
+        assert_eq!((known.count(), limiters.hashed()), (100, 0));
+        assert!(limiters.demand(at_ms(1), client(1)) > 49_000 * DEMAND_ONE);
     }
 
     #[test]

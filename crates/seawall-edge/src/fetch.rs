@@ -366,6 +366,7 @@ fn new_job(
         invalidates: plan.invalidates.clone(),
         class: class(ctx, policy, plan),
         identity: plan.identity,
+        look: plan.look,
         standing: plan.standing,
         whence: plan.whence,
         source: plan.source,

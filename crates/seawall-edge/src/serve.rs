@@ -16,7 +16,9 @@ use seawall_cache::{
     CacheStatus, DiskRef, Entry, Forward, Key, Lookup, Probe, RequestMeta, Reuse, Scheme,
     classify_cookies, only_if_cached, reuse, validators,
 };
-use seawall_decide::{RouteLane, RouteTerms, Whence, WorkSource, decide, route_gate};
+use seawall_decide::{
+    Look as ClientLook, RouteLane, RouteTerms, Whence, WorkSource, decide, route_gate,
+};
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
     HttpVersion, Identity, Instant, Method, Standing, WallTime,
@@ -87,6 +89,8 @@ pub(crate) struct Plan {
     /// Who waits for the origin, and with what standing.
     pub(crate) identity: Identity,
     pub(crate) standing: Standing,
+    /// What tells it from others of its address.
+    pub(crate) look: Option<ClientLook>,
     /// Where it comes from, for budgets and shares.
     pub(crate) whence: Whence,
     pub(crate) source: WorkSource,
@@ -281,18 +285,21 @@ fn client_of(ctx: &ClientConn, policy: &Policy, ask: &Ask<'_>) -> ClientAddr {
     ClientAddr::new(forwarded::client_address(ctx.client.ip(), ask.fields, &trusted))
 }
 
+/// `detection.md`, amendment 8: behind a trusted proxy all of it would be the proxy's.
+fn fingerprint(ctx: &ClientConn, ask: &Ask<'_>) -> Fingerprint {
+    if ctx.via_proxy {
+        return Fingerprint::default();
+    }
+    Fingerprint { ja4: ctx.ja4, http2_preface: ask.http2_preface, field_order: ask.field_order }
+}
+
 fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, who: Visitor, found: &Found) -> Facts<'a> {
-    let fingerprint = if ctx.via_proxy {
-        Fingerprint::default()
-    } else {
-        Fingerprint { ja4: ctx.ja4, http2_preface: ask.http2_preface, field_order: ask.field_order }
-    };
     Facts {
         client: who.client,
         identity: who.identity,
         standing: who.standing,
         via_proxy: ctx.via_proxy,
-        fingerprint,
+        fingerprint: fingerprint(ctx, ask),
         version: ask.version,
         method: ask.method,
         host: ask.host,
@@ -395,6 +402,7 @@ fn plan(
         site,
         identity: who.identity,
         standing: who.standing,
+        look: ctx.worker.shared.limiters.look(&fingerprint(ctx, ask)),
         whence,
         source: if is_tor { WorkSource::Tor } else { WorkSource::Elsewhere },
         lane,

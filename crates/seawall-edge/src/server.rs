@@ -595,6 +595,11 @@ impl View {
                 limiters.evictions() as f64,
             ),
             Sample::counter(
+                "seawall_clients_hashed_total",
+                "Clients forgotten whose demand goes on to count by hash.",
+                limiters.hashed() as f64,
+            ),
+            Sample::counter(
                 "seawall_clients_untracked_total",
                 "Look-ups of clients that found no room at that moment.",
                 limiters.untracked() as f64,

@@ -11,7 +11,9 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use seawall_cache::{Flights, Store};
-use seawall_decide::{Egress, EgressAsked, EgressConfig, EgressTicket, Limiters, OriginBudget};
+use seawall_decide::{
+    Egress, EgressAsked, EgressConfig, EgressTicket, Limiters, Look, OriginBudget, Whence,
+};
 use seawall_model::{Fields, Identity, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
 
@@ -99,11 +101,10 @@ impl Shared {
         }
     }
 
-    /// Notes one more request that makes an origin work this much, and returns the demand of its client.
-    pub(crate) fn demand(&self, who: Identity, cost: u32) -> u32 {
-        let now = clock::now();
-        self.limiters.note_demand(now, who, cost);
-        self.limiters.demand(now, who)
+    /// Notes one more request that makes an origin work this much, and returns the demand by which its
+    /// client is ranked.
+    pub(crate) fn demand(&self, who: Identity, look: Option<Look>, from: Whence, cost: u32) -> u32 {
+        self.limiters.ask(clock::now(), who, look, self.budgets.people(from), cost)
     }
 
     /// Shows one request from a peer that is no trusted proxy to the CDN detector.

@@ -21,6 +21,11 @@ impl Ja4 {
         Self(text)
     }
 
+    /// The fingerprint as bytes.
+    pub const fn as_bytes(&self) -> &[u8; 36] {
+        &self.0
+    }
+
     /// The fingerprint as text.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).expect("constructor admits printable ASCII only")

@@ -58,7 +58,9 @@ pub struct Limits {
     /// (`seawall_route_budgets_forgotten_total`). Default 2^16, 1 MiB: 20,000 clients with the networks
     /// around them.
     pub max_route_budgets: usize,
-    /// Identities the client table can tell apart. Oldest are forgotten. Default 2^17.
+    /// Identities and looks of them the client table can tell apart, 40 bytes each. The least used are
+    /// forgotten; what they asked for counts by hash (`seawall_clients_hashed_total`) in one queue for
+    /// every 32 records. Default 2^17, 5 MiB.
     pub max_clients: usize,
     /// Sessions watched for what earns a credential. Beyond it those not seen for longest begin
     /// anew. Default 2^14, 448 KiB: the readers of half an hour on a busy site.

@@ -14,7 +14,7 @@ use seawall_decide::{
     Asked, DEMAND_ONE, Limiters, OriginGate, OriginGateConfig, OriginPermit, Templater, WorkClass,
     WorkOutcome, WorkPrice, WorkRequest, WorkSource,
 };
-use seawall_model::{ClientAddr, Instant, Limits};
+use seawall_model::{ClientAddr, Fingerprint, Instant, Limits};
 use seawall_sim::{Random, SimOrigin, SimOriginModel, Timeline};
 
 const SEEDS: std::ops::Range<u64> = 0..5;
@@ -22,16 +22,45 @@ const CALM_S: u64 = 60;
 const ATTACK_S: u64 = 60;
 /// Newcomers are promised nothing in the first ten seconds.
 const SETTLE_S: u64 = 10;
-const BOTS: usize = 2_000;
-const BOT_PREFIXES: u32 = 1_600;
-const FLOOD_PER_S: f64 = 5_000.0;
 const READERS_PER_MIN: f64 = 50.0;
 const PAGES_OF_A_READER: u32 = 12;
 const THINKS_S: f64 = 5.0;
 const KINDS: [&[u8]; 8] =
     [b"/", b"/story/1", b"/tag/a", b"/author/b", b"/live", b"/2024/05/01/x", b"/forum/1", b"/map"];
+const FIRST_BOT: u32 = 0x0b00_0001;
 const ORIGIN: SimOriginModel =
     SimOriginModel { workers: 4, service: Duration::from_millis(40), spread: 0.3 };
+
+/// Who floods, and how it can be told from readers.
+#[derive(Clone, Copy)]
+struct Flood {
+    addresses: usize,
+    /// /24s that these are in.
+    prefixes: u32,
+    per_s: f64,
+    looks: Looks,
+    /// Whether newcomers read from the flood's first address.
+    beside_newcomers: bool,
+}
+
+/// What clients look like. Readers have a look each, except where nobody has one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    /// Nothing is known of anybody, as behind a proxy.
+    Absent,
+    /// The flood has one.
+    One,
+    /// The flood has another one for each request.
+    Fresh,
+}
+
+const FLOOD: Flood = Flood {
+    addresses: 2_000,
+    prefixes: 1_600,
+    per_s: 5_000.0,
+    looks: Looks::Absent,
+    beside_newcomers: false,
+};
 
 #[derive(Clone, Copy)]
 enum Who {
@@ -75,6 +104,7 @@ struct Outcome {
 }
 
 struct World {
+    flood: Flood,
     now: Instant,
     start: Instant,
     gate: OriginGate<u64>,
@@ -90,7 +120,7 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(flood: Flood, seed: u64) -> Self {
         let limits = Limits::default();
         let start = Instant::from_nanos(1_000_000_000);
         let config = OriginGateConfig {
@@ -106,6 +136,7 @@ impl World {
         events.push(start, Event::Sweep);
         events.push(start + Duration::from_secs(CALM_S), Event::Flood);
         Self {
+            flood,
             now: start,
             start,
             gate: OriginGate::new(config),
@@ -132,7 +163,7 @@ impl World {
                 Event::Ask(who) => self.ask(who),
                 Event::Flood => {
                     self.ask(Who::Bot);
-                    let wait = self.random.exponential() / FLOOD_PER_S;
+                    let wait = self.random.exponential() / self.flood.per_s;
                     self.after(wait, Event::Flood);
                 }
                 Event::Done(id) => self.done(id),
@@ -184,11 +215,15 @@ impl World {
     }
 
     fn ask(&mut self, who: Who) {
-        let (address, class) = match who {
+        self.next += 1;
+        let id = self.next;
+        let (address, look, class) = match who {
             Who::Bot => {
-                let bot = u32::try_from(self.random.below(BOTS)).expect("few");
-                let address = 0x0b00_0000 + (bot % BOT_PREFIXES) * 256 + 1 + bot / BOT_PREFIXES;
-                (address, WorkClass::Anonymous)
+                let bot = u32::try_from(self.random.below(self.flood.addresses)).expect("few");
+                let prefixes = self.flood.prefixes;
+                let address = FIRST_BOT + (bot % prefixes) * 256 + bot / prefixes;
+                let look = if self.flood.looks == Looks::Fresh { id } else { 0 };
+                (address, look, WorkClass::Anonymous)
             }
             Who::Reader { number, aged, pages_left } => {
                 if pages_left > 1 {
@@ -198,16 +233,18 @@ impl World {
                 }
                 self.tallies(aged, self.now, |tally| tally.asked += 1);
                 let class = if aged { WorkClass::AgedReader } else { WorkClass::Anonymous };
-                (0x2000_0000 + number, class)
+                let is_beside = self.flood.beside_newcomers && !aged;
+                let address = if is_beside { FIRST_BOT } else { 0x2000_0000 + number };
+                (address, u64::MAX - u64::from(number), class)
             }
         };
         let client = ClientAddr::new(IpAddr::V4(Ipv4Addr::from_bits(address)));
         let template = Templater::new([3, 4]).of(KINDS[self.random.below(KINDS.len())], None);
         let cost = (self.gate.relative_cost(template) * DEMAND_ONE as f32) as u32;
-        self.limiters.note_demand(self.now, client, cost);
-        let demand = self.limiters.demand(self.now, client);
-        self.next += 1;
-        let id = self.next;
+        let known = self.flood.looks != Looks::Absent;
+        let looks = Fingerprint { field_order: known.then_some(look), ..Fingerprint::default() };
+        let look = self.limiters.look(&looks);
+        let demand = self.limiters.ask(self.now, client, look, 1, cost);
         self.open.insert(id, (who, self.now));
         let source = WorkSource::Elsewhere;
         let identity = client.identity();
@@ -272,7 +309,7 @@ fn p95(times: &mut [Duration]) -> f64 {
 fn readers_get_their_pages_through_a_flood_that_nobody_recognises() {
     let mut report = Vec::new();
     for seed in SEEDS {
-        let mut outcome = World::new(seed).run();
+        let mut outcome = World::new(FLOOD, seed).run();
         let slower = p95(&mut outcome.attack) / p95(&mut outcome.calm);
         let (aged, newcomers) = (outcome.aged.part(), outcome.newcomers.part());
         let settled = outcome.newcomers_settled.part();
@@ -286,6 +323,40 @@ fn readers_get_their_pages_through_a_flood_that_nobody_recognises() {
         assert!(enough && good && outcome.most_over_limit == 0, "{report:#?}");
     }
     eprintln_report(&report);
+}
+
+/// Newcomers' pages once it has settled, and pages that went to the flood, over two seeds.
+fn under(flood: Flood) -> (f64, u32) {
+    let outcomes = [0, 1].map(|seed| World::new(flood, seed).run());
+    let (mut newcomers, mut bots) = (Tally::default(), 0);
+    for outcome in outcomes {
+        newcomers.asked += outcome.newcomers_settled.asked;
+        newcomers.got += outcome.newcomers_settled.got;
+        bots += outcome.served_to_bots;
+    }
+    eprintln_report(&[format!("newcomers {:.3}, {bots} pages to the flood", newcomers.part())]);
+    (newcomers.part(), bots)
+}
+
+#[test]
+fn a_network_that_changes_its_look_with_each_request_wins_nothing() {
+    let of_one_24 = Flood { addresses: 250, prefixes: 1, ..FLOOD };
+    let (readers, to_flood) = under(Flood { looks: Looks::One, ..of_one_24 });
+    let (readers_then, to_flood_then) = under(Flood { looks: Looks::Fresh, ..of_one_24 });
+    assert!(readers >= 0.80 && readers_then >= 0.80, "{readers} and {readers_then}");
+    assert!(readers_then >= readers - 0.03, "{readers_then} and not {readers}");
+    let more = f64::from(to_flood_then) / f64::from(to_flood);
+    assert!(more < 1.1, "the flood got {more} times the pages");
+}
+
+#[test]
+fn readers_behind_a_carrier_are_told_from_the_attacker_beside_them() {
+    let beside = Flood { addresses: 1, prefixes: 1, per_s: 2_000.0, ..FLOOD };
+    let beside = Flood { beside_newcomers: true, ..beside };
+    let (bare, _) = under(Flood { looks: Looks::Absent, ..beside });
+    let (told, _) = under(Flood { looks: Looks::One, ..beside });
+    assert!(told >= 0.80, "{told}");
+    assert!(bare < told - 0.2, "without looks they would share its place: {bare} and {told}");
 }
 
 /// The figures, for whoever runs this with `--nocapture`.

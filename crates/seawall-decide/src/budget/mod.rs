@@ -140,6 +140,11 @@ impl OriginBudget {
         }
     }
 
+    /// How many people are known to read at this very address, at least 1.
+    pub fn people(&self, from: Whence) -> u32 {
+        self.readers.estimate(prefixes(from).keys[0].0).max(1)
+    }
+
     fn rate(&self, standing: Standing, people: u32) -> Rate {
         let one = if standing == Standing::Anonymous { self.anonymous } else { self.reader };
         Rate::new(one.0 * f64::from(people), self.burst)

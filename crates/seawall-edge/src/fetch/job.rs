@@ -16,7 +16,7 @@ use seawall_cache::{
     StoredHead, head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
     may_serve_stale_when_disconnected, refresh, storable,
 };
-use seawall_decide::{RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource};
+use seawall_decide::{Look, RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource};
 use seawall_model::{CookieClass, Fields, Identity, Method, Standing, WallTime};
 use tokio::sync::oneshot;
 
@@ -55,6 +55,8 @@ pub(super) struct Job {
     pub(super) class: WorkClass,
     /// Who waits for it.
     pub(super) identity: Identity,
+    /// What tells it from others of its address.
+    pub(super) look: Option<Look>,
     pub(super) standing: Standing,
     pub(super) whence: Whence,
     pub(super) source: WorkSource,
@@ -160,7 +162,7 @@ impl Job {
         let gate = &self.policy.gates[self.site];
         let uri = self.request.uri();
         let template = gate.template(uri.path(), uri.query());
-        let demand = shared.demand(self.identity, gate.cost(template));
+        let demand = shared.demand(self.identity, self.look, self.whence, gate.cost(template));
         let Some(class) = self.budgeted(gate, template) else {
             metrics.origin_failed(OriginFailure::Busy);
             return Err(Failure::OverBudget);

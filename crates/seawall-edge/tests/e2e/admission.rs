@@ -112,3 +112,34 @@ fn whoever_had_more_than_its_budget_waits_behind_others_and_is_served_by_an_idle
     one.read("GET").assert_status(200);
     two.read("GET").assert_status(200);
 }
+
+#[test]
+fn a_reader_beside_an_attacker_goes_first_by_the_order_of_its_fields() {
+    let (origin, release) = held();
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].origin.max_concurrency = 1;
+        config.limits.origin_queue_timeout = Duration::from_secs(20);
+        // Neither is over its budget: what counts here is the order within a class.
+        config.limits.origin_budget = PerSecond(1e6);
+    });
+    const TOOL: &str = "Accept: */*\r\nUser-Agent: tool\r\n";
+    const BROWSER: &str = "User-Agent: browser\r\nAccept: */*\r\n";
+    let mut tool = shield.client();
+    for page in 0..50 {
+        tool.get(&format!("/{page}"), TOOL).assert_status(200);
+    }
+    let (mut one, mut reader) = (shield.client(), shield.client());
+    one.send(get("/held", BROWSER));
+    until("the origin is asked", || origin.count() == 51);
+    tool.send(get("/tool", TOOL));
+    until("the tool waits", || shield.admin("GET", "/status").contains("\"anonymous\":1"));
+    reader.send(get("/reader", BROWSER));
+    until("both wait", || shield.admin("GET", "/status").contains("\"anonymous\":2"));
+    drop(release);
+    for client in [&mut one, &mut reader, &mut tool] {
+        client.read("GET").assert_status(200);
+    }
+    let order: Vec<String> =
+        origin.asked().iter().skip(51).map(|asked| asked.path().to_owned()).collect();
+    assert_eq!(order, ["/reader", "/tool"]);
+}

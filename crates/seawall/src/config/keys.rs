@@ -504,7 +504,7 @@ pub(crate) const KEYS: &[Key] = &[
         "limits.max_clients",
         "whole number",
         "131072",
-        "Identities told apart; beyond, the least used are forgotten. 1024 to 16777216.",
+        "Clients told apart, 40 bytes each: addresses, what they look like, holders of credentials. Beyond, the least used are forgotten, and what they asked for counts by hash. 1024 to 16777216.",
     ),
     now(
         "limits.egress",
