@@ -99,18 +99,17 @@ pub(crate) fn is_reading(ask: &Ask<'_>) -> bool {
 
 fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: Note) -> Answer {
     let is_waiting = status == 503 && cause == Cause::OriginBusy && ask.method.is_safe();
-    let (kind, body) = match form(ask) {
-        Form::Page if is_waiting => {
-            let (page, language) = waiting::page(cause, ask.fields);
+    let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    let (kind, body) = match (form(ask), after) {
+        (Form::Page, Some(after)) if is_waiting => {
+            let (page, language) = waiting::page(cause, ask.fields, after);
             headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language));
-            if let Some(after) = headers.get(RETRY_AFTER).cloned() {
-                headers.insert(HeaderName::from_static("refresh"), after);
-            }
+            headers.insert(HeaderName::from_static("refresh"), HeaderValue::from(after));
             ("text/html; charset=utf-8", page)
         }
-        Form::Page => ("text/html; charset=utf-8", html(status, cause, ask.method, &headers)),
-        Form::Problem => ("application/problem+json", problem(status, cause, &headers)),
-        Form::Text => {
+        (Form::Page, _) => ("text/html; charset=utf-8", html(status, cause, ask.method, &headers)),
+        (Form::Problem, _) => ("application/problem+json", problem(status, cause, &headers)),
+        (Form::Text, _) => {
             let text = format!("{} ({})\n", heading(status, cause), cause.code());
             ("text/plain; charset=utf-8", text)
         }
@@ -130,7 +129,8 @@ fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: 
 /// do not return together.
 fn soon(now: Instant) -> u64 {
     // The nanoseconds of an arrival are as good as random here.
-    8 + (now.as_nanos() / 1_000) % 13
+    let (first, last) = (*waiting::AFTER_S.start(), *waiting::AFTER_S.end());
+    first + (now.as_nanos() / 1_000) % (last - first + 1)
 }
 
 /// RFC 9457. `type` is left out, so that the status says what kind of problem it is (§4.2.1).
@@ -256,11 +256,11 @@ fn reason(status: u16, cause: Cause) -> &'static str {
         (414, _) => "Shorten it in your browser's address bar, or start from the front page.",
         (421, _) => "Look for a mistake in your browser's address bar.",
         (429 | 503, Cause::OriginBusy) => {
-            "More people ask for it than it can answer. Pages that others have read lately may \
-             still open."
+            "More people are asking for it right now than it can answer. Pages that others have \
+             read lately may still open."
         }
         (429, Cause::RouteBudget) => {
-            "Somebody on your network, perhaps not you, sends this faster than people do."
+            "Somebody on your network, perhaps not you, sends this more often than people do."
         }
         (429, _) => "Somebody on your network, perhaps not you, is asking faster than people read.",
         (431, _) => {
@@ -271,8 +271,8 @@ fn reason(status: u16, cause: Cause) -> &'static str {
             "The fault is not yours. Pages that others have read lately may still open."
         }
         (503, _) => {
-            "More people ask for it than it can answer. Pages that others have read lately may \
-             still open."
+            "More people are asking for it right now than it can answer. Pages that others have \
+             read lately may still open."
         }
         _ => "The fault may lie with your browser or with this site.",
     }

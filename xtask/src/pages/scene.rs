@@ -96,6 +96,9 @@ methods = [\"GET\"]
 [[site.route]]
 path = \"/small\"
 max_body_bytes = 1024
+[[site.route]]
+path = \"/often\"
+budget = \"2/h\"
 
 [[site]]
 hosts = [\"dead.example.org\"]

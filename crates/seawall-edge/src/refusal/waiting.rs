@@ -1,8 +1,10 @@
 //! The page of a reader who has to wait for a busy site, in the reader's language.
 //!
 //! Separate because it is the one refusal that many readers see at once, in a moment when the site
-//! matters most. It loads again by itself, by a `Refresh` field and not by script. It does **not**
-//! say a place in the queue: who waits on a page holds none.
+//! matters most. It says when it loads again by itself, which it does by a `Refresh` field and not by
+//! script. It does **not** say a place in the queue: who waits on a page holds none.
+
+use std::ops::RangeInclusive;
 
 use seawall_model::{Cause, Fields};
 
@@ -15,19 +17,45 @@ pub(super) struct Texts {
     direction: &'static str,
     heading: &'static str,
     reason: &'static str,
+    /// With `{}` for the seconds, in the form that the language has for 11 to 20.
     wait: &'static str,
     again: &'static str,
     help: &'static str,
 }
 
-/// The page for those who asked by `fields`, and the tag of its language.
-pub(super) fn page(cause: Cause, fields: &dyn Fields) -> (String, &'static str) {
+/// When a reader of the page comes back, in seconds. In this range nine of the languages have one form of
+/// the word (Unicode CLDR: `many` of Ukrainian and Belarusian is 5 to 20) and Arabic has two.
+pub(super) const AFTER_S: RangeInclusive<u64> = 8..=20;
+
+/// The page for those who asked by `fields`, and the tag of its language. It loads again after
+/// `seconds`, which lie in [`AFTER_S`].
+pub(super) fn page(cause: Cause, fields: &dyn Fields, seconds: u64) -> (String, &'static str) {
     let texts = choose(fields);
-    (html(cause, texts), texts.tag)
+    (html(cause, texts, seconds), texts.tag)
 }
 
-fn html(cause: Cause, texts: &Texts) -> String {
-    let Texts { tag, direction, heading, reason, wait, again, help } = texts;
+/// The sentence that says when.
+fn when(texts: &Texts, seconds: u64) -> String {
+    let mut wait = texts.wait.to_owned();
+    if texts.tag == "ar" && seconds <= 10 {
+        // CLDR: `few` is 3 to 10, with the noun in the plural.
+        wait = wait.replace("ثانية", "ثوانٍ");
+    }
+    // Western digits are read everywhere, but where others are the usual ones a reader sees them first.
+    let zero = match texts.tag {
+        "fa" => '۰',
+        "ar" => '٠',
+        _ => '0',
+    };
+    let digit = |digit: char| digit.to_digit(10).and_then(|d| char::from_u32(zero as u32 + d));
+    let number: String = seconds.to_string().chars().filter_map(digit).collect();
+    // The two stay on one line.
+    wait.replace("{} ", &format!("{number}\u{a0}"))
+}
+
+fn html(cause: Cause, texts: &Texts, seconds: u64) -> String {
+    let Texts { tag, direction, heading, reason, again, help, .. } = texts;
+    let wait = when(texts, seconds);
     let code = cause.code();
     format!(
         "<!doctype html>\n<html lang=\"{tag}\" dir=\"{direction}\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -90,9 +118,9 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         tag: "en",
         direction: "ltr",
         heading: "The site is busy",
-        reason: "More people ask for it than it can answer. Pages that others have read lately may \
-                 still open.",
-        wait: "You need not do anything: this page tries again by itself in a few seconds.",
+        reason: "More people are asking for it right now than it can answer. Pages that others have \
+                 read lately may still open.",
+        wait: "You need not do anything: this page tries again by itself in {} seconds.",
         again: "Try again now",
         help: "If you need help, tell the people who run this site the code",
     },
@@ -102,7 +130,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         heading: "Die Website ist überlastet",
         reason: "Mehr Menschen rufen sie auf, als sie beantworten kann. Seiten, die andere vor Kurzem \
                  gelesen haben, öffnen sich vielleicht noch.",
-        wait: "Sie müssen nichts tun: Diese Seite versucht es in einigen Sekunden von selbst noch \
+        wait: "Sie müssen nichts tun: Diese Seite versucht es in {} Sekunden von selbst noch \
                einmal.",
         again: "Jetzt noch einmal versuchen",
         help: "Wenn Sie Hilfe brauchen, nennen Sie den Betreibern der Website den Code",
@@ -113,7 +141,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         heading: "Le site est surchargé",
         reason: "Il reçoit plus de demandes qu’il ne peut en traiter. Les pages que d’autres ont lues \
                  récemment peuvent encore s’ouvrir.",
-        wait: "Vous n’avez rien à faire : cette page réessaie d’elle-même dans quelques secondes.",
+        wait: "Vous n’avez rien à faire : cette page réessaie d’elle-même dans {} secondes.",
         again: "Réessayer maintenant",
         help: "Si vous avez besoin d’aide, indiquez aux responsables du site le code",
     },
@@ -123,7 +151,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         heading: "El sitio está saturado",
         reason: "Recibe más visitas de las que puede atender. Es posible que las páginas que otros han \
                  leído hace poco todavía se abran.",
-        wait: "No tiene que hacer nada: esta página vuelve a intentarlo por sí sola en unos segundos.",
+        wait: "No tiene que hacer nada: esta página vuelve a intentarlo por sí sola en {} segundos.",
         again: "Intentarlo ahora",
         help: "Si necesita ayuda, indique a los responsables del sitio el código",
     },
@@ -132,7 +160,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         direction: "ltr",
         heading: "網站目前忙碌中",
         reason: "造訪人數超過網站能處理的數量。其他人最近看過的頁面可能仍可開啟。",
-        wait: "您不需要做任何事：本頁會在幾秒後自動重試。",
+        wait: "您不需要做任何事：本頁會在 {} 秒後自動重試。",
         again: "立即重試",
         help: "如需協助，請將此代碼告知網站管理者：",
     },
@@ -141,7 +169,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         direction: "ltr",
         heading: "网站正忙",
         reason: "访问人数超出了网站的处理能力。其他人最近看过的页面可能仍能打开。",
-        wait: "您无需任何操作：本页会在几秒后自动重试。",
+        wait: "您无需任何操作：本页会在 {} 秒后自动重试。",
         again: "立即重试",
         help: "如需帮助，请将此代码告知网站管理者：",
     },
@@ -151,7 +179,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         heading: "Сайт перевантажений",
         reason: "До нього звертається більше людей, ніж він може обслужити. Сторінки, які нещодавно \
                  читали інші, можливо, відкриються.",
-        wait: "Нічого робити не потрібно: за кілька секунд ця сторінка сама спробує ще раз.",
+        wait: "Нічого робити не потрібно: за {} секунд ця сторінка сама спробує ще раз.",
         again: "Спробувати зараз",
         help: "Якщо потрібна допомога, повідомте тим, хто веде цей сайт, код",
     },
@@ -161,7 +189,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         heading: "Сайт перагружаны",
         reason: "Да яго звяртаецца больш людзей, чым ён можа абслужыць. Старонкі, якія нядаўна чыталі \
                  іншыя, магчыма, адкрыюцца.",
-        wait: "Нічога рабіць не трэба: праз некалькі секунд гэтая старонка сама паспрабуе яшчэ раз.",
+        wait: "Нічога рабіць не трэба: праз {} секунд гэтая старонка сама паспрабуе яшчэ раз.",
         again: "Паспрабаваць зараз",
         help: "Калі патрэбна дапамога, паведаміце тым, хто вядзе гэты сайт, код",
     },
@@ -170,7 +198,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         direction: "rtl",
         heading: "این وب‌سایت شلوغ است",
         reason: "بیش از توان پاسخ‌گویی آن بازدید می‌شود. شاید صفحه‌هایی که دیگران به‌تازگی خوانده‌اند هنوز باز شوند.",
-        wait: "لازم نیست کاری بکنید: این صفحه چند ثانیهٔ دیگر خودش دوباره تلاش می‌کند.",
+        wait: "لازم نیست کاری بکنید: این صفحه {} ثانیهٔ دیگر خودش دوباره تلاش می‌کند.",
         again: "اکنون دوباره تلاش کنید",
         help: "اگر کمک می‌خواهید، این کد را به گردانندگان وب‌سایت بگویید:",
     },
@@ -179,7 +207,7 @@ pub(super) const LANGUAGES: [Texts; 10] = [
         direction: "rtl",
         heading: "الموقع مشغول",
         reason: "عدد الزوار أكبر مما يستطيع الموقع خدمته. قد تُفتح الصفحات التي قرأها آخرون مؤخرًا.",
-        wait: "لا حاجة إلى فعل شيء: ستعيد هذه الصفحة المحاولة من تلقاء نفسها بعد ثوانٍ.",
+        wait: "لا حاجة إلى فعل شيء: ستعيد هذه الصفحة المحاولة من تلقاء نفسها بعد {} ثانية.",
         again: "أعد المحاولة الآن",
         help: "إذا احتجت إلى مساعدة فأبلغ القائمين على الموقع بهذا الرمز:",
     },
@@ -192,7 +220,7 @@ mod tests {
     use seawall_cache::MapFields;
     use seawall_model::Cause;
 
-    use super::{LANGUAGES, Texts, html, page};
+    use super::{AFTER_S, LANGUAGES, Texts, html, page, when};
 
     fn words(texts: &Texts) -> [&'static str; 5] {
         [texts.heading, texts.reason, texts.wait, texts.again, texts.help]
@@ -213,10 +241,38 @@ mod tests {
             }
             let rtl = matches!(texts.tag, "fa" | "ar");
             assert_eq!(texts.direction, if rtl { "rtl" } else { "ltr" });
-            let page = html(Cause::OriginBusy, texts);
+            let page = html(Cause::OriginBusy, texts, 20);
             assert!(page.len() < 2_048, "{}: {} bytes", texts.tag, page.len());
             for forbidden in ["//", "<script", "http-equiv"] {
                 assert!(!page.contains(forbidden), "{}: {forbidden}", texts.tag);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(tag: &str, seconds: u64, want: &str) {
+        let texts = LANGUAGES.iter().find(|texts| texts.tag == tag).expect("a language");
+        let said = when(texts, seconds).replace('\u{a0}', " ");
+        assert!(said.contains(want), "{said}");
+    }
+
+    #[test]
+    fn the_time_is_said_in_the_words_and_digits_of_the_language() {
+        check("en", 8, "in 8 seconds.");
+        check("de", 12, "in 12 Sekunden von selbst");
+        check("fr", 20, "dans 20 secondes.");
+        check("es", 9, "en 9 segundos.");
+        check("zh-Hant", 15, "在 15 秒後");
+        check("zh-Hans", 15, "在 15 秒后");
+        check("uk", 8, "за 8 секунд ");
+        check("be", 20, "праз 20 секунд ");
+        check("fa", 19, "این صفحه ۱۹ ثانیهٔ دیگر");
+        check("ar", 10, "بعد ١٠ ثوانٍ.");
+        check("ar", 11, "بعد ١١ ثانية.");
+        for texts in &LANGUAGES {
+            for seconds in AFTER_S {
+                let said = when(texts, seconds);
+                assert!(!said.contains(['{', '}']) && said.chars().any(char::is_numeric), "{said}");
             }
         }
     }
@@ -244,11 +300,11 @@ mod tests {
         for (accepted, want) in cases {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static(accepted));
-            assert_eq!(page(Cause::OriginBusy, &MapFields(&headers)).1, want, "{accepted}");
+            assert_eq!(page(Cause::OriginBusy, &MapFields(&headers), 8).1, want, "{accepted}");
         }
         let mut headers = HeaderMap::new();
         let many = format!("{}de", "xx,".repeat(4_000));
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_str(&many).expect("a value"));
-        assert_eq!(page(Cause::OriginBusy, &MapFields(&headers)).1, "en");
+        assert_eq!(page(Cause::OriginBusy, &MapFields(&headers), 8).1, "en");
     }
 }

@@ -44,6 +44,10 @@ fn seconds(answer: &Response) -> u64 {
 fn a_reader_gets_a_page_in_his_language_that_loads_again_by_itself() {
     let html = "Accept: text/html,*/*\r\nSec-Fetch-Mode: navigate\r\n";
     let languages = [("de-DE,en;q=0.5", "de"), ("ar", "ar"), ("tlh", "en")];
+    let arabic = |number: u64| -> String {
+        let digit = |digit: char| digit.to_digit(10).and_then(|d| char::from_u32(0x660 + d));
+        number.to_string().chars().filter_map(digit).collect()
+    };
     let ask = |accepted: &str| get("/page", &format!("{html}Accept-Language: {accepted}\r\n"));
     let requests: Vec<String> = languages.iter().map(|(accepted, _)| ask(accepted)).collect();
     for (answer, (_, want)) in ask_busy(&requests).into_iter().zip(languages) {
@@ -56,6 +60,9 @@ fn a_reader_gets_a_page_in_his_language_that_loads_again_by_itself() {
         );
         assert!((8..=20).contains(&seconds(&answer)), "{}", answer.head);
         assert_eq!(answer.field("refresh"), answer.field("retry-after"));
+        let after = seconds(&answer);
+        let said = if want == "ar" { arabic(after) } else { after.to_string() };
+        assert!(text.contains(&format!(" {said}\u{a0}")), "{after} seconds: {text}");
         assert_eq!(answer.field("cache-control").as_deref(), Some("no-store"));
     }
 }
