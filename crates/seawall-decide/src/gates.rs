@@ -4,43 +4,46 @@
 //!
 //! | # | gate | rule | answer |
 //! |---|---|---|---|
-//! | 1 | all | allow list: rules 2-5, 11, 14 and 15 do not apply and nothing is counted | `allow_list` |
+//! | 1 | all | allow list: rules 2-7, 13, 16 and 17 do not apply and nothing is counted | `allow_list` |
 //! | 2 | accept, hello | deny list | close |
-//! | 3 | accept | all connections at `limits.max_connections` | close |
-//! | 4 | accept | connections of this identity at `limits.max_connections_of_one` | close |
-//! | 5 | request | deny list (clients behind a proxy are first known here) | 403 |
-//! | 6 | request | no site answers to the host | 421 |
-//! | 7 | request | method not taken by the site: 501 if it is no standard method | 405, 501 |
-//! | 8 | request | target beyond `limits.max_target_bytes` | 414 |
-//! | 9 | request | head beyond `limits.max_head_bytes` | 431 |
-//! | 10 | request | field lines beyond `limits.max_fields` | 431 |
-//! | 11 | request | route takes only other sources | 403 |
-//! | 12 | request | route does not take the method | 405, 501 |
-//! | 13 | request | content beyond the route's or site's limit | 413 |
-//! | 14 | request | held page, and the identity beyond `limits.held_rate` | 429 |
-//! | 15 | route | the origin would have to work, and the route's budget is spent | 429 |
-//! | 16 | all | otherwise | admit |
+//! | 3 | accept | this identity broke protocols beyond `limits.max_offences` | close |
+//! | 4 | accept | all connections at `limits.max_connections` | close |
+//! | 5 | accept | connections of this identity at `limits.max_connections_of_one` | close |
+//! | 6 | accept | connections of its prefix at `limits.max_connections_of_prefix` | close |
+//! | 7 | request | deny list (clients behind a proxy are first known here) | 403 |
+//! | 8 | request | no site answers to the host | 421 |
+//! | 9 | request | method not taken by the site: 501 if it is no standard method | 405, 501 |
+//! | 10 | request | target beyond `limits.max_target_bytes` | 414 |
+//! | 11 | request | head beyond `limits.max_head_bytes` | 431 |
+//! | 12 | request | field lines beyond `limits.max_fields` | 431 |
+//! | 13 | request | route takes only other sources | 403 |
+//! | 14 | request | route does not take the method | 405, 501 |
+//! | 15 | request | content beyond the route's or site's limit | 413 |
+//! | 16 | request | held page, and the identity beyond `limits.held_rate` | 429 |
+//! | 17 | route | the origin would have to work, and the route's budget is spent | 429 |
+//! | 18 | all | otherwise | admit |
 //!
-//! Rules 6-10, 12 and 13 are about the message and hold for everyone, allow-listed or not: there is
-//! nothing to serve. A page in hand is refused by 14 alone, and by 5 and 11, where the operator
+//! Rules 8-12, 14 and 15 are about the message and hold for everyone, allow-listed or not: there is
+//! nothing to serve. A page in hand is refused by 16 alone, and by 7 and 13, where the operator
 //! said that this client may not have it; the rest refuse messages that no held page answers.
 //!
-//! Rule 15 is a gate of its own because it needs more to be known (whose network it is) and because it
+//! Rule 17 is a gate of its own because it needs more to be known (whose network it is) and because it
 //! never stands between a reader and a page in hand.
 //!
-//! Rule 4 does not apply to trusted proxies, whose connections carry many clients.
-//! Rules 11-13 look at the path as sent and as an origin would read it (decoded, dot segments
+//! Rules 3, 5 and 6 do not apply to trusted proxies, whose connections carry many clients.
+//! Rules 13-15 look at the path as sent and as an origin would read it (decoded, dot segments
 //! resolved); both readings must pass.
 
 use core::time::Duration;
 
 use seawall_model::{
     BodyLength, Cause, ClientAddr, Decision, Facts, Fingerprint, Held, HttpVersion, Instant,
-    Method, Refusal,
+    Limits, Method, Misbehaviour, Refusal,
 };
 
 use crate::budget::{OriginBudget, Whence};
 use crate::limiters::Limiters;
+use crate::offenders::Bar;
 use crate::path::{Normalised, is_ambiguous};
 use crate::table::{MethodSet, RouteTerms, Site, Table};
 
@@ -48,12 +51,12 @@ use crate::table::{MethodSet, RouteTerms, Site, Table};
 ///
 /// `open_connections` are those open in all, this one not counted. The caller reports admitted
 /// connections by [`Limiters::connection_opened`] and [`Limiters::connection_closed`], except
-/// those admitted as [`Cause::AllowList`]. A refusal has status 0: close without an answer.
+/// those admitted as [`Cause::AllowList`] and those of trusted proxies. A refusal has status 0: close without an answer.
 /// O(log prefixes); no allocation.
 pub fn accept_gate(
     table: &Table,
     limiters: &Limiters,
-    _now: Instant,
+    now: Instant,
     client: ClientAddr,
     open_connections: usize,
 ) -> Decision {
@@ -63,15 +66,56 @@ pub fn accept_gate(
     if table.deny.contains(client.ip()) {
         return close(Cause::DenyList);
     }
+    if let refused @ Decision::Refuse(..) = bar_gate(table, limiters, now, client) {
+        return refused;
+    }
     if open_connections >= table.limits.max_connections {
         return close(Cause::TooManyConnections);
     }
-    let of_one = usize::try_from(limiters.open_connections(client)).unwrap_or(usize::MAX);
-    if of_one >= table.limits.max_connections_of_one && !table.is_trusted_proxy(client.ip()) {
-        return close(Cause::TooManyConnectionsOfOne);
+    let is_full = |open: u32, most: usize| usize::try_from(open).is_ok_and(|open| open >= most);
+    let limits = &table.limits;
+    let cause = if is_full(limiters.open_connections(client), limits.max_connections_of_one) {
+        Cause::TooManyConnectionsOfOne
+    } else if is_full(limiters.open_of_prefix(client), limits.max_connections_of_prefix) {
+        Cause::TooManyConnectionsOfPrefix
+    } else {
+        return Decision::Admit(Cause::Default);
+    };
+    if table.is_trusted_proxy(client.ip()) { Decision::Admit(Cause::Default) } else { close(cause) }
+}
+
+/// Rule 3 alone: for a client whom a PROXY header names after accept.
+pub fn bar_gate(table: &Table, limiters: &Limiters, now: Instant, client: ClientAddr) -> Decision {
+    if limiters.is_barred(now, client) && !table.is_exempt(client) {
+        return close(Cause::RepeatOffender);
     }
     Decision::Admit(Cause::Default)
 }
+
+/// Notes that a connection of `client` was closed for what it did; whether the client gets no more
+/// of them for `limits.bar_time` from now on.
+///
+/// `people` are those known to read at its address, at least 1: who shares one is measured by as
+/// many, so that one of them does not lock out the others. O(1); no allocation.
+pub fn note_misbehaviour(
+    table: &Table,
+    limiters: &Limiters,
+    now: Instant,
+    client: ClientAddr,
+    kind: Misbehaviour,
+    people: u32,
+) -> bool {
+    if table.is_exempt(client) {
+        return false;
+    }
+    let people = if table.is_tor_exit(client.ip()) { people.max(TOR_READERS) } else { people };
+    let Limits { max_offences, bar_time, .. } = table.limits;
+    let bar = Bar { points: max_offences.saturating_mul(people.max(1)), time: bar_time };
+    limiters.offended(now, client, kind, bar)
+}
+
+/// As many as an exit is taken to serve at least: what an owner of networks is, for origin budgets.
+const TOR_READERS: u32 = 64;
 
 /// Decides on a handshake, before any asymmetric cryptography.
 ///
@@ -136,7 +180,7 @@ pub fn decide(
     Decision::Admit(Cause::Default)
 }
 
-/// Decides on a request that [`decide`] admitted: rule 15. `terms` are those of
+/// Decides on a request that [`decide`] admitted: rule 17. `terms` are those of
 /// [`Table::route_terms`]. O(1), no allocation.
 pub fn route_gate(
     budgets: &OriginBudget,
@@ -157,7 +201,7 @@ pub fn route_gate(
     }
 }
 
-/// Rules 7-10.
+/// Rules 9-12.
 fn check_message(table: &Table, site: &Site, facts: &Facts<'_>) -> Option<Decision> {
     if !site.methods.has(facts.method) {
         return Some(refuse_method(facts));
@@ -172,7 +216,7 @@ fn check_message(table: &Table, site: &Site, facts: &Facts<'_>) -> Option<Decisi
     None
 }
 
-/// Rules 11-13, on both readings of the path.
+/// Rules 13-15, on both readings of the path.
 fn check_routes(table: &Table, site: &Site, allowed: bool, facts: &Facts<'_>) -> Option<Decision> {
     let refused = check_route(table, site, allowed, facts, facts.path);
     if refused.is_some() || site.routes.is_empty() || !is_ambiguous(facts.path) {

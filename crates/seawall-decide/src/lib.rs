@@ -26,9 +26,11 @@ mod gates;
 mod hashed;
 mod limiters;
 mod logins;
+mod offenders;
 mod origin_gate;
 mod owners;
 mod path;
+mod prefix_counts;
 mod prefix_set;
 mod table;
 mod template;
@@ -42,7 +44,7 @@ pub use crate::credential::{
     CredentialText, GRANT_HOURS, MAX_CREDENTIAL_DAYS,
 };
 pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
-pub use crate::gates::{accept_gate, decide, hello_gate, route_gate};
+pub use crate::gates::{accept_gate, bar_gate, decide, hello_gate, note_misbehaviour, route_gate};
 pub use crate::limiters::{DEMAND_ONE, Limiters, Look};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 pub use crate::origin_gate::{

@@ -21,6 +21,8 @@
 //! forgotten fails open: a full budget, no connections; but the demand of an identity goes on to count in
 //! [`Hashed`] queues, or an attacker with more addresses than there is room for would always look new.
 //!
+//! Beside it: connections by prefix, and who broke protocols ([`crate::offenders`]).
+//!
 //! Races between workers lose or double at most single counts of the record at hand, always
 //! towards admitting. No operation waits for another worker.
 //!
@@ -30,11 +32,13 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
-use seawall_model::{ClientAddr, Fingerprint, Identity, Instant, Limits, PerSecond};
+use seawall_model::{ClientAddr, Fingerprint, Identity, Instant, Limits, Misbehaviour, PerSecond};
 use siphasher::sip::SipHasher13;
 
 use crate::decay::{Decayed, ONE};
 use crate::hashed::Hashed;
+use crate::offenders::{Bar, Offenders};
+use crate::prefix_counts::PrefixCounts;
 
 /// One unit of cost in what [`Limiters::demand`] returns.
 pub const DEMAND_ONE: u32 = ONE;
@@ -48,6 +52,8 @@ pub struct Limiters {
     hashed: Hashed,
     evictions: AtomicU64,
     untracked: AtomicU64,
+    prefixes: PrefixCounts,
+    offenders: Offenders,
 }
 
 /// What tells clients of one address apart, as far as anything does.
@@ -61,12 +67,21 @@ impl Limiters {
         let sets = limits.max_clients.div_ceil(WAYS).clamp(1, MAX_SETS);
         let hashed = Hashed::new((sets * WAYS / 32).max(64), seed);
         let sets = core::iter::repeat_with(Set::default).take(sets).collect();
-        Self { sets, seed, hashed, evictions: AtomicU64::new(0), untracked: AtomicU64::new(0) }
+        Self {
+            sets,
+            seed,
+            hashed,
+            evictions: AtomicU64::new(0),
+            untracked: AtomicU64::new(0),
+            prefixes: PrefixCounts::new(seed),
+            offenders: Offenders::new(limits.max_offenders, seed),
+        }
     }
 
     /// Bytes held, all of them since construction.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.sets) + self.hashed.bytes()
+        let beside = self.hashed.bytes() + self.prefixes.bytes() + self.offenders.bytes();
+        size_of::<Self>() + size_of_val(&*self.sets) + beside
     }
 
     /// Records forgotten to make room for others, for metrics.
@@ -85,9 +100,41 @@ impl Limiters {
         self.untracked.load(Ordering::Relaxed)
     }
 
+    /// Bars spoken against repeat offenders, for metrics.
+    pub fn barred(&self) -> u64 {
+        self.offenders.barred()
+    }
+
+    /// Offenders forgotten to make room for others, for metrics.
+    pub fn offenders_forgotten(&self) -> u64 {
+        self.offenders.forgotten()
+    }
+
+    /// Whether `client` may not connect at `now`, for what it did. O(1), no allocation.
+    pub(crate) fn is_barred(&self, now: Instant, client: ClientAddr) -> bool {
+        self.offenders.is_barred(now, client.into())
+    }
+
+    /// Notes what `client` did; whether that bars it from now on. O(1), no allocation.
+    pub(crate) fn offended(
+        &self,
+        now: Instant,
+        client: ClientAddr,
+        kind: Misbehaviour,
+        bar: Bar,
+    ) -> bool {
+        self.offenders.add(now, client.into(), kind, bar)
+    }
+
+    /// Connections that the /24 or /48 of `client` has open. O(1), no allocation.
+    pub fn open_of_prefix(&self, client: ClientAddr) -> u32 {
+        self.prefixes.open(client)
+    }
+
     /// Counts an opened connection; returns how many this identity has open now, this one
     /// included. O(1), no allocation.
     pub fn connection_opened(&self, now: Instant, client: ClientAddr) -> u32 {
+        self.prefixes.opened(client);
         let Some(record) = self.touch(now, self.place(client.into(), None)) else { return 1 };
         let before = record.set.open[record.way].fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1)
@@ -95,6 +142,7 @@ impl Limiters {
 
     /// Counts a closed connection. Every call matches one of [`Self::connection_opened`].
     pub fn connection_closed(&self, now: Instant, client: ClientAddr) {
+        self.prefixes.closed(client);
         let Some(record) = self.find(self.place(client.into(), None)) else { return };
         record.see(now);
         // Saturating: the record may have been forgotten and made anew since the connection opened.
@@ -419,7 +467,9 @@ mod tests {
             let limiters = limiters(clients);
             let bytes = limiters.bytes();
             let hashed = (records / 32).max(64) * 16;
-            assert_eq!(bytes - size_of::<Limiters>(), records * 40 + hashed, "{clients} clients");
+            let beside = hashed + 128 * 1024 + 24 * Limits::default().max_offenders;
+            let own = bytes - size_of::<Limiters>() - beside;
+            assert_eq!(own, records * 40, "{clients} clients");
             for number in 0..1_000 {
                 limiters.note_demand(at_ms(0), client(number), DEMAND_ONE);
             }

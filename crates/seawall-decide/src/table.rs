@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use seawall_model::{Limits, Method, Prefix};
+use seawall_model::{ClientAddr, Limits, Method, Prefix};
 
 use crate::budget::RouteBudget;
 use crate::limiters::HeldBudget;
@@ -139,6 +139,12 @@ impl Table {
     /// Whether forwarded addresses from this peer are believed. O(log n), no allocation.
     pub fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.contains(peer)
+    }
+
+    /// Whether no offence counts against this client: the operator vouches for it, or many stand
+    /// behind it.
+    pub(crate) fn is_exempt(&self, client: ClientAddr) -> bool {
+        self.allow.contains(client.ip()) || self.is_trusted_proxy(client.ip())
     }
 
     /// Whether this is a Tor exit, by the operator's list. O(log n), no allocation.

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use seawall_decide::{
     Limiters, OriginBudget, RouteBudget, RouteLane, RouteRule, RouteTerms, SiteRules, Table,
-    TableSource, Whence, accept_gate, decide, hello_gate, route_gate,
+    TableSource, Whence, accept_gate, bar_gate, decide, hello_gate, note_misbehaviour, route_gate,
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Identity, Instant, Limits, Method, PerSecond, Prefix, Refusal, Standing,
+    Identity, Instant, Limits, Method, Misbehaviour, PerSecond, Prefix, Refusal, Standing,
 };
 
 const READER: &str = "203.0.113.7";
 const ALLOWED: &str = "198.51.100.1";
 const DENIED: &str = "192.0.2.9";
 const PROXY: &str = "203.0.113.200";
+const TOR: &str = "198.18.0.1";
 
 fn limits() -> Limits {
     Limits {
@@ -41,6 +42,10 @@ fn route(path: &str) -> RouteRule {
 }
 
 fn table() -> Table {
+    table_with(limits())
+}
+
+fn table_with(limits: Limits) -> Table {
     let admin =
         RouteRule { allow_sources: Some(prefixes(&["203.0.113.128/25"])), ..route("/wp-admin/*") };
     let nobody = RouteRule { allow_sources: Some(Vec::new()), ..route("/xmlrpc.php") };
@@ -59,8 +64,8 @@ fn table() -> Table {
             SiteRules { methods: Vec::new(), routes: vec![admin, nobody, upload, tiny] },
             SiteRules { methods: vec![Method::Get, Method::Trace], routes: Vec::new() },
         ],
-        limits: limits(),
-        tor_exits: Vec::new(),
+        limits,
+        tor_exits: prefixes(&[TOR]),
     })
 }
 
@@ -377,4 +382,53 @@ fn the_hello_gate_asks_the_lists_again() {
     assert_eq!(hello(READER), Decision::Admit(Cause::Default));
     assert_eq!(hello(ALLOWED), Decision::Admit(Cause::AllowList));
     assert_eq!(hello(DENIED).cause(), Cause::DenyList);
+}
+
+#[test]
+fn connections_of_a_prefix_are_bounded_except_those_of_a_proxy() {
+    let limits = Limits { max_connections_of_prefix: 2, ..limits() };
+    let (table, limiters) = (table_with(limits.clone()), Limiters::new(&limits, [1, 2]));
+    let gate = |ip| accept_gate(&table, &limiters, at_ms(0), client(ip), 0).cause();
+    limiters.connection_opened(at_ms(0), client("203.0.113.1"));
+    assert_eq!(gate(READER), Cause::Default);
+    limiters.connection_opened(at_ms(0), client("203.0.113.2"));
+    assert_eq!(gate(READER), Cause::TooManyConnectionsOfPrefix);
+    assert_eq!(gate("203.0.114.7"), Cause::Default, "another prefix");
+    assert_eq!(gate(PROXY), Cause::Default);
+    limiters.connection_closed(at_ms(0), client("203.0.113.1"));
+    assert_eq!(gate(READER), Cause::Default);
+}
+
+/// The cause at the accept gate after `floods` of frames by `ip`, where so many readers are known.
+fn after_floods(ip: &str, floods: u32, readers: u32) -> Cause {
+    let (table, limiters) = (table(), Limiters::new(&limits(), [1, 2]));
+    for _ in 0..floods {
+        let kind = Misbehaviour::Http2Resets;
+        note_misbehaviour(&table, &limiters, at_ms(0), client(ip), kind, readers);
+    }
+    assert_eq!(
+        bar_gate(&table, &limiters, at_ms(0), client(ip)) == Decision::Admit(Cause::Default),
+        accept_gate(&table, &limiters, at_ms(0), client(ip), 0).cause() != Cause::RepeatOffender,
+        "a client named by a PROXY header fares as one that connects"
+    );
+    accept_gate(&table, &limiters, at_ms(0), client(ip), 0).cause()
+}
+
+#[test]
+fn offenders_are_barred_by_what_they_did_and_how_many_share_their_address() {
+    let barred = Cause::RepeatOffender;
+    for (ip, floods, readers, want) in [
+        (READER, 3, 0, Cause::Default),
+        (READER, 4, 0, barred),
+        (READER, 4, 1, barred),
+        // Ten readers behind one address may do as much as ten.
+        (READER, 4, 10, Cause::Default),
+        (READER, 34, 10, barred),
+        (TOR, 213, 0, Cause::Default),
+        (TOR, 214, 0, barred),
+        (ALLOWED, 1_000, 0, Cause::AllowList),
+        (PROXY, 1_000, 0, Cause::Default),
+    ] {
+        assert_eq!(after_floods(ip, floods, readers), want, "{ip}: {floods} at {readers}");
+    }
 }

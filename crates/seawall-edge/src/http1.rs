@@ -93,11 +93,11 @@ impl Conn {
             match self.read_head(&policy, &mut head).await {
                 Ok(Ok(())) => {}
                 Ok(Err(refused)) => {
-                    self.ctx.worker.metrics.misbehaved(refused.misbehaviour);
+                    self.ctx.misbehaved(refused.misbehaviour);
                     return self.refuse(refused.status).await;
                 }
                 Err(Stop::Expired) if !self.input.is_empty() => {
-                    self.ctx.worker.metrics.misbehaved(Misbehaviour::SlowHead);
+                    self.ctx.misbehaved(Misbehaviour::SlowHead);
                     return self.refuse(408).await;
                 }
                 Err(_) => return,
@@ -158,7 +158,7 @@ impl Conn {
             }
             if self.fill().await? == 0 {
                 if begun {
-                    self.ctx.worker.metrics.misbehaved(Misbehaviour::Truncated);
+                    self.ctx.misbehaved(Misbehaviour::Truncated);
                 }
                 return Err(Stop::Gone);
             }
@@ -329,7 +329,7 @@ impl Conn {
         let result = poll_fn(|cx| {
             match slot.poll(cx) {
                 Some(Interrupt::Expired) => {
-                    ctx.worker.metrics.misbehaved(Misbehaviour::SlowReader);
+                    ctx.misbehaved(Misbehaviour::SlowReader);
                     return Poll::Ready(Err(Stop::Expired));
                 }
                 Some(Interrupt::Shed) => return Poll::Ready(Err(Stop::Gone)),

@@ -109,7 +109,7 @@ impl Session {
         let held = self.held_bytes.get() + bytes;
         if held > self.max_held_bytes {
             if self.refused.replace(self.refused.get() + 1) == 0 {
-                self.ctx.worker.metrics.misbehaved(Misbehaviour::Http2HeldBytes);
+                self.ctx.misbehaved(Misbehaviour::Http2HeldBytes);
             }
             return None;
         }
@@ -192,7 +192,7 @@ pub(crate) async fn serve(stream: Stream, ctx: Rc<ClientConn>) {
         converse(connection, &out, &session).await;
     }
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
-        ctx.worker.metrics.misbehaved(misbehaviour);
+        ctx.misbehaved(misbehaviour);
     }
     linger(&out, &slot).await;
 }
@@ -217,7 +217,7 @@ async fn converse(
             }
             Turn::Stalled if !closing => {
                 closing = true;
-                session.ctx.worker.metrics.misbehaved(Misbehaviour::Http2Stalled);
+                session.ctx.misbehaved(Misbehaviour::Http2Stalled);
                 session.leaving.set(true);
                 connection.abrupt_shutdown(Reason::NO_ERROR);
             }
@@ -361,7 +361,7 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
         Ok(incoming) => incoming,
         Err(misbehaviour) => {
             // RFC 9113 §8.1.1: a malformed request is a stream error.
-            ctx.worker.metrics.misbehaved(misbehaviour);
+            ctx.noticed(misbehaviour);
             return respond.send_reset(Reason::PROTOCOL_ERROR);
         }
     };

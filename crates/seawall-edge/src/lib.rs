@@ -15,6 +15,7 @@ mod buffers;
 pub mod cdn_hint;
 mod clock;
 pub mod config;
+mod events;
 mod fetch;
 mod forward;
 mod gates;

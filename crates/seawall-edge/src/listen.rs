@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use seawall_decide::{accept_gate, hello_gate};
+use seawall_decide::{accept_gate, bar_gate, hello_gate};
 use seawall_model::{Cause, ClientAddr, Decision, Fingerprint, Instant, Limits, Misbehaviour};
 use seawall_wire::client_hello::{self, HelloError};
 use seawall_wire::http1::{Parse, RequestHead, parse_request};
@@ -195,7 +195,7 @@ fn enter_http(
     let mut head = RequestHead::new();
     let first = match parse_request(&early, &http1::head_limits(policy.table.limits()), &mut head) {
         Err(refused) => {
-            worker.metrics.misbehaved(refused.misbehaviour);
+            ctx.misbehaved(refused.misbehaviour);
             let mut out = BytesMut::new();
             refusal::malformed_http1(&mut out, refused.status);
             return send_and_close(&socket, &out);
@@ -263,8 +263,13 @@ async fn greet(
                 opened.via_proxy = policy.trusts(source.ip());
             }
             Ok(Ok(None)) => {}
-            Ok(Err(misbehaviour)) => return worker.metrics.misbehaved(misbehaviour),
-            Err(_) => return worker.metrics.misbehaved(Misbehaviour::SlowHead),
+            Ok(Err(kind)) => return worker.misbehaved(kind, opened.client, None),
+            Err(_) => return worker.misbehaved(Misbehaviour::SlowHead, opened.client, None),
+        }
+        // Accept knew the proxy alone.
+        let (limiters, now) = (&worker.shared.limiters, clock::now());
+        if let Decision::Refuse(_, cause) = bar_gate(&policy.table, limiters, now, opened.client) {
+            return worker.metrics.connection_refused(cause);
         }
     }
     if !listen.tls {
@@ -277,7 +282,7 @@ async fn greet(
     let shaken = timeout(deadline, shaken).await;
     let Ok(Some(stream)) = shaken else {
         if shaken.is_err() {
-            worker.metrics.misbehaved(Misbehaviour::SlowHandshake);
+            worker.misbehaved(Misbehaviour::SlowHandshake, opened.client, opened.ja4);
         }
         return worker.metrics.handshake(Handshake::Failed);
     };
@@ -324,7 +329,7 @@ async fn handshake(
         match client_hello::parse(&early, limits.max_hello_bytes) {
             Ok(hello) => break hello,
             Err(HelloError::Refused(misbehaviour)) => {
-                worker.metrics.misbehaved(misbehaviour);
+                worker.misbehaved(misbehaviour, opened.client, None);
                 return None;
             }
             Err(HelloError::Incomplete) => {}

@@ -55,6 +55,7 @@ fn read_at_start_only(old: &Config, new: &Config) -> Vec<&'static str> {
         ("limits.max_route_budgets", old.limits.max_route_budgets != new.limits.max_route_budgets),
         ("limits.origin_budget", old.limits.origin_budget != new.limits.origin_budget),
         ("limits.reader_budget", old.limits.reader_budget != new.limits.reader_budget),
+        ("limits.max_offenders", old.limits.max_offenders != new.limits.max_offenders),
         ("limits.egress", old.limits.egress_bytes_per_second != new.limits.egress_bytes_per_second),
     ];
     checks.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()

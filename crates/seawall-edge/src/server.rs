@@ -476,6 +476,7 @@ impl AdminView for View {
             origin,
             mitigations: Vec::new(),
             memory_bytes: resident_bytes(),
+            events: self.shared.events.last(clock::wall()),
         }
     }
 
@@ -604,6 +605,17 @@ impl View {
                 "Look-ups of clients that found no room at that moment.",
                 limiters.untracked() as f64,
             ),
+            Sample::counter(
+                "seawall_offenders_barred_total",
+                "Clients kept from connecting for a while, for what they did.",
+                limiters.barred() as f64,
+            ),
+            Sample::counter(
+                "seawall_offenders_forgotten_total",
+                "Offenders forgotten to make room for others.",
+                limiters.offenders_forgotten() as f64,
+            ),
+            self.shared.events.sample(),
         ]
     }
 

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::answer::InFlight;
 use crate::cdn_hint::{CdnHint, Forwarded};
 use crate::clock;
+use crate::events::Events;
 use crate::fetch::Waiter;
 use crate::metrics::Metrics;
 use crate::origin::OriginError;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) pacer: Option<Pacer>,
     pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) events: Events,
     cdn: Mutex<CdnHint>,
     cdn_suspected: AtomicBool,
     pub(crate) open_connections: AtomicUsize,
@@ -91,6 +93,7 @@ impl Shared {
             tls: parts.tls,
             pacer,
             in_flight: InFlight::new(parts.in_flight_bytes),
+            events: Events::new(),
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),
             open_connections: AtomicUsize::new(0),

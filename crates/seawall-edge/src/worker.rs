@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use seawall_decide::{Whence, note_misbehaviour};
 use seawall_model::{
-    Cause, ClientAddr, Decision, Fields, Instant, Ja4, Priority, Refusal, Standing,
+    Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Misbehaviour, Priority, Refusal,
+    Standing,
 };
 
 use crate::access_log::{LogRecord, LogWriter};
@@ -109,6 +111,28 @@ impl Worker {
     pub(crate) fn look_for_cdn(&self, now: Instant, peer: IpAddr, fields: &dyn Fields) {
         if self.cdn_sampler.borrow_mut().samples(now) {
             self.shared.look_for_cdn(now, peer, fields);
+        }
+    }
+
+    /// Counts and tells a broken rule. Nothing more comes of it.
+    pub(crate) fn noticed(&self, kind: Misbehaviour, client: ClientAddr, ja4: Option<Ja4>) {
+        self.metrics.misbehaved(kind);
+        let now = (clock::now(), clock::wall());
+        self.shared.events.note(now, client, ja4, EventKind::Misbehaved(kind));
+    }
+
+    /// The same for one that a connection is closed for: who does so too often gets no new ones.
+    pub(crate) fn misbehaved(&self, kind: Misbehaviour, client: ClientAddr, ja4: Option<Ja4>) {
+        self.noticed(kind, client, ja4);
+        let (shared, now) = (&self.shared, clock::now());
+        // Many readers seem to come through such an address.
+        if shared.is_suspected_cdn(client.ip()) {
+            return;
+        }
+        let people = shared.budgets.people(Whence { client, asn: None });
+        let table = &self.policy.borrow().table;
+        if note_misbehaviour(table, &shared.limiters, now, client, kind, people) {
+            shared.events.note((now, clock::wall()), client, ja4, EventKind::Barred(kind));
         }
     }
 
@@ -246,9 +270,11 @@ pub(crate) struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// Counts an accepted connection.
+    /// Counts an accepted connection. Those of trusted proxies are nobody's: they carry many clients,
+    /// and would fill the count of whoever has an address beside theirs.
     pub(crate) fn new(worker: &Rc<Worker>, peer: ClientAddr, cause: Cause) -> Self {
-        let counted = cause != Cause::AllowList;
+        let is_proxy = worker.policy.borrow().trusts(peer.ip());
+        let counted = cause != Cause::AllowList && !is_proxy;
         worker.shared.open_connections.fetch_add(1, Ordering::Relaxed);
         worker.metrics.connection_accepted();
         if counted {
@@ -289,6 +315,16 @@ impl ClientConn {
     /// Whether no request has been answered on it yet.
     pub(crate) fn is_fresh(&self) -> bool {
         self.answers.get() == 0
+    }
+
+    /// Counts and tells a rule that the client broke on a stream of its own.
+    pub(crate) fn noticed(&self, kind: Misbehaviour) {
+        self.worker.noticed(kind, self.client, self.ja4);
+    }
+
+    /// The same for one that the connection is closed for.
+    pub(crate) fn misbehaved(&self, kind: Misbehaviour) {
+        self.worker.misbehaved(kind, self.client, self.ja4);
     }
 
     pub(crate) fn answered(&self) {

@@ -40,6 +40,12 @@ pub enum Cause {
     TooManyConnections,
     /// The bound on connections of one identity is reached.
     TooManyConnectionsOfOne,
+    /// The bound on connections of one prefix is reached.
+    TooManyConnectionsOfPrefix,
+    /// This identity broke protocols beyond `limits.max_offences` and is kept out for a while.
+    RepeatOffender,
+    /// The frames of a connection asked for more work than it may.
+    ProtocolFlood,
     /// The queue before the origin is full, or the wait in it ran out.
     OriginBusy,
     /// This client or its network exceeded its budget of origin work (`limits.origin_budget`) while
@@ -55,7 +61,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -72,6 +78,9 @@ impl Cause {
         Self::ClientTimeout,
         Self::TooManyConnections,
         Self::TooManyConnectionsOfOne,
+        Self::TooManyConnectionsOfPrefix,
+        Self::RepeatOffender,
+        Self::ProtocolFlood,
         Self::OriginBusy,
         Self::OriginBudget,
         Self::OriginFailed,
@@ -98,6 +107,9 @@ impl Cause {
             Self::ClientTimeout => "client_timeout",
             Self::TooManyConnections => "too_many_connections",
             Self::TooManyConnectionsOfOne => "too_many_connections_of_one",
+            Self::TooManyConnectionsOfPrefix => "too_many_connections_of_prefix",
+            Self::RepeatOffender => "repeat_offender",
+            Self::ProtocolFlood => "protocol_flood",
             Self::OriginBusy => "origin_busy",
             Self::OriginBudget => "origin_budget",
             Self::OriginFailed => "origin_failed",
@@ -125,6 +137,9 @@ impl Cause {
             Self::ClientTimeout => "SW-202",
             Self::TooManyConnections => "SW-203",
             Self::TooManyConnectionsOfOne => "SW-204",
+            Self::TooManyConnectionsOfPrefix => "SW-205",
+            Self::RepeatOffender => "SW-206",
+            Self::ProtocolFlood => "SW-207",
             Self::OriginBusy => "SW-301",
             Self::OriginFailed => "SW-302",
             Self::Draining => "SW-303",

@@ -14,6 +14,8 @@ pub enum EventKind {
     },
     /// A peer broke a protocol.
     Misbehaved(Misbehaviour),
+    /// A peer did so too often and gets no new connections for a while. This was the last straw.
+    Barred(Misbehaviour),
 }
 
 /// One observation on its way from a worker to control and evidence.

@@ -19,6 +19,21 @@ pub struct Limits {
     /// Open client connections of one identity. Default 1,024: a carrier's shared address or a Tor
     /// exit holds hundreds of readers, so this stops a single machine and nobody else.
     pub max_connections_of_one: usize,
+    /// Open client connections of one /24 of IPv4 or /48 of IPv6; trusted proxies do not count.
+    /// Beyond, new ones are closed at accept (`too_many_connections_of_prefix`). Default a quarter
+    /// of `max_connections`: no network alone fills the pool to where slow readers are let go (70 %),
+    /// and the largest carriers spread their readers over more prefixes than that.
+    pub max_connections_of_prefix: usize,
+    /// Points for broken protocols, halved every 30 s, at which an identity gets no new connections
+    /// for `bar_time` (`repeat_offender`, `seawall_offenders_barred_total`). A flood of frames is 30,
+    /// an ambiguous message 2, a slow one 1. Times the readers known at that address, and times 64
+    /// for a Tor exit. Default 100: four floods, or 50 ambiguous messages, within half a minute.
+    pub max_offences: u32,
+    /// For how long. Default 60 s: a quarter of the points is left then, so the next bar comes sooner.
+    pub bar_time: Duration,
+    /// Offenders remembered, 24 bytes each; beyond, the one with the fewest points is forgotten
+    /// (`seawall_offenders_forgotten_total`). Default 2^14.
+    pub max_offenders: usize,
     /// Bytes of an HTTP/1 head or decoded HTTP/2 header list. 431 beyond. Default 32 KiB: twice
     /// what browsers send with full cookie jars.
     pub max_head_bytes: usize,
@@ -120,6 +135,10 @@ impl Default for Limits {
             max_connections: 10_000,
             shed_above_percent: 70,
             max_connections_of_one: 1_024,
+            max_connections_of_prefix: 2_500,
+            max_offences: 100,
+            bar_time: Duration::from_secs(60),
+            max_offenders: 1 << 14,
             max_head_bytes: 32 * 1024,
             max_fields: 100,
             max_target_bytes: 8 * 1024,

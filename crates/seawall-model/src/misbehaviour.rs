@@ -1,5 +1,7 @@
 //! How a peer may break a protocol: events, not errors of ours.
 
+use crate::Cause;
+
 /// How a peer broke a protocol. A closed vocabulary: these are events, not our errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Misbehaviour {
@@ -145,6 +147,31 @@ impl Misbehaviour {
             Self::SlowHandshake => "slow_handshake",
             Self::ProxyHeader => "proxy_header",
             Self::ProxyUntrusted => "proxy_untrusted",
+        }
+    }
+
+    /// The cause that its connection is closed for.
+    pub const fn cause(self) -> Cause {
+        match self {
+            Self::HeadTooLarge => Cause::HeadTooLarge,
+            Self::Truncated
+            | Self::Http2Stalled
+            | Self::SlowHead
+            | Self::SlowContent
+            | Self::SlowReader
+            | Self::SlowHandshake => Cause::ClientTimeout,
+            Self::TlsHelloTooLarge
+            | Self::Http2Resets
+            | Self::Http2ProvokedResets
+            | Self::Http2Continuation
+            | Self::Http2Settings
+            | Self::Http2Pings
+            | Self::Http2Priorities
+            | Self::Http2EmptyData
+            | Self::Http2WindowUpdates
+            | Self::Http2OtherFrames
+            | Self::Http2HeldBytes => Cause::ProtocolFlood,
+            _ => Cause::Malformed,
         }
     }
 

@@ -149,6 +149,21 @@ fn meaning(cause: Cause) -> Meaning {
             "A connection that closed at once.",
             "Usually nothing. If it is your CDN or load balancer, add it to `network.trusted_proxies`.",
         ),
+        Cause::TooManyConnectionsOfPrefix => (
+            "One network (a /24, or a /48 of IPv6) had more connections open than `limits.max_connections_of_prefix`, by default a quarter of all there may be. Readers are spread over many networks; floods often are not.",
+            "A connection that closed at once.",
+            "Under attack: nothing. If it is your CDN or load balancer, add it to `network.trusted_proxies`; if your readers really are in one network, raise the limit.",
+        ),
+        Cause::RepeatOffender => (
+            "This address broke protocols again and again, in ways that no browser does, beyond `limits.max_offences`. It gets no new connections for `limits.bar_time`. Addresses with many known readers behind them may do more before it comes to that.",
+            "A connection that closed at once.",
+            "Usually nothing: it ends by itself. `seawall status` shows what was done. If a device of yours does it, have it mended, or add its address to `network.allow`.",
+        ),
+        Cause::ProtocolFlood => (
+            "A connection asked for more work by its frames or records than any browser does (resets, PINGs, SETTINGS, header blocks without end and the like), and was closed.",
+            "A closed connection. A browser opens another by itself.",
+            "Nothing. `seawall status` shows which kind of flood it was.",
+        ),
         Cause::OriginBusy => (
             "The page was not stored, and the site behind Seawall had as much work as it can bear. The request waited its turn in vain.",
             "A short page with status 503 that says when to try again. Stored pages were served all the while.",

@@ -59,7 +59,30 @@ fn render(status: &Value) -> String {
     let mitigations = status.get("mitigations").and_then(Value::as_array);
     line("mitigations", mitigations.map(|list| list.len().to_string()));
     line("memory", whole(status, "memory_bytes").map(readable_size));
+    let events = status.get("events").and_then(Value::as_array);
+    for (at, event) in events.into_iter().flatten().take(EVENTS).enumerate() {
+        line(if at == 0 { "events" } else { "" }, Some(happened(event)));
+    }
     text
+}
+
+/// Events shown; `--json` has them all.
+const EVENTS: usize = 8;
+
+/// One thing that a client did: when, what, who, and the code to look up.
+fn happened(event: &Value) -> String {
+    let word = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or("?");
+    let number = |name: &str| event.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let what = match (word("event"), word("kind")) {
+        ("barred", kind) => format!("barred after {kind}"),
+        (event, _) => event.to_owned(),
+    };
+    let more = match number("more") {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let (age, client, code) = (uptime(number("age_s")), word("client"), word("code"));
+    format!("{age} ago: {what} from {client} ({code}){more}")
 }
 
 /// How hard the origin has it; nothing while it has it easy.
@@ -126,6 +149,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn events_have_a_line_each_and_only_the_last_are_shown() {
+        let event = json!({"age_s": 12, "event": "http2_resets", "kind": "http2_resets",
+            "client": "192.0.2.0/24", "code": "SW-207", "more": 3});
+        let barred = json!({"age_s": 70, "event": "barred", "kind": "http2_resets",
+            "client": "192.0.2.0/24", "code": "SW-206", "more": 0});
+        let mut events = vec![event, barred];
+        events.extend(std::iter::repeat_n(json!({}), 20));
+        let text = render(&json!({"events": events}));
+        assert!(
+            text.starts_with(
+                "events      12s ago: http2_resets from 192.0.2.0/24 (SW-207), and 3 more\n\
+            \x20           1m 10s ago: barred after http2_resets from 192.0.2.0/24 (SW-206)\n"
+            ),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), EVENTS);
+    }
 
     #[test]
     fn a_status_reads_as_a_few_lines() {

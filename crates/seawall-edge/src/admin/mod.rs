@@ -84,6 +84,27 @@ pub struct Status {
     pub mitigations: Vec<serde_json::Value>,
     /// Resident memory.
     pub memory_bytes: u64,
+    /// Protocols broken by clients lately, newest first.
+    pub events: Vec<EventStatus>,
+}
+
+/// Something that a client did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EventStatus {
+    /// Whole seconds since then.
+    pub age_s: u64,
+    /// What it is called: a kind of misbehaviour, or `barred`.
+    pub event: &'static str,
+    /// The kind of misbehaviour, as in `/metrics`.
+    pub kind: &'static str,
+    /// The /24 or /48 that it came from.
+    pub client: String,
+    /// The client's fingerprint, over TLS.
+    pub ja4: Option<String>,
+    /// The code that `seawall explain` understands.
+    pub code: &'static str,
+    /// How many of the same were not told before this one.
+    pub more: u64,
 }
 
 /// The origins, added up.

@@ -38,11 +38,11 @@ impl Conn {
         let trailers = match self.decode(policy, head, &mut writer).await? {
             Decoded::Whole(trailers) => trailers,
             Decoded::Malformed(refused) => {
-                self.ctx.worker.metrics.misbehaved(refused.misbehaviour);
+                self.ctx.misbehaved(refused.misbehaviour);
                 return Ok(Err(refuse(refused.status, Cause::Malformed)));
             }
             Decoded::Slow => {
-                self.ctx.worker.metrics.misbehaved(Misbehaviour::SlowContent);
+                self.ctx.misbehaved(Misbehaviour::SlowContent);
                 return Ok(Err(refuse(408, Cause::ClientTimeout)));
             }
             Decoded::NoRoom(error) => return Ok(Err(refuse(status_of(&error), error.cause()))),

@@ -164,7 +164,7 @@ impl Exchange<'_> {
         let mut writer = ctx.worker.shared.spool.writer(most);
         let started = clock::now();
         let slow = |_| {
-            ctx.worker.metrics.misbehaved(Misbehaviour::SlowContent);
+            ctx.noticed(Misbehaviour::SlowContent);
             refuse(408, Cause::ClientTimeout)
         };
         loop {
@@ -275,7 +275,7 @@ impl Exchange<'_> {
                 let granted = match granted.await {
                     Ok(granted) => granted.ok_or_else(gone)?,
                     Err(Expired) => {
-                        ctx.worker.metrics.misbehaved(Misbehaviour::SlowReader);
+                        ctx.noticed(Misbehaviour::SlowReader);
                         stream.send_reset(Reason::CANCEL);
                         return Err(io::ErrorKind::TimedOut.into());
                     }

@@ -13,6 +13,7 @@ mod client;
 mod credentials;
 mod crossings;
 mod fields;
+mod guards;
 mod life;
 mod messages;
 mod origin;

@@ -433,6 +433,25 @@ pub(crate) const KEYS: &[Key] = &[
         "Open client connections of one IPv4 address or IPv6 /64; new ones are closed. 1 to 10000000.",
     ),
     now(
+        "limits.max_connections_of_prefix",
+        "whole number",
+        "(a quarter of `max_connections`)",
+        "Open client connections of one IPv4 /24 or IPv6 /48; new ones are closed. 1 to 10000000.",
+    ),
+    now(
+        "limits.max_offences",
+        "whole number",
+        "100",
+        "Points for broken protocols, halved every 30 s, at which an address gets no new connections for `bar_time`: 30 for a flood of frames, 2 for an ambiguous message, 1 for a slow one. Addresses with known readers behind them may have as many times more. 1 to 1000000.",
+    ),
+    now("limits.bar_time", "duration", "\"60s\"", "How long that lasts. `1s` to `1h`."),
+    now(
+        "limits.max_offenders",
+        "whole number",
+        "16384",
+        "Such addresses remembered, 24 bytes each; beyond, the one with the fewest points is forgotten. 64 to 16777216.",
+    ),
+    now(
         "limits.max_head_bytes",
         "size or number of bytes",
         "\"32KiB\"",

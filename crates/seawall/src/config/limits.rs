@@ -31,6 +31,10 @@ fn counts(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limit
     };
     count("max_connections", 16..=10_000_000, &mut limits.max_connections);
     count("max_connections_of_one", 1..=10_000_000, &mut limits.max_connections_of_one);
+    count("max_offenders", 64..=1 << 24, &mut limits.max_offenders);
+    // A quarter of what is really configured, unless it is said.
+    limits.max_connections_of_prefix = (limits.max_connections / 4).max(1);
+    count("max_connections_of_prefix", 1..=10_000_000, &mut limits.max_connections_of_prefix);
     count("max_fields", 10..=10_000, &mut limits.max_fields);
     count("max_clients", 1_024..=1 << 24, &mut limits.max_clients);
     count("max_budgets", 1_024..=1 << 24, &mut limits.max_budgets);
@@ -42,6 +46,7 @@ fn counts(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limit
         }
     };
     small("max_streams", 1..=1_000, &mut limits.max_streams);
+    small("max_offences", 1..=1_000_000, &mut limits.max_offences);
     small("held_burst", 1..=1_000_000, &mut limits.held_burst);
 }
 
@@ -75,6 +80,7 @@ fn times(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits
     let hour = Duration::from_secs(3_600);
     time("header_timeout", second..=5 * minute, &mut limits.header_timeout);
     time("idle_timeout", second..=hour, &mut limits.idle_timeout);
+    time("bar_time", second..=hour, &mut limits.bar_time);
     time("handshake_timeout", second..=minute, &mut limits.handshake_timeout);
     time("body_grace", second..=5 * minute, &mut limits.body_grace);
     time("response_grace", second..=5 * minute, &mut limits.response_grace);

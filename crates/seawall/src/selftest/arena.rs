@@ -93,7 +93,8 @@ impl Ground {
         let cpu = instance.processor_time().saturating_sub(before);
         let row = rows::row(attack);
         let fault = rows::fault(&row, &felt, instance.count(row.sign));
-        Ok(Line { attack, limit: row.limit, felt, cpu, fault })
+        let (limit, event) = (row.limit, row.sign.name());
+        Ok(Line { attack, limit, event, felt, cpu, fault })
     }
 
     async fn enter<'a>(&self, instance: &'a Instance) -> Result<Arena<'a>, Failure> {

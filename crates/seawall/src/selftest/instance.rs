@@ -41,6 +41,8 @@ fn limits(weaken: Option<Attack>) -> Limits {
     let second = Duration::from_secs(1);
     let mut limits = Limits {
         max_connections_of_one: CONNECTIONS_OF_ONE,
+        // Attacks and the reader beside them share an address here.
+        max_offences: u32::MAX,
         header_timeout: second,
         handshake_timeout: second,
         body_grace: second,

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 pub(super) struct Line {
     pub(super) attack: Attack,
     pub(super) limit: &'static str,
+    /// What the attack is called in events and metrics.
+    pub(super) event: &'static str,
     pub(super) felt: Felt,
     pub(super) cpu: Duration,
     /// What was wrong, if anything.
@@ -29,7 +31,7 @@ impl Line {
     fn outcome(&self) -> String {
         match &self.fault {
             Some(fault) => fault.clone(),
-            None => format!("all {} closed", self.felt.opened),
+            None => format!("all {} closed: {}", self.felt.opened, self.event),
         }
     }
 }
@@ -52,6 +54,7 @@ impl Report {
                 "title": line.attack.title(),
                 "cve": line.attack.cve(),
                 "limit": line.limit,
+                "event": line.event,
                 "passed": line.fault.is_none(),
                 "outcome": line.outcome(),
                 "connections": line.felt.opened,

@@ -69,6 +69,17 @@ pub(super) fn row(attack: Attack) -> Row {
     Row { limit, sign, judges_memory }
 }
 
+impl Sign {
+    /// What the attack is called in the event log and in metrics.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Misbehaviour(kind) => kind.as_str(),
+            Self::AnyMisbehaviour(_) => "misbehaviour",
+            Self::Refused(cause, _) => cause.as_str(),
+        }
+    }
+}
+
 /// Takes the limit of `attack` away.
 pub(super) fn weaken(attack: Attack, limits: &mut Limits) {
     let http2 = &mut limits.http2;
@@ -111,9 +122,8 @@ pub(super) fn fault(row: &Row, felt: &Felt, signs: u64) -> Option<String> {
         return Some(format!("{} of {} connections were not closed", felt.left, felt.opened));
     }
     let (wanted, name) = match row.sign {
-        Sign::Misbehaviour(kind) => (felt.opened, kind.as_str()),
-        Sign::AnyMisbehaviour(wanted) => (wanted, "misbehaviour"),
-        Sign::Refused(cause, wanted) => (wanted, cause.as_str()),
+        Sign::Misbehaviour(_) => (felt.opened, row.sign.name()),
+        Sign::AnyMisbehaviour(wanted) | Sign::Refused(_, wanted) => (wanted, row.sign.name()),
     };
     if signs < wanted {
         return Some(format!("`{name}` was counted {signs} times instead of {wanted}"));
