@@ -135,6 +135,9 @@ address = \"{address}\"
 hosts = [\"*\"]
 origin = \"http://{origin}\"
 
+[limits]
+max_offences = 1000000
+
 [log]
 enabled = false
 ",
