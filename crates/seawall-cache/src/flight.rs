@@ -408,3 +408,25 @@ impl BuildHasher for KeyedState {
         SipHasher13::new_with_keys(self.0[0], self.0[1])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use super::{KeyedState, Place, hash_seed};
+    use crate::adversary::check_spread;
+    use crate::key::{Key, Scheme};
+
+    #[test]
+    fn keys_chosen_to_collide_under_one_seed_spread_under_another() {
+        let place = |seed: u64, number: u64| {
+            let path = format!("/page-{number}");
+            let key = Key::new(Scheme::Https, "example.org", path.as_bytes(), None);
+            let mark = key.hash128(&hash_seed([seed, 2])) as u64;
+            (mark, KeyedState([seed, 2]).hash_one(Place { key, variant_hint: 0, mark }))
+        };
+        // The shard, and the place in its map.
+        check_spread(|number| place(1, number).0 & 1_023, |number| place(3, number).0 & 1_023);
+        check_spread(|number| place(1, number).1 & 1_023, |number| place(3, number).1 & 1_023);
+    }
+}

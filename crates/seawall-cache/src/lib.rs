@@ -9,6 +9,8 @@
 //! Read next: [`storable`], [`reuse`], [`Key`].
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod adversary;
 pub mod cache_control;
 mod cache_status;
 mod conditional;

@@ -216,6 +216,15 @@ mod tests {
     }
 
     #[test]
+    fn keys_chosen_to_collide_under_one_seed_spread_under_another() {
+        let (known, ours) = (Misses::new(1_024, [1, 2]), Misses::new(1_024, [3, 2]));
+        let of = |misses: &Misses, key: u64| {
+            super::place(misses.mark(format!("/page-{key}").as_bytes()), 1_024) as u64
+        };
+        crate::adversary::check_spread(|key| of(&known, key), |key| of(&ours, key));
+    }
+
+    #[test]
     fn memory_is_fixed_and_any_path_has_a_shape() {
         let misses = Misses::new(0, [1, 2]);
         for n in 0..20_000usize {

@@ -319,3 +319,40 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// The clock steps back and forth by any amount: whoever waits is told once, and nothing stays.
+    #[test]
+    fn under_any_clock_each_waiter_is_told_once(
+        steps in proptest::collection::vec((0u8..3, 0u8..4, prop_oneof![0u64..300, any::<u64>()]), 1..80),
+    ) {
+        let flights = flights();
+        let mut leads: Vec<Lead<u32>> = Vec::new();
+        let (mut waiting, mut told) = (Vec::new(), Vec::new());
+        for (turn, (n, what, nanos)) in steps.into_iter().enumerate() {
+            let (now, waiter) = (Instant::from_nanos(nanos), turn as u32);
+            match what {
+                0 if !leads.is_empty() => told.extend(flights.finish(leads.swap_remove(0))),
+                1 if !leads.is_empty() => match flights.fail(leads.swap_remove(0), now) {
+                    Failed::Elected(waiter, lead) => {
+                        told.push(waiter);
+                        leads.push(lead);
+                    }
+                    Failed::Over(waiters) => told.extend(waiters),
+                },
+                2 => flights.mark_uncacheable(&key(n), now, Duration::from_secs(10)),
+                _ => match flights.join(&key(n), 0, now, || waiter) {
+                    Join::Lead(lead) => leads.push(lead),
+                    Join::Wait => waiting.push(waiter),
+                    Join::Full | Join::Alone => {}
+                },
+            }
+        }
+        for lead in leads {
+            told.extend(flights.finish(lead));
+        }
+        told.sort_unstable();
+        prop_assert_eq!(told, waiting);
+        prop_assert!(flights.is_empty() && flights.waiting() == 0);
+    }
+}

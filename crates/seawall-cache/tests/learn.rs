@@ -343,6 +343,31 @@ proptest! {
         }
     }
 
+    /// The same under a clock that jumps back and forth by any amount.
+    #[test]
+    fn a_clock_that_jumps_gets_nobody_the_page_of_another_value(
+        steps in steps(),
+        jumps in prop::collection::vec(prop_oneof![0u64..100, any::<u32>().prop_map(u64::from)], 1..20),
+    ) {
+        let mut world = World::new(|path, query, _| (200, page(&SIGNIFICANT[..4], path, query)));
+        for path in PATHS {
+            world.get(path);
+        }
+        for (turn, step) in steps.into_iter().enumerate() {
+            // Some time under each clock, so that something is learned as well.
+            if turn % 75 == 0 {
+                world.now_s = jumps[turn / 75 % jumps.len()];
+            }
+            world.now_s += step.3;
+            let target = target(step);
+            let (path, query) = match target.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (&*target, None),
+            };
+            prop_assert_eq!(world.get(&target), page(&SIGNIFICANT[..4], path, query), "{}", target);
+        }
+    }
+
     /// A site that looks at everything: nothing is ever learned, and nobody gets another page.
     #[test]
     fn a_site_that_looks_at_everything_is_left_alone(steps in steps()) {

@@ -391,3 +391,23 @@ const BUCKETS: usize = 1_024;
 const PAGE_TURNS: usize = 15;
 /// What an idle link may catch up: the timers that drive [`Egress::poll`] are coarse (1 ms).
 const BURST_NANOS: u64 = 5_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adversary::check_spread;
+
+    #[test]
+    fn keys_chosen_to_collide_under_one_seed_spread_under_another() {
+        let link = |seed| {
+            Egress::<()>::new(EgressConfig {
+                bytes_per_second: 1_000_000,
+                max_waiters: 8,
+                seed: [seed, 2],
+            })
+        };
+        let (known, ours) = (link(1), link(3));
+        let of = |egress: &Egress<()>, key: u64| u64::from(egress.bucket(u128::from(key)));
+        check_spread(|key| of(&known, key), |key| of(&ours, key));
+    }
+}

@@ -17,6 +17,8 @@ extern crate alloc;
 extern crate std;
 
 mod adaptive;
+#[cfg(test)]
+mod adversary;
 mod budget;
 mod costs;
 mod credential;

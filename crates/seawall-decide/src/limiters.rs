@@ -445,6 +445,8 @@ mod tests {
 
     use proptest::prelude::proptest;
 
+    use crate::adversary::check_spread;
+
     use super::{
         ClientAddr, DEMAND_ONE, Duration, HeldBudget, Instant, Limiters, Limits, Look, PerSecond,
     };
@@ -571,6 +573,20 @@ mod tests {
             .filter(|&reader| limiters.demand(at_ms(1), client(1_000 + reader)) > 2 * DEMAND_ONE);
         assert_eq!((known.count(), limiters.hashed()), (100, 0));
         assert!(limiters.demand(at_ms(1), client(1)) > 49_000 * DEMAND_ONE);
+    }
+
+    #[test]
+    fn keys_chosen_to_collide_under_one_seed_spread_under_another() {
+        let table =
+            |seed| Limiters::new(&Limits { max_clients: 1 << 13, ..Limits::default() }, [seed, 2]);
+        let (known, ours) = (table(1), table(3));
+        let of_client = |table: &Limiters, key: u64| {
+            table.place(client(u32::try_from(key).expect("few")).into(), None).set as u64
+        };
+        check_spread(|key| of_client(&known, key), |key| of_client(&ours, key));
+        let of_look =
+            |table: &Limiters, key| table.place(client(1).into(), Some(Look(key))).set as u64;
+        check_spread(|key| of_look(&known, key), |key| of_look(&ours, key));
     }
 
     #[test]

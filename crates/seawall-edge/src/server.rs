@@ -696,3 +696,17 @@ fn resident_bytes() -> u64 {
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
     pages * rustix::param::page_size() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::random_seed;
+
+    /// What the tests of each table say of two seeds holds for two processes.
+    #[test]
+    fn every_process_hashes_by_a_seed_of_its_own() {
+        let seeds = [(); 64].map(|()| random_seed().expect("the system has random numbers"));
+        for (at, seed) in seeds.iter().enumerate() {
+            assert!(!seeds[..at].contains(seed) && seed[0] != seed[1]);
+        }
+    }
+}

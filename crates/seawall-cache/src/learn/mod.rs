@@ -522,3 +522,54 @@ fn mix(a: u64, b: u64) -> u64 {
     // Both are keyed hashes; this only must not be symmetric.
     (a.rotate_left(23) ^ b).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ a
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use super::{Learner, LearnerConfig};
+    use crate::adversary::check_spread;
+    use crate::flight::KeyedState;
+    use crate::key::{Key, Scheme};
+
+    fn learner(seed: u64) -> Learner {
+        Learner::new(LearnerConfig {
+            max_records: 16,
+            max_pages: 16,
+            max_names: 16,
+            seed: [seed, 2],
+        })
+    }
+
+    /// Where the maps put what is counted under this number.
+    fn place(seed: u64, number: u64) -> u64 {
+        let state = KeyedState([seed, 2]);
+        state.hash_one(number) & 1_023
+    }
+
+    #[test]
+    fn keys_chosen_to_collide_under_one_seed_spread_under_another() {
+        let key = |number: u64| {
+            Key::new(Scheme::Https, "example.org", format!("/p-{number}x").as_bytes(), None)
+        };
+        let (known, ours) = (learner(1), learner(3));
+        // Names, pages and templates, each as hashed by us and as placed by the map.
+        check_spread(
+            |name| known.hash(&name.to_be_bytes(), 1) & 1_023,
+            |name| ours.hash(&name.to_be_bytes(), 1) & 1_023,
+        );
+        check_spread(
+            |page| place(1, known.page_of(&key(page))),
+            |page| place(3, ours.page_of(&key(page))),
+        );
+        let letters = |number: u64| {
+            let letter = |shift: u64| char::from(b'g' + (number >> shift & 15) as u8);
+            let path: String = ['/'].into_iter().chain([0, 4, 8, 12, 16, 20].map(letter)).collect();
+            Key::new(Scheme::Https, "example.org", path.as_bytes(), None)
+        };
+        check_spread(
+            |page| place(1, known.template(&letters(page))),
+            |page| place(3, ours.template(&letters(page))),
+        );
+    }
+}

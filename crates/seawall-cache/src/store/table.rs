@@ -546,10 +546,11 @@ mod tests {
     use seawall_model::{CookieClass, Method, WallTime};
 
     use super::{Found, Table};
+    use crate::adversary::check_spread;
     use crate::entry::{Entry, Forms, Ledger};
     use crate::freshness::{Freshness, StaleRule};
     use crate::head::{FilledUnder, MapFields, StoredHead};
-    use crate::key::{Key, Scheme};
+    use crate::key::{HashSeed, Key, Scheme};
     use crate::policy::RequestMeta;
     use crate::store::memory::Residence;
     use crate::vary::VaryKey;
@@ -578,6 +579,24 @@ mod tests {
         let forms = Arc::new(Forms::from_origin(&head.headers, body, ledger));
         let key = Key::new(Scheme::Http, "h", path.as_bytes(), None);
         Arc::new(Entry::new(key, head, forms, Arc::new([]), Residence::new(id), 1))
+    }
+
+    #[test]
+    fn keys_chosen_to_collide_under_one_seed_spread_under_another() {
+        let place = |seed: u8, number: u64| {
+            let path = format!("/page-{number}");
+            let key = Key::new(Scheme::Https, "example.org", path.as_bytes(), None);
+            key.hash128(&HashSeed([seed; 16]))
+        };
+        // The low half is what the map hashes by, and the high one chooses the shard.
+        check_spread(
+            |number| place(1, number) as u64 & 1_023,
+            |number| place(3, number) as u64 & 1_023,
+        );
+        check_spread(
+            |number| (place(1, number) >> 64) as u64 & 1_023,
+            |number| (place(3, number) >> 64) as u64 & 1_023,
+        );
     }
 
     #[test]

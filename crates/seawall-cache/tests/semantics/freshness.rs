@@ -38,6 +38,15 @@ fn lifetime_comes_from_s_maxage_then_max_age_then_expires() {
 }
 
 #[test]
+fn a_clock_that_steps_back_keeps_a_page_fresh_and_one_that_jumps_ahead_makes_it_stale() {
+    for back in [-1, -3600, -1_000_000_000, 0] {
+        check(&[(CC, "max-age=3600")], back, Then::Fresh);
+    }
+    check(&[(CC, "max-age=3600")], 1_000_000_000, Then::Validate);
+    check(&[(CC, "max-age=3600")], 0, Then::Fresh);
+}
+
+#[test]
 fn max_age_is_read_as_digits_and_nothing_else() {
     for huge in ["2147483647", "2147483648", "2147483649", "99999999999", "99999999999999999999999"]
     {

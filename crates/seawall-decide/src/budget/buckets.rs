@@ -161,6 +161,7 @@ mod tests {
     use proptest::prelude::proptest;
 
     use super::*;
+    use crate::adversary::check_spread;
 
     const TEN_PER_SECOND: Rate =
         Rate { nanos_per_unit: 100_000_000, tolerance: Duration::from_secs(1), most: MOST_DEBT };
@@ -238,6 +239,17 @@ mod tests {
         assert_eq!(take(0), Err(Duration::from_secs(6)));
         assert_eq!(take(6_000), Ok(()));
         assert_eq!((0..100).filter(|_| take(66_000).is_ok()).count(), 10);
+    }
+
+    #[test]
+    fn keys_chosen_to_collide_under_one_seed_spread_under_another() {
+        // The table of known readers places its keys in the same way.
+        for (level, of) in [(0, 0), (0x81, 0), (0x80, 7)] {
+            let place = |seed, who: u64| {
+                Key { level, who: u128::from(who), of }.place([seed, 2], 1 << 10).0 as u64
+            };
+            check_spread(|who| place(1, who), |who| place(3, who));
+        }
     }
 
     #[test]
