@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use self::job::{Job, run};
+use self::job::{Job, JobCause, run};
 use crate::answer::{Answer, AnswerBody, AnswerHead, Tunnel};
 use crate::clock;
 use crate::forward::{self, Purpose};
@@ -163,6 +163,7 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, mut plan: Pla
     if let Ok(mut job) = new_job(ctx, policy, &plan, headers, OriginBody::Empty, purpose) {
         job.lead = Some(lead);
         job.class = WorkClass::Background;
+        job.cause = JobCause::Upkeep;
         tokio::task::spawn_local(run(job, oneshot::channel().0));
     }
 }
@@ -367,6 +368,7 @@ fn new_job(
         class: class(ctx, policy, plan),
         identity: plan.identity,
         look: plan.look,
+        cause: JobCause::Reader,
         standing: plan.standing,
         whence: plan.whence,
         source: plan.source,

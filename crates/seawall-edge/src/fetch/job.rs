@@ -57,6 +57,8 @@ pub(super) struct Job {
     pub(super) identity: Identity,
     /// What tells it from others of its address.
     pub(super) look: Option<Look>,
+    /// Whose doing it is.
+    pub(super) cause: JobCause,
     pub(super) standing: Standing,
     pub(super) whence: Whence,
     pub(super) source: WorkSource,
@@ -66,6 +68,15 @@ pub(super) struct Job {
     pub(super) is_upgrade: bool,
     pub(super) interim: Option<Interim>,
     pub(super) lead: Option<Lead<Waiter>>,
+}
+
+/// Whose doing a fetch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JobCause {
+    /// A reader asks and waits: the work counts as this reader's demand.
+    Reader,
+    /// A reader was served from what is held, and we want it newer.
+    Upkeep,
 }
 
 /// What a request of a kind not seen before is taken to cost the origin.
@@ -162,7 +173,13 @@ impl Job {
         let gate = &self.policy.gates[self.site];
         let uri = self.request.uri();
         let template = gate.template(uri.path(), uri.query());
-        let demand = shared.demand(self.identity, self.look, self.whence, gate.cost(template));
+        let demand = match self.cause {
+            JobCause::Reader => {
+                shared.demand(self.identity, self.look, self.whence, gate.cost(template))
+            },
+            // Who reads held pages has asked nothing of the origin.
+            JobCause::Upkeep => 0,
+        };
         let Some(class) = self.budgeted(gate, template) else {
             metrics.origin_failed(OriginFailure::Busy);
             return Err(Failure::OverBudget);

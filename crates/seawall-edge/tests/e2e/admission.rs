@@ -16,6 +16,44 @@ const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 const UPGRADE: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
 
+#[test]
+fn who_reads_held_pages_waits_as_one_who_has_asked_nothing_of_the_origin() {
+    let (release, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::run(move |asked, stream| match asked.path() {
+        "/stale" => say(stream, ok("Cache-Control: max-age=0, stale-while-revalidate=999\r\n", "")),
+        path => {
+            if path == "/held" {
+                let _ = wait.lock().expect("no panic").recv();
+            }
+            say(stream, ok("Cache-Control: no-store\r\n", "done"))
+        }
+    });
+    let shield = Shield::with(&origin, |config| config.sites[0].origin.max_concurrency = 1);
+    let [mut reader, mut asker, mut holder] = [21, 22, 23].map(|last| shield.client_from(last));
+    // Served from what is held; behind its back the origin is asked, if it is not being asked now.
+    until("it was made new often", || {
+        reader.get("/stale", "").assert_status(200);
+        origin.count() >= 40
+    });
+    until("nothing is at work", || shield.admin("GET", "/status").contains("\"in_flight\":0"));
+    for page in 0..6 {
+        asker.get(&format!("/{page}"), "").assert_status(200);
+    }
+    holder.send(get("/held", ""));
+    until("the origin is asked", || origin.asked().iter().any(|asked| asked.path() == "/held"));
+    asker.send(get("/asker", ""));
+    until("one waits", || shield.admin("GET", "/status").contains("\"anonymous\":1"));
+    reader.send(get("/reader", ""));
+    until("two wait", || shield.admin("GET", "/status").contains("\"anonymous\":2"));
+    drop(release);
+    for client in [&mut holder, &mut asker, &mut reader] {
+        client.read("GET").assert_status(200);
+    }
+    let order: Vec<String> = origin.asked().iter().map(|asked| asked.path().to_owned()).collect();
+    assert_eq!(order[order.len() - 2..], ["/reader", "/asker"]);
+}
+
 /// An origin that answers `/held` when the sender is dropped.
 fn held() -> (Origin, Sender<()>) {
     let (release, wait) = channel::<()>();

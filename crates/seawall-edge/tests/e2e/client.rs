@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 /// No answer takes this long, even on a machine that does ten other things.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,7 +36,19 @@ pub(crate) enum End {
 
 impl Client {
     pub(crate) fn connect(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).expect("loopback connects");
+        Self::on(TcpStream::connect(to).expect("loopback connects"))
+    }
+
+    /// From 127.0.0.`last`: all of 127.0.0.0/8 is here.
+    pub(crate) fn connect_from(last: u8, to: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket is to be had");
+        let source = SocketAddr::from(([127, 0, 0, last], 0));
+        socket.bind(&source.into()).expect("loopback is bound");
+        socket.connect(&to.into()).expect("loopback connects");
+        Self::on(socket.into())
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("socket option");
         stream.set_write_timeout(Some(PATIENCE)).expect("socket option");
         stream.set_nodelay(true).expect("socket option");

@@ -45,6 +45,11 @@ impl Shield {
         Client::connect(self.address)
     }
 
+    /// A client at 127.0.0.`last`.
+    pub(crate) fn client_from(&self, last: u8) -> Client {
+        Client::connect_from(last, self.address)
+    }
+
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.server().addresses().to_vec()
     }
