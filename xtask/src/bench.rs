@@ -8,6 +8,7 @@
 //! Sketch: about 5.5 us of a small request on loopback are the kernel's whoever serves it, so a
 //! ratio of 0.85 of a rival at 10 us leaves about 3 us for parsing, deciding, looking up, writing.
 
+mod admission;
 mod cost;
 mod idle;
 mod instructions;
@@ -88,6 +89,11 @@ const fn case(
 /// # Errors
 /// When a server cannot be started or answers wrongly. A missed bar is printed, not an error.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "admission"
+    {
+        return admission::run(root, rest);
+    }
     let options = options(arguments)?;
     if let Some(mode) = options.instructions {
         let report = instructions::run(root, mode)?;

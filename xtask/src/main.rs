@@ -83,6 +83,8 @@ usage: cargo xtask TASK
   bench      [--pairs N] [--seconds N] [--only NAME] [--json]
              [--rivals-only | --program FILE | --instructions [--check]]
                                            CPU per request against nginx and HAProxy
+  bench admission [--only ROW] [--seconds N] [--addresses N] [--check] [--json] [--program FILE]
+                                           what a flood costs readers and the origin
   differential [--seed N] [--count N]      HTTP/1 framing against nginx and HAProxy
   real-site  [--seconds N] [--json] [--keep] [--without-only | --program FILE]
                                            WordPress with and without Seawall in front";

@@ -292,7 +292,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Outcome {
     fs::write(path, text).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
 }
 
-/// A self-signed ECDSA P-256 certificate for 127.0.0.1 and example.org, as `cert.pem`, `key.pem`
+/// A self-signed ECDSA P-256 certificate for 127.0.0.1, example.org and the sample site, as `cert.pem`, `key.pem`
 /// and, both in one as HAProxy wants them, `both.pem`.
 ///
 /// # Errors
@@ -313,7 +313,10 @@ pub(crate) fn certificate(folder: &Path) -> Outcome {
         "-subj",
         "/CN=example.org",
         "-addext",
-        "subjectAltName=DNS:example.org,DNS:localhost,IP:127.0.0.1",
+        "subjectAltName=DNS:example.org,DNS:tidewater-post.example,DNS:localhost,IP:127.0.0.1",
+        "-addext",
+        // It is a server's own: who trusts it trusts nothing else by it.
+        "basicConstraints=critical,CA:FALSE",
         "-keyout",
         &key,
         "-out",

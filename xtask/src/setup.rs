@@ -63,6 +63,14 @@ const BENCH: &[Need] = &[
     VALGRIND,
 ];
 
+const ADMISSION: &[Need] = &[
+    CC,
+    NGINX,
+    WRK,
+    OPENSSL,
+    need("slowhttptest", "slowhttptest", "slow connections of three kinds"),
+];
+
 const REAL_SITE: &[Need] = &[
     CC,
     need("/usr/share/wordpress/wp-load.php", "wordpress", "the site"),
@@ -139,6 +147,14 @@ pub(crate) fn instructions() -> Outcome {
 /// As for [`run`].
 pub(crate) fn bench() -> Outcome {
     packages("bench", BENCH)
+}
+
+/// What `cargo xtask bench admission` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn admission() -> Outcome {
+    packages("bench admission", ADMISSION)
 }
 
 /// What `cargo xtask real-site` needs.

@@ -10,14 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 use crate::addr::LoopbackAddr;
 use crate::caps;
 use crate::http::{ExchangeError, Keep, Pace, Response, ResponseReader};
+use crate::site::HOST;
 
 /// The bounds of one process. Cheap to clone; clones share one account.
 #[derive(Clone, Debug)]
@@ -125,6 +128,23 @@ impl Budget {
         Ok(Connection::new(stream, slot))
     }
 
+    /// The same with a handshake, for the sample site's name.
+    ///
+    /// # Errors
+    /// What ran out, or what the system or the handshake says.
+    pub(crate) async fn connect_tls(
+        &self,
+        target: &LoopbackAddr,
+        source: Option<Ipv4Addr>,
+        tls: &Arc<ClientConfig>,
+    ) -> io::Result<Connection> {
+        let slot = self.reserve(Instant::now()).map_err(io::Error::other)?;
+        let stream = target.connect_from(source).await?;
+        let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
+        Ok(Connection::new(stream, slot))
+    }
+
     /// Opens a connection for an attack, whose bytes are paid for by [`Slot::spend_bytes`].
     ///
     /// # Errors
@@ -180,17 +200,19 @@ impl Drop for Slot {
 }
 
 /// A connection that was paid for.
-#[derive(Debug)]
 pub(crate) struct Connection {
-    writer: OwnedWriteHalf,
-    reader: ResponseReader<OwnedReadHalf>,
+    stream: ResponseReader<Box<dyn Stream>>,
     slot: Slot,
 }
 
+/// With or without TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 impl Connection {
-    fn new(stream: TcpStream, slot: Slot) -> Self {
-        let (reader, writer) = stream.into_split();
-        Self { writer, reader: ResponseReader::new(reader), slot }
+    fn new(stream: impl Stream + 'static, slot: Slot) -> Self {
+        Self { stream: ResponseReader::new(Box::new(stream)), slot }
     }
 
     /// Sends one whole request and reads its response.
@@ -204,7 +226,7 @@ impl Connection {
         pace: Option<Pace>,
     ) -> Result<Response, ExchangeError> {
         self.send(request).await?;
-        self.reader.read(keep, pace).await
+        self.stream.read(keep, pace).await
     }
 
     /// Sends `bytes`, the beginning of a request or all of it.
@@ -213,12 +235,14 @@ impl Connection {
     /// Budget or connection.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), ExchangeError> {
         self.slot.budget.spend(Instant::now()).map_err(ExchangeError::Budget)?;
-        self.writer.write_all(bytes).await.map_err(|_| ExchangeError::Closed)
+        let stream = self.stream.stream();
+        stream.write_all(bytes).await.map_err(|_| ExchangeError::Closed)?;
+        stream.flush().await.map_err(|_| ExchangeError::Closed)
     }
 
     /// Waits until the other side says or closes anything.
     pub(crate) async fn until_answered(&mut self) {
-        let _ = self.reader.read(Keep::Nothing, None).await;
+        let _ = self.stream.read(Keep::Nothing, None).await;
     }
 }
 

@@ -7,8 +7,13 @@
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -17,10 +22,10 @@ use tokio::time::{Instant, interval, timeout};
 use crate::addr::{InvalidRunKey, LoopbackAddr, RunKey, VerifyError, draw_random};
 use crate::budget::Budget;
 use crate::files::raise_open_files;
-use crate::flood::{Flooding, Strength, popular_pages};
+use crate::flood::{BENCH_BOTS, BENCH_PREFIXES, Busting, Flooding, Strength, popular_pages};
 use crate::measure::Report;
 use crate::readers::{REPORT_EVERY, Reading};
-use crate::schedule::{reader_schedule, warm_up_schedule};
+use crate::schedule::{Visit, browsing_schedule, reader_schedule, warm_up_schedule};
 use crate::site::{Model, Origin, Site};
 use crate::sources::Sources;
 use crate::{caps, flood, readers};
@@ -63,6 +68,28 @@ pub struct Job {
     /// Milliseconds of readers and flood, after that.
     #[serde(default)]
     pub flood_ms: u64,
+    /// What is played.
+    #[serde(default)]
+    pub play: Play,
+    /// The certificate, in PEM, of a target that speaks TLS: for readers.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// `Cookie` field values of readers who have been here before.
+    #[serde(default)]
+    pub credentials: Vec<String>,
+}
+
+/// Who reads what, and what the flood asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Play {
+    /// The demo: readers of everything, and a flood of three kinds.
+    #[default]
+    Demo,
+    /// Readers who browse, and a flood of pages that no cache may keep.
+    Live,
+    /// The demo's readers, the same in the quiet and under the flood, and random queries and paths.
+    Busting,
 }
 
 /// Lines a parent writes after the job.
@@ -194,16 +221,15 @@ async fn load(
     let target = job.target.ok_or_else(|| {
         ChildError::NoJob(io::Error::new(io::ErrorKind::InvalidInput, "a job without a target"))
     })?;
-    let target = verify(target, key).await?;
+    let tls = job.certificate.as_deref().map(trust).transpose()?;
+    let target = verify(target, key, tls.as_ref()).await?;
     let site = Site::new(job.seed);
     let sources = Sources::new(job.seed);
     let quiet = Duration::from_millis(job.quiet_ms);
     let end = quiet + Duration::from_millis(job.flood_ms);
     let mut visits = Vec::new();
     if role == Role::Readers {
-        visits = reader_schedule(job.seed, &site, &sources, end.min(caps::MAX_RUN));
-        visits.extend(warm_up_schedule(&site, &sources, quiet));
-        visits.sort_by_key(|visit| visit.at);
+        visits = visits_of(job, &site, &sources, quiet, end.min(caps::MAX_RUN));
     }
     say(output, &Report::Ready { address: None });
     if words.recv().await.as_deref() != Some(word::GO) {
@@ -215,9 +241,19 @@ async fn load(
         match role {
             Role::Flood => {
                 let flooding = Flooding {
-                    strength: Strength::default().bounded(connections),
-                    bots: sources.bots,
-                    pages: popular_pages(&site),
+                    strength: Strength::of_bench(job.play).bounded(connections),
+                    bots: match job.play {
+                        Play::Demo => sources.bots,
+                        _ => sources.bots_in(BENCH_BOTS, BENCH_PREFIXES),
+                    },
+                    pages: match job.play {
+                        Play::Live => site.live_paths(),
+                        _ => popular_pages(&site),
+                    },
+                    busting: match job.play {
+                        Play::Busting => Busting::QueryOrPath,
+                        _ => Busting::Query,
+                    },
                     seed: job.seed,
                     begin: begin + quiet,
                     end: begin + end.min(caps::MAX_RUN),
@@ -228,9 +264,9 @@ async fn load(
                 .await;
             }
             Role::Readers | Role::Site => {
-                let reading = Reading { visits, quiet, end };
+                let reading = Reading { visits, quiet, end, tls };
                 readers::play(reading, site, target, budget, |figures| {
-                    say(output, &Report::Readers(figures))
+                    say(output, &Report::Readers(Box::new(figures)))
                 })
                 .await;
             }
@@ -243,13 +279,56 @@ async fn load(
     Ok(())
 }
 
+fn visits_of(
+    job: &Job,
+    site: &Site,
+    sources: &Sources,
+    quiet: Duration,
+    end: Duration,
+) -> Vec<Visit> {
+    let mut visits = match job.play {
+        Play::Demo => reader_schedule(job.seed, site, sources, end),
+        Play::Live => browsing_schedule(job.seed, site, sources, end, &job.credentials),
+        Play::Busting => {
+            // The same before and in the flood, so that the origin has the same work in both.
+            let flood = end.saturating_sub(quiet);
+            let before = reader_schedule(job.seed, site, sources, flood);
+            let again = before.iter().cloned();
+            let again = again.map(|visit| Visit { at: visit.at + quiet, ..visit });
+            let shift = quiet.saturating_sub(flood);
+            let before = before.iter().cloned();
+            before.map(|visit| Visit { at: visit.at + shift, ..visit }).chain(again).collect()
+        }
+    };
+    visits.extend(warm_up_schedule(site, sources, quiet.min(WARM_UP)));
+    visits.sort_by_key(|visit| visit.at);
+    visits
+}
+
+/// Trusts one certificate, the shield's own.
+fn trust(certificate: &Path) -> Result<Arc<ClientConfig>, ChildError> {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(certificate).map_err(io::Error::other)?;
+    roots.add(certificate).map_err(io::Error::other)?;
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
 /// Asks until the target answers: a proxy in front may still be starting.
-async fn verify(target: SocketAddr, key: &RunKey) -> Result<LoopbackAddr, VerifyError> {
+async fn verify(
+    target: SocketAddr,
+    key: &RunKey,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<LoopbackAddr, VerifyError> {
     let deadline = Instant::now() + START_PATIENCE;
     loop {
         let challenge =
             draw_random().map_err(|source| VerifyError::Unreachable { addr: target, source })?;
-        match LoopbackAddr::verify(target, key, challenge).await {
+        let verified = match tls {
+            Some(tls) => LoopbackAddr::verify_tls(target, key, challenge, Arc::clone(tls)).await,
+            None => LoopbackAddr::verify(target, key, challenge).await,
+        };
+        match verified {
             Err(error @ VerifyError::NotLoopback { .. }) => return Err(error),
             Err(_) if Instant::now() < deadline => tokio::time::sleep(REPORT_EVERY).await,
             outcome => return outcome,
@@ -268,6 +347,9 @@ fn say(output: &mut impl Write, report: &Report) -> bool {
     output.write_all(line.as_bytes()).and_then(|()| output.flush()).is_ok()
 }
 
+/// How long the crawler takes, if there is the time.
+const WARM_UP: Duration = Duration::from_secs(20);
+
 /// What the budget lasts beyond the plan, for answers in flight.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -280,7 +362,7 @@ mod tests {
     use std::io::{BufReader, Cursor, PipeReader, PipeWriter, Write as _};
     use std::thread;
 
-    use super::{ChildError, Job, Role, run};
+    use super::{ChildError, Job, Play, Role, run};
     use crate::addr::{RunKey, VerifyError};
     use crate::measure::Report;
 
@@ -291,6 +373,9 @@ mod tests {
             target: target.map(|target| target.parse().expect("an address")),
             quiet_ms: 0,
             flood_ms: 10,
+            play: Play::default(),
+            certificate: None,
+            credentials: Vec::new(),
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use crate::addr::LoopbackAddr;
 use crate::budget::{Budget, Connection};
 use crate::caps;
+use crate::child::Play;
 use crate::http::Keep;
 use crate::measure::FloodFigures;
 use crate::readers::REPORT_EVERY;
@@ -53,6 +54,24 @@ impl Default for Strength {
 }
 
 impl Strength {
+    /// What the benchmark asks for: 5,000 requests a second by 2,000 bots.
+    pub(crate) fn of_bench(play: Play) -> Self {
+        let nothing = Self {
+            page_bots: 0,
+            pages_per_second: 0.0,
+            busting_bots: 0,
+            busting_per_second: 0.0,
+            slow_bots: 0,
+        };
+        match play {
+            Play::Demo => Self::default(),
+            Play::Live => Self { page_bots: BENCH_BOTS, pages_per_second: BENCH_RATE, ..nothing },
+            Play::Busting => {
+                Self { busting_bots: BENCH_BOTS, busting_per_second: BENCH_RATE, ..nothing }
+            }
+        }
+    }
+
     /// The same flood with no more than `connections` and within the hard caps.
     pub(crate) fn bounded(mut self, connections: usize) -> Self {
         let most = connections.min(caps::MAX_CONNECTIONS);
@@ -83,6 +102,8 @@ pub(crate) struct Flooding {
     pub(crate) bots: Vec<Ipv4Addr>,
     /// What the site has that everybody reads.
     pub(crate) pages: Vec<String>,
+    /// How those with random URLs make them up.
+    pub(crate) busting: Busting,
     /// The seed of the run.
     pub(crate) seed: u64,
     /// When it begins.
@@ -100,7 +121,7 @@ pub(crate) async fn play(
     mut report: impl FnMut(FloodFigures) -> bool,
 ) {
     let start = Instant::now();
-    let Flooding { strength, bots, pages, seed, begin, end } = flooding;
+    let Flooding { strength, bots, pages, busting: way, seed, begin, end } = flooding;
     let crowd = Arc::new(Crowd { target, budget, pages, begin, end, counts: Counts::default() });
     for (number, source) in bots.iter().enumerate() {
         let rng = Rng::stream(seed ^ number as u64, "bot");
@@ -109,7 +130,7 @@ pub(crate) async fn play(
         if number < pages {
             tokio::spawn(bot.ask(per_bot(pages, strength.pages_per_second), Busting::Never));
         } else if number < pages + busting {
-            tokio::spawn(bot.ask(per_bot(busting, strength.busting_per_second), Busting::Always));
+            tokio::spawn(bot.ask(per_bot(busting, strength.busting_per_second), way));
         } else if number < pages + busting + strength.slow_bots {
             tokio::spawn(bot.dawdle());
         }
@@ -136,10 +157,15 @@ fn per_bot(bots: usize, per_second: f64) -> Duration {
     Duration::from_secs_f64(bots as f64 / per_second.max(0.1))
 }
 
+/// How a bot gets past caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Busting {
+pub(crate) enum Busting {
+    /// It does not.
     Never,
-    Always,
+    /// With a random query on a page that there is.
+    Query,
+    /// With that, or with a path that there is not, as often.
+    QueryOrPath,
 }
 
 struct Crowd {
@@ -221,11 +247,13 @@ impl Bot {
             counts.sources.fetch_add(1, Ordering::Relaxed);
         }
         let page = &self.crowd.pages[self.rng.below(self.crowd.pages.len())];
+        let random_path = busting == Busting::QueryOrPath && self.rng.below(2) == 0;
         let query = match busting {
             Busting::Never => String::new(),
-            Busting::Always => {
+            Busting::Query | Busting::QueryOrPath => {
                 counts.busting.fetch_add(1, Ordering::Relaxed);
-                format!("?{:x}={:x}", self.rng.draw() as u16, self.rng.draw())
+                let separator = if random_path { '/' } else { '?' };
+                format!("{separator}{:x}={:x}", self.rng.draw() as u16, self.rng.draw())
             }
         };
         let request = format!(
@@ -291,6 +319,12 @@ const DAWDLE_STEP: Duration = Duration::from_secs(3);
 /// After a slow connection was closed, before the next.
 const DAWDLE_PAUSE: Duration = Duration::from_secs(1);
 
+/// The flood of the benchmark (`bench/README.md`).
+pub(crate) const BENCH_BOTS: usize = 2_000;
+/// As many /24s as they come from.
+pub(crate) const BENCH_PREFIXES: usize = 1_600;
+const BENCH_RATE: f64 = 5_000.0;
+
 const AGENTS: [&str; 6] = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15",
@@ -308,10 +342,11 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::time::Instant;
 
-    use super::{Flooding, Strength, play, popular_pages};
+    use super::{Busting, Flooding, Strength, play, popular_pages};
     use crate::addr::{LoopbackAddr, RunKey};
     use crate::budget::Budget;
     use crate::caps;
+    use crate::child::Play;
     use crate::measure::FloodFigures;
     use crate::site::{Model, Origin, Site};
     use crate::sources::Sources;
@@ -334,6 +369,14 @@ mod tests {
             assert!(bots <= caps::MAX_CONNECTIONS && bots <= files);
             let rate = bounded.pages_per_second + bounded.busting_per_second;
             assert!(rate <= caps::MAX_REQUESTS_PER_SECOND as f64 * 1.000_001);
+        }
+    }
+
+    #[test]
+    fn the_floods_of_the_benchmark_are_within_the_caps() {
+        for play in [Play::Live, Play::Busting] {
+            let strength = Strength::of_bench(play);
+            assert_eq!(strength.bounded(caps::MAX_CONNECTIONS), strength);
         }
     }
 
@@ -368,6 +411,7 @@ mod tests {
             strength,
             bots: Sources::new(1).bots,
             pages: popular_pages(&Site::new(1)),
+            busting: Busting::Query,
             seed: 1,
             begin,
             end,

@@ -75,6 +75,11 @@ impl<S: AsyncRead + Unpin> ResponseReader<S> {
         Self { stream, buffer: BytesMut::new() }
     }
 
+    /// What is read from, to write to it.
+    pub(crate) fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// The next final response.
     ///
     /// # Errors

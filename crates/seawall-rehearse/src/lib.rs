@@ -39,5 +39,5 @@ pub use crate::measure::{
     Failures, FloodFigures, Kind, ReaderFigures, Report, SiteFigures, Stretch, Tally,
 };
 pub use crate::rng::Rng;
-pub use crate::schedule::{Visit, reader_schedule, warm_up_schedule};
+pub use crate::schedule::{Visit, browsing_schedule, reader_schedule, warm_up_schedule};
 pub use crate::sources::{Cohort, Sources};

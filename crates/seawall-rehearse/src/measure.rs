@@ -28,21 +28,25 @@ pub enum Kind {
     Search,
     /// A search engine's crawler, in the quiet before a flood only.
     Crawler,
+    /// A page that no cache may keep, asked for by somebody with a credential of some age.
+    LiveAged,
+    /// The same, asked for by somebody unknown.
+    LiveNew,
 }
 
 impl Kind {
     /// In what time a transaction must be done (`detection.md` §8 and Mirkovic et al.: 4 s for a
-    /// page, 10 s through Tor).
+    /// page, 10 s through Tor). A live page may take as long as it is worth waiting for.
     pub fn budget(self) -> Duration {
         match self {
             Self::Browser | Self::Feed | Self::Search => Duration::from_secs(4),
-            Self::Tor | Self::Crawler => Duration::from_secs(10),
+            Self::Tor | Self::Crawler | Self::LiveAged | Self::LiveNew => Duration::from_secs(10),
         }
     }
 
     /// Whether a held copy can serve it.
     pub fn is_cacheable(self) -> bool {
-        self != Self::Search
+        !matches!(self, Self::Search | Self::LiveAged | Self::LiveNew)
     }
 }
 
@@ -91,6 +95,8 @@ pub enum Stretch {
     Quiet,
     /// Readers and the flood.
     Flood,
+    /// Of that, all but the first ten seconds.
+    Settled,
 }
 
 /// Readers so far.
@@ -104,10 +110,22 @@ pub struct ReaderFigures {
     pub quiet: Tally,
     /// Under the flood, all kinds that a held copy can serve.
     pub flood: Tally,
-    /// Under the flood, those that only the origin can serve (search).
+    /// Under the flood, those that only the origin can serve (search and live pages).
     pub needs_origin: Tally,
     /// Under the flood, kind by kind.
     pub kinds: BTreeMap<Kind, Tally>,
+    /// From ten seconds into the flood on, kind by kind.
+    #[serde(default)]
+    pub settled_kinds: BTreeMap<Kind, Tally>,
+    /// In the quiet, kind by kind.
+    #[serde(default)]
+    pub quiet_kinds: BTreeMap<Kind, Tally>,
+    /// Under the flood, why live pages of those with a credential failed.
+    #[serde(default)]
+    pub aged_failures: Failures,
+    /// The same of those without.
+    #[serde(default)]
+    pub new_failures: Failures,
     /// Under the flood, why those that a held copy can serve failed.
     pub failures: Failures,
 }
@@ -136,7 +154,7 @@ pub struct FloodFigures {
 }
 
 /// The sample site since its last mark.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SiteFigures {
     /// Which stretch these are of; each mark begins the next.
     pub epoch: u64,
@@ -152,6 +170,8 @@ pub struct SiteFigures {
     pub in_flight: u64,
     /// The most there were at once.
     pub peak_in_flight: u64,
+    /// 95th percentile of how long a page took from its arrival until it was made, in milliseconds.
+    pub page_p95_ms: f64,
     /// Connections open now.
     pub connections: u64,
 }
@@ -166,7 +186,7 @@ pub enum Report {
         address: Option<SocketAddr>,
     },
     /// From the readers, each 250 ms.
-    Readers(ReaderFigures),
+    Readers(Box<ReaderFigures>),
     /// From the flood, each 250 ms.
     Flood(FloodFigures),
     /// From the site, each 250 ms.
@@ -194,6 +214,13 @@ impl Times {
         self.all_ms.push(taken.unwrap_or(budget).as_secs_f64() * 1e3);
     }
 
+    /// Adds one time, unless there are as many as a run has room for.
+    pub(crate) fn push_bounded(&mut self, taken: Duration) {
+        if self.all_ms.len() < MAX_TIMES {
+            self.push(Some(taken), taken);
+        }
+    }
+
     pub(crate) fn extend(&mut self, other: &Self) {
         self.ok += other.ok;
         self.all_ms.extend_from_slice(&other.all_ms);
@@ -212,6 +239,9 @@ impl Times {
         }
     }
 }
+
+/// Ten minutes of a hundred pages a second.
+const MAX_TIMES: usize = 60_000;
 
 /// The smallest value that at least the share `at` of `sorted` does not exceed (nearest rank),
 /// rounded to a hundredth; 0 of nothing.
@@ -259,7 +289,7 @@ mod tests {
     fn reports_survive_the_line_they_travel_on() {
         let mut figures = ReaderFigures { elapsed_ms: 250, ..ReaderFigures::default() };
         figures.kinds.insert(Kind::Tor, Tally { transactions: 3, ok: 2, ..Tally::default() });
-        let report = Report::Readers(figures);
+        let report = Report::Readers(Box::new(figures));
         let line = serde_json::to_string(&report).expect("plain data");
         assert!(line.starts_with("{\"report\":\"readers\",\"elapsed_ms\":250,"), "{line}");
         assert_eq!(serde_json::from_str::<Report>(&line).expect("our own line"), report);

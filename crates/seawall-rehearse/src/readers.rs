@@ -1,11 +1,13 @@
 //! The readers at work: an open loop over a schedule, each answer checked byte by byte.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
@@ -25,6 +27,8 @@ pub(crate) struct Reading {
     pub(crate) quiet: Duration,
     /// Until everything ends.
     pub(crate) end: Duration,
+    /// How to speak TLS, if the target does.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
 /// Plays `reading` against `target` and hands figures to `report` each 250 ms and once at the end.
@@ -37,7 +41,7 @@ pub(crate) async fn play(
     mut report: impl FnMut(ReaderFigures) -> bool,
 ) {
     let start = Instant::now();
-    let desk = Arc::new(Desk { site, target, budget, known: Mutex::default() });
+    let desk = Arc::new(Desk { site, target, budget, tls: reading.tls, known: Mutex::default() });
     let (finished, mut outcomes) = mpsc::unbounded_channel();
     let mut book = Book::default();
     let mut tick = interval(REPORT_EVERY);
@@ -61,7 +65,7 @@ pub(crate) async fn play(
             }
             () = sleep_until(next) => {
                 let Some(visit) = visits.next() else { break };
-                let stretch = if visit.at < reading.quiet { Stretch::Quiet } else { Stretch::Flood };
+                let stretch = stretch_of(visit.at, reading.quiet);
                 let (desk, finished) = (desk.clone(), finished.clone());
                 tokio::spawn(async move {
                     let _ = finished.send(desk.serve(&visit, stretch, start).await);
@@ -77,11 +81,20 @@ pub(crate) async fn play(
     report(book.figures(start.elapsed()));
 }
 
+fn stretch_of(at: Duration, quiet: Duration) -> Stretch {
+    match at.checked_sub(quiet) {
+        None => Stretch::Quiet,
+        Some(under_flood) if under_flood < SETTLING => Stretch::Flood,
+        Some(_) => Stretch::Settled,
+    }
+}
+
 /// What all readers share: the address, and what the site is known to say.
 struct Desk {
     site: Site,
     target: LoopbackAddr,
     budget: Budget,
+    tls: Option<Arc<ClientConfig>>,
     known: Mutex<Known>,
 }
 
@@ -148,6 +161,13 @@ impl Desk {
         }
     }
 
+    async fn connect(&self, source: Ipv4Addr) -> io::Result<Connection> {
+        match &self.tls {
+            Some(tls) => self.budget.connect_tls(&self.target, Some(source), tls).await,
+            None => self.budget.connect(&self.target, Some(source)).await,
+        }
+    }
+
     fn check_bytes(&self, path: &str, body: &[u8]) -> Result<(), Failure> {
         let mut known = self.known();
         let expected =
@@ -177,18 +197,13 @@ impl Session<'_> {
     }
 
     async fn fetch(&mut self, path: &str, etag: Option<&str>) -> Result<Response, Failure> {
-        let request = request(self.visit.kind, path, etag);
+        let request = request(self.visit, path, etag);
         let pace = (self.visit.kind == Kind::Tor).then_some(SLOW_LINE);
         loop {
             let reused = self.connection.is_some();
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => self
-                    .desk
-                    .budget
-                    .connect(&self.desk.target, Some(self.visit.source))
-                    .await
-                    .map_err(|_| Failure::Refused)?,
+                None => self.desk.connect(self.visit.source).await.map_err(|_| Failure::Refused)?,
             };
             match connection.exchange(request.as_bytes(), Keep::Body, pace).await {
                 Ok(response) => {
@@ -210,9 +225,9 @@ impl Session<'_> {
     }
 }
 
-fn request(kind: Kind, path: &str, etag: Option<&str>) -> String {
-    let (agent, accept) = match kind {
-        Kind::Browser | Kind::Search => (
+fn request(visit: &Visit, path: &str, etag: Option<&str>) -> String {
+    let (agent, accept) = match visit.kind {
+        Kind::Browser | Kind::Search | Kind::LiveAged | Kind::LiveNew => (
             "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
             "text/html,application/xhtml+xml,*/*;q=0.8",
         ),
@@ -224,9 +239,11 @@ fn request(kind: Kind, path: &str, etag: Option<&str>) -> String {
         Kind::Crawler => ("Mozilla/5.0 (compatible; Searchbot/2.1)", "*/*"),
     };
     let condition = etag.map_or_else(String::new, |etag| format!("If-None-Match: {etag}\r\n"));
+    let cookie = visit.credential.as_ref();
+    let cookie = cookie.map_or_else(String::new, |shown| format!("Cookie: {shown}\r\n"));
     format!(
         "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\nAccept: {accept}\r\n\
-         Accept-Language: en\r\nAccept-Encoding: gzip\r\n{condition}Connection: keep-alive\r\n\r\n"
+         Accept-Language: en\r\nAccept-Encoding: gzip\r\n{condition}{cookie}Connection: keep-alive\r\n\r\n"
     )
 }
 
@@ -235,26 +252,35 @@ fn request(kind: Kind, path: &str, etag: Option<&str>) -> String {
 struct Book {
     kinds: BTreeMap<(Stretch, Kind), Times>,
     failures: Failures,
+    aged_failures: Failures,
+    new_failures: Failures,
     recent: Vec<(Instant, Kind, Option<Duration>)>,
 }
 
 impl Book {
     fn enter(&mut self, outcome: Outcome) {
         let Outcome { kind, stretch, taken } = outcome;
-        self.kinds.entry((stretch, kind)).or_default().push(taken.ok(), kind.budget());
+        let counts = if stretch == Stretch::Settled { &COUNTS_TWICE[..] } else { &[stretch] };
+        for &stretch in counts {
+            self.kinds.entry((stretch, kind)).or_default().push(taken.ok(), kind.budget());
+        }
         if kind.is_cacheable() {
             self.recent.push((Instant::now(), kind, taken.ok()));
         }
-        if let (Err(failure), Stretch::Flood, true) = (taken, stretch, kind.is_cacheable()) {
-            let count = match failure {
-                Failure::Refused => &mut self.failures.refused,
-                Failure::TurnedAway => &mut self.failures.turned_away,
-                Failure::Late => &mut self.failures.late,
-                Failure::Broken => &mut self.failures.broken,
-                Failure::WrongBytes => &mut self.failures.wrong_bytes,
-            };
-            *count += 1;
-        }
+        let (Err(failure), Stretch::Flood | Stretch::Settled) = (taken, stretch) else { return };
+        let failures = match kind {
+            Kind::LiveAged => &mut self.aged_failures,
+            Kind::LiveNew => &mut self.new_failures,
+            Kind::Search => return,
+            Kind::Browser | Kind::Feed | Kind::Tor | Kind::Crawler => &mut self.failures,
+        };
+        *match failure {
+            Failure::Refused => &mut failures.refused,
+            Failure::TurnedAway => &mut failures.turned_away,
+            Failure::Late => &mut failures.late,
+            Failure::Broken => &mut failures.broken,
+            Failure::WrongBytes => &mut failures.wrong_bytes,
+        } += 1;
     }
 
     fn figures(&mut self, elapsed: Duration) -> ReaderFigures {
@@ -272,18 +298,31 @@ impl Book {
             }
             all.tally()
         };
-        let kinds = self.kinds.iter().filter(|((stretch, _), _)| *stretch == Stretch::Flood);
+        let kinds = |wanted: Stretch| {
+            let of = self.kinds.iter().filter(move |((stretch, _), _)| *stretch == wanted);
+            of.map(|((_, kind), times)| (*kind, times.tally())).collect()
+        };
         ReaderFigures {
             elapsed_ms: elapsed.as_millis() as u64,
             last_second: last_second.tally(),
             quiet: together(Stretch::Quiet, true),
             flood: together(Stretch::Flood, true),
             needs_origin: together(Stretch::Flood, false),
-            kinds: kinds.map(|((_, kind), times)| (*kind, times.tally())).collect(),
+            kinds: kinds(Stretch::Flood),
+            settled_kinds: kinds(Stretch::Settled),
+            quiet_kinds: kinds(Stretch::Quiet),
             failures: self.failures.clone(),
+            aged_failures: self.aged_failures.clone(),
+            new_failures: self.new_failures.clone(),
         }
     }
 }
+
+/// What comes when the flood has settled came in the flood as well.
+const COUNTS_TWICE: [Stretch; 2] = [Stretch::Flood, Stretch::Settled];
+
+/// How long a shield may take to tell readers from a flood.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// How often figures are reported.
 pub(crate) const REPORT_EVERY: Duration = Duration::from_millis(250);
@@ -317,7 +356,8 @@ mod tests {
         let origin = Origin::new(origin_seed, key.clone(), model);
         tokio::spawn(async move { origin.serve(listener).await });
         let target = LoopbackAddr::verify(addr, &key, [1; 16]).await.expect("our own origin");
-        let reading = Reading { visits, quiet: Duration::ZERO, end: Duration::from_secs(11) };
+        let reading =
+            Reading { visits, quiet: Duration::ZERO, end: Duration::from_secs(11), tls: None };
         let budget = Budget::new(Instant::now(), Duration::from_secs(60), 100);
         let mut last = ReaderFigures::default();
         play(reading, Site::new(1), target, budget, |figures| {
@@ -343,6 +383,7 @@ mod tests {
             source: sources.browsers[0],
             page: page.to_owned(),
             subresources: if kind == Kind::Feed { Vec::new() } else { site.subresources(page) },
+            credential: None,
         })
         .to_vec()
     }

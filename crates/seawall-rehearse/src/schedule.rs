@@ -25,6 +25,8 @@ pub struct Visit {
     pub page: String,
     /// What else it needs, in order.
     pub subresources: Vec<String>,
+    /// What it shows of who it is: a whole `Cookie` field value.
+    pub credential: Option<String>,
 }
 
 /// All visits of a run, in order. `stream` tells runs of one seed apart by name: both sides of a
@@ -43,6 +45,49 @@ pub fn reader_schedule(seed: u64, site: &Site, sources: &Sources, run: Duration)
             }
             visits.push(draw_visit(&mut rng, kind, at, &pages, sources));
         }
+    }
+    visits.sort_by_key(|visit| visit.at);
+    visits
+}
+
+/// The visits of readers who browse for a minute each: 50 come a minute, half of them with one of
+/// `credentials`, and all read a page and then a live one about every five seconds. The first came a
+/// minute before the run, so that it begins with as many as it ends with.
+pub fn browsing_schedule(
+    seed: u64,
+    site: &Site,
+    sources: &Sources,
+    run: Duration,
+    credentials: &[String],
+) -> Vec<Visit> {
+    let mut rng = Rng::stream(seed, "browsing");
+    let (pages, live) = (Pages::of(site), site.live_paths());
+    let mut visits = Vec::new();
+    let (mut number, mut came_s) = (0, -PAGES_OF_A_READER * THINKS_S);
+    while came_s < run.as_secs_f64() {
+        // Each comes from elsewhere; every second one has been here before.
+        let source = sources.browsers[number % sources.browsers.len()];
+        let known = (number % 2 == 0).then(|| number / 2 % credentials.len().max(1));
+        let credential = known.and_then(|known| credentials.get(known)).cloned();
+        let kind = if credential.is_some() { Kind::LiveAged } else { Kind::LiveNew };
+        let mut at_s = came_s;
+        for _ in 0..PAGES_OF_A_READER as u32 {
+            let (page, subresources) = pages.draw(&mut rng);
+            let letters = live[rng.below(live.len())].clone();
+            let reads_s = 1.0 + rng.unit();
+            for (at_s, kind, page, subresources) in [
+                (at_s, Kind::Browser, page, subresources),
+                (at_s + reads_s, kind, letters, Vec::new()),
+            ] {
+                if (0.0..run.as_secs_f64()).contains(&at_s) {
+                    let (at, credential) = (Duration::from_secs_f64(at_s), credential.clone());
+                    visits.push(Visit { at, kind, source, page, subresources, credential });
+                }
+            }
+            at_s += THINKS_S * (0.4 + 1.2 * rng.unit());
+        }
+        number += 1;
+        came_s += -(1.0 - rng.unit()).ln() * 60.0 / READERS_PER_MINUTE;
     }
     visits.sort_by_key(|visit| visit.at);
     visits
@@ -70,6 +115,7 @@ pub fn warm_up_schedule(site: &Site, sources: &Sources, quiet: Duration) -> Vec<
                 .into_iter()
                 .filter(|asset| met.insert(asset.clone()))
                 .collect(),
+            credential: None,
             page,
         })
         .take_while(|visit| visit.at < end)
@@ -114,19 +160,19 @@ impl Pages {
 
 fn draw_visit(rng: &mut Rng, kind: Kind, at: Duration, pages: &Pages, sources: &Sources) -> Visit {
     let source = match kind {
-        Kind::Browser | Kind::Search | Kind::Crawler => rng.pick(&sources.browsers),
         Kind::Tor => rng.pick(&sources.tor_exits),
         Kind::Feed => rng.pick(&sources.feeds),
+        _ => rng.pick(&sources.browsers),
     };
     let (page, subresources) = match kind {
-        Kind::Browser | Kind::Tor | Kind::Crawler => pages.draw(rng),
         Kind::Feed => ("/feed.xml".to_owned(), Vec::new()),
         Kind::Search => {
             let question = format!("/search?q={}+{}", rng.pick(&QUESTIONS), rng.pick(&QUESTIONS));
             (question, pages.plain.clone())
         }
+        _ => pages.draw(rng),
     };
-    Visit { at, kind, source, page, subresources }
+    Visit { at, kind, source, page, subresources, credential: None }
 }
 
 fn stream_of(kind: Kind) -> &'static str {
@@ -136,11 +182,16 @@ fn stream_of(kind: Kind) -> &'static str {
         Kind::Tor => "tor",
         Kind::Search => "search",
         Kind::Crawler => "crawler",
+        Kind::LiveAged | Kind::LiveNew => "live",
     }
 }
 
 /// At most 40 pages a second: with the readers that is two thirds of what the origin bears.
 const CRAWL_STEP: Duration = Duration::from_millis(25);
+
+const READERS_PER_MINUTE: f64 = 50.0;
+const PAGES_OF_A_READER: f64 = 12.0;
+const THINKS_S: f64 = 5.0;
 
 /// Visits a second of each kind. Together they keep the origin about a third busy in peace, so that
 /// what fails under the flood fails because of it.
@@ -179,7 +230,7 @@ mod tests {
     use std::collections::HashSet;
     use std::time::Duration;
 
-    use super::{MIX, reader_schedule, warm_up_schedule};
+    use super::{MIX, browsing_schedule, reader_schedule, warm_up_schedule};
     use crate::measure::Kind;
     use crate::site::Site;
     use crate::sources::Sources;
@@ -192,6 +243,29 @@ mod tests {
         let one = reader_schedule(9, &site, &sources, RUN);
         assert_eq!(one, reader_schedule(9, &site, &sources, RUN));
         assert_ne!(one, reader_schedule(10, &site, &sources, RUN));
+    }
+
+    #[test]
+    fn browsing_readers_want_as_much_at_the_begin_as_at_the_end_and_half_are_known() {
+        let (site, sources) = (Site::new(9), Sources::new(9));
+        let credentials: Vec<String> = (0..150).map(|number| format!("c={number}")).collect();
+        let visits = browsing_schedule(9, &site, &sources, RUN * 10, &credentials);
+        let (first, second) = visits.iter().partition::<Vec<_>, _>(|visit| visit.at < RUN * 5);
+        let share = first.len() as f64 / second.len() as f64;
+        assert!((0.8..1.25).contains(&share), "{share}");
+        let count = |kind| visits.iter().filter(|visit| visit.kind == kind).count();
+        let (aged, new) = (count(Kind::LiveAged), count(Kind::LiveNew));
+        // Who comes or leaves in the middle of a page reads one half of it.
+        assert!(count(Kind::Browser).abs_diff(aged + new) < 50, "{aged} + {new}");
+        // 50 readers a minute with 12 pages each, for ten minutes.
+        assert!((4_500..7_500).contains(&(aged + new)), "{aged} + {new}");
+        assert!((0.8..1.25).contains(&(aged as f64 / new as f64)), "{aged}, {new}");
+        for visit in &visits {
+            assert_eq!(
+                visit.kind == Kind::LiveAged,
+                visit.credential.is_some() && visit.subresources.is_empty()
+            );
+        }
     }
 
     #[test]

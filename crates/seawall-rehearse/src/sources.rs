@@ -4,7 +4,7 @@
 //! sample site can tell readers from attackers by address alone, and no request carries a mark that
 //! a shield could key on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use crate::caps::MAX_SOURCES;
@@ -53,6 +53,24 @@ impl Sources {
             .chain(bots.iter().map(|address| (*address, Cohort::Attacker)))
             .collect();
         Self { browsers, feeds, tor_exits, crawlers, bots, cohorts }
+    }
+
+    /// Up to `count` bots out of no more than `prefixes` /24s.
+    pub fn bots_in(&self, count: usize, prefixes: usize) -> Vec<Ipv4Addr> {
+        let prefix = |bot: &Ipv4Addr| u32::from(*bot) >> 8;
+        let mut met = HashSet::new();
+        let (mut firsts, mut others) = (Vec::new(), Vec::new());
+        for bot in &self.bots {
+            if met.len() < prefixes && met.insert(prefix(bot)) {
+                firsts.push(*bot);
+            } else {
+                others.push(*bot);
+            }
+        }
+        others.retain(|bot| met.contains(&prefix(bot)));
+        firsts.extend(others);
+        firsts.truncate(count);
+        firsts
     }
 
     /// Who `address` belongs to. O(1).
@@ -123,6 +141,15 @@ mod tests {
         assert!(readers.iter().all(|address| sources.cohort_of(**address) == Cohort::Reader));
         assert!(sources.bots.iter().all(|bot| sources.cohort_of(*bot) == Cohort::Attacker));
         assert_eq!(sources.cohort_of(Ipv4Addr::LOCALHOST), Cohort::Other);
+    }
+
+    #[test]
+    fn a_crowd_of_bots_comes_from_as_many_prefixes_as_wanted() {
+        for seed in 0..5 {
+            let bots = Sources::new(seed).bots_in(2_000, 1_600);
+            let prefixes: HashSet<_> = bots.iter().map(|bot| u32::from(*bot) >> 8).collect();
+            assert_eq!((bots.len(), prefixes.len()), (2_000, 1_600));
+        }
     }
 
     #[test]

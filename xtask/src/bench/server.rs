@@ -26,6 +26,8 @@ pub(crate) enum Product {
     Nginx,
     Haproxy,
     Seawall,
+    /// Seawall with the budget of held pages as small as it can be.
+    SeawallSpent,
 }
 
 impl Product {
@@ -35,6 +37,7 @@ impl Product {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Seawall => "seawall",
+            Self::SeawallSpent => "seawall-spent",
         }
     }
 }
@@ -80,8 +83,10 @@ impl Server {
                 command.arg("-db").arg("-f").arg(&file);
                 command
             }
-            Product::Seawall => {
-                write(&file, &seawall_toml(&own, &folder_name, plain, tls, origin))?;
+            Product::Seawall | Product::SeawallSpent => {
+                let budget = if product == Product::Seawall { LIFTED } else { SMALLEST };
+                let text = seawall_toml(&own, &folder_name, [plain, tls, origin], budget);
+                write(&file, &text)?;
                 let program = seawall.ok_or("seawall was not built")?;
                 let mut command = bound_to_core(SERVER_CORE, &program.to_string_lossy());
                 command.args(["serve", "--config"]).arg(&file);
@@ -113,13 +118,21 @@ impl Fleet {
     /// # Errors
     /// When one does not start or does not hold the pages.
     pub(crate) fn start(folder: &Path, seawall: Option<&Path>) -> Outcome<Self> {
-        let (mut origin, address) = origin(folder)?;
         let mut products = vec![Product::Nginx, Product::Haproxy];
         if seawall.is_some() {
             products.push(Product::Seawall);
         }
+        Self::of(&products, folder, seawall)
+    }
+
+    /// The same with these products.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub(crate) fn of(products: &[Product], folder: &Path, seawall: Option<&Path>) -> Outcome<Self> {
+        let (mut origin, address) = origin(folder)?;
         let mut servers = Vec::new();
-        for product in products {
+        for &product in products {
             servers.push(Server::start(product, folder, address, seawall)?);
         }
         for server in &servers {
@@ -217,9 +230,13 @@ fn nginx(
   proxy_temp_path {own}/proxy; client_body_temp_path {own}/body;
   fastcgi_temp_path {own}/fastcgi; uwsgi_temp_path {own}/uwsgi; scgi_temp_path {own}/scgi;
   ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
+  limit_req_zone $binary_remote_addr zone=one:10m rate=1r/m; limit_req_status 429;
   server {{
     listen {plain} deferred; listen {tls} ssl http2;
     location = /refused {{ return 403; }}
+    location = /limited.html {{
+      limit_req zone=one; proxy_pass http://{origin}; proxy_cache pages; proxy_cache_valid 200 1h;
+    }}
     location / {{ proxy_pass http://{origin}; proxy_cache pages; proxy_cache_valid 200 1h; }}
   }}
 }}
@@ -256,12 +273,16 @@ backend site
     )
 }
 
+/// More than anybody can ask for.
+const LIFTED: &str = "held_rate = \"1000000/s\"\nheld_burst = 1000000";
+/// Enough to fetch both pages over both listeners, before and after the origin stops.
+const SMALLEST: &str = "held_rate = \"1/s\"\nheld_burst = 8";
+
 fn seawall_toml(
     own: &Path,
     folder: &str,
-    plain: SocketAddr,
-    tls: SocketAddr,
-    origin: SocketAddr,
+    [plain, tls, origin]: [SocketAddr; 3],
+    held: &str,
 ) -> String {
     // The load comes from one address, so the budgets of one reader are lifted; they are still
     // counted for every request.
@@ -289,8 +310,7 @@ path = \"/refused\"
 allow_sources = []
 
 [limits]
-held_rate = \"1000000/s\"
-held_burst = 1000000
+{held}
 max_connections = 19000
 max_connections_of_one = 19000
 max_connections_of_prefix = 19000

@@ -176,7 +176,7 @@ impl Job {
         let demand = match self.cause {
             JobCause::Reader => {
                 shared.demand(self.identity, self.look, self.whence, gate.cost(template))
-            },
+            }
             // Who reads held pages has asked nothing of the origin.
             JobCause::Upkeep => 0,
         };

@@ -31,6 +31,13 @@ pub const HOST: &str = "tidewater-post.example";
 /// Where the site proves that it belongs to this run (see [`LoopbackAddr`](crate::LoopbackAddr)).
 pub const REHEARSAL_PATH: &str = "/.well-known/seawall/rehearsal";
 
+/// A file much larger than any page. No page links to it.
+const DOWNLOAD: &str = "/downloads/tide-tables.bin";
+const DOWNLOAD_BYTES: usize = 20_000_000;
+
+/// Where the pages stand that no cache may keep.
+const LETTERS: &str = "/letters/";
+
 /// The whole content of the site. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Site {
@@ -105,8 +112,17 @@ impl Site {
             found.cache_control = Some("no-store");
             return found;
         }
+        if let Some(number) = path.strip_prefix(LETTERS).and_then(|number| number.parse().ok()) {
+            let mut letters = Resource::page(pages::letters(articles, number));
+            // Who reads them sees what came in a moment ago.
+            letters.cache_control = Some("no-store");
+            return letters;
+        }
         if path == "/" {
             return Resource::page(pages::front(articles));
+        }
+        if path == DOWNLOAD {
+            return Resource::download();
         }
         if path == "/about/" {
             return Resource::page(pages::about());
@@ -131,6 +147,11 @@ impl Site {
         paths.extend(text::SECTIONS.iter().map(|section| section_path(section)));
         paths.extend(self.content.articles.iter().map(|article| article.path.clone()));
         paths
+    }
+
+    /// Pages that no cache may keep, each with letters about one story. As dear as any page.
+    pub fn live_paths(&self) -> Vec<String> {
+        (0..self.content.articles.len()).map(|number| format!("{LETTERS}{number}")).collect()
     }
 
     /// What a browser needs besides the page at `path` to show it: three to five addresses.
@@ -169,6 +190,17 @@ impl Asset {
 }
 
 impl Resource {
+    fn download() -> Self {
+        Self {
+            status: 200,
+            content_type: "application/octet-stream",
+            body: Bytes::from(vec![b'~'; DOWNLOAD_BYTES]),
+            etag: None,
+            cache_control: Some("public, max-age=3600"),
+            cost: Cost::Static,
+        }
+    }
+
     fn page(body: String) -> Self {
         Self {
             status: 200,
@@ -261,6 +293,24 @@ mod tests {
         let (plain, busted) = (site.resource("/"), site.resource("/?v=81723"));
         assert_eq!(plain, busted);
         assert_eq!(busted.cost, Cost::Page);
+    }
+
+    #[test]
+    fn the_download_is_large_and_may_be_kept() {
+        let download = Site::new(1).resource("/downloads/tide-tables.bin");
+        assert_eq!((download.status, download.body.len()), (200, 20_000_000));
+        assert!(download.cache_control.is_some_and(|said| said.contains("max-age")));
+    }
+
+    #[test]
+    fn letters_cost_a_page_each_time_and_forbid_storing() {
+        let site = Site::new(1);
+        for path in site.live_paths() {
+            let page = site.resource(&path);
+            assert_eq!((page.status, page.cost), (200, Cost::Page), "{path}");
+            assert_eq!(page.cache_control, Some("no-store"), "{path}");
+        }
+        assert_ne!(site.resource("/letters/1").body, site.resource("/letters/2").body);
     }
 
     #[test]

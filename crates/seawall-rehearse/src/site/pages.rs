@@ -51,6 +51,16 @@ pub(crate) fn article(articles: &[Article], at: usize) -> String {
     whole(&article.title, &article.summary, &main)
 }
 
+/// Letters about one story, of which more come in all the time.
+pub(crate) fn letters(articles: &[Article], number: usize) -> String {
+    let article = &articles[number % articles.len()];
+    let mut main = format!("<h1>Letters about “{}”</h1>\n", escape(&article.title));
+    for paragraph in article.paragraphs().iter().rev().take(4) {
+        let _ = writeln!(main, "<blockquote>{}</blockquote>", escape(paragraph));
+    }
+    whole("Letters", "What readers write", &main)
+}
+
 /// Who we are.
 pub(crate) fn about() -> String {
     whole(

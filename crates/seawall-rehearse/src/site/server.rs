@@ -6,8 +6,8 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{timeout, timeout_at};
 
 use crate::addr::{RunKey, challenge_in};
-use crate::measure::SiteFigures;
+use crate::measure::{SiteFigures, Times};
 use crate::site::{Busy, Capacity, Cost, Model, Resource, Site};
 use crate::sources::{Cohort, Sources};
 
@@ -39,6 +39,7 @@ struct Shared {
     refused: AtomicU64,
     refused_connections: AtomicU64,
     from_attack: AtomicU64,
+    page_times: Mutex<Times>,
 }
 
 impl Origin {
@@ -57,6 +58,7 @@ impl Origin {
                 refused: AtomicU64::new(0),
                 refused_connections: AtomicU64::new(0),
                 from_attack: AtomicU64::new(0),
+                page_times: Mutex::default(),
             }),
         }
     }
@@ -90,6 +92,7 @@ impl Origin {
             in_flight: shared.capacity.in_flight(),
             peak_in_flight: shared.capacity.peak_in_flight(),
             connections: shared.open.load(Ordering::Relaxed) as u64,
+            page_p95_ms: self.page_times().tally().p95_ms,
         }
     }
 
@@ -101,6 +104,7 @@ impl Origin {
         {
             counter.store(0, Ordering::Relaxed);
         }
+        *self.page_times() = Times::default();
         shared.capacity.reset_peak();
         shared.epoch.fetch_add(1, Ordering::Relaxed);
     }
@@ -157,13 +161,23 @@ impl Origin {
         if !request.is_get && !request.is_head {
             return Answer::plain("405 Method Not Allowed", "Allow: GET, HEAD\r\n", String::new());
         }
-        match shared.capacity.work(cost_of(&request.target)).await {
-            Ok(()) => Answer::resource(&shared.site.resource(&request.target), request),
+        let (cost, begin) = (cost_of(&request.target), tokio::time::Instant::now());
+        match shared.capacity.work(cost).await {
+            Ok(()) => {
+                if cost == Cost::Page {
+                    self.page_times().push_bounded(begin.elapsed());
+                }
+                Answer::resource(&shared.site.resource(&request.target), request)
+            }
             Err(Busy) => {
                 shared.refused.fetch_add(1, Ordering::Relaxed);
                 Answer::busy()
             }
         }
+    }
+
+    fn page_times(&self) -> MutexGuard<'_, Times> {
+        self.shared.page_times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose request it is: by the peer, or by what the shield says of its client.
@@ -182,7 +196,9 @@ fn cost_of(target: &str) -> Cost {
     match path {
         "/search" => Cost::Search,
         "/feed.xml" | "/sitemap.xml" | "/robots.txt" => Cost::Static,
-        path if path.starts_with("/assets/") || path.starts_with("/img/") => Cost::Static,
+        path if ["/assets/", "/img/", "/downloads/"].iter().any(|dir| path.starts_with(dir)) => {
+            Cost::Static
+        }
         _ => Cost::Page,
     }
 }
@@ -404,8 +420,16 @@ mod tests {
         targets
             .extend(["/", &site.page_paths()[20]].iter().flat_map(|path| site.subresources(path)));
         targets.extend(
-            ["/search?q=a", "/feed.xml", "/sitemap.xml", "/robots.txt", "/nowhere"]
-                .map(String::from),
+            [
+                "/search?q=a",
+                "/letters/1",
+                "/downloads/tide-tables.bin",
+                "/feed.xml",
+                "/sitemap.xml",
+                "/robots.txt",
+                "/nowhere",
+            ]
+            .map(String::from),
         );
         for target in targets {
             assert_eq!(cost_of(&target), site.resource(&target).cost, "{target}");

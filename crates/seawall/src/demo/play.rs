@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use seawall_rehearse::child::{Job, word};
+use seawall_rehearse::child::{Job, Play, word};
 use seawall_rehearse::{Report, RunKey};
 
 use crate::demo::board::{Board, Stage, Which};
@@ -156,7 +156,7 @@ impl Director<'_> {
     fn note(&mut self, who: Who, report: Report, epoch_before: u64) -> Result<(), DemoError> {
         let side = self.board.side_mut();
         match report {
-            Report::Readers(figures) => side.readers = figures,
+            Report::Readers(figures) => side.readers = *figures,
             Report::Flood(figures) => {
                 side.peak_slow = side.peak_slow.max(figures.slow_connections);
                 side.flood = figures;
@@ -262,6 +262,9 @@ impl Director<'_> {
             target,
             quiet_ms: span.map_or(0, |span| millis(span.quiet)),
             flood_ms: span.map_or(0, |span| millis(span.flood)),
+            play: Play::Demo,
+            certificate: None,
+            credentials: Vec::new(),
         }
     }
 }

@@ -1,0 +1,110 @@
+//! What the memory of ten million clients takes.
+//!
+//! 127.0.0.0/8 has as many addresses, but nobody can open ten million connections here: the clients
+//! are those that a trusted proxy names, on connections that are kept. wrk asks for one held page, each
+//! time for another address, three of IPv4 to one of IPv6.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::process::{Running, bound, output, write};
+
+use super::super::server::origin;
+use super::Scene;
+use super::instance::{Instance, Setup};
+use super::table::{Bar, Line};
+
+/// The issue's bar.
+const BAR_MIB: f64 = 32.0;
+/// However slow the machine is.
+const AT_MOST: Duration = Duration::from_secs(900);
+const MORE: &str = "[network]
+trusted_proxies = [\"127.0.0.1/32\"]
+[limits]
+max_connections_of_one = 1000
+[log]
+enabled = false
+";
+
+/// RSS before and after.
+///
+/// # Errors
+/// When something does not start, or the addresses are not all used in time.
+pub(super) fn run(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
+    let (_origin, address) = origin(&scene.folder)?;
+    let setup = Setup { name: "addresses", origin: address, secret: None, site: "", more: MORE };
+    let shield = Instance::start(&scene.program, &scene.folder, &setup)?;
+    let page = format!("http://{}/1k.html", shield.plain);
+    let empty = rss_mib(shield.id());
+    // What the connections and the page itself take is not of the addresses.
+    output(Command::new("curl").args(["-sSf", "--max-time", "10", "-o", "/dev/null", &page]))?;
+    drive(scene, &shield, 10_000)?;
+    let warm = rss_mib(shield.id());
+    let begin = Instant::now();
+    let used = drive(scene, &shield, scene.addresses)?;
+    let took = begin.elapsed().as_secs_f64();
+    let full = rss_mib(shield.id());
+    let evicted = shield.metric("seawall_clients_forgotten_total");
+    Ok(vec![
+        Line::new("RSS over the empty program", full - empty, "MiB", Bar::AtMost(BAR_MIB)).note(
+            format!("{used:.0} addresses in {took:.0} s; {empty:.1} MiB empty, {warm:.1} MiB warm"),
+        ),
+        Line::new("clients forgotten for others", evicted, "", Bar::None),
+    ])
+}
+
+/// Has wrk ask until `count` addresses were used; how many were.
+fn drive(scene: &Scene<'_>, shield: &Instance, count: u64) -> Outcome<f64> {
+    let script = scene.folder.join("addresses.lua");
+    write(&script, SCRIPT)?;
+    let before = number_of_requests(shield);
+    let mut command = bound("wrk");
+    let seconds = AT_MOST.as_secs().to_string();
+    command.args(["-t1", "-c32", "-d", &seconds, "-s"]).arg(&script);
+    command.arg(format!("http://{}/1k.html", shield.plain));
+    let mut wrk = Running::start("wrk", &mut command, &scene.folder.join("wrk.log"))?;
+    let end = Instant::now() + AT_MOST;
+    while Instant::now() < end {
+        let used = number_of_requests(shield) - before;
+        if used >= count as f64 {
+            wrk.stop();
+            return Ok(used);
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    Err(format!("{count} addresses were not used within {AT_MOST:?}"))
+}
+
+fn number_of_requests(shield: &Instance) -> f64 {
+    shield.metric("seawall_http_requests_total")
+}
+
+fn rss_mib(id: u32) -> f64 {
+    let ids = crate::process::descendants(id);
+    let rss = |id: &u32| {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.to_owned();
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    // `setpriv` becomes the program, so there is one process.
+    ids.iter().filter_map(rss).sum::<f64>() / 1024.0
+}
+
+/// Each request is of another client; beyond 2^24 they begin again.
+const SCRIPT: &str = "\
+local n = 0
+function request()
+  n = n + 1
+  local a, b, c = math.floor(n / 65536) % 256, math.floor(n / 256) % 256, n % 256
+  local client
+  if n % 4 == 0 then
+    client = string.format('2001:db8:%x:%x::1', a, b * 256 + c)
+  else
+    client = string.format('%d.%d.%d.7', 1 + a % 126, b, c)
+  end
+  return 'GET /1k.html HTTP/1.1\\r\\nHost: example.org\\r\\nX-Forwarded-For: ' .. client .. '\\r\\n\\r\\n'
+end
+";

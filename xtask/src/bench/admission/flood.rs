@@ -1,0 +1,241 @@
+//! Floods of 5,000 requests a second at a site that bears 100: of pages that no cache may keep, and
+//! of URLs that are made up.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+
+use crate::Outcome;
+use crate::process::{output, target, visible};
+
+use super::Scene;
+use super::instance::{Instance, Setup};
+use super::rehearsal::{Actor, Job, Play};
+use super::table::{Bar, Line};
+
+/// Until the site has been read once, and calm can be measured.
+const WARM_UP: Duration = Duration::from_secs(22);
+/// Beyond what is planned.
+const GRACE: Duration = Duration::from_secs(30);
+/// What a site owner would write who wants pages kept for a moment.
+pub(super) const SITE: &str = "[site.cache]\ndefault_ttl = \"10s\"\n";
+/// The cookie of a credential.
+const COOKIE: &str = "__Host-seawall";
+/// For a day one has to be known to count as aged.
+const TWO_DAYS_S: u64 = 48 * 3600;
+/// More than come in the longest run.
+const CREDENTIALS: &str = "400";
+
+/// Readers who browse, half of them known, and a flood of pages that no cache may keep.
+///
+/// # Errors
+/// When something does not start or ends otherwise than well.
+pub(super) fn live(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
+    let found = play(scene, Play::Live)?;
+    let failed = |of: &str| failures(&found.readers[of]);
+    let share = |of: &str, kind: &str| {
+        let tally = &found.readers[of][kind];
+        let all = number(&tally["transactions"]);
+        (100.0 * number(&tally["ok"]) / all, format!("of {all} pages, p95 {} ms", tally["p95_ms"]))
+    };
+    let (cacheable, of_cacheable) = share("kinds", "browser");
+    let (aged, of_aged) = share("kinds", "live_aged");
+    let (new, of_new) = share("kinds", "live_new");
+    let (settled, of_settled) = share("settled_kinds", "live_new");
+    let (calm, flood) = (number(&found.calm["page_p95_ms"]), number(&found.site["page_p95_ms"]));
+    let (peak, limit) = (number(&found.site["peak_in_flight"]), found.most_limit);
+    let mut lines = found.rate();
+    lines.extend([
+        Line::new("cacheable pages served", cacheable, "%", Bar::AtLeast(99.9))
+            .note(format!("{of_cacheable}{}", failed("failures"))),
+        Line::new("live pages served to aged readers", aged, "%", Bar::AtLeast(98.0))
+            .note(format!("{of_aged}{}", failed("aged_failures"))),
+        Line::new("live pages served to newcomers in 10 s", settled, "%", Bar::AtLeast(80.0))
+            .note(format!("{of_settled}, after ten seconds of flood")),
+        Line::new("the same from the first moment on", new, "%", Bar::None)
+            .note(format!("{of_new}{}", failed("new_failures"))),
+        Line::new("origin's p95 under flood to calm", flood / calm, "times", Bar::AtMost(2.0))
+            .note(format!("{flood} ms to {calm} ms")),
+        Line::new("most at work in the origin at once", peak, "", Bar::AtMost(limit))
+            .note("the bar is the largest limit that was found meanwhile"),
+        Line::new(
+            "turned away by the origin",
+            number(&found.site["refused"]),
+            "",
+            Bar::AtMost(0.0),
+        ),
+    ]);
+    lines.extend(found.rest());
+    Ok(lines)
+}
+
+/// The same readers before and in a flood of random queries and paths.
+///
+/// # Errors
+/// As for [`live`].
+pub(super) fn busting(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
+    let found = play(scene, Play::Busting)?;
+    let (calm, flood) = (number(&found.calm["requests"]), number(&found.site["requests"]));
+    let readers = &found.readers["flood"];
+    let all = number(&readers["transactions"]);
+    let mut lines = found.rate();
+    lines.extend([
+        Line::new(
+            "origin's requests under flood to calm",
+            100.0 * flood / calm,
+            "%",
+            Bar::AtMost(110.0),
+        )
+        .note(format!("{flood} to {calm}, {} of bots", found.site["from_attack"])),
+        Line::new("cacheable pages served", 100.0 * number(&readers["ok"]) / all, "%", Bar::None)
+            .note(format!("of {all}{}", failures(&found.readers["failures"]))),
+    ]);
+    lines.extend(found.rest());
+    Ok(lines)
+}
+
+/// What a run brought.
+struct Found {
+    readers: Value,
+    flood: Value,
+    flood_lasted: f64,
+    calm: Value,
+    site: Value,
+    most_limit: f64,
+    most_queued: f64,
+    cpu_ns: u64,
+    shed: f64,
+}
+
+impl Found {
+    fn rate(&self) -> Vec<Line> {
+        let rate = number(&self.flood["requests"]) / self.flood_lasted;
+        let sources = &self.flood["sources"];
+        let note = format!(
+            "from {sources} addresses: {} answered, {} turned away, {} broken",
+            self.flood["answered"], self.flood["turned_away"], self.flood["broken"]
+        );
+        // Nothing can be said of a flood that was not one.
+        vec![Line::new("flood", rate, "requests/s", Bar::AtLeast(4_500.0)).note(note)]
+    }
+
+    fn rest(&self) -> Vec<Line> {
+        let each = self.cpu_ns as f64 / 1e3 / number(&self.flood["requests"]);
+        vec![
+            Line::new("CPU for each request of the flood", each, "us", Bar::None),
+            Line::new("most waiting at once", self.most_queued, "", Bar::None),
+            Line::new("refused at once for others' sake", self.shed, "", Bar::None),
+        ]
+    }
+}
+
+fn play(scene: &Scene<'_>, play: Play) -> Outcome<Found> {
+    let key = random_hex(16)?;
+    let secret = random_hex(32)?;
+    let credentials = credentials(scene, &secret)?;
+    let flood_lasts = Duration::from_secs(scene.seconds);
+    let quiet = WARM_UP + flood_lasts;
+    let job = |target, certificate| Job {
+        key: &key,
+        target,
+        quiet,
+        flood: flood_lasts,
+        play,
+        certificate,
+        credentials: &credentials,
+    };
+    let mut site = Actor::start(&scene.program, "site", &job(None, None))?;
+    let name = match play {
+        Play::Live => "flood",
+        Play::Busting => "busting",
+    };
+    let setup =
+        Setup { name, origin: site.address()?, secret: Some(&secret), site: SITE, more: "" };
+    let shield = Instance::start(&scene.program, &scene.folder, &setup)?;
+    let certificate = scene.folder.join("cert.pem");
+    let with_tls = job(Some(shield.tls), Some(certificate.as_path()));
+    let mut readers = Actor::start(&scene.program, "readers", &with_tls)?;
+    let mut flood = Actor::start(&scene.program, "flood", &job(Some(shield.plain), None))?;
+    readers.tell("go");
+    flood.tell("go");
+    thread::sleep(WARM_UP);
+    site.tell("mark");
+    thread::sleep(flood_lasts);
+    let calm = site.figures();
+    site.tell("mark");
+    let (before, begin) = (shield.cpu_ns(), Instant::now());
+    let (mut most_limit, mut most_queued) = (0.0_f64, 0.0_f64);
+    while begin.elapsed() < flood_lasts {
+        let origin = shield.status()["origin"].clone();
+        most_limit = most_limit.max(number(&origin["limit"]));
+        most_queued = most_queued.max(number(&origin["queued"]));
+        thread::sleep(Duration::from_millis(100));
+    }
+    let cpu_ns = shield.cpu_ns() - before;
+    let flood_lasted = begin.elapsed().as_secs_f64();
+    Ok(Found {
+        flood: flood.finish(GRACE)?,
+        readers: readers.finish(GRACE)?,
+        flood_lasted,
+        calm,
+        site: site.figures(),
+        most_limit,
+        most_queued,
+        cpu_ns,
+        shed: shield.metric("seawall_origin_shed_total"),
+    })
+}
+
+/// `Cookie` field values of readers who have been known for two days.
+fn credentials(scene: &Scene<'_>, secret: &str) -> Outcome<Vec<String>> {
+    let example = ["build", "--release", "--locked", "--quiet"];
+    let which = ["--package", "seawall-decide", "--example", "aged_readers"];
+    visible(Command::new("cargo").args(example).args(which).current_dir(scene.root))?;
+    let program = target(scene.root).join("release/examples/aged_readers");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since = now.map_or(0, |now| now.as_secs()).saturating_sub(TWO_DAYS_S).to_string();
+    let said = output(Command::new(program).args([secret, &since, CREDENTIALS]))?.stdout;
+    let said = String::from_utf8_lossy(&said);
+    Ok(said.lines().map(|line| format!("{COOKIE}={line}")).collect())
+}
+
+/// So many random bytes, in hexadecimal.
+///
+/// # Errors
+/// When the system has none.
+pub(super) fn random_hex(bytes: usize) -> Outcome<String> {
+    let mut drawn = vec![0; bytes];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut drawn));
+    read.map_err(|error| format!("no random numbers: {error}"))?;
+    Ok(drawn.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The failures that there were, named.
+pub(super) fn failures(of: &Value) -> String {
+    let all = of.as_object().into_iter().flatten();
+    let some = all.filter(|(_, count)| number(count) > 0.0);
+    let named: Vec<String> = some.map(|(name, count)| format!("{count} {name}")).collect();
+    if named.is_empty() { String::new() } else { format!("; failed: {}", named.join(", ")) }
+}
+
+/// A figure; not a number if there is none.
+pub(super) fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::failures;
+
+    #[test]
+    fn only_failures_that_there_were_are_named() {
+        assert_eq!(failures(&json!({ "late": 0, "refused": 0 })), "");
+        assert_eq!(failures(&json!({ "late": 2, "refused": 0 })), "; failed: 2 late");
+    }
+}
