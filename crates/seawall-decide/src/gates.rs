@@ -7,6 +7,7 @@
 //! | 1 | all | allow list: rules 2-7, 13, 16 and 17 do not apply and nothing is counted | `allow_list` |
 //! | 2 | accept, hello | deny list | close |
 //! | 3 | accept | this identity broke protocols beyond `limits.max_offences` | close |
+//! | 3a | hello | fingerprint on the operator's list | close |
 //! | 4 | accept | all connections at `limits.max_connections` | close |
 //! | 5 | accept | connections of this identity at `limits.max_connections_of_one` | close |
 //! | 6 | accept | connections of its prefix at `limits.max_connections_of_prefix` | close |
@@ -120,20 +121,24 @@ const TOR_READERS: u32 = 64;
 /// Decides on a handshake, before any asymmetric cryptography.
 ///
 /// The deny list is asked again, because a PROXY header may have named another client than the
-/// peer, and the table may have changed since accept. Signatures on `fingerprint` will be matched
-/// here. A refusal has status 0. O(log prefixes); no allocation.
+/// peer, and the table may have changed since accept. Then rule 3a on the fingerprint, which behind a
+/// trusted proxy is the proxy's own and is not looked at. A refusal has status 0. O(log prefixes); no allocation.
 pub fn hello_gate(
     table: &Table,
     _limiters: &Limiters,
     _now: Instant,
     client: ClientAddr,
-    _fingerprint: &Fingerprint,
+    fingerprint: &Fingerprint,
 ) -> Decision {
     if table.allow.contains(client.ip()) {
         return Decision::Admit(Cause::AllowList);
     }
     if table.deny.contains(client.ip()) {
         return close(Cause::DenyList);
+    }
+    let is_denied = |ja4| table.deny_ja4.contains(ja4);
+    if fingerprint.ja4.is_some_and(is_denied) && !table.is_trusted_proxy(client.ip()) {
+        return close(Cause::DenyFingerprint);
     }
     Decision::Admit(Cause::Default)
 }

@@ -25,7 +25,9 @@ mod credential;
 mod decay;
 mod egress;
 mod gates;
+mod handshakes;
 mod hashed;
+mod ja4_rules;
 mod limiters;
 mod logins;
 mod offenders;
@@ -47,6 +49,8 @@ pub use crate::credential::{
 };
 pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
 pub use crate::gates::{accept_gate, bar_gate, decide, hello_gate, note_misbehaviour, route_gate};
+pub use crate::handshakes::{HandshakeBudget, HandshakeTurn, Shown};
+pub use crate::ja4_rules::{InvalidJa4Rule, Ja4Rule};
 pub use crate::limiters::{DEMAND_ONE, Limiters, Look};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 pub use crate::origin_gate::{

@@ -11,6 +11,7 @@ use core::net::IpAddr;
 use seawall_model::{ClientAddr, Limits, Method, Prefix};
 
 use crate::budget::RouteBudget;
+use crate::ja4_rules::{Ja4Rule, Ja4Rules};
 use crate::limiters::HeldBudget;
 use crate::path::{Normalised, Pattern, is_ambiguous};
 use crate::prefix_set::PrefixSet;
@@ -22,6 +23,8 @@ pub struct TableSource {
     pub allow: Vec<Prefix>,
     /// Sources refused at accept.
     pub deny: Vec<Prefix>,
+    /// Fingerprints of TLS clients refused at their hello.
+    pub deny_ja4: Vec<Ja4Rule>,
     /// Peers whose connections carry many clients: the bound on connections of one identity does
     /// not apply to them (`detection.md`, amendment 8).
     pub trusted_proxies: Vec<Prefix>,
@@ -87,6 +90,7 @@ pub struct RouteTerms {
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(crate) allow: PrefixSet,
+    pub(crate) deny_ja4: Ja4Rules,
     pub(crate) deny: PrefixSet,
     pub(crate) trusted_proxies: PrefixSet,
     tor_exits: PrefixSet,
@@ -122,6 +126,7 @@ impl Table {
         Self {
             allow: PrefixSet::new(&source.allow),
             deny: PrefixSet::new(&source.deny),
+            deny_ja4: Ja4Rules::new(&source.deny_ja4),
             trusted_proxies: PrefixSet::new(&source.trusted_proxies),
             tor_exits: PrefixSet::new(&source.tor_exits),
             sites: source.sites.into_iter().map(Site::compile).collect(),

@@ -9,13 +9,14 @@ use seawall_decide::{
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Identity, Instant, Limits, Method, Misbehaviour, PerSecond, Prefix, Refusal, Standing,
+    Identity, Instant, Ja4, Limits, Method, Misbehaviour, PerSecond, Prefix, Refusal, Standing,
 };
 
 const READER: &str = "203.0.113.7";
 const ALLOWED: &str = "198.51.100.1";
 const DENIED: &str = "192.0.2.9";
 const PROXY: &str = "203.0.113.200";
+const DENIED_JA4: &str = "t13d1516h2_*";
 const TOR: &str = "198.18.0.1";
 
 fn limits() -> Limits {
@@ -64,6 +65,7 @@ fn table_with(limits: Limits) -> Table {
             SiteRules { methods: Vec::new(), routes: vec![admin, nobody, upload, tiny] },
             SiteRules { methods: vec![Method::Get, Method::Trace], routes: Vec::new() },
         ],
+        deny_ja4: vec![DENIED_JA4.parse().expect("a rule")],
         limits,
         tor_exits: prefixes(&[TOR]),
     })
@@ -431,4 +433,19 @@ fn offenders_are_barred_by_what_they_did_and_how_many_share_their_address() {
     ] {
         assert_eq!(after_floods(ip, floods, readers), want, "{ip}: {floods} at {readers}");
     }
+}
+
+#[test]
+fn a_denied_fingerprint_is_refused_at_the_hello_except_a_proxys() {
+    let limiters = Limiters::new(&limits(), [1, 2]);
+    let gate = |ip, ja4: &str| {
+        let ja4 = Ja4::new(*ja4.as_bytes().first_chunk().expect("36 bytes"));
+        let fingerprint = Fingerprint { ja4: Some(ja4), ..Fingerprint::default() };
+        hello_gate(&table(), &limiters, at_ms(0), client(ip), &fingerprint).cause()
+    };
+    let denied = "t13d1516h2_8daaf6152771_e5627efa2ab1";
+    assert_eq!(gate(READER, denied), Cause::DenyFingerprint);
+    assert_eq!(gate(READER, "t13d1517h2_8daaf6152771_e5627efa2ab1"), Cause::Default);
+    assert_eq!(gate(ALLOWED, denied), Cause::AllowList);
+    assert_eq!(gate(PROXY, denied), Cause::Default, "it would be the proxy's own");
 }

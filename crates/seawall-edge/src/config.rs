@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_cache::{CookiePatterns, SitePolicy};
-use seawall_decide::{Owners, RouteBudget, RouteLane};
+use seawall_decide::{Ja4Rule, Owners, RouteBudget, RouteLane};
 use seawall_model::{Limits, Method, Prefix};
 
 /// Everything `serve` needs to know.
@@ -37,6 +37,8 @@ pub struct Config {
     pub allow: Vec<Prefix>,
     /// Sources refused at accept.
     pub deny: Vec<Prefix>,
+    /// Fingerprints of TLS clients refused at their hello.
+    pub deny_ja4: Vec<Ja4Rule>,
     /// Tor exits, by the operator's list.
     pub tor_exits: Vec<Prefix>,
     /// Who networks belong to, by the operator's list.
@@ -69,6 +71,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
+            deny_ja4: Vec::new(),
             tor_exits: Vec::new(),
             owners: Arc::default(),
             limits: Limits::default(),

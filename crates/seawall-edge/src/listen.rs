@@ -6,6 +6,7 @@
 //! handed to a task together with the bytes already read.
 
 use std::cell::RefCell;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream as StdTcpStream};
 use std::os::fd::OwnedFd;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use seawall_decide::{accept_gate, bar_gate, hello_gate};
+use seawall_decide::{Shown, accept_gate, bar_gate, hello_gate};
 use seawall_model::{Cause, ClientAddr, Decision, Fingerprint, Instant, Limits, Misbehaviour};
 use seawall_wire::client_hello::{self, HelloError};
 use seawall_wire::http1::{Parse, RequestHead, parse_request};
@@ -348,12 +349,42 @@ async fn handshake(
         return None;
     }
     let config = worker.shared.tls.clone()?;
-    let accept = pin!(TlsAcceptor::from(config).accept(Replay::new(early.freeze(), tcp)));
-    let stream = accept.await.ok()?;
+    let budget = &worker.handshakes;
+    let exempt = decision.cause() == Cause::AllowList || opened.via_proxy;
+    let shown = Shown {
+        known_network: worker.shared.budgets.knows_network(opened.client),
+        ticket: hello.offers_resumption,
+    };
+    let mut turn = match exempt {
+        true => None,
+        false => match budget.borrow_mut().admit(now, opened.client, shown) {
+            Some(turn) => Some(turn),
+            None => {
+                worker.metrics.connection_refused(Cause::HandshakeBudget);
+                return None;
+            }
+        },
+    };
+    let mut accept = pin!(TlsAcceptor::from(config).accept(Replay::new(early.freeze(), tcp)));
+    // The whole answer to a hello is computed in one poll; what is charged there is what it cost.
+    let accepted = poll_fn(|cx| {
+        let before = clock::thread_cpu();
+        let polled = accept.as_mut().poll(cx);
+        let cpu = clock::thread_cpu().saturating_sub(before);
+        worker.metrics.handshake_cpu(cpu);
+        if let Some(turn) = &mut turn {
+            budget.borrow_mut().charge(clock::now(), turn, cpu);
+        }
+        polled
+    });
+    let stream = accepted.await.ok()?;
     let kind = match stream.get_ref().1.handshake_kind() {
         Some(rustls::HandshakeKind::Resumed) => Handshake::Resumed,
         _ => Handshake::Full,
     };
+    if let (Handshake::Resumed, Some(turn)) = (kind, &turn) {
+        budget.borrow_mut().proved(turn);
+    }
     worker.metrics.handshake(kind);
     Some(Stream::Tls(Box::new(stream)))
 }

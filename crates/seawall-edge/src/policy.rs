@@ -53,6 +53,7 @@ impl Policy {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
+            deny_ja4: config.deny_ja4.clone(),
             tor_exits: config.tor_exits.clone(),
             sites: config.sites.iter().map(site_rules).collect(),
             limits: config.limits.clone(),

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) pacer: Option<Pacer>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) events: Events,
+    /// Keys tables that strangers fill.
+    pub(crate) seed: [u64; 2],
     cdn: Mutex<CdnHint>,
     cdn_suspected: AtomicBool,
     pub(crate) open_connections: AtomicUsize,
@@ -94,6 +96,7 @@ impl Shared {
             pacer,
             in_flight: InFlight::new(parts.in_flight_bytes),
             events: Events::new(),
+            seed: parts.seed,
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),
             open_connections: AtomicUsize::new(0),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use seawall_decide::{Whence, note_misbehaviour};
+use seawall_decide::{HandshakeBudget, Whence, note_misbehaviour};
 use seawall_model::{
     Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Misbehaviour, Priority, Refusal,
     Standing,
@@ -43,6 +43,7 @@ pub(crate) struct Worker {
     request_prefix: u64,
     requests: Cell<u64>,
     cdn_sampler: RefCell<CdnSampler>,
+    pub(crate) handshakes: RefCell<HandshakeBudget>,
 }
 
 impl Worker {
@@ -53,6 +54,7 @@ impl Worker {
         request_prefix: u64,
     ) -> Rc<Self> {
         let policy = shared.policy.load_full();
+        let handshakes = HandshakeBudget::new(&policy.config.limits, shared.seed);
         Rc::new(Self {
             metrics: shared.metrics.worker(index),
             shared,
@@ -63,6 +65,7 @@ impl Worker {
             request_prefix,
             requests: Cell::new(0),
             cdn_sampler: RefCell::default(),
+            handshakes: RefCell::new(handshakes),
         })
     }
 
@@ -149,6 +152,7 @@ impl Worker {
                 let old = std::mem::replace(&mut *self.policy.borrow_mut(), new);
                 retired.extend(old.gates.iter().cloned());
                 self.pools.borrow_mut().clear();
+                self.handshakes.borrow_mut().set_limits(&current.config.limits);
             }
             // Who waits before an origin that a reload took away still waits no longer than allowed.
             retired.retain(|gate: &Arc<Gate>| gate.view().counters.queued > 0);

@@ -44,6 +44,10 @@ pub enum Cause {
     TooManyConnectionsOfPrefix,
     /// This identity broke protocols beyond `limits.max_offences` and is kept out for a while.
     RepeatOffender,
+    /// The operator's list of client fingerprints.
+    DenyFingerprint,
+    /// TLS handshakes take as much processor time as they may (`limits.handshake_share`).
+    HandshakeBudget,
     /// The frames of a connection asked for more work than it may.
     ProtocolFlood,
     /// The queue before the origin is full, or the wait in it ran out.
@@ -61,7 +65,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -80,6 +84,8 @@ impl Cause {
         Self::TooManyConnectionsOfOne,
         Self::TooManyConnectionsOfPrefix,
         Self::RepeatOffender,
+        Self::DenyFingerprint,
+        Self::HandshakeBudget,
         Self::ProtocolFlood,
         Self::OriginBusy,
         Self::OriginBudget,
@@ -109,6 +115,8 @@ impl Cause {
             Self::TooManyConnectionsOfOne => "too_many_connections_of_one",
             Self::TooManyConnectionsOfPrefix => "too_many_connections_of_prefix",
             Self::RepeatOffender => "repeat_offender",
+            Self::DenyFingerprint => "deny_fingerprint",
+            Self::HandshakeBudget => "handshake_budget",
             Self::ProtocolFlood => "protocol_flood",
             Self::OriginBusy => "origin_busy",
             Self::OriginBudget => "origin_budget",
@@ -140,6 +148,8 @@ impl Cause {
             Self::TooManyConnectionsOfPrefix => "SW-205",
             Self::RepeatOffender => "SW-206",
             Self::ProtocolFlood => "SW-207",
+            Self::HandshakeBudget => "SW-208",
+            Self::DenyFingerprint => "SW-209",
             Self::OriginBusy => "SW-301",
             Self::OriginFailed => "SW-302",
             Self::Draining => "SW-303",

@@ -45,6 +45,16 @@ pub struct Limits {
     pub max_body_bytes: u64,
     /// Bytes of a ClientHello. Closed beyond. Default 16 KiB: post-quantum hellos take 2 KiB.
     pub max_hello_bytes: usize,
+    /// Share of a core, per worker, that TLS handshakes of unknown clients may take, in percent.
+    /// Beyond, hellos are closed before any cryptography (`handshake_budget`). Default 50: half of the
+    /// machine is left for those who have come in.
+    pub handshake_share_percent: u32,
+    /// The same for all handshakes. What is above the share of the unknown is for networks where
+    /// readers are known, and for session tickets. Never less than that. Default 75.
+    pub known_handshake_share_percent: u32,
+    /// Processor time of handshakes that may be spent at once. Default 500 ms: some 4,000 handshakes
+    /// with ECDSA, as when a restart makes everybody come back.
+    pub handshake_burst: Duration,
     /// Concurrent HTTP/2 streams per connection. Default 64 (`detection.md` §6).
     pub max_streams: u32,
     /// What the frames of an HTTP/2 connection may ask for.
@@ -144,6 +154,9 @@ impl Default for Limits {
             max_target_bytes: 8 * 1024,
             max_body_bytes: 1024 * 1024 * 1024,
             max_hello_bytes: 16 * 1024,
+            handshake_share_percent: 50,
+            known_handshake_share_percent: 75,
+            handshake_burst: Duration::from_millis(500),
             max_streams: 64,
             http2: Http2Limits::default(),
             max_pipelined_bytes: 64 * 1024,

@@ -164,6 +164,16 @@ fn meaning(cause: Cause) -> Meaning {
             "A closed connection. A browser opens another by itself.",
             "Nothing. `seawall status` shows which kind of flood it was.",
         ),
+        Cause::DenyFingerprint => (
+            "The way this client speaks TLS (its JA4 fingerprint) stands in `network.deny_ja4`: somebody decided that such programs are not served.",
+            "A connection that closed before the TLS handshake.",
+            "If readers are kept out, a browser shares the fingerprint: take it out of `network.deny_ja4` and reload.",
+        ),
+        Cause::HandshakeBudget => (
+            "TLS handshakes of unknown clients took as much processor time as they may (`limits.handshake_share`). Readers who come back, and networks in which readers are known, have a share of their own.",
+            "A connection that closed before the TLS handshake; trying again often works.",
+            "Under attack: nothing, this keeps the machine free for who is in. In quiet times: use an ECDSA certificate, which costs a fraction of an RSA one, or raise the limit.",
+        ),
         Cause::OriginBusy => (
             "The page was not stored, and the site behind Seawall had as much work as it can bear. The request waited its turn in vain.",
             "A short page with status 503 that says when to try again. Stored pages were served all the while.",

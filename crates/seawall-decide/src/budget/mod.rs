@@ -145,6 +145,14 @@ impl OriginBudget {
         self.readers.estimate(prefixes(from).keys[0].0).max(1)
     }
 
+    /// Whether readers with a credential of some age were seen in the network of `client`: at its
+    /// address or in its /24, its /64 or in the /56 and /48 around it.
+    pub fn knows_network(&self, client: ClientAddr) -> bool {
+        let near = if client.ip().is_ipv4() { 2 } else { 3 };
+        let levels = prefixes(Whence { client, asn: None });
+        levels.keys[..near].iter().any(|(key, _)| self.readers.estimate(*key) > 0)
+    }
+
     fn rate(&self, standing: Standing, people: u32) -> Rate {
         let one = if standing == Standing::Anonymous { self.anonymous } else { self.reader };
         Rate::new(one.0 * f64::from(people), self.burst)

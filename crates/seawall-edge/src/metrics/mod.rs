@@ -116,6 +116,7 @@ pub struct WorkerMetrics {
     connections_shed: Counters<2>,
     connections_refused: Counters<{ Cause::ALL.len() }>,
     handshakes: Counters<{ Handshake::ALL.len() }>,
+    handshake_us: Counter,
     misbehaviour: Counters<{ Misbehaviour::ALL.len() }>,
     origin_started: Counter,
     origin_ended: Counter,
@@ -190,6 +191,11 @@ impl WorkerMetrics {
     /// Counts the end of a TLS handshake.
     pub fn handshake(&self, outcome: Handshake) {
         self.handshakes[outcome as usize].add(1);
+    }
+
+    /// Adds processor time spent on TLS handshakes.
+    pub fn handshake_cpu(&self, cpu: Duration) {
+        self.handshake_us.add(u64::try_from(cpu.as_micros()).unwrap_or(0));
     }
 
     /// Counts a broken protocol rule.

@@ -159,6 +159,9 @@ impl Page<'_> {
             &Handshake::ALL.map(Handshake::as_str),
             |b, i| &b.handshakes[i],
         );
+        const CPU: &str = "seawall_tls_handshake_cpu_seconds_total";
+        self.head(CPU, "counter", "Processor time spent on TLS handshakes.");
+        self.line(CPU, &[], seconds(self.sum(|b| &b.handshake_us)));
         self.by_label(
             "seawall_wire_misbehaviour_total",
             "Protocol rules broken by peers, by kind.",

@@ -71,6 +71,10 @@ impl<S: Read + Write> Client<S> {
         Self { stream, input: Vec::new() }
     }
 
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.stream.write_all(bytes.as_ref()).expect("the server takes bytes");
         self.stream.flush().expect("the server takes bytes");

@@ -14,6 +14,7 @@ mod credentials;
 mod crossings;
 mod fields;
 mod guards;
+mod hellos;
 mod life;
 mod messages;
 mod origin;

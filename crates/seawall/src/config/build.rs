@@ -337,6 +337,8 @@ fn read_network(
     );
     config.allow = prefixes("allow", Some("no limit holds for anybody"));
     config.deny = prefixes("deny", Some("nobody is served"));
+    let rules = section.list(report, "deny_ja4", (Code::Fingerprint, value::ja4));
+    config.deny_ja4 = rules.unwrap_or_default().into_iter().map(|rule| rule.value).collect();
     if let Some(At { value: file, line }) = section.text(report, "tor_exits") {
         config.tor_exits = lists::read_tor_exits(report, line, &base.join(file));
     }

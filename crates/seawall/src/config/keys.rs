@@ -407,6 +407,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Sources that are always admitted and never counted.",
     ),
     now("network.deny", "list of CIDRs", "[]", "Sources that are refused at accept."),
+    now(
+        "network.deny_ja4",
+        "list of JA4 fingerprints",
+        "[]",
+        "TLS clients that are refused at their hello, before any cryptography: whole fingerprints, or how they begin with `*` at the end. The access log has them; browsers share theirs with many readers.",
+    ),
     later("network.country_db", "path", "(none)", "MaxMind DB file with countries."),
     now(
         "network.asn_db",
@@ -475,6 +481,24 @@ pub(crate) const KEYS: &[Key] = &[
         "size or number of bytes",
         "\"16KiB\"",
         "TLS ClientHello; closed beyond. `1KiB` to `64KiB`.",
+    ),
+    now(
+        "limits.handshake_share",
+        "whole number",
+        "50",
+        "Percent of a core, per worker, for TLS handshakes of unknown clients; closed beyond, before any cryptography. 1 to 100.",
+    ),
+    now(
+        "limits.known_handshake_share",
+        "whole number",
+        "75",
+        "The same for all; what is above the other is for networks where readers are known, and for session tickets. 1 to 100; never less than `handshake_share`.",
+    ),
+    now(
+        "limits.handshake_burst",
+        "duration",
+        "\"500ms\"",
+        "Processor time that handshakes may spend at once. `10ms` to `1m`.",
     ),
     now(
         "limits.max_streams",

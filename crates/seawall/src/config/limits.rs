@@ -47,6 +47,8 @@ fn counts(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limit
     };
     small("max_streams", 1..=1_000, &mut limits.max_streams);
     small("max_offences", 1..=1_000_000, &mut limits.max_offences);
+    small("handshake_share", 1..=100, &mut limits.handshake_share_percent);
+    small("known_handshake_share", 1..=100, &mut limits.known_handshake_share_percent);
     small("held_burst", 1..=1_000_000, &mut limits.held_burst);
 }
 
@@ -80,6 +82,7 @@ fn times(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits
     let hour = Duration::from_secs(3_600);
     time("header_timeout", second..=5 * minute, &mut limits.header_timeout);
     time("idle_timeout", second..=hour, &mut limits.idle_timeout);
+    time("handshake_burst", second / 100..=minute, &mut limits.handshake_burst);
     time("bar_time", second..=hour, &mut limits.bar_time);
     time("handshake_timeout", second..=minute, &mut limits.handshake_timeout);
     time("body_grace", second..=5 * minute, &mut limits.body_grace);

@@ -26,6 +26,7 @@ pub(crate) enum Code {
     WindowRange,
     Address,
     Prefix,
+    Fingerprint,
     Host,
     Path,
     Method,
@@ -49,7 +50,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::UnreadableFile,
         Self::Syntax,
         Self::UnknownKey,
@@ -64,6 +65,7 @@ impl Code {
         Self::WindowRange,
         Self::Address,
         Self::Prefix,
+        Self::Fingerprint,
         Self::Host,
         Self::Path,
         Self::Method,
@@ -102,6 +104,7 @@ impl Code {
             Self::WindowRange => "seawall::config::window_range",
             Self::Address => "seawall::config::address",
             Self::Prefix => "seawall::config::prefix",
+            Self::Fingerprint => "seawall::config::fingerprint",
             Self::Host => "seawall::config::host",
             Self::Path => "seawall::config::path",
             Self::Method => "seawall::config::method",
@@ -164,6 +167,9 @@ impl Code {
             }
             Self::Prefix => {
                 "Not an address or a CIDR prefix such as `192.0.2.0/24` or `2001:db8::/32`, or a prefix with bits set beyond its length."
+            }
+            Self::Fingerprint => {
+                "Not a JA4 fingerprint (36 characters, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`), nor at least the first four of one with `*` at the end."
             }
             Self::Host => {
                 "Not a host name as it stands in a browser's address bar, without scheme, port and path. `*` takes any host, `*.example.org` any one label."

@@ -490,6 +490,9 @@ pub(crate) fn complain(
         Code::Speed => "write a speed such as `100Mbit/s` or `12MiB/s`",
         Code::Address => "write an address and a port, such as `0.0.0.0:443` or `[::]:443`",
         Code::Prefix => "write a network such as `192.0.2.0/24` or `2001:db8::/32`, or one address",
+        Code::Fingerprint => {
+            "write a JA4 fingerprint as the access log has it, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`, or `t13d1516h2_*`"
+        }
         Code::Host => {
             "write the name alone, such as `example.org`, `*.example.org` or `*`; names beyond ASCII in their `xn--` form"
         }

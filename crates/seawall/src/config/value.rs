@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use seawall_decide::{RouteBudget, RouteLane};
+use seawall_decide::{InvalidJa4Rule, Ja4Rule, RouteBudget, RouteLane};
 use seawall_edge::config::OriginTarget;
 use seawall_model::{Method, Prefix};
 
@@ -205,6 +205,14 @@ pub(crate) fn prefix(text: &str) -> Result<Prefix, Complaint> {
         return Err(format!("a prefix with bits set beyond its length; the network is `{prefix}`"));
     }
     Ok(prefix)
+}
+
+/// Reads a rule on fingerprints of TLS clients.
+///
+/// # Errors
+/// A complaint when no fingerprint could match it, or most would.
+pub(crate) fn ja4(text: &str) -> Result<Ja4Rule, Complaint> {
+    text.parse().map_err(|error: InvalidJa4Rule| error.to_string())
 }
 
 /// Reads a site's host: a name in lower case, `*`, or `*.` and a name.
