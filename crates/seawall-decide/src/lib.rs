@@ -20,6 +20,7 @@ mod adaptive;
 #[cfg(test)]
 mod adversary;
 mod budget;
+mod by_country;
 mod costs;
 mod credential;
 mod decay;
@@ -42,6 +43,7 @@ mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
 pub use crate::budget::{OriginBudget, RouteBudget, Whence};
+pub use crate::by_country::{CountryShare, WorkByCountry};
 pub use crate::costs::TemplateCosts;
 pub use crate::credential::{
     AGED, CREDENTIAL_CHARS, Credential, CredentialClass, CredentialFault, CredentialKeys,
@@ -57,7 +59,7 @@ pub use crate::origin_gate::{
     Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
     StreamPermit, Ticket, WorkClass, WorkPrice, WorkRequest, WorkSource,
 };
-pub use crate::owners::{OwnedRange, Owners};
+pub use crate::owners::{Countries, OwnedRange, Owners, RegisteredRange};
 pub use crate::prefix_set::PrefixSet;
 pub use crate::table::{RouteLane, RouteRule, RouteTerms, SiteRules, Table, TableSource};
 pub use crate::template::Templater;

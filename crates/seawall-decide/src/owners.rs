@@ -1,10 +1,13 @@
-//! Which network operator (autonomous system) an address belongs to, by the operator's list.
+//! Which network operator (autonomous system) an address belongs to, and in which country it is
+//! registered, by lists that whoever runs this keeps.
 //!
 //! Ranges in two sorted arrays: 12 bytes for each of IPv4, 48 of IPv6. It does not know names.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+
+use seawall_model::Country;
 
 /// A range of addresses with one owner, first and last included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,48 @@ impl Owners {
     }
 }
 
+/// A range of addresses registered in one country, first and last included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisteredRange {
+    /// The first address.
+    pub first: IpAddr,
+    /// The last, as in [`OwnedRange`].
+    pub last: IpAddr,
+    /// The country.
+    pub country: Country,
+}
+
+/// An immutable table of countries, as large as one of owners.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Countries(Owners);
+
+impl Countries {
+    /// Compiles ranges in any order, as [`Owners::new`] does.
+    pub fn new(ranges: &[RegisteredRange]) -> Self {
+        let number = |range: &RegisteredRange| OwnedRange {
+            first: range.first,
+            last: range.last,
+            asn: u32::try_from(range.country.index()).unwrap_or(u32::MAX),
+        };
+        Self(Owners::new(&ranges.iter().map(number).collect::<Vec<_>>()))
+    }
+
+    /// Where `ip` is registered. O(log n), no allocation.
+    pub fn country(&self, ip: IpAddr) -> Option<Country> {
+        Country::from_index(usize::try_from(self.0.owner(ip)?).ok()?)
+    }
+
+    /// Ranges known.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no range is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// How many ranges that begin before an address are looked at: as deep as lists nest.
 const MAX_NESTING: usize = 8;
 
@@ -106,6 +151,27 @@ mod tests {
             ("2001:db9::", None),
         ] {
             assert_eq!(owners.owner(ip(address)), want, "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_registered_where_its_narrowest_range_is() {
+        let range = |first: &str, last: &str, code: &str| RegisteredRange {
+            first: ip(first),
+            last: ip(last),
+            country: Country::new(code).expect("a code"),
+        };
+        let countries = Countries::new(&[
+            range("192.0.2.0", "192.0.2.255", "DE"),
+            range("192.0.2.128", "192.0.2.191", "BR"),
+            range("2001:db8::", "2001:db8::ffff", "ZZ"),
+        ]);
+        assert_eq!(countries.len(), 3);
+        for (address, want) in
+            [("192.0.2.1", "DE"), ("192.0.2.130", "BR"), ("2001:db8::1", "ZZ"), ("192.0.3.1", "")]
+        {
+            let found = countries.country(ip(address));
+            assert_eq!(found.as_ref().map_or("", Country::as_str), want, "{address}");
         }
     }
 }

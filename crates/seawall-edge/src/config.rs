@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_cache::{CookiePatterns, SitePolicy};
-use seawall_decide::{Ja4Rule, Owners, RouteBudget, RouteLane};
-use seawall_model::{Limits, Method, Prefix};
+use seawall_decide::{Countries, Ja4Rule, Owners, RouteBudget, RouteLane};
+use seawall_model::{Limits, Method, Prefix, WallTime};
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -43,6 +43,10 @@ pub struct Config {
     pub tor_exits: Vec<Prefix>,
     /// Who networks belong to, by the operator's list.
     pub owners: Arc<Owners>,
+    /// Where networks are registered, by the operator's list.
+    pub countries: Arc<Countries>,
+    /// What was read of lists, for status.
+    pub lists: Vec<List>,
     /// All bounds.
     pub limits: Limits,
     /// The admin socket.
@@ -74,6 +78,8 @@ impl Config {
             deny_ja4: Vec::new(),
             tor_exits: Vec::new(),
             owners: Arc::default(),
+            countries: Arc::default(),
+            lists: Vec::new(),
             limits: Limits::default(),
             admin_socket: None,
             admin_address: None,
@@ -81,6 +87,17 @@ impl Config {
             log: AccessLog::default(),
         }
     }
+}
+
+/// What was read of one of the operator's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Its key in the section `network`.
+    pub name: &'static str,
+    /// Networks or ranges in it; 0 if it could not be read.
+    pub entries: usize,
+    /// When the file was written, if that is known.
+    pub written: Option<WallTime>,
 }
 
 /// One listening socket.

@@ -15,13 +15,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use seawall_cache::{Store, StoreConfig, StoreError};
 use seawall_decide::GRANT_HOURS;
-use seawall_model::Instant;
+use seawall_model::{Instant, WallTime};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::access_log::{AccessLogHandle, LogWriter};
-use crate::admin::{AdminError, AdminServer, AdminView, Pass, Purge, State, Status};
+use crate::admin::{
+    AdminError, AdminServer, AdminView, CountryWork, ListStatus, Pass, Purge, State, Status,
+};
 use crate::clock;
 use crate::config::{Config, Listen};
 use crate::gates;
@@ -416,7 +418,8 @@ impl Thread for Control {
                 started: clock::now(),
                 rate: Mutex::new(RequestRate::default()),
             });
-            tokio::task::spawn_local(admin.serve(view));
+            let shown: Arc<dyn AdminView> = Arc::<View>::clone(&view);
+            tokio::task::spawn_local(admin.serve(shown));
             if shared.pacer.is_some() {
                 let shared = Arc::clone(&shared);
                 tokio::task::spawn_local(async move {
@@ -426,9 +429,11 @@ impl Thread for Control {
                 });
             }
             let mut poll = tokio::time::interval(CERT_POLL);
+            let mut second = tokio::time::interval(Duration::from_secs(1));
             loop {
                 tokio::select! {
                     _ = &mut stopped => return,
+                    _ = second.tick() => drop(view.requests_per_s(clock::now())),
                     _ = poll.tick() => {
                         let events = watch.lock().poll(clock::wall());
                         events.into_iter().for_each(tell_certificate);
@@ -467,13 +472,14 @@ impl AdminView for View {
         let healthy = self.shared.origin_is_healthy();
         let origin = gates::status(&policy.gates, healthy);
         let now = clock::now();
-        let total = self.shared.metrics.totals().requests;
         Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: now.saturating_since(self.started).as_secs(),
             state: State::Normal,
-            requests_per_s: self.rate.lock().observe(now, total),
+            requests_per_s: self.requests_per_s(now),
             origin,
+            work_by_country: self.work_by_country(&policy, now),
+            lists: lists(&policy, clock::wall()),
             mitigations: Vec::new(),
             memory_bytes: resident_bytes(),
             events: self.shared.events.last(clock::wall()),
@@ -672,6 +678,23 @@ impl View {
         ]
     }
 
+    /// Called every second as well, so that whoever asks for the first time is told something.
+    fn requests_per_s(&self, now: Instant) -> f64 {
+        self.rate.lock().observe(now, self.shared.metrics.totals().requests)
+    }
+
+    fn work_by_country(&self, policy: &Policy, now: Instant) -> Vec<CountryWork> {
+        if policy.config.countries.is_empty() {
+            return Vec::new();
+        }
+        let shares = self.shared.work_by_country.top(now, SHOWN_COUNTRIES).into_iter();
+        let work = shares.map(|share| CountryWork {
+            country: share.country.map(|country| country.as_str().to_owned()),
+            percent: share.percent,
+        });
+        work.collect()
+    }
+
     /// What sites and their origins have to show.
     fn of_sites(&self) -> Vec<Sample> {
         let policy = self.shared.policy.load();
@@ -688,6 +711,18 @@ impl View {
         let elsewhere = if bare == key { Ok(0) } else { store.purge_url(&bare) };
         Ok(asked? + elsewhere?)
     }
+}
+
+/// More would not be read at a glance.
+const SHOWN_COUNTRIES: usize = 5;
+
+fn lists(policy: &Policy, now: WallTime) -> Vec<ListStatus> {
+    let lists = policy.config.lists.iter().map(|list| ListStatus {
+        name: list.name,
+        entries: list.entries as u64,
+        age_s: list.written.map(|at| now.unix_secs().saturating_sub(at.unix_secs())),
+    });
+    lists.collect()
 }
 
 /// Resident memory, from the kernel; 0 where it does not say.

@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 use seawall_cache::{Flights, Store};
 use seawall_decide::{
     Egress, EgressAsked, EgressConfig, EgressTicket, Limiters, Look, OriginBudget, Whence,
+    WorkByCountry,
 };
 use seawall_model::{Fields, Identity, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) policy: ArcSwap<Policy>,
     pub(crate) limiters: Limiters,
     pub(crate) budgets: OriginBudget,
+    pub(crate) work_by_country: WorkByCountry,
     pub(crate) store: Store,
     pub(crate) reception: Reception,
     pub(crate) flights: Flights<Waiter>,
@@ -81,6 +83,7 @@ impl Shared {
         Self {
             limiters: Limiters::new(&limits, parts.seed),
             budgets: OriginBudget::new(&limits, parts.seed),
+            work_by_country: WorkByCountry::default(),
             flights: Flights::with_liveness(
                 parts.seed,
                 FLIGHT_SHARDS,

@@ -16,6 +16,7 @@
 extern crate alloc;
 
 mod addr;
+mod country;
 mod decision;
 mod event;
 mod facts;
@@ -27,6 +28,7 @@ mod misbehaviour;
 mod time;
 
 pub use crate::addr::{ClientAddr, InvalidPrefix, Prefix};
+pub use crate::country::Country;
 pub use crate::decision::{Cause, Decision, Refusal};
 pub use crate::event::{Event, EventKind};
 pub use crate::facts::{BodyLength, CookieClass, Facts, Held, HttpVersion, Method, Priority};

@@ -49,16 +49,21 @@ fn render(status: &Value) -> String {
         let mut words: Vec<String> = Vec::new();
         words.extend(healthy.map(|healthy| if healthy { "healthy" } else { "failing" }.to_owned()));
         if let (Some(busy), Some(limit)) = (whole(origin, "in_flight"), whole(origin, "limit")) {
-            words.push(format!("{busy} of {limit} at work"));
+            words.push(format!("{busy} requests at work of at most {limit}"));
         }
         words.extend(whole(origin, "queued").map(|queued| format!("{queued} waiting")));
         line("origin", Some(words.join(", ")));
         line("", load(origin));
         line("waiting", who_waits(origin));
     }
+    line("work from", work_from(status));
     let mitigations = status.get("mitigations").and_then(Value::as_array);
     line("mitigations", mitigations.map(|list| list.len().to_string()));
     line("memory", whole(status, "memory_bytes").map(readable_size));
+    let lists = status.get("lists").and_then(Value::as_array);
+    for (at, list) in lists.into_iter().flatten().enumerate() {
+        line(if at == 0 { "lists" } else { "" }, Some(loaded(list)));
+    }
     let events = status.get("events").and_then(Value::as_array);
     for (at, event) in events.into_iter().flatten().take(EVENTS).enumerate() {
         line(if at == 0 { "events" } else { "" }, Some(happened(event)));
@@ -85,6 +90,32 @@ fn happened(event: &Value) -> String {
     format!("{age} ago: {what} from {client} ({code}){more}")
 }
 
+/// Where the networks are registered that the origin works for, the most first.
+fn work_from(status: &Value) -> Option<String> {
+    let countries = status.get("work_by_country")?.as_array()?;
+    let words: Vec<String> = countries
+        .iter()
+        .filter_map(|one| {
+            let country = one.get("country").and_then(Value::as_str).unwrap_or("not listed");
+            Some(format!("{country} {} %", one.get("percent")?.as_u64()?))
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// One of the operator's lists: how much is in it and how old it is.
+fn loaded(list: &Value) -> String {
+    let name = list.get("name").and_then(Value::as_str).unwrap_or("?");
+    match list.get("entries").and_then(Value::as_u64).unwrap_or(0) {
+        0 => format!("{name} is empty or could not be read: `seawall check` says why"),
+        entries => {
+            let age = list.get("age_s").and_then(Value::as_u64).map(uptime);
+            let age = age.map(|age| format!(", written {age} ago")).unwrap_or_default();
+            format!("{name} with {entries} entries{age}")
+        }
+    }
+}
+
 /// How hard the origin has it; nothing while it has it easy.
 fn load(origin: &Value) -> Option<String> {
     let mut words = Vec::new();
@@ -97,7 +128,7 @@ fn load(origin: &Value) -> Option<String> {
         Some(streams) => words.push(format!("{streams} streams")),
     }
     if origin.get("shedding").and_then(Value::as_bool) == Some(true) {
-        words.push("refusing those who ask for most".to_owned());
+        words.push("refusing at once those who ask for most".to_owned());
     }
     (!words.is_empty()).then(|| words.join(", "))
 }
@@ -109,9 +140,9 @@ fn who_waits(origin: &Value) -> Option<String> {
         ("signed_in", "signed in"),
         ("aged_reader", "known readers"),
         ("passed", "passed a test"),
-        ("anonymous", "anonymous"),
-        ("demoted", "demoted"),
-        ("background", "background"),
+        ("anonymous", "unknown readers"),
+        ("demoted", "over their budget"),
+        ("background", "in the background"),
     ];
     let mut words: Vec<String> = classes
         .into_iter()
@@ -124,7 +155,7 @@ fn who_waits(origin: &Value) -> Option<String> {
         return None;
     }
     let oldest = origin.get("oldest_wait_ms").and_then(Value::as_u64);
-    words.extend(oldest.map(|ms| format!("longest {ms} ms")));
+    words.extend(oldest.map(|ms| format!("the longest for {:.1} s", ms as f64 / 1_000.0)));
     Some(words.join(", "))
 }
 
@@ -179,7 +210,7 @@ mod tests {
         assert_eq!(
             render(&status),
             "version     0.1.0\nuptime      1h 1m\nstate       normal\nrequests    12.3/s\n\
-             origin      healthy, 3 of 256 at work, 0 waiting\nmitigations 0\nmemory      117MiB\n"
+             origin      healthy, 3 requests at work of at most 256, 0 waiting\nmitigations 0\nmemory      117MiB\n"
         );
     }
 
@@ -193,9 +224,28 @@ mod tests {
         }});
         assert_eq!(
             render(&status),
-            "origin      healthy, 7 of 7 at work, 43 waiting\n            1.6 times as slow as when \
-             idle, 3 streams, refusing those who ask for most\nwaiting     2 known readers, 40 \
-             anonymous, 1 background, longest 180 ms\n"
+            "origin      healthy, 7 requests at work of at most 7, 43 waiting\n            1.6 times as slow as when \
+             idle, 3 streams, refusing at once those who ask for most\nwaiting     2 known readers, 40 \
+             unknown readers, 1 in the background, the longest for 0.2 s\n"
+        );
+    }
+
+    #[test]
+    fn lists_say_how_much_they_hold_and_how_old_they_are() {
+        let status = json!({
+            "work_by_country": [
+                {"country": "DE", "percent": 61}, {"country": null, "percent": 30},
+            ],
+            "lists": [
+                {"name": "asn_db", "entries": 512_000, "age_s": 180_000},
+                {"name": "country_db", "entries": 0, "age_s": null},
+            ],
+        });
+        assert_eq!(
+            render(&status),
+            "work from   DE 61 %, not listed 30 %\n\
+             lists       asn_db with 512000 entries, written 2d 2h ago\n            country_db is empty \
+             or could not be read: `seawall check` says why\n"
         );
     }
 

@@ -80,12 +80,37 @@ pub struct Status {
     pub requests_per_s: f64,
     /// All origins together.
     pub origin: OriginStatus,
+    /// Of the origins' work of the last half minute or so, who it was for by the country that their
+    /// networks are registered in, the most first. Empty without a list.
+    pub work_by_country: Vec<CountryWork>,
+    /// The operator's lists.
+    pub lists: Vec<ListStatus>,
     /// Standing measures.
     pub mitigations: Vec<serde_json::Value>,
     /// Resident memory.
     pub memory_bytes: u64,
     /// Protocols broken by clients lately, newest first.
     pub events: Vec<EventStatus>,
+}
+
+/// A country's part of the origins' work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CountryWork {
+    /// The code of two letters; `None`: the list does not name the network.
+    pub country: Option<String>,
+    /// Of a hundred.
+    pub percent: u8,
+}
+
+/// What is known of one of the operator's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ListStatus {
+    /// Its key in the section `network`.
+    pub name: &'static str,
+    /// Networks or ranges in it; 0 if it could not be read.
+    pub entries: u64,
+    /// Whole seconds since the file was written, as it was when it was read.
+    pub age_s: Option<u64>,
 }
 
 /// Something that a client did.

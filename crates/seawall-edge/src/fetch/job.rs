@@ -173,10 +173,9 @@ impl Job {
         let gate = &self.policy.gates[self.site];
         let uri = self.request.uri();
         let template = gate.template(uri.path(), uri.query());
+        let cost = gate.cost(template);
         let demand = match self.cause {
-            JobCause::Reader => {
-                shared.demand(self.identity, self.look, self.whence, gate.cost(template))
-            }
+            JobCause::Reader => shared.demand(self.identity, self.look, self.whence, cost),
             // Who reads held pages has asked nothing of the origin.
             JobCause::Upkeep => 0,
         };
@@ -204,6 +203,8 @@ impl Job {
             shared.reception.note_busy(clock::now());
             return Err(Failure::Busy);
         };
+        let country = self.policy.config.countries.country(self.whence.client.ip());
+        shared.work_by_country.note(clock::now(), country, cost);
         let request = std::mem::replace(&mut self.request, Request::new(OriginBody::Empty));
         let Some(pool) = self.worker.pool(&self.policy, self.site) else {
             return Err(Failure::Unreachable);

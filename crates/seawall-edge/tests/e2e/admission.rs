@@ -1,10 +1,12 @@
 //! What reaches the origin, and who waits: the gate as wired.
 
-use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use seawall_model::PerSecond;
+use seawall_decide::{Countries, RegisteredRange};
+use seawall_edge::config::List;
+use seawall_model::{Country, PerSecond};
 
 use crate::client::get;
 use crate::origin::{Origin, ok, say};
@@ -180,4 +182,46 @@ fn a_reader_beside_an_attacker_goes_first_by_the_order_of_its_fields() {
     let order: Vec<String> =
         origin.asked().iter().skip(51).map(|asked| asked.path().to_owned()).collect();
     assert_eq!(order, ["/reader", "/tool"]);
+}
+
+#[test]
+fn the_status_says_what_lists_there_are_and_where_the_work_comes_from() {
+    let origin = Origin::answering(|_| ok("Cache-Control: no-store\r\n", "a page"));
+    let country = |first: &str, last: &str, code: &str| RegisteredRange {
+        first: first.parse().expect("an address"),
+        last: last.parse().expect("an address"),
+        country: Country::new(code).expect("a code"),
+    };
+    let shield = Shield::with(&origin, |config| {
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a prefix")];
+        let ranges =
+            [country("192.0.2.0", "192.0.2.255", "UA"), country("2001:db8::", "2001:db8::f", "DE")];
+        config.countries = Arc::new(Countries::new(&ranges));
+        config.lists = vec![List { name: "country_db", entries: 2, written: None }];
+    });
+    let mut client = shield.client();
+    for from in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "203.0.113.1"] {
+        client.get("/", &format!("X-Forwarded-For: {from}\r\n")).assert_status(200);
+    }
+    let status: serde_json::Value =
+        serde_json::from_str(&shield.admin("GET", "/status")).expect("JSON");
+    let work = status["work_by_country"].as_array().expect("a list");
+    assert_eq!((&work[0]["country"], work.len()), (&"UA".into(), 3), "{status}");
+    assert!((58..=60).contains(&work[0]["percent"].as_u64().expect("a number")), "{status}");
+    assert_eq!(status["lists"][0]["entries"], 2);
+}
+
+#[test]
+fn whoever_asks_for_the_status_first_is_told_the_rate() {
+    let origin = Origin::page("Cache-Control: max-age=600\r\n", "a page");
+    let shield = Shield::before(&origin);
+    // What answers has counted once by then.
+    shield.admin("GET", "/metrics");
+    let mut client = shield.client();
+    for _ in 0..50 {
+        client.get("/", "").assert_status(200);
+    }
+    let status: serde_json::Value =
+        serde_json::from_str(&shield.admin("GET", "/status")).expect("JSON");
+    assert!(status["requests_per_s"].as_f64().expect("a number") > 0.0, "{status}");
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_edge::config::{Certificate, Config, Listen, OriginTarget};
+use seawall_edge::config::{Certificate, Config, List, Listen, OriginTarget};
 use seawall_model::Prefix;
 
 use crate::config::defaults::{ADMIN_SOCKET, Defaults, defaults};
@@ -339,15 +339,23 @@ fn read_network(
     config.deny = prefixes("deny", Some("nobody is served"));
     let rules = section.list(report, "deny_ja4", (Code::Fingerprint, value::ja4));
     config.deny_ja4 = rules.unwrap_or_default().into_iter().map(|rule| rule.value).collect();
+    let mut list = |name, entries: usize, file: &Path| {
+        config.lists.push(List { name, entries, written: lists::written(file) });
+    };
     if let Some(At { value: file, line }) = section.text(report, "tor_exits") {
-        config.tor_exits = lists::read_tor_exits(report, line, &base.join(file));
+        let file = base.join(file);
+        config.tor_exits = lists::read_tor_exits(report, line, &file);
+        list("tor_exits", config.tor_exits.len(), &file);
     }
     if let Some(At { value: file, line }) = section.text(report, "asn_db") {
-        config.owners = Arc::new(lists::read_owners(report, line, &base.join(file)));
+        let file = base.join(file);
+        config.owners = Arc::new(lists::read_owners(report, line, &file));
+        list("asn_db", config.owners.len(), &file);
     }
-    if let Some(At { line, .. }) = section.text(report, "country_db") {
-        let consequence = "countries are not looked up";
-        warn_not_built(report, "network.country_db", line, consequence);
+    if let Some(At { value: file, line }) = section.text(report, "country_db") {
+        let file = base.join(file);
+        config.countries = Arc::new(lists::read_countries(report, line, &file));
+        list("country_db", config.countries.len(), &file);
     }
     section.finish(report);
 }

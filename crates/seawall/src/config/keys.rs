@@ -413,7 +413,12 @@ pub(crate) const KEYS: &[Key] = &[
         "[]",
         "TLS clients that are refused at their hello, before any cryptography: whole fingerprints, or how they begin with `*` at the end. The access log has them; browsers share theirs with many readers.",
     ),
-    later("network.country_db", "path", "(none)", "MaxMind DB file with countries."),
+    now(
+        "network.country_db",
+        "path",
+        "(none)",
+        "File with the countries that networks are registered in: lines of `network,CC`, `first,last,CC` (DB-IP) or, between tabs, `first last CC` or `first last number CC` (iptoasn.com, the same file as for `asn_db`). Shown in `seawall status`; nothing is decided by it. Read at the start and on reload; 12 bytes of memory for a range of IPv4, 48 for one of IPv6.",
+    ),
     now(
         "network.asn_db",
         "path",

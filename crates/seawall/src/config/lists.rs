@@ -1,4 +1,4 @@
-//! Lists of networks that the operator keeps in files of their own: Tor exits, owners.
+//! Lists of networks that the operator keeps in files of their own: Tor exits, owners, countries.
 //!
 //! Such files are fetched by a timer and may be missing or cut off at the moment. That is a warning
 //! and never an error: a site does not stay down for a list.
@@ -8,8 +8,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
-use seawall_decide::{OwnedRange, Owners};
-use seawall_model::Prefix;
+use seawall_decide::{Countries, OwnedRange, Owners, RegisteredRange};
+use seawall_model::{Country, Prefix, WallTime};
 
 use crate::config::files::reason;
 use crate::config::problem::Code;
@@ -50,6 +50,41 @@ pub(crate) fn read_owners(report: &mut Report<'_>, line: usize, file: &Path) -> 
     Owners::new(&ranges)
 }
 
+/// Reads countries: `network,CC…`, `first,last,CC…`, or between tabs `first last CC…` or, as in the list of
+/// owners, `first last number CC…`.
+pub(crate) fn read_countries(report: &mut Report<'_>, line: usize, file: &Path) -> Countries {
+    let mut ranges = Vec::new();
+    each_line(report, "network.country_db", line, file, |text| {
+        if text.starts_with("network,") {
+            return Some(());
+        }
+        let columns: Vec<&str> = text.split(['\t', ',']).take(4).map(unquoted).collect();
+        let (range, rest) = match (columns.as_slice(), columns.first()?.parse::<IpAddr>()) {
+            ([_, last, rest @ ..], Ok(first)) => ((first, last.parse().ok()?), rest),
+            ([network, rest @ ..], _) => (ends_of(network.parse().ok()?), rest),
+            _ => return None,
+        };
+        // A number before the country is the owner's.
+        let code = match rest {
+            [number, code, ..] if number.parse::<u32>().is_ok() => code,
+            [code, ..] => code,
+            [] => return None,
+        };
+        // How lists say that a range is nobody's.
+        if matches!(*code, "None" | "" | "-") {
+            return Some(());
+        }
+        let (first, last) = range;
+        ranges.push(RegisteredRange { first, last, country: Country::new(code)? });
+        Some(())
+    });
+    Countries::new(&ranges)
+}
+
+fn unquoted(text: &str) -> &str {
+    text.trim().trim_matches('"')
+}
+
 fn from_tabs(text: &str) -> Option<OwnedRange> {
     let mut columns = text.split('\t');
     let first = columns.next()?.parse().ok()?;
@@ -61,6 +96,12 @@ fn from_commas(text: &str) -> Option<OwnedRange> {
     let mut columns = text.split(',');
     let network: Prefix = columns.next()?.trim().parse().ok()?;
     let asn = columns.next()?.trim().trim_start_matches("AS").parse().ok()?;
+    let (first, last) = ends_of(network);
+    Some(OwnedRange { first, last, asn })
+}
+
+/// The first address of a network, and the last.
+fn ends_of(network: Prefix) -> (IpAddr, IpAddr) {
     let last = match network.network() {
         IpAddr::V4(ip) => {
             let host = u32::MAX.checked_shr(u32::from(network.bits())).unwrap_or(0);
@@ -71,7 +112,7 @@ fn from_commas(text: &str) -> Option<OwnedRange> {
             IpAddr::V6((ip.to_bits() | host).into())
         }
     };
-    Some(OwnedRange { first: network.network(), last, asn })
+    (network.network(), last)
 }
 
 /// Reads a list line by line; what is no entry is counted and said once.
@@ -99,7 +140,13 @@ fn each_line(
         Ok(())
     };
     let shown = file.display();
-    if let Err(error) = read() {
+    let read = read();
+    if is_database(file) {
+        let message = format!("`{key}` is `{shown}`, a MaxMind database, which is not read");
+        let hint =
+            "take the same list as CSV or as text between tabs; see docs/config.md for the forms";
+        report.warning(Code::StrangeList, line, message, hint);
+    } else if let Err(error) = read {
         let message = format!("`{key}` is `{shown}`, which cannot be read: {}", reason(&error));
         let hint = "check the path; until it can be read, and a reload, there is no such list";
         report.warning(Code::UnreadableFile, line, message, hint);
@@ -114,6 +161,19 @@ fn each_line(
             "see docs/config.md for the forms; the other lines count",
         );
     }
+}
+
+/// Whether a file is in a form that tools have for such lists and this one has not.
+fn is_database(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mmdb"))
+        && file.exists()
+}
+
+/// When a list was written, as far as that is known.
+pub(crate) fn written(file: &Path) -> Option<WallTime> {
+    let modified = std::fs::metadata(file).ok()?.modified().ok()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(WallTime::from_unix_secs(since.as_secs()))
 }
 
 /// The whole table of the internet's networks takes 30 MiB.
@@ -176,6 +236,40 @@ mod tests {
             assert_eq!(owners.owner(address.parse().expect("test address")), want, "{address}");
         }
         assert_eq!(said, [""; 0]);
+    }
+
+    #[test]
+    fn countries_are_read_in_all_forms() {
+        let text = "network,country\n192.0.2.0/25,DE\n\"2001:db8::/32\",\"br\"\n\
+                    192.0.2.128,192.0.2.255,FR\n198.51.100.0\t198.51.100.127\tUA\n\
+                    198.51.100.128\t198.51.100.255\t64498\tTW\tEXAMPLE\n\
+                    203.0.113.0\t203.0.113.255\t0\tNone\tNot routed\n";
+        let (countries, said) =
+            read("countries", text, |report, file| read_countries(report, 1, file));
+        for (address, want) in [
+            ("192.0.2.127", "DE"),
+            ("192.0.2.128", "FR"),
+            ("2001:db8:ffff::1", "BR"),
+            ("198.51.100.1", "UA"),
+            ("198.51.100.200", "TW"),
+            ("203.0.113.1", ""),
+        ] {
+            let found = countries.country(address.parse().expect("test address"));
+            assert_eq!(found.as_ref().map_or("", Country::as_str), want, "{address}");
+        }
+        assert_eq!(said, [""; 0]);
+        let strange = "192.0.2.0/24\n192.0.2.0/24,Germany\n192.0.2.1,DE\n,,\n198.51.100.0/24,DE\n";
+        let (countries, said) =
+            read("strange", strange, |report, file| read_countries(report, 1, file));
+        assert_eq!(countries.len(), 1);
+        assert!(said[0].contains("4 of 5 lines are no entry, line 1 first"), "{said:?}");
+    }
+
+    #[test]
+    fn a_database_is_called_one() {
+        let (countries, said) =
+            read("c.mmdb", "\u{ab}\u{cd}\n", |report, file| read_countries(report, 1, file));
+        assert!(countries.is_empty() && said[0].contains("a MaxMind database"), "{said:?}");
     }
 
     #[test]
