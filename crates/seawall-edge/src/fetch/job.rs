@@ -306,6 +306,10 @@ impl Job {
         let fields = MapFields(&self.fields);
         let site = &self.policy.config.sites[self.site].cache;
         let head = &exchange.head;
+        if is_event_stream(head) {
+            // It has no end: others would wait for it in vain.
+            return Err(NoStore::TooLarge);
+        }
         let status = head.status.as_u16();
         let stored = storable(site, &self.meta(&fields), status, &head.headers, sent, received)?;
         let most = site.max_object_bytes.min(self.worker.shared.store.max_entry_bytes());

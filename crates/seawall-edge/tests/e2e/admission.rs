@@ -94,6 +94,26 @@ fn a_stream_leaves_the_limit_and_its_own_lane_is_bounded() {
 }
 
 #[test]
+fn an_event_stream_is_not_gathered_for_others() {
+    let origin = Origin::run(move |_, stream| say(stream, EVENTS));
+    let shield = Shield::with(&origin, |config| {
+        config.limits.drain_timeout = Duration::from_millis(10);
+    });
+    // Whoever comes second must neither wait for the first one's end nor get its events from a store.
+    let mut readers = [shield.client(), shield.client()];
+    for reader in &mut readers {
+        reader.send(get("/events", "Accept: text/event-stream\r\n"));
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(reader.take(1).expect("the head comes"));
+        }
+        let head = String::from_utf8(head).expect("text");
+        assert!(head.starts_with("HTTP/1.1 200") && !head.contains("stored"), "{head}");
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
 fn the_status_says_who_waits_and_the_metrics_who_went() {
     let (origin, release) = held();
     let shield = Shield::with(&origin, |config| config.sites[0].origin.max_concurrency = 1);
