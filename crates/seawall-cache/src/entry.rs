@@ -512,12 +512,14 @@ impl Forms {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     bytes: AtomicU64,
+    /// What it may hold now, and at most.
+    limit: AtomicU64,
     max_bytes: u64,
 }
 
 impl Ledger {
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self { bytes: AtomicU64::new(0), max_bytes }
+        Self { bytes: AtomicU64::new(0), limit: AtomicU64::new(max_bytes), max_bytes }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -525,7 +527,15 @@ impl Ledger {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.bytes() > self.max_bytes
+        self.bytes() > self.limit()
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_limit(&self, bytes: u64) {
+        self.limit.store(bytes.min(self.max_bytes), Ordering::Relaxed);
     }
 
     pub(crate) fn max_bytes(&self) -> u64 {
@@ -533,7 +543,7 @@ impl Ledger {
     }
 
     fn has_room(&self, bytes: u64) -> bool {
-        self.bytes() + bytes <= self.max_bytes
+        self.bytes() + bytes <= self.limit()
     }
 
     fn add(&self, bytes: u64) {

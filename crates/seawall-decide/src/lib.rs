@@ -31,6 +31,7 @@ mod hashed;
 mod ja4_rules;
 mod limiters;
 mod logins;
+mod memory;
 mod offenders;
 mod origin_gate;
 mod owners;
@@ -55,6 +56,7 @@ pub use crate::handshakes::{HandshakeBudget, HandshakeTurn, Shown};
 pub use crate::ja4_rules::{InvalidJa4Rule, Ja4Rule};
 pub use crate::limiters::{DEMAND_ONE, Limiters, Look};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
+pub use crate::memory::{MemoryPressure, MemoryStep, lacks_memory};
 pub use crate::origin_gate::{
     Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
     StreamPermit, Ticket, WorkClass, WorkPrice, WorkRequest, WorkSource,

@@ -157,6 +157,11 @@ impl InFlight {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes on their way now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     fn is_full(&self) -> bool {
         self.used.load(Ordering::Relaxed) > self.max_bytes
     }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use seawall_cache::{CookiePatterns, SitePolicy};
@@ -23,6 +24,8 @@ pub struct Config {
     pub workers: usize,
     /// Bytes of memory for everything.
     pub memory_bytes: u64,
+    /// A reading of the memory in use, in place of what the system says; for tests.
+    pub memory_reading: Option<Arc<AtomicU64>>,
     /// Bytes of disk for cache, archive, evidence and logs together.
     pub disk_bytes: u64,
     /// Listening sockets; at least one.
@@ -68,6 +71,7 @@ impl Config {
             state_is_temporary: false,
             workers: 1,
             memory_bytes: 64 << 20,
+            memory_reading: None,
             disk_bytes: 256 << 20,
             listen: Vec::new(),
             tls: Vec::new(),

@@ -13,6 +13,7 @@ mod working;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use seawall_cache::MapFields;
+use seawall_decide::MemoryStep;
 use seawall_model::{Limits, Method, Misbehaviour};
 use seawall_wire::http2::{FrameObserver, Preface};
 
@@ -115,6 +117,13 @@ impl Session {
         }
         self.held_bytes.set(held);
         Some(HeldBytes { session: Rc::clone(self), bytes })
+    }
+
+    /// Whether memory is short and this connection holds its share of it in streams that wait. They
+    /// may be repeated, on this connection too, once others have ended (RFC 9113 §8.7).
+    fn lacks_memory(&self) -> bool {
+        let is_short = self.ctx.worker.shared.memory.step() >= MemoryStep::Short;
+        is_short && self.held_bytes.get() > self.max_held_bytes / 16
     }
 
     fn count_content(&self, bytes: usize) {
@@ -372,6 +381,10 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
             send_whole(ctx, &policy, &ask, &answer, respond, times);
         }
         look => {
+            if session.lacks_memory() {
+                ctx.worker.shared.memory.streams_refused.fetch_add(1, Ordering::Relaxed);
+                return respond.send_reset(Reason::REFUSED_STREAM);
+            }
             let Some(held) = session.hold(incoming.held_bytes()) else {
                 // RFC 9113 §8.7: nothing was done yet, so it may be repeated.
                 return respond.send_reset(Reason::REFUSED_STREAM);

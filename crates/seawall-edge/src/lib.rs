@@ -23,6 +23,7 @@ mod held;
 mod http1;
 mod http2;
 mod listen;
+mod memory;
 pub mod metrics;
 mod origin;
 mod policy;

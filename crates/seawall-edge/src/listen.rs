@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use seawall_decide::{Shown, accept_gate, bar_gate, hello_gate};
+use seawall_decide::{Shown, accept_gate, bar_gate, hello_gate, lacks_memory};
 use seawall_model::{Cause, ClientAddr, Decision, Fingerprint, Instant, Limits, Misbehaviour};
 use seawall_wire::client_hello::{self, HelloError};
 use seawall_wire::http1::{Parse, RequestHead, parse_request};
@@ -156,6 +156,11 @@ fn enter(
             return;
         }
     };
+    let knows = || shared.budgets.knows_network(client);
+    if lacks_memory(&policy.table, shared.memory.step(), client, open, knows) {
+        worker.metrics.connection_refused(Cause::MemoryPressure);
+        return;
+    }
     let counted = OpenConnection::new(worker, client, cause);
     let via_proxy = policy.trusts(peer.ip());
     let early = FIRST.with_borrow_mut(|buffer| {

@@ -19,6 +19,7 @@ use seawall_model::{Instant, WallTime};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
 
 use crate::access_log::{AccessLogHandle, LogWriter};
 use crate::admin::{
@@ -34,6 +35,7 @@ use crate::policy::Policy;
 use crate::query;
 use crate::reload;
 use crate::shared::{Parts, Shared};
+use crate::slots::SWEEP;
 use crate::spool::{Spool, SpoolBudget};
 use crate::systemd::Notifier;
 use crate::tls::{CertEvent, CertStore, CertWatch, TlsError, server_config};
@@ -430,10 +432,13 @@ impl Thread for Control {
             }
             let mut poll = tokio::time::interval(CERT_POLL);
             let mut second = tokio::time::interval(Duration::from_secs(1));
+            let mut memory = tokio::time::interval(SWEEP);
+            memory.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     _ = &mut stopped => return,
                     _ = second.tick() => drop(view.requests_per_s(clock::now())),
+                    _ = memory.tick() => shared.memory.observe(&shared),
                     _ = poll.tick() => {
                         let events = watch.lock().poll(clock::wall());
                         events.into_iter().for_each(tell_certificate);
@@ -482,6 +487,7 @@ impl AdminView for View {
             lists: lists(&policy, clock::wall()),
             mitigations: Vec::new(),
             memory_bytes: resident_bytes(),
+            memory_pressure: self.shared.memory.step().index(),
             events: self.shared.events.last(clock::wall()),
         }
     }
@@ -538,6 +544,7 @@ impl AdminView for View {
                 resident_bytes(),
             ),
         ];
+        samples.extend(self.shared.memory.samples(self.shared.spool.diverted()));
         samples.extend(self.of_sites());
         samples.extend(self.client_samples());
         samples.extend(self.visitor_samples());

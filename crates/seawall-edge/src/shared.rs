@@ -23,6 +23,7 @@ use crate::cdn_hint::{CdnHint, Forwarded};
 use crate::clock;
 use crate::events::Events;
 use crate::fetch::Waiter;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::origin::OriginError;
 use crate::policy::Policy;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) pacer: Option<Pacer>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) events: Events,
+    pub(crate) memory: Memory,
     /// Keys tables that strangers fill.
     pub(crate) seed: [u64; 2],
     cdn: Mutex<CdnHint>,
@@ -73,6 +75,8 @@ const TROUBLE_EVERY_S: u64 = 10;
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let limits = parts.policy.config.limits.clone();
+        let config = &parts.policy.config;
+        let memory = Memory::new(config.memory_bytes, config.memory_reading.clone());
         let pacer = limits.egress_bytes_per_second.map(|rate| {
             Pacer::new(EgressConfig {
                 bytes_per_second: rate,
@@ -80,9 +84,12 @@ impl Shared {
                 seed: parts.seed,
             })
         });
+        let limiters = Limiters::new(&limits, parts.seed);
+        let budgets = OriginBudget::new(&limits, parts.seed);
+        memory.begin(limiters.bytes() + budgets.bytes());
         Self {
-            limiters: Limiters::new(&limits, parts.seed),
-            budgets: OriginBudget::new(&limits, parts.seed),
+            limiters,
+            budgets,
             work_by_country: WorkByCountry::default(),
             flights: Flights::with_liveness(
                 parts.seed,
@@ -99,6 +106,7 @@ impl Shared {
             pacer,
             in_flight: InFlight::new(parts.in_flight_bytes),
             events: Events::new(),
+            memory,
             seed: parts.seed,
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),

@@ -124,9 +124,14 @@ impl Slots {
     /// for long, those between two requests before those in the middle of a message, and of each the
     /// one whose time is up soonest. O(n log n); runs only when the pool is nearly full.
     pub(crate) fn shed(&self, count: usize) -> Shed {
+        self.shed_where(count, |_| true)
+    }
+
+    fn shed_where(&self, count: usize, may_go: impl Fn(&Slot) -> bool) -> Shed {
         let slots: Vec<Rc<Slot>> = self.slots.borrow().iter().filter_map(Weak::upgrade).collect();
         let waiting =
             slots.iter().filter(|slot| slot.whole.get() && slot.interrupt.get().is_none());
+        let waiting = waiting.filter(|slot| may_go(slot));
         let mut waiting: Vec<_> = waiting
             .filter_map(|slot| {
                 let is_known = slot.standing.get() != Standing::Anonymous;
@@ -145,6 +150,16 @@ impl Slots {
             }
         }
         shed
+    }
+
+    /// The same, but only those between two requests.
+    pub(crate) fn shed_idle(&self, count: usize) -> Shed {
+        self.shed_where(count, |slot| slot.idle.get())
+    }
+
+    /// Slots of connections and their parts.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.borrow().len()
     }
 
     /// Interrupts every slot whose deadline has passed and forgets closed ones.

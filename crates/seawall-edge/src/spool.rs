@@ -19,7 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -101,7 +101,15 @@ impl Spool {
         }
         let memory = Budget::new(budget.memory_bytes);
         let disk = Budget::new(budget.disk_bytes);
-        Ok(Self { shared: Arc::new(Shared { dir: dir.to_owned(), memory, disk }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                dir: dir.to_owned(),
+                memory,
+                disk,
+                memory_closed: AtomicBool::new(false),
+                diverted: AtomicU64::new(0),
+            }),
+        })
     }
 
     /// Begins to take in one request's content of at most `max_bytes`.
@@ -115,6 +123,16 @@ impl Spool {
             buffer: Vec::new(),
             file: None,
         }
+    }
+
+    /// While `closed`, content that is not in memory yet goes to disk.
+    pub(crate) fn set_memory_closed(&self, closed: bool) {
+        self.shared.memory_closed.store(closed, Ordering::Relaxed);
+    }
+
+    /// How often content went to disk for that.
+    pub(crate) fn diverted(&self) -> u64 {
+        self.shared.diverted.load(Ordering::Relaxed)
     }
 
     /// Bytes of content in memory now.
@@ -310,6 +328,9 @@ struct Shared {
     dir: PathBuf,
     memory: Budget,
     disk: Budget,
+    /// Whether memory is short, so that all goes to disk; and how much went there for it.
+    memory_closed: AtomicBool,
+    diverted: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -359,6 +380,11 @@ impl Reservation {
     }
 
     fn grow(&mut self, by: u64) -> bool {
+        let is_closed = || self.shared.memory_closed.load(Ordering::Relaxed);
+        if matches!(self.medium, Medium::Memory) && is_closed() {
+            self.shared.diverted.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
         let budget = self.budget();
         let next = |used: u64| used.checked_add(by).filter(|&sum| sum <= budget.limit);
         // Relaxed: the number guards no other memory.

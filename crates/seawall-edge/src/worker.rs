@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use seawall_decide::{HandshakeBudget, Whence, note_misbehaviour};
+use seawall_decide::{HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
 use seawall_model::{
     Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Misbehaviour, Priority, Refusal,
     Standing,
@@ -146,6 +146,7 @@ impl Worker {
             tokio::time::sleep(SWEEP).await;
             self.slots.sweep(clock::now());
             self.shed();
+            self.shed_for_memory();
             let current = self.shared.policy.load();
             if current.generation != self.policy.borrow().generation {
                 let new = Rc::new(Arc::clone(&current));
@@ -178,6 +179,23 @@ impl Worker {
             let shed = self.slots.shed(excess.div_ceil(workers));
             self.metrics.connections_shed(shed.idle, shed.partial);
         }
+    }
+
+    /// Lets a part of the connections go when memory is short: idle ones, and at the last step slow
+    /// ones as well.
+    fn shed_for_memory(&self) {
+        let step = self.shared.memory.step();
+        if !step.sheds_connections(self.shared.open_connections.load(Ordering::Relaxed)) {
+            return;
+        }
+        // A twentieth each time: all that are idle are gone within seconds, and it can stop before.
+        let part = self.slots.len() / 20 + 1;
+        let shed = match step {
+            MemoryStep::Critical => self.slots.shed(part),
+            _ => self.slots.shed_idle(part),
+        };
+        self.metrics.connections_shed(shed.idle, shed.partial);
+        self.shared.memory.shed(shed.idle + shed.partial);
     }
 
     /// Writes an answer into the access log's ring.

@@ -48,6 +48,8 @@ pub enum Cause {
     DenyFingerprint,
     /// TLS handshakes take as much processor time as they may (`limits.handshake_share`).
     HandshakeBudget,
+    /// Memory is short.
+    MemoryPressure,
     /// The frames of a connection asked for more work than it may.
     ProtocolFlood,
     /// The queue before the origin is full, or the wait in it ran out.
@@ -65,7 +67,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -86,6 +88,7 @@ impl Cause {
         Self::RepeatOffender,
         Self::DenyFingerprint,
         Self::HandshakeBudget,
+        Self::MemoryPressure,
         Self::ProtocolFlood,
         Self::OriginBusy,
         Self::OriginBudget,
@@ -117,6 +120,7 @@ impl Cause {
             Self::RepeatOffender => "repeat_offender",
             Self::DenyFingerprint => "deny_fingerprint",
             Self::HandshakeBudget => "handshake_budget",
+            Self::MemoryPressure => "memory_pressure",
             Self::ProtocolFlood => "protocol_flood",
             Self::OriginBusy => "origin_busy",
             Self::OriginBudget => "origin_budget",
@@ -148,6 +152,7 @@ impl Cause {
             Self::TooManyConnectionsOfPrefix => "SW-205",
             Self::RepeatOffender => "SW-206",
             Self::ProtocolFlood => "SW-207",
+            Self::MemoryPressure => "SW-210",
             Self::HandshakeBudget => "SW-208",
             Self::DenyFingerprint => "SW-209",
             Self::OriginBusy => "SW-301",

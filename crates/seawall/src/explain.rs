@@ -174,6 +174,11 @@ fn meaning(cause: Cause) -> Meaning {
             "A connection that closed before the TLS handshake; trying again often works.",
             "Under attack: nothing, this keeps the machine free for who is in. In quiet times: use an ECDSA certificate, which costs a fraction of an RSA one, or raise the limit.",
         ),
+        Cause::MemoryPressure => (
+            "Nearly all of `memory` was in use, so connections of strangers were closed at once. Readers who were in went on reading.",
+            "A connection that closed at once; trying again often works.",
+            "Under attack: nothing. If it happens in quiet times, give Seawall more `memory`; `seawall status` shows the pressure.",
+        ),
         Cause::OriginBusy => (
             "The page was not stored, and the site behind Seawall had as much work as it can bear. The request waited its turn in vain.",
             "A short page with status 503 that says when to try again. Stored pages were served all the while.",

@@ -59,7 +59,7 @@ fn render(status: &Value) -> String {
     line("work from", work_from(status));
     let mitigations = status.get("mitigations").and_then(Value::as_array);
     line("mitigations", mitigations.map(|list| list.len().to_string()));
-    line("memory", whole(status, "memory_bytes").map(readable_size));
+    line("memory", whole(status, "memory_bytes").map(|bytes| memory(status, bytes)));
     let lists = status.get("lists").and_then(Value::as_array);
     for (at, list) in lists.into_iter().flatten().enumerate() {
         line(if at == 0 { "lists" } else { "" }, Some(loaded(list)));
@@ -69,6 +69,14 @@ fn render(status: &Value) -> String {
         line(if at == 0 { "events" } else { "" }, Some(happened(event)));
     }
     text
+}
+
+/// What is in use, and how short it is if it is.
+fn memory(status: &Value, bytes: u64) -> String {
+    match status.get("memory_pressure").and_then(Value::as_u64) {
+        None | Some(0) => readable_size(bytes),
+        Some(step) => format!("{}, pressure {step} of 3", readable_size(bytes)),
+    }
 }
 
 /// Events shown; `--json` has them all.

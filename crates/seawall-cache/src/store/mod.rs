@@ -460,6 +460,23 @@ impl Store {
         self.shared.max_entry_bytes
     }
 
+    /// Bytes that the memory tier may hold at most.
+    pub fn memory_bound(&self) -> u64 {
+        self.shared.memory.ledger().max_bytes()
+    }
+
+    /// Bytes that it may hold now.
+    pub fn memory_limit(&self) -> u64 {
+        self.shared.memory.ledger().limit()
+    }
+
+    /// Has it hold no more than `bytes` from now on, up to [`Self::memory_bound`]; what does not fit
+    /// leaves at once, those asked for least first. What is on disk stays there.
+    pub fn set_memory_limit(&self, bytes: u64) {
+        self.shared.memory.ledger().set_limit(bytes);
+        self.shared.make_room();
+    }
+
     /// Figures for metrics. Takes each table shard's lock once.
     pub fn stats(&self) -> StoreStats {
         self.shared.stats()

@@ -89,6 +89,8 @@ pub struct Status {
     pub mitigations: Vec<serde_json::Value>,
     /// Resident memory.
     pub memory_bytes: u64,
+    /// How short memory is, from 0 to 3.
+    pub memory_pressure: usize,
     /// Protocols broken by clients lately, newest first.
     pub events: Vec<EventStatus>,
 }

@@ -16,6 +16,7 @@ mod fields;
 mod guards;
 mod hellos;
 mod life;
+mod memory;
 mod messages;
 mod origin;
 mod ports;

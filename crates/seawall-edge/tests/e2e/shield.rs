@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_edge::Server;
@@ -122,6 +123,8 @@ pub(crate) fn config(state_dir: PathBuf, origin: SocketAddr) -> Config {
             ..Limits::default()
         },
         log: AccessLog { enabled: false, ..AccessLog::default() },
+        // Other tests of this process have memory as well.
+        memory_reading: Some(Arc::default()),
         ..Config::in_folder(state_dir)
     }
 }

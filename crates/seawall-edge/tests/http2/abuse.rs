@@ -1,5 +1,6 @@
 //! Ways to make a server work for nothing, and where they end.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::client::{
@@ -71,6 +72,29 @@ fn a_reader_with_too_many_heads_at_once_is_asked_to_repeat_some_elsewhere() {
     });
     assert!(answered.is_some(), "what was under way is finished");
     assert_eq!(goodbye, Some(0), "no error, but no more on this connection");
+}
+
+/// Whether one of four large heads that wait for their content is refused.
+fn is_one_of_four_refused(shield: &Shield) -> bool {
+    let mut client = shield.client();
+    client.send(&[streams(4).flat_map(bomb).collect(), get(9, "/page")].concat());
+    let mut refused = false;
+    let answered = client.until(|frame| {
+        refused |= frame.kind == RST_STREAM && frame.code() == REFUSED_STREAM;
+        assert_ne!(frame.kind, GOAWAY, "the connection goes on");
+        frame.kind == HEADERS && frame.stream == 9
+    });
+    assert!(answered.is_some(), "a page in hand is served");
+    refused
+}
+
+#[test]
+fn few_streams_wait_on_a_connection_while_memory_is_short() {
+    let shield = Shield::start();
+    assert_eq!(shield.client().get(1, "/page").status(), "200");
+    assert!(!is_one_of_four_refused(&shield));
+    shield.memory.store(62_000_000, Ordering::Relaxed);
+    assert!((0..10_000).any(|_| is_one_of_four_refused(&shield)), "never refused");
 }
 
 #[test]

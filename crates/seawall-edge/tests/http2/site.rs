@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub(crate) struct Shield {
     pub(crate) server: Option<Server>,
     pub(crate) address: SocketAddr,
     pub(crate) origin: Receiver<Event>,
+    /// Bytes of memory that the server believes are in use, of 64 MiB.
+    pub(crate) memory: Arc<AtomicU64>,
     roots: RootCertStore,
     _dir: tempfile::TempDir,
 }
@@ -52,6 +56,7 @@ impl Shield {
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).expect("a root");
         let (address, origin) = origin();
+        let memory = Arc::<AtomicU64>::default();
         let mut limits = Limits { drain_timeout: Duration::from_secs(5), ..Limits::default() };
         change(&mut limits);
         let listen = Listen {
@@ -68,11 +73,12 @@ impl Shield {
             allow: vec!["127.0.0.0/8".parse().expect("a prefix")],
             limits,
             log: AccessLog { enabled: false, ..AccessLog::default() },
+            memory_reading: Some(Arc::clone(&memory)),
             ..Config::in_folder(dir.path().join("state"))
         })
         .expect("starts");
         let address = server.addresses()[0];
-        Self { server: Some(server), address, origin, roots, _dir: dir }
+        Self { server: Some(server), address, origin, memory, roots, _dir: dir }
     }
 
     /// A connection before the preface.
