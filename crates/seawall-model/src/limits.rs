@@ -37,7 +37,7 @@ pub struct Limits {
     /// Bytes of an HTTP/1 head or decoded HTTP/2 header list. 431 beyond. Default 32 KiB: twice
     /// what browsers send with full cookie jars.
     pub max_head_bytes: usize,
-    /// Field lines in a head. 431 beyond. Default 100, as nginx and HAProxy (101).
+    /// Field lines in a head. 431 beyond. Default 128, a little above HAProxy (101).
     pub max_fields: usize,
     /// Bytes of the request target. 414 beyond. Default 8 KiB (RFC 9110 §4.1 asks for 8,000).
     pub max_target_bytes: usize,
@@ -150,7 +150,7 @@ impl Default for Limits {
             bar_time: Duration::from_secs(60),
             max_offenders: 1 << 14,
             max_head_bytes: 32 * 1024,
-            max_fields: 100,
+            max_fields: 128,
             max_target_bytes: 8 * 1024,
             max_body_bytes: 1024 * 1024 * 1024,
             max_hello_bytes: 16 * 1024,

@@ -468,7 +468,7 @@ pub(crate) const KEYS: &[Key] = &[
         "\"32KiB\"",
         "Request line and header fields together; 431 beyond. `1KiB` to `1MiB`.",
     ),
-    now("limits.max_fields", "whole number", "100", "Header field lines; 431 beyond. 10 to 10000."),
+    now("limits.max_fields", "whole number", "128", "Header field lines; 431 beyond. 10 to 10000."),
     now(
         "limits.max_target_bytes",
         "size or number of bytes",
