@@ -7,6 +7,7 @@
 //! answer is decided in `serve`.
 
 pub(crate) mod body;
+mod stall;
 mod write;
 
 use std::future::{Future, poll_fn};
@@ -26,6 +27,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use self::stall::Stall;
 pub(crate) use self::write::put_refusal;
 use crate::answer::{Answer, AnswerBody};
 use crate::buffers;
@@ -325,12 +327,21 @@ impl Conn {
     /// Writes all output, then `body`, in as few system calls as the socket takes.
     async fn flush_with(&mut self, body: &mut Bytes) -> Result<(), Stop> {
         let Self { stream, slot, output, ctx, .. } = self;
-        let mut armed = false;
+        let mut stall: Option<Stall> = None;
         let result = poll_fn(|cx| {
             match slot.poll(cx) {
                 Some(Interrupt::Expired) => {
-                    ctx.misbehaved(Misbehaviour::SlowReader);
-                    return Poll::Ready(Err(Stop::Expired));
+                    stall = stall.and_then(|stall| {
+                        let limits = &ctx.worker.policy().config.limits;
+                        stall.goes_on(clock::now(), stream.bytes_taken(), limits)
+                    });
+                    let Some(stall) = stall else {
+                        ctx.misbehaved(Misbehaviour::SlowReader);
+                        return Poll::Ready(Err(Stop::Expired));
+                    };
+                    slot.arm(stall.due(&ctx.worker.policy().config.limits));
+                    // Registers this task again, which the interrupt took out.
+                    slot.poll(cx);
                 }
                 Some(Interrupt::Shed) => return Poll::Ready(Err(Stop::Gone)),
                 Some(Interrupt::Drained) | None => {}
@@ -342,9 +353,10 @@ impl Conn {
                 let sent = match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[from..to]) {
                     Poll::Ready(sent) => sent?,
                     Poll::Pending => {
-                        if !armed {
-                            armed = true;
-                            slot.arm(clock::now() + ctx.stall_limit(output.len() + body.len()));
+                        if stall.is_none() {
+                            let began = Stall::new(clock::now(), stream.bytes_taken());
+                            slot.arm(began.due(&ctx.worker.policy().config.limits));
+                            stall = Some(began);
                         }
                         return Poll::Pending;
                     }
@@ -360,7 +372,7 @@ impl Conn {
             Pin::new(&mut *stream).poll_flush(cx).map_err(Stop::from)
         })
         .await;
-        if armed {
+        if stall.is_some() {
             slot.disarm();
         }
         buffers::give_back(output);

@@ -6,6 +6,7 @@
 //! filters, rustix 1.1 raises `RLIMIT_NOFILE`; none of that is wrapped again. What is left:
 //!
 //! - [`set_defer_accept`]: connections are handed over when their first bytes are there;
+//! - [`bytes_acked`]: what the peer has taken, and not only the kernel;
 //! - [`take_activation_fds`]: takes listening sockets over from systemd.
 //!
 //! It does **not** open any socket. `TCP_FASTOPEN` is left out on
@@ -17,4 +18,4 @@ mod activation;
 mod options;
 
 pub use crate::activation::{ActivationError, take_activation_fds};
-pub use crate::options::set_defer_accept;
+pub use crate::options::{bytes_acked, set_defer_accept};

@@ -108,7 +108,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Grace before the minimum rate of a request's content is enforced. Default 10 s.
     pub body_grace: Duration,
-    /// The same for a response. Default 10 s.
+    /// The same for a response, and how long each span is over which that rate is measured. Default
+    /// 10 s.
     pub response_grace: Duration,
     /// Bytes per second a body must move after the grace, in either direction. Default 500.
     pub min_body_bytes_per_second: u64,

@@ -94,6 +94,23 @@ fn a_reader_who_does_not_read_is_closed() {
 }
 
 #[test]
+fn a_large_answer_earns_a_reader_who_takes_nothing_no_more_time() {
+    let origin = Origin::page("Cache-Control: max-age=60\r\n", content(16 << 20));
+    let shield = Shield::with(&origin, |config| {
+        config.limits.response_grace = SOON;
+        config.memory_bytes = 256 << 20;
+    });
+    let mut client = shield.client();
+    // From the store: the whole of it is to be written at once.
+    for _ in 0..2 {
+        client.send(get("/", ""));
+        client.take(64).expect("the answer begins");
+        until("the connection is given up", || shield.metric("seawall_connections_open") == 0);
+        client = shield.client();
+    }
+}
+
+#[test]
 fn a_slow_client_does_not_hold_up_others() {
     let origin = Origin::page("Cache-Control: max-age=60\r\n", "hello");
     let shield = Shield::with(&origin, |config| {
