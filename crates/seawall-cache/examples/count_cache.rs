@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use seawall_cache::cache_control::ResponseDirectives;
 use seawall_cache::{
-    FilledUnder, Freshness, Key, Lookup, MapFields, RequestMeta, Reuse, Scheme, StaleRule, Store,
-    StoreConfig, StoredHead, VaryKey, Wants, reuse,
+    FilledUnder, Freshness, Invalidation, Key, Lookup, MapFields, RequestMeta, Reuse, Scheme,
+    StaleRule, Store, StoreConfig, StoredHead, VaryKey, Wants, reuse,
 };
 use seawall_model::{CookieClass, Method, WallTime};
 
@@ -79,6 +79,7 @@ fn stored(request: &RequestMeta<'_>) -> StoredHead {
         },
         filled_under: FilledUnder::Explicit,
         partial: None,
+        invalidation: Invalidation::Never,
     }
 }
 

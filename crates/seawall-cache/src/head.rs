@@ -3,6 +3,8 @@
 //! Separate because both tiers of the store carry it and only `policy` makes it. It does **not**
 //! know bodies, codings or checksums: those belong to the store.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use seawall_model::{Fields, WallTime};
 
@@ -41,7 +43,45 @@ pub struct StoredHead {
     pub filled_under: FilledUnder,
     /// The part of the representation that is stored, of a 206. `None`: the whole.
     pub partial: Option<ContentRange>,
+    /// Whether an unsafe method has made it invalid. The store sets this when it takes the head in.
+    pub invalidation: Invalidation,
 }
+
+/// What unsafe methods did to a stored response (RFC 9111 §4.4). It is marked and not removed, so
+/// that it can still stand in when the origin fails; and it is marked once a second at most, so that
+/// a flood of such requests does not have the page fetched for every reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalidation {
+    /// Nothing.
+    Never,
+    /// It is valid; the response before it was invalid from this time on.
+    Earlier(WallTime),
+    /// From this time on it has to be validated before it is used.
+    From(WallTime),
+}
+
+impl Invalidation {
+    /// After a success of an unsafe method at `at`. A time that only a clock set back can explain
+    /// holds nothing up.
+    pub(crate) fn after(self, at: WallTime) -> Self {
+        match self {
+            Self::Earlier(before) if before <= at + EVERY => Self::From(at.max(before + EVERY)),
+            Self::From(from) if from <= at + 2 * EVERY => self,
+            Self::Never | Self::Earlier(_) | Self::From(_) => Self::From(at),
+        }
+    }
+
+    /// Of a response that takes the place of one with `self`.
+    pub(crate) fn of_successor(self) -> Self {
+        match self {
+            Self::Never => Self::Never,
+            Self::Earlier(before) | Self::From(before) => Self::Earlier(before),
+        }
+    }
+}
+
+/// The time between two invalidations of a response.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Removes the fields that concern one connection only (RFC 9110 §7.6.1), in either direction:
 /// Connection, everything it names, and those that are known to be meant the same way.
@@ -113,9 +153,15 @@ impl Fields for MapFields<'_> {
 
 /// The first byte of an encoded head. Another layout takes another number; an entry with an
 /// unknown one is a miss.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 impl StoredHead {
+    /// Whether it has to be validated before it is used, because an unsafe method made it invalid
+    /// (RFC 9111 §4.4).
+    pub fn is_invalid(&self, now: WallTime) -> bool {
+        matches!(self.invalidation, Invalidation::From(from) if from <= now)
+    }
+
     /// Appends the head in a form that [`StoredHead::decode`] reads back. The store adds length and
     /// checksum.
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -148,6 +194,13 @@ impl StoredHead {
                 put_u64(out, range.complete);
             }
         }
+        let (kind, time) = match self.invalidation {
+            Invalidation::Never => (0, WallTime::default()),
+            Invalidation::Earlier(time) => (1, time),
+            Invalidation::From(time) => (2, time),
+        };
+        out.push(kind);
+        put_u64(out, time.unix_nanos());
         put_u64(out, self.vary.entries().len() as u64);
         for (name, value) in self.vary.entries() {
             put_bytes(out, name.as_str().as_bytes());
@@ -186,6 +239,12 @@ impl StoredHead {
             }
             _ => return None,
         };
+        let invalidation = match (input.byte()?, WallTime::from_unix_nanos(input.u64()?)) {
+            (0, _) => Invalidation::Never,
+            (1, time) => Invalidation::Earlier(time),
+            (2, time) => Invalidation::From(time),
+            _ => return None,
+        };
         let mut vary = Vec::new();
         for _ in 0..input.u64()? {
             let name = HeaderName::from_bytes(input.slice()?).ok()?;
@@ -210,6 +269,7 @@ impl StoredHead {
             freshness,
             filled_under,
             partial,
+            invalidation,
         })
     }
 }

@@ -37,7 +37,7 @@ pub use crate::encode::{Encoding, Wants};
 pub use crate::entry::{Entry, Representation};
 pub use crate::flight::{Failed, FlightLimits, Flights, Join, Lead};
 pub use crate::freshness::{Freshness, StaleRule, parse_http_date};
-pub use crate::head::{FilledUnder, MapFields, StoredHead, strip_hop_by_hop};
+pub use crate::head::{FilledUnder, Invalidation, MapFields, StoredHead, strip_hop_by_hop};
 pub use crate::key::{HashSeed, Key, Scheme};
 pub use crate::learn::{LearnStats, Learner, LearnerConfig, Observed, Probe, QueryRules, Verdict};
 pub use crate::misses::Misses;

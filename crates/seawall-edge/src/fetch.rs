@@ -494,9 +494,13 @@ fn from_entry(
     held::answer(entry, ask, &request, Served { age_s, cache, note })
 }
 
-/// What is stored, if it may stand in for a fetch that takes or went wrong.
+/// What is stored, if it may stand in for a fetch that takes its time. What is invalid may only where
+/// the fetch fails: its reader may be the one who changed the page.
 fn stand_in(plan: &Plan, ask: &Ask<'_>) -> Option<Answer> {
     let stale = plan.stale.as_ref().filter(|stale| stale.on_error)?;
+    if stale.entry.head.is_invalid(plan.times.wall) {
+        return None;
+    }
     Some(self::stale(plan, ask, &stale.entry))
 }
 

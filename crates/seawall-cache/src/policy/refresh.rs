@@ -5,7 +5,7 @@ use seawall_model::{CookieClass, WallTime};
 
 use crate::cache_control::ResponseDirectives;
 use crate::conditional::{is_strong, opaque_tag};
-use crate::head::{StoredHead, strip_hop_by_hop};
+use crate::head::{Invalidation, StoredHead, strip_hop_by_hop};
 use crate::policy::storable::{assess, kept_fields, request_allows};
 use crate::policy::{RequestMeta, SitePolicy};
 use crate::vary::VaryKey;
@@ -153,6 +153,7 @@ fn updated(
         freshness,
         filled_under,
         partial: head.partial,
+        invalidation: Invalidation::Never,
     };
     (result, keep)
 }

@@ -56,12 +56,13 @@ pub fn reuse(head: &StoredHead, request: &RequestMeta<'_>, now: WallTime) -> Reu
     let client = RequestDirectives::from_request(request.fields);
     let state = State::new(head, now);
     let (age_s, ttl_s) = (state.age_s, state.ttl_s());
-    let fresh = state.remaining_ns > 0 && !head.freshness.no_cache;
+    let fresh = state.remaining_ns > 0 && !head.freshness.no_cache && !state.is_invalid;
     let wished = wishes_validation(head, &client, &state, now);
     if fresh && !wished {
         return Reuse::Fresh { age_s, ttl_s };
     }
-    if !fresh && !client.no_cache && !head.freshness.no_cache {
+    // RFC 9111 §4.4: what is invalid is not used without validation, whoever would take it.
+    if !fresh && !client.no_cache && !head.freshness.no_cache && !state.is_invalid {
         let stale_s = state.stale_s();
         let accepted = client.max_stale.is_some_and(|limit| stale_s <= limit);
         if accepted && head.freshness.stale == StaleRule::Allowed {
@@ -165,13 +166,16 @@ fn stands_in(head: &StoredHead, client: &RequestDirectives, state: &State) -> bo
         StaleRule::OnlyGranted => freshness.stale_if_error_s,
         StaleRule::Allowed => freshness.stale_if_error_s.max(client.stale_if_error.unwrap_or(0)),
     };
-    state.remaining_ns > 0 || state.stale_within(window_s)
+    // An invalid one is used as if its lifetime were over.
+    let fresh = state.remaining_ns > 0 && !state.is_invalid;
+    fresh || state.stale_within(window_s)
 }
 
 /// Age and what is left of the lifetime, at one moment.
 struct State {
     age_s: u64,
     remaining_ns: i128,
+    is_invalid: bool,
 }
 
 impl State {
@@ -179,6 +183,7 @@ impl State {
         Self {
             age_s: head.freshness.age_s(head.response_time, now),
             remaining_ns: head.freshness.remaining_ns(head.response_time, now),
+            is_invalid: head.is_invalid(now),
         }
     }
 

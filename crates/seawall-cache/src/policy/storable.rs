@@ -7,7 +7,7 @@ use crate::cache_control::{RequestDirectives, ResponseDirectives, Scope, Source,
 use crate::freshness::{
     Freshness, StaleRule, expires_lifetime_s, heuristic_lifetime_s, initial_age_s,
 };
-use crate::head::{FilledUnder, StoredHead, strip_hop_by_hop};
+use crate::head::{FilledUnder, Invalidation, StoredHead, strip_hop_by_hop};
 use crate::policy::{RequestMeta, SitePolicy};
 use crate::range::ContentRange;
 use crate::vary::VaryKey;
@@ -127,6 +127,7 @@ fn make_head(
         freshness: assessed.freshness,
         filled_under: assessed.filled_under,
         partial,
+        invalidation: Invalidation::Never,
     })
 }
 

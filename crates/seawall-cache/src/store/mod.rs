@@ -11,8 +11,9 @@
 //! entries are **not** fsynced: after a power cut an entry may be gone or damaged, which is a miss.
 //! What is fsynced is removal on request: when [`Store::purge_url`], [`Store::purge_tag`] or
 //! [`Store::purge_all`] returns `Ok`, neither `kill -9` nor a power cut brings the purged entries
-//! back. [`Store::remove`] (invalidation by an unsafe method) and replacement survive `kill -9` but
-//! are not fsynced: POST requests must not buy disk flushes.
+//! back. [`Store::remove`] and replacement survive `kill -9` but
+//! are not fsynced: POST requests must not buy disk flushes. A response that [`Store::invalidate`]
+//! marked loses its file and is written anew, so that a crash does not make it valid again.
 //!
 //! **Fault rule.** Whatever the disk does, lookups and inserts succeed from memory; each failure is
 //! counted in [`StoreStats`].
@@ -25,6 +26,7 @@
 mod disk;
 mod files;
 mod format;
+mod invalidate;
 mod memory;
 mod queue;
 mod table;
@@ -152,17 +154,25 @@ impl DiskRef {
 }
 
 /// The time of a key's last purge, as far as anybody needs to know: equal epochs mean that nothing
-/// under the key was purged or invalidated in between.
+/// under the key was purged in between, or invalidated but for what a flood of unsafe methods does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch {
     all: u64,
     stripe: u64,
+    /// When the key was last invalidated, but once a second at most.
+    invalidated_ns: u64,
 }
 
 impl Epoch {
     /// As one number, to mix into the `variant_hint` of [`crate::Flights::join`].
     pub fn as_u64(self) -> u64 {
-        self.all.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.stripe
+        let purges = self.all.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.stripe;
+        purges ^ self.invalidated_ns.wrapping_mul(0xD6E8_FEB8_6659_FD93)
+    }
+
+    /// Whether nothing under the key was purged in between.
+    fn is_unpurged_since(self, other: Self) -> bool {
+        (self.all, self.stripe) == (other.all, other.stripe)
     }
 }
 
@@ -198,8 +208,10 @@ pub struct StoreStats {
     pub outdated: u64,
     /// Entries whose compressed forms were made.
     pub packed: u64,
-    /// Entries removed by purge or invalidation.
+    /// Entries removed by purge.
     pub purged: u64,
+    /// Entries marked as invalid by an unsafe method.
+    pub invalidated: u64,
     /// Panics caught in the store's threads: bugs.
     pub worker_panics: u64,
 }
@@ -258,6 +270,7 @@ impl Store {
             max_entry_bytes: (config.memory_bytes / ENTRY_SHARE).min(max_disk / ENTRY_SHARE),
             counters,
             epochs: (0..EPOCH_STRIPES).map(|_| AtomicU64::new(0)).collect(),
+            invalidations: (0..EPOCH_STRIPES).map(|_| Default::default()).collect(),
             epoch_all: AtomicU64::new(0),
             pack_queue: Queue::new(PACK_QUEUE, max_memory / 16),
             write_queue: Queue::new(WRITE_QUEUE, max_memory / 16),
@@ -326,8 +339,9 @@ impl Store {
     }
 
     /// Stores a response whose fetch began at `epoch`, unless something under its key was purged
-    /// or invalidated since: what the origin said before may be what the purge was for. The entry
-    /// comes back in any case and may be sent to those who waited for it.
+    /// since: what the origin said before may be what the purge was for. The entry comes back in any
+    /// case and may be sent to those who waited for it. If the key was invalidated after the request
+    /// was sent, the response is stored as an invalid one.
     pub fn insert_since(
         &self,
         epoch: Epoch,
@@ -339,7 +353,10 @@ impl Store {
         let id = key.hash128(&shared.seed);
         let serial = shared.serial();
         let tags = shared.tags.read(&head.headers);
-        let head = owned(head);
+        let mut head = owned(head);
+        let last = shared.last_invalidation(id);
+        head.invalidation = shared.table.invalidation(id, &key, &head.vary).of_successor();
+        head.invalidation = invalidate::told_of(&head, last);
         // Copied for the same reason as the head's values; 5 us for a page of 50 KB.
         let body = encode::shared(body.to_vec());
         let ledger = Arc::clone(shared.memory.ledger());
@@ -363,7 +380,7 @@ impl Store {
             }
             return probe;
         }
-        let is_current = || shared.epoch_of(id) == epoch;
+        let is_current = || shared.epoch_of(id).is_unpurged_since(epoch);
         let Some(put) = shared.table.put(id, probe, build, is_current) else {
             shared.counters.outdated.fetch_add(1, Ordering::Relaxed);
             return build(Residence::new(id));
@@ -374,6 +391,7 @@ impl Store {
         shared.drop_outdated(put.displaced);
         shared.make_room();
         shared.schedule_write(&put.entry, id);
+        self.look_again(id, last, &put.entry.key);
         put.entry
     }
 
@@ -383,7 +401,17 @@ impl Store {
     pub fn replace_head(&self, entry: &Arc<Entry>, head: StoredHead) -> Arc<Entry> {
         let shared = &*self.shared;
         let id = entry.key.hash128(&shared.seed);
-        let head = owned(head);
+        let mut head = owned(head);
+        let last = shared.last_invalidation(id);
+        head.invalidation = entry.head.invalidation.of_successor();
+        head.invalidation = invalidate::told_of(&head, last);
+        let refreshed = self.put_head(id, entry, head);
+        self.look_again(id, last, &entry.key);
+        refreshed
+    }
+
+    fn put_head(&self, id: u128, entry: &Arc<Entry>, head: StoredHead) -> Arc<Entry> {
+        let shared = &*self.shared;
         let tags = shared.tags.read(&head.headers);
         let serial = shared.serial();
         let build = |residence| {
@@ -401,8 +429,8 @@ impl Store {
         put.entry
     }
 
-    /// Invalidates all variants of a key (RFC 9111 §4.4); how many there were. Unlinks their files
-    /// before it returns (tens of microseconds each) but does not fsync.
+    /// Removes all variants of a key; how many there were. Unlinks their files before it returns
+    /// (tens of microseconds each) but does not fsync.
     pub fn remove(&self, key: &Key) -> usize {
         let id = key.hash128(&self.shared.seed);
         self.shared.bump_stripe(id);
@@ -534,6 +562,9 @@ pub(crate) struct Shared {
     /// Counts purges per stripe of keys. A stripe shared with another key costs that key one
     /// response that is not stored, nothing else.
     epochs: Box<[AtomicU64]>,
+    /// When keys were invalidated, per stripe: each time, and once a second. Another key of the
+    /// stripe has responses that were fetched meanwhile validated once more, nothing else.
+    invalidations: Box<[[AtomicU64; 2]]>,
     epoch_all: AtomicU64,
     pack_queue: Queue<Arc<Entry>>,
     write_queue: Queue<work::Write>,
@@ -549,6 +580,7 @@ impl Shared {
         Epoch {
             all: self.epoch_all.load(Ordering::Acquire),
             stripe: stripe.load(Ordering::Acquire),
+            invalidated_ns: self.invalidations_of(id)[1].load(Ordering::Acquire),
         }
     }
 
@@ -681,6 +713,7 @@ impl Shared {
             outdated: read(&counters.outdated),
             packed: read(&counters.packed),
             purged: read(&counters.purged),
+            invalidated: read(&counters.invalidated),
             worker_panics: read(&counters.worker_panics),
         }
     }
@@ -709,6 +742,7 @@ struct Counters {
     outdated: AtomicU64,
     packed: AtomicU64,
     purged: AtomicU64,
+    invalidated: AtomicU64,
     worker_panics: AtomicU64,
 }
 

@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use crate::entry::Entry;
+use crate::head::Invalidation;
 use crate::key::Key;
 use crate::policy::RequestMeta;
 use crate::store::memory::Residence;
@@ -145,6 +146,32 @@ impl Table {
             }
         }
         outcome
+    }
+
+    /// All variants of a key, wherever they lie.
+    pub(crate) fn held(&self, id: u128, key: &Key) -> Vec<Found> {
+        let shard = self.shard(id).read();
+        let of_key = shard.get(&id).into_iter().flatten().filter(|variant| variant.is_of(key));
+        let found = of_key.filter_map(|variant| match (&variant.memory, &variant.disk) {
+            (Some(entry), _) => Some(Found::Memory(Arc::clone(entry))),
+            (None, Some(slot)) => Some(Found::Disk {
+                serial: variant.serial,
+                file: slot.file.number,
+                bytes: slot.file.bytes,
+            }),
+            (None, None) => None,
+        });
+        found.collect()
+    }
+
+    /// What was done to the variant that a response with this `vary` would replace, if that is in
+    /// memory.
+    pub(crate) fn invalidation(&self, id: u128, key: &Key, vary: &VaryKey) -> Invalidation {
+        let shard = self.shard(id).read();
+        let of_key = shard.get(&id).into_iter().flatten().filter(|variant| variant.is_of(key));
+        let mut old = of_key.filter(|variant| variant.vary == *vary);
+        let entry = old.find_map(|variant| variant.memory.as_ref());
+        entry.map_or(Invalidation::Never, |entry| entry.head.invalidation)
     }
 
     /// Stores an entry in memory. `build` makes it anew around the seat of the one it replaces.
@@ -549,7 +576,7 @@ mod tests {
     use crate::adversary::check_spread;
     use crate::entry::{Entry, Forms, Ledger};
     use crate::freshness::{Freshness, StaleRule};
-    use crate::head::{FilledUnder, MapFields, StoredHead};
+    use crate::head::{FilledUnder, Invalidation, MapFields, StoredHead};
     use crate::key::{HashSeed, Key, Scheme};
     use crate::policy::RequestMeta;
     use crate::store::memory::Residence;
@@ -573,6 +600,7 @@ mod tests {
             },
             filled_under: FilledUnder::Explicit,
             partial: None,
+            invalidation: Invalidation::Never,
         };
         let ledger = Arc::new(Ledger::new(1_000_000));
         let body = Bytes::copy_from_slice(path.as_bytes());

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use seawall_cache::{
-    DiskFiles, Entry, Files, FilledUnder, Freshness, Key, Lookup, MapFields, RequestMeta, Scheme,
-    StaleRule, Store, StoreConfig, StoredHead, VaryKey,
+    DiskFiles, Entry, Files, FilledUnder, Freshness, Invalidation, Key, Lookup, MapFields,
+    RequestMeta, Scheme, StaleRule, Store, StoreConfig, StoredHead, VaryKey,
 };
 use seawall_model::{CookieClass, Method, WallTime};
 
@@ -123,6 +123,7 @@ pub(crate) fn head_for(
         },
         filled_under: FilledUnder::Explicit,
         partial: None,
+        invalidation: Invalidation::Never,
     }
 }
 

@@ -125,7 +125,7 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
     if is_event_stream(&exchange.head) && exchange.body.become_stream().is_err() {
         return job.refuse_stream(reply);
     }
-    job.side_effects(&exchange.head, request_time, response_time);
+    job.side_effects(&exchange.head, request_time, response_time).await;
     let made = job.storable(&exchange, request_time, response_time);
     match (made, epoch) {
         (Ok(stored), Some(epoch)) => job.share(exchange, stored, epoch, reply).await,
@@ -256,7 +256,7 @@ impl Job {
     }
 
     /// What the response means for other stored responses (RFC 9111 §4.3.5, §4.4).
-    fn side_effects(&self, head: &http::response::Parts, sent: WallTime, received: WallTime) {
+    async fn side_effects(&self, head: &http::response::Parts, sent: WallTime, received: WallTime) {
         let store = &self.worker.shared.store;
         let status = head.status.as_u16();
         let reception = &self.worker.shared.reception;
@@ -267,11 +267,10 @@ impl Job {
             (status, &head.headers),
             received,
         );
-        if let Some(key) = &self.invalidates {
-            for outdated in invalidated_by(self.method, status, key, &head.headers) {
-                store.remove(&outdated);
-            }
-        }
+        let mut outdated = self
+            .invalidates
+            .as_ref()
+            .map_or_else(Vec::new, |key| invalidated_by(self.method, status, key, &head.headers));
         if self.method == Method::Head
             && let Some(stale) = &self.validating
         {
@@ -288,10 +287,21 @@ impl Job {
                 received,
             ) {
                 HeadUpdate::Refresh(head) => drop(store.replace_head(entry, *head)),
-                HeadUpdate::Invalidate => drop(store.remove(&entry.key)),
+                HeadUpdate::Invalidate => outdated.push(entry.key.clone()),
                 HeadUpdate::Ignore => {}
             }
         }
+        if outdated.is_empty() {
+            return;
+        }
+        // Whoever is told of the success must not find the old page any more.
+        let shared = Arc::clone(&self.worker.shared);
+        let marked = tokio::task::spawn_blocking(move || {
+            for key in outdated {
+                shared.store.invalidate(&key, received);
+            }
+        });
+        let _ = marked.await;
     }
 
     fn storable(

@@ -69,3 +69,29 @@ fn a_page_that_a_head_found_stale_is_fetched_whole() {
     let lines: Vec<String> = origin.asked().iter().map(|asked| asked.line().to_owned()).collect();
     assert_eq!(lines, ["GET / HTTP/1.1"; 2]);
 }
+
+#[test]
+fn a_page_that_was_posted_to_is_asked_for_anew_and_stands_in_if_that_fails() {
+    let origin =
+        Origin::answering(|asked| match (asked.line().starts_with("POST"), asked.before) {
+            (true, _) => {
+                respond("303 See Other", "Location: /list\r\nCache-Control: no-store\r\n", "")
+            }
+            (_, 4) => respond("503 Service Unavailable", "", "down"),
+            (_, before) => {
+                ok("Cache-Control: max-age=600, stale-if-error=600\r\n", before.to_string())
+            }
+        });
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/page", "").assert_body("0");
+    client.get("/list", "").assert_body("1");
+    client.get("/list", "").assert_body("1").assert_cache("hit");
+    client.send("POST /page HTTP/1.1\r\nHost: example.org\r\nContent-Length: 0\r\n\r\n");
+    client.read("POST").assert_status(303);
+    client.get("/page", "").assert_body("3").assert_cache("fwd=stale; stored");
+    // The origin is out of order: what was held is better than nothing.
+    client.get("/list", "").assert_status(200).assert_body("1").assert_cache("hit");
+    client.get("/list", "").assert_body("5").assert_cache("fwd=stale; stored");
+    client.get("/list", "").assert_body("5").assert_cache("hit");
+}
