@@ -7,8 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use seawall_decide::{HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
@@ -141,7 +141,8 @@ impl Worker {
 
     /// Does what is due a few times a second, until the runtime ends.
     pub(crate) async fn sweep_forever(self: Rc<Self>) {
-        let mut retired = Vec::new();
+        // Held weakly, or the workers would keep them for each other.
+        let mut retired: Vec<Weak<Gate>> = Vec::new();
         loop {
             tokio::time::sleep(SWEEP).await;
             self.slots.sweep(clock::now());
@@ -151,13 +152,19 @@ impl Worker {
             if current.generation != self.policy.borrow().generation {
                 let new = Rc::new(Arc::clone(&current));
                 let old = std::mem::replace(&mut *self.policy.borrow_mut(), new);
-                retired.extend(old.gates.iter().cloned());
+                retired.extend(old.gates.iter().map(Arc::downgrade));
+                retired.retain(|gate| !current.gates.iter().any(|kept| is_same(gate, kept)));
+                retired.dedup_by(|one, other| one.ptr_eq(other));
                 self.pools.borrow_mut().clear();
                 self.handshakes.borrow_mut().set_limits(&current.config.limits);
             }
-            // Who waits before an origin that a reload took away still waits no longer than allowed.
-            retired.retain(|gate: &Arc<Gate>| gate.view().counters.queued > 0);
-            for gate in current.gates.iter().chain(&retired) {
+            // Who waits before an origin that a reload took away waits no longer than allowed either;
+            // and whoever still holds such a gate may yet come to wait there.
+            retired.retain(|gate| gate.strong_count() > 0);
+            for gate in &current.gates {
+                gate.expire();
+            }
+            for gate in retired.iter().filter_map(Weak::upgrade) {
                 gate.expire();
             }
         }
@@ -235,6 +242,10 @@ impl Worker {
             bytes_sent: sent,
         });
     }
+}
+
+fn is_same(held: &Weak<Gate>, gate: &Arc<Gate>) -> bool {
+    std::ptr::eq(held.as_ptr(), Arc::as_ptr(gate))
 }
 
 /// A client connection, as long as it is open.

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use crate::client::get;
 use crate::origin::{Origin, ok, say};
@@ -116,6 +117,37 @@ fn a_request_from_before_a_reload_does_not_bring_the_old_origin_back() {
     for _ in 0..20 {
         other.get("/", "").assert_status(200).assert_body("from the second");
     }
+}
+
+#[test]
+fn who_comes_late_to_an_origin_that_a_reload_took_away_waits_no_longer_than_allowed() {
+    let (first, arrived, release) = held();
+    let second = Origin::page("Cache-Control: no-store\r\n", "from the second");
+    let shield = Shield::with(&first, |config| {
+        config.workers = 1;
+        config.sites[0].origin.max_concurrency = 1;
+        config.limits.origin_queue_timeout = Duration::from_millis(50);
+    });
+    let (mut one, mut late, mut other) = (shield.client(), shield.client(), shield.client());
+    one.send(get("/held", ""));
+    arrived.recv_timeout(PATIENCE).expect("the origin is asked");
+    // Its content is still on its way when the origin is taken away.
+    late.send(
+        "POST / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+    );
+    late.take("HTTP/1.1 100 Continue\r\n\r\n".len()).expect("content is asked for");
+    let mut config = shield.config().clone();
+    config.sites = vec![site(second.address())];
+    shield.server().reload(config).expect("reloads");
+    until("the second origin answers", || {
+        // The permit of the first origin is taken, so a question to it would hang: look first.
+        shield.admin("GET", "/status").contains("\"limit\":8")
+    });
+    until("the worker has noticed", || other.get("/", "").text() == "from the second");
+    late.send("ok");
+    late.read("POST").assert_status(429);
+    drop(release);
+    one.read("GET").assert_status(200).assert_body("from the first");
 }
 
 #[test]
