@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, DATE, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use seawall_cache::{
@@ -360,9 +361,11 @@ impl Job {
                 body.give_up_storing();
                 body.end(Ok(()));
             }
-            Pumped::TooLarge => {
+            Pumped::TooLarge(data) => {
+                // First of all: what follows may wait for a slow reader.
                 self.release_waiting(Some(NoStore::TooLarge), StatusCode::OK);
-                let end = drain(&mut incoming, &body).await;
+                let is_wanted = body.push(data).await;
+                let end = if is_wanted { drain(&mut incoming, &body).await } else { Err(()) };
                 body.end(end);
             }
             Pumped::Broken => {
@@ -400,10 +403,13 @@ impl Job {
         reply: oneshot::Sender<Fetched>,
     ) {
         let Some(stale) = self.validating.take() else { return };
+        let Exchange { head, mut body } = exchange;
+        // RFC 9110 §15.4.5: it has no content. Reading its end gives back connection and permit.
+        while let Ok(Some(_)) = body.next().await {}
         let site = &self.policy.config.sites[self.site].cache;
         let store = &self.worker.shared.store;
         let fields = MapFields(&self.fields);
-        let headers = &exchange.head.headers;
+        let headers = &head.headers;
         let refreshed =
             refresh(site, &stale.entry.head, &self.meta(&fields), headers, sent, received);
         let entry = match refreshed {
@@ -422,7 +428,7 @@ impl Job {
                 // RFC 9111 §4.3.4: it speaks of another representation. Ask without conditions.
                 store.remove(&stale.entry.key);
                 // Its permit comes back before another is asked for.
-                drop(exchange);
+                drop(body);
                 return match self.again.take() {
                     Some(again) => {
                         self.request = again;
@@ -526,7 +532,8 @@ fn is_about_the_response(why: NoStore) -> bool {
 
 enum Pumped {
     Whole,
-    TooLarge,
+    /// It outgrew the cache with this piece, which is not passed on yet.
+    TooLarge(Bytes),
     Broken,
 }
 
@@ -561,8 +568,7 @@ async fn pump(
                     // What follows may wait for a slow reader, who must not keep others from the
                     // origin.
                     incoming.release_permit();
-                    body.push(data).await;
-                    return Pumped::TooLarge;
+                    return Pumped::TooLarge(data);
                 }
                 // Does not wait while the body is being stored.
                 body.push(data).await;

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use crate::client::{Client, Response, get};
 use crate::origin::{Origin, Then, ok, respond, say};
-use crate::shield::{PATIENCE, Shield};
+use crate::shield::{PATIENCE, Shield, content};
 
 const FRESH: &str = "Cache-Control: max-age=600\r\n";
 
@@ -236,4 +237,34 @@ fn a_personal_cookie_is_seen_in_every_spelling_of_the_field() {
         assert!(!is_shared(FRESH, cookies, ""), "{cookies}");
         assert!(!is_shared(FRESH, "", cookies), "{cookies}");
     }
+}
+
+#[test]
+fn who_waits_for_what_outgrows_the_cache_does_not_wait_for_the_slow_reader_of_it() {
+    let (tell, arrived) = channel();
+    let (go, wait) = channel::<()>();
+    let (tell, wait) = (Mutex::new(tell), Mutex::new(wait));
+    let origin = Origin::run(move |asked, stream| {
+        tell.lock().expect("no panic").send(()).expect("the test listens");
+        if asked.before > 0 {
+            return say(stream, ok("Cache-Control: no-store\r\n", "alone"));
+        }
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nConnection: close\r\n\r\n";
+        say(stream, head);
+        let _ = wait.lock().expect("no panic").recv();
+        say(stream, content(16 << 20));
+        Then::Close
+    });
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].cache.max_object_bytes = 4 << 20;
+        config.limits.response_grace = Duration::from_secs(120);
+    });
+    let (mut slow, mut other) = (shield.client(), shield.client());
+    slow.send(get("/big", ""));
+    arrived.recv_timeout(PATIENCE).expect("the origin is asked");
+    other.send(get("/big", ""));
+    go.send(()).expect("the origin waits");
+    // The slow reader reads nothing. Nobody waits for another's fetch longer than 10 s.
+    arrived.recv_timeout(Duration::from_secs(8)).expect("the other is let go before");
+    other.read("GET").assert_status(200).assert_body("alone");
 }

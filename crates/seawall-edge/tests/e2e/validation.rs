@@ -2,7 +2,10 @@
 //!
 //! Nothing waits for a lifetime to pass: the origin says `Age`, and its responses come stale.
 
-use crate::origin::{Asked, Origin, ok, respond};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use crate::origin::{Asked, Origin, ok, respond, say};
 use crate::shield::{Shield, until};
 
 const STALE: &str = "ETag: \"a\"\r\nAge: 100\r\nCache-Control: max-age=1";
@@ -94,4 +97,23 @@ fn a_page_that_was_posted_to_is_asked_for_anew_and_stands_in_if_that_fails() {
     client.get("/list", "").assert_status(200).assert_body("1").assert_cache("hit");
     client.get("/list", "").assert_body("5").assert_cache("fwd=stale; stored");
     client.get("/list", "").assert_body("5").assert_cache("hit");
+}
+
+#[test]
+fn one_connection_to_the_origin_serves_validation_after_validation() {
+    let ports = Arc::new(Mutex::new(HashSet::new()));
+    let seen = Arc::clone(&ports);
+    let origin = Origin::run(move |asked, stream| {
+        let port = stream.peer_addr().expect("connected").port();
+        seen.lock().expect("no panic").insert(port);
+        say(stream, answer(asked, STALE, STALE))
+    });
+    let shield = Shield::with(&origin, |config| config.workers = 1);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    for _ in 0..5 {
+        client.get("/", "").assert_status(200).assert_cache("fwd=stale; fwd-status=304");
+    }
+    assert_eq!(origin.count(), 6);
+    assert_eq!(ports.lock().expect("no panic").len(), 1);
 }
