@@ -397,6 +397,15 @@ fn headers_of(answer: &mut Answer) -> &mut HeaderMap {
     }
 }
 
+/// Whether caches between here and the browser would follow this field instead of Cache-Control:
+/// targeted ones (RFC 9213 §3.1, by convention named after their target), Edge Architecture, Akamai,
+/// nginx and LiteSpeed.
+fn is_for_shared_caches(name: &str) -> bool {
+    const NAMES: [&str; 4] =
+        ["surrogate-control", "edge-control", "x-accel-expires", "x-litespeed-cache-control"];
+    name.ends_with("cdn-cache-control") || NAMES.contains(&name)
+}
+
 /// Sets the cookie, and sees to it that no cache between here and the browser keeps it for others.
 fn set_cookie(headers: &mut HeaderMap, text: &CredentialText, lasts: Duration) {
     let line = format!(
@@ -407,8 +416,9 @@ fn set_cookie(headers: &mut HeaderMap, text: &CredentialText, lasts: Duration) {
     let Ok(mut line) = HeaderValue::from_str(&line) else { return };
     line.set_sensitive(true);
     headers.append(SET_COOKIE, line);
-    // RFC 9213 §2.2: caches of a CDN would follow these instead.
-    for name in ["cdn-cache-control", "surrogate-control"] {
+    let aimed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_for_shared_caches(name.as_str())).cloned().collect();
+    for name in aimed {
         headers.remove(name);
     }
     headers.remove(EXPIRES);

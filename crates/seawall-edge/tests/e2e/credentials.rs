@@ -242,7 +242,18 @@ fn browse(shield: &Shield, client: &str, cookie: &str) -> Vec<Response> {
 #[test]
 fn a_session_as_people_have_them_earns_a_credential_on_a_page_that_no_cache_keeps() {
     let fields = "Content-Type: text/html; charset=utf-8\r\nCache-Control: max-age=600\r\n\
-                  CDN-Cache-Control: max-age=600\r\nETag: \"1\"\r\n";
+                  CDN-Cache-Control: max-age=600\r\nETag: \"1\"\r\n\
+                  Cloudflare-CDN-Cache-Control: max-age=600\r\nSurrogate-Control: max-age=600\r\n\
+                  Edge-Control: max-age=600\r\nX-Accel-Expires: 600\r\n\
+                  X-LiteSpeed-Cache-Control: public,max-age=600\r\n";
+    let for_others = [
+        "cdn-cache-control",
+        "cloudflare-cdn-cache-control",
+        "surrogate-control",
+        "edge-control",
+        "x-accel-expires",
+        "x-litespeed-cache-control",
+    ];
     let origin = Origin::page(fields, "page");
     let shield = Shield::with(&origin, |config| {
         behind_tls(config);
@@ -256,7 +267,10 @@ fn a_session_as_people_have_them_earns_a_credential_on_a_page_that_no_cache_keep
         let page = &pages[2];
         page.assert_status(200).assert_body("page");
         assert_eq!(page.field("cache-control").as_deref(), Some("private, no-cache"));
-        assert_eq!(page.field("cdn-cache-control"), None);
+        for name in for_others {
+            assert_eq!(page.field(name), None, "{name}: {}", page.head);
+            assert!(pages[1].field(name).is_some(), "{name} is passed on without a credential");
+        }
         let line = page.field("set-cookie").expect("just seen");
         for part in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax", "Max-Age=2592000"] {
             assert!(line.contains(part), "{line}");

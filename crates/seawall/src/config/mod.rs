@@ -208,6 +208,31 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_every_visitor_has_is_warned_about_as_a_login() {
+        let warned = |cookies: &str| {
+            let text = format!("{SMALLEST}login_cookies = [{cookies}]\n");
+            let loaded = load_text(&text, Findings::new(Path::new("test.toml")), &machine());
+            let (_, findings) = loaded.expect("warnings stop nobody");
+            let of_cookies =
+                findings.warnings.iter().filter(|problem| problem.code == Code::SessionCookie);
+            of_cookies.count()
+        };
+        for cookie in [
+            "PHPSESSID",
+            "laravel_session",
+            "JSESSIONID",
+            "connect.sid",
+            "ASP.NET_SessionId",
+            "ASPSESSIONID*",
+            "*sess*",
+        ] {
+            assert_eq!(warned(&format!("\"{cookie}\"")), 1, "{cookie}");
+        }
+        assert_eq!(warned("\"wordpress_logged_in_*\", \"remember_*\""), 0);
+        assert_eq!(warned("\"remember_*\", \"sid\", \"session\""), 2);
+    }
+
+    #[test]
     fn writing_out_every_documented_default_changes_nothing() {
         // Every key whose default is a value is written with it, section by section, and must
         // give what the absence of all of them gives.

@@ -46,6 +46,7 @@ pub(crate) enum Code {
     Danger,
     ReadableSecret,
     StrangeList,
+    SessionCookie,
 }
 
 impl Code {
@@ -85,6 +86,7 @@ impl Code {
         Self::Danger,
         Self::ReadableSecret,
         Self::StrangeList,
+        Self::SessionCookie,
     ];
 
     /// The stable name.
@@ -124,6 +126,7 @@ impl Code {
             Self::Danger => "seawall::config::danger",
             Self::ReadableSecret => "seawall::config::readable_secret",
             Self::StrangeList => "seawall::config::strange_list",
+            Self::SessionCookie => "seawall::config::session_cookie",
         }
     }
 
@@ -225,6 +228,9 @@ impl Code {
             }
             Self::StrangeList => {
                 "A list of networks (Tor exits, owners) holds lines that are none of its entries. They are left out, the others count."
+            }
+            Self::SessionCookie => {
+                "Warning. A login cookie that the site's software gives to every visitor: whoever sends a form would count as signed in."
             }
         }
     }

@@ -51,6 +51,7 @@ impl Builder<'_> {
         }
         site.methods = methods(report, &mut section);
         if let Some(found) = section.list(report, "login_cookies", (Code::Cookie, value::cookie)) {
+            warn_of_sessions(report, &found);
             site.login_cookies = CookiePatterns::new(found.into_iter().map(|cookie| cookie.value));
         }
         if let Some(flag) = section.flag(report, "preserve_host") {
@@ -116,6 +117,44 @@ impl Builder<'_> {
                 "name the origin's own authority with `ca_file` instead",
             );
         }
+    }
+}
+
+/// Cookies that frameworks give to every visitor, lower case: PHP, Java, ASP.NET, ASP, Laravel,
+/// Express, CodeIgniter, ColdFusion, Rails, Magento, and what people write themselves.
+const SESSIONS: [&str; 13] = [
+    "phpsessid",
+    "jsessionid",
+    "asp.net_sessionid",
+    "aspsessionidabcdefgh",
+    "laravel_session",
+    "connect.sid",
+    "ci_session",
+    "cfid",
+    "_session_id",
+    "frontend",
+    "session",
+    "sessionid",
+    "sid",
+];
+
+/// A session is no login. Its cookie is renewed in answer to a login that fails, too.
+fn warn_of_sessions(report: &mut Report<'_>, found: &[At<String>]) {
+    for cookie in found {
+        let pattern = CookiePatterns::new([cookie.value.to_ascii_lowercase()]);
+        if !SESSIONS.iter().any(|name| pattern.matches(name.as_bytes())) {
+            continue;
+        }
+        let message = format!(
+            "`{}` in `site.login_cookies` looks like the session that every visitor is given; visitors and failed logins would count as signed in",
+            cookie.value
+        );
+        report.warning(
+            Code::SessionCookie,
+            cookie.line,
+            message,
+            "name the cookie that the site sets only after a login, for example `remember_*`; without one leave `login_cookies` empty and give editors a pass (`seawall pass`)",
+        );
     }
 }
 
