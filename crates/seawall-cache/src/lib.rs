@@ -39,7 +39,9 @@ pub use crate::flight::{Failed, FlightLimits, Flights, Join, Lead};
 pub use crate::freshness::{Freshness, StaleRule, parse_http_date};
 pub use crate::head::{FilledUnder, Invalidation, MapFields, StoredHead, strip_hop_by_hop};
 pub use crate::key::{HashSeed, Key, Scheme};
-pub use crate::learn::{LearnStats, Learner, LearnerConfig, Observed, Probe, QueryRules, Verdict};
+pub use crate::learn::{
+    LearnStats, Learned, Learner, LearnerConfig, Observed, Probe, QueryRules, Verdict,
+};
 pub use crate::misses::Misses;
 pub use crate::policy::{
     HeadUpdate, NoStore, Refreshed, RequestMeta, Reuse, SitePolicy, head_response_updates,

@@ -10,8 +10,8 @@ use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use proptest::prelude::*;
 use seawall_cache::{
-    CookiePatterns, Key, LearnStats, Learner, LearnerConfig, MapFields, QueryRules, RequestMeta,
-    SitePolicy, Verdict, storable,
+    CookiePatterns, Key, LearnStats, Learned, Learner, LearnerConfig, MapFields, QueryRules,
+    RequestMeta, SitePolicy, Verdict, storable,
 };
 use seawall_model::{CookieClass, Instant, Method, WallTime};
 
@@ -417,4 +417,102 @@ fn a_url_counts_as_unclear_for_names_that_nobody_vouches_for_and_for_no_others()
     }
     let nine = (0..9).map(|n| format!("x{n}z=1")).collect::<Vec<_>>();
     assert!(is_unclear(&nine.join("&")) && is_unclear(&nine.join(";")));
+}
+
+/// The same world after a restart, of which `bytes` are kept.
+fn restarted(world: &mut World, bytes: &[u8], pause_s: u64) {
+    let config = LearnerConfig { seed: [7, 8], ..*world.learner.config() };
+    let kept = Learned::from_bytes(bytes).expect("it is whole");
+    // The monotonic clock may begin anew.
+    world.now_s += pause_s;
+    let now = Instant::from_nanos(world.now_s * 1_000_000_000);
+    let wall = WallTime::from_unix_secs(world.now_s);
+    world.learner = kept.learner("example.org", config, (now, wall));
+}
+
+fn taken_down(world: &World) -> Vec<u8> {
+    let now = Instant::from_nanos(world.now_s * 1_000_000_000);
+    let mut learned = Learned::new([7, 8]);
+    learned.put("example.org", &world.learner, (now, WallTime::from_unix_secs(world.now_s)));
+    learned.to_bytes()
+}
+
+/// A world whose learner has the seed of [`taken_down`], and has learned that unknown names change
+/// nothing, that `zoom` does, and that the site uses `edition`.
+fn taught() -> World {
+    let mut world = World::new(|path, query, _| {
+        let zoomed = query.unwrap_or_default().contains("zoom=9");
+        (200, page(&["edition"], path, query) + if zoomed { "zoomed" } else { "" })
+    });
+    let config = LearnerConfig { seed: [7, 8], ..*world.learner.config() };
+    world.learner = Learner::new(config);
+    world.get("/other");
+    for n in 0..8 {
+        world.get(&format!("/other?zoom={n}"));
+    }
+    world.get("/other?zoom=9");
+    world.now_s += LIFETIME_S + 1;
+    world.get("/other");
+    world.get("/");
+    for n in 0..20 {
+        world.get(&format!("/?x{n}z=1"));
+    }
+    assert_eq!((world.stats().learned, world.stats().pinned), (2, 1), "{:?}", world.stats());
+    world
+}
+
+#[test]
+fn what_was_learned_holds_after_a_restart() {
+    let mut world = taught();
+    let bytes = taken_down(&world);
+    restarted(&mut world, &bytes, 5);
+    assert_eq!(taken_down(&world).len(), bytes.len(), "nothing is lost over a second restart");
+    let before = world.fetches;
+    for n in 100..200 {
+        world.get(&format!("/?x{n}z=1"));
+    }
+    assert_eq!(world.fetches - before, 4, "as many as look whether it still holds");
+    // What matters, and what the site uses, is asked for as it is.
+    assert!(world.get("/other?zoom=9").ends_with("zoomed"));
+    assert!(world.get("/?edition=3").contains("edition=3"));
+}
+
+#[test]
+fn what_changed_while_the_process_was_away_is_found_out() {
+    let mut world = taught();
+    let bytes = taken_down(&world);
+    restarted(&mut world, &bytes, 5);
+    world.site = Box::new(|path, query, _| {
+        (200, page(&["edition"], path, query) + query.unwrap_or_default())
+    });
+    for n in 100..200 {
+        let target = format!("/?x{n}z=1");
+        assert!(world.get(&target).ends_with(&target[2..]), "{target}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_bounded_and_anything_damaged_is_refused() {
+    let world = taught();
+    let bytes = taken_down(&world);
+    for len in 0..bytes.len() {
+        assert!(Learned::from_bytes(&bytes[..len]).is_none(), "{len}");
+    }
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        assert!(Learned::from_bytes(&damaged).is_none(), "{at}");
+    }
+    // Another site, another seed: nothing is known.
+    let kept = Learned::from_bytes(&bytes).expect("it is whole");
+    let now = (Instant::from_nanos(1), WallTime::from_unix_secs(1));
+    let config = *world.learner.config();
+    for (site, seed) in [("other.example", [7, 8]), ("example.org", [7, 9])] {
+        let learner = kept.learner(site, LearnerConfig { seed, ..config }, now);
+        assert_eq!(learner.stats().records, 0, "{site}");
+    }
+    // Smaller bounds hold.
+    let small = LearnerConfig { seed: [7, 8], max_records: 16, max_names: 16, ..config };
+    let stats = kept.learner("example.org", small, now).stats();
+    assert!(stats.records <= 16 && stats.names <= 16, "{stats:?}");
 }

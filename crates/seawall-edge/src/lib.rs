@@ -22,6 +22,7 @@ mod gates;
 mod held;
 mod http1;
 mod http2;
+mod learned;
 mod listen;
 mod memory;
 pub mod metrics;

@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use seawall_cache::{Learner, LearnerConfig, Misses};
+use seawall_cache::{Learned, Learner, LearnerConfig, Misses};
 use seawall_decide::{OriginGateConfig, RouteRule, SiteRules, Table, TableSource};
 
+use crate::clock;
 use crate::config::{Config, OriginTarget, Site};
+use crate::learned;
 use crate::origin::Gate;
 
 /// Everything a worker needs to know about what is served and for whom.
@@ -25,6 +27,8 @@ pub(crate) struct Policy {
     pub(crate) misses: Vec<Arc<Misses>>,
     /// Keys the hashing of what clients send.
     seed: [u64; 2],
+    /// That of the learners, which is kept over restarts.
+    learning_seed: [u64; 2],
     hosts: Hosts,
 }
 
@@ -38,17 +42,17 @@ struct Hosts {
 
 impl Policy {
     /// Compiles `config` for a process that starts.
-    pub(crate) fn first(config: Config, seed: [u64; 2]) -> Self {
-        Self::new(config, None, seed)
+    pub(crate) fn first(config: Config, seed: [u64; 2], kept: &Learned) -> Self {
+        Self::new(config, None, seed, kept)
     }
 
     /// Compiles `config` for a reload. Gates of origins that `before` had as well are carried over,
     /// with the requests they hold, and what was learned about sites that stay.
     pub(crate) fn after(config: Config, before: &Self) -> Self {
-        Self::new(config, Some(before), before.seed)
+        Self::new(config, Some(before), before.seed, &Learned::new(before.learning_seed))
     }
 
-    fn new(config: Config, before: Option<&Self>, seed: [u64; 2]) -> Self {
+    fn new(config: Config, before: Option<&Self>, seed: [u64; 2], kept: &Learned) -> Self {
         let table = Table::compile(TableSource {
             allow: config.allow.clone(),
             deny: config.deny.clone(),
@@ -59,7 +63,8 @@ impl Policy {
             limits: config.limits.clone(),
         });
         let gates = gates(&config, before, seed);
-        let learners = learners(&config, before, seed);
+        let learners = learners(&config, before, kept);
+        let learning_seed = kept.seed();
         let misses = misses(&config, before, seed);
         let mut hosts = Hosts::default();
         for (index, site) in config.sites.iter().enumerate() {
@@ -72,7 +77,7 @@ impl Policy {
             }
         }
         let generation = before.map_or(0, |policy| policy.generation + 1);
-        Self { generation, config, table, gates, learners, misses, seed, hosts }
+        Self { generation, config, table, gates, learners, misses, seed, learning_seed, hosts }
     }
 
     /// The site that answers to `host` (lower case, no port).
@@ -151,20 +156,22 @@ fn gates(config: &Config, before: Option<&Policy>, seed: [u64; 2]) -> Vec<Arc<Ga
     gates
 }
 
-/// What was learned stays with a site whose hosts and origin stay.
-fn learners(config: &Config, before: Option<&Policy>, seed: [u64; 2]) -> Vec<Arc<Learner>> {
+/// What was learned stays with a site whose hosts and origin stay, over a reload and a restart.
+fn learners(config: &Config, before: Option<&Policy>, kept: &Learned) -> Vec<Arc<Learner>> {
     let limits = &config.limits;
     let settings = LearnerConfig {
         max_records: limits.max_query_records,
         max_pages: limits.max_query_pages,
         max_names: limits.max_query_names,
-        seed,
+        seed: kept.seed(),
     };
+    let now = (clock::now(), clock::wall());
     let of = |site: &Site| {
-        let kept = before.and_then(|old| Some((old, old.same_site(site)?)));
-        let kept = kept.map(|(old, index)| &old.learners[index]);
-        let kept = kept.filter(|learner| *learner.config() == settings);
-        kept.map_or_else(|| Arc::new(Learner::new(settings)), Arc::clone)
+        let same = before.and_then(|old| Some((old, old.same_site(site)?)));
+        let same = same.map(|(old, index)| &old.learners[index]);
+        let same = same.filter(|learner| *learner.config() == settings);
+        let restored = || Arc::new(learned::learner(kept, site, settings, now));
+        same.map_or_else(restored, Arc::clone)
     };
     config.sites.iter().map(of).collect()
 }

@@ -28,6 +28,7 @@ use crate::admin::{
 use crate::clock;
 use crate::config::{Config, Listen};
 use crate::gates;
+use crate::learned::{Keep, LearnedFile};
 use crate::listen;
 use crate::metrics::{Metrics, RequestRate, Sample};
 use crate::origin::{OriginTlsError, Pool};
@@ -135,14 +136,11 @@ impl Server {
         tracing::info!(entries = opened.entries, damaged = opened.damaged, "cache opened");
         let reception = Reception::open(&config.state_dir, &config.limits, seed, clock::wall());
         let reception = reception.map_err(state)?;
+        let (learned_file, learned) = LearnedFile::open(&config.state_dir).map_err(state)?;
         let spool = open_spool(&config).map_err(state)?;
         let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
         let tls = open_tls(&config, &certs)?;
-        let admin = AdminServer::bind(
-            config.admin_socket.as_deref(),
-            config.admin_address,
-            config.admin_token.as_deref(),
-        )?;
+        let admin = open_admin(&config)?;
         let workers = config.workers.max(1);
         let (groups, listen) = open_groups(&config, &mut inherited, workers)?;
         let addresses = listen.iter().map(|listen| listen.address).collect();
@@ -153,7 +151,8 @@ impl Server {
         let metrics = Metrics::new(workers);
         let in_flight = config.memory_bytes / 100 * IN_FLIGHT_SHARE;
         let parts = Parts {
-            policy: Policy::first(config, seed),
+            policy: Policy::first(config, seed, &learned),
+            learned_file,
             store,
             reception,
             spool,
@@ -221,6 +220,7 @@ impl Server {
             let _ = control.join();
         }
         self.shared.reception.keep(clock::wall());
+        self.shared.keep_learned(Keep::Now);
         self.shared.store.shutdown();
         if let Some(log) = self.log.take() {
             log.shutdown();
@@ -308,6 +308,11 @@ fn inherited_listeners() -> HashMap<SocketAddr, TcpListener> {
     };
     let listeners = sockets.into_iter().map(TcpListener::from);
     listeners.filter_map(|listener| Some((listener.local_addr().ok()?, listener))).collect()
+}
+
+fn open_admin(config: &Config) -> Result<AdminServer, AdminError> {
+    let (socket, token) = (config.admin_socket.as_deref(), config.admin_token.as_deref());
+    AdminServer::bind(socket, config.admin_address, token)
 }
 
 fn random_seed() -> io::Result<[u64; 2]> {
@@ -443,7 +448,10 @@ impl Thread for Control {
                         let events = watch.lock().poll(clock::wall());
                         events.into_iter().for_each(tell_certificate);
                         let shared = Arc::clone(&shared);
-                        tokio::task::spawn_blocking(move || shared.reception.keep(clock::wall()));
+                        tokio::task::spawn_blocking(move || {
+                            shared.reception.keep(clock::wall());
+                            shared.keep_learned(Keep::InTurn);
+                        });
                     }
                 }
             }

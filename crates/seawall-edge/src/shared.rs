@@ -23,6 +23,7 @@ use crate::cdn_hint::{CdnHint, Forwarded};
 use crate::clock;
 use crate::events::Events;
 use crate::fetch::Waiter;
+use crate::learned::{Keep, LearnedFile};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::origin::OriginError;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) work_by_country: WorkByCountry,
     pub(crate) store: Store,
     pub(crate) reception: Reception,
+    learned_file: LearnedFile,
     pub(crate) flights: Flights<Waiter>,
     pub(crate) spool: Spool,
     pub(crate) metrics: Metrics,
@@ -62,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) policy: Policy,
     pub(crate) store: Store,
     pub(crate) reception: Reception,
+    pub(crate) learned_file: LearnedFile,
     pub(crate) spool: Spool,
     pub(crate) metrics: Metrics,
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -100,6 +103,7 @@ impl Shared {
             policy: ArcSwap::from_pointee(parts.policy),
             store: parts.store,
             reception: parts.reception,
+            learned_file: parts.learned_file,
             spool: parts.spool,
             metrics: parts.metrics,
             tls: parts.tls,
@@ -116,6 +120,12 @@ impl Shared {
             trouble_said_s: AtomicU64::new(0),
             trouble_unsaid: AtomicU64::new(0),
         }
+    }
+
+    /// Writes what was learned about query parameters, if it is time. Touches the disk.
+    pub(crate) fn keep_learned(&self, keep: Keep) {
+        let now = (clock::now(), clock::wall());
+        self.learned_file.keep(&self.policy.load(), now, keep);
     }
 
     /// Notes one more request that makes an origin work this much, and returns the demand by which its

@@ -32,6 +32,7 @@ use seawall_model::{
 };
 
 use self::keys::Keys;
+pub(crate) use self::keys::{random, write_whole};
 use self::logins::KnownLogins;
 use crate::answer::{Answer, AnswerBody, AnswerHead};
 use crate::config::Site;

@@ -27,6 +27,7 @@
 //!
 //! Read next: [`Learner::judge`].
 
+mod learned;
 mod own;
 mod records;
 mod rules;
@@ -39,6 +40,7 @@ use seawall_model::{Instant, WallTime};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher128};
 
+pub use self::learned::Learned;
 use self::own::OwnNames;
 use self::records::{Doubt, Records, State};
 pub use self::rules::QueryRules;

@@ -114,12 +114,13 @@ pub(super) struct OwnNames {
     /// Of names that mattered once, in the order of finding out.
     pinned: VecDeque<u64>,
     max: usize,
+    changes: u64,
 }
 
 impl OwnNames {
     pub(super) fn new(max: usize, seed: [u64; 2]) -> Self {
         let empty = || HashSet::with_hasher(KeyedState(seed));
-        Self { young: empty(), old: empty(), pinned: VecDeque::new(), max }
+        Self { young: empty(), old: empty(), pinned: VecDeque::new(), max, changes: 0 }
     }
 
     pub(super) fn add(&mut self, name: u64) {
@@ -131,6 +132,18 @@ impl OwnNames {
             self.young.clear();
         }
         self.young.insert(name);
+        self.changes += u64::from(!self.old.contains(&name));
+    }
+
+    /// Rises with every name that was not known.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// All names, the older ones first, and those that mattered.
+    pub(super) fn all(&self) -> (Vec<u64>, Vec<u64>) {
+        let names = self.old.iter().chain(&self.young).copied().collect();
+        (names, self.pinned.iter().copied().collect())
     }
 
     /// A name that was proven to matter: kept apart, so that no flood of words pushes it out.

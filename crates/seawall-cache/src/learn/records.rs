@@ -157,10 +157,38 @@ impl Records {
     }
 
     pub(super) fn pin(&mut self, now: Instant, id: u64) {
+        self.pin_for(now, id, MATTERS_FOR);
+    }
+
+    /// The same for another time, but not for longer.
+    pub(super) fn pin_for(&mut self, now: Instant, id: u64, time: Duration) {
         let record = self.record(now, id);
         record.state = State::Matters;
         record.count = 0;
-        record.until = now + MATTERS_FOR;
+        record.until = now + time.min(MATTERS_FOR);
+    }
+
+    /// Takes over that a parameter changes nothing.
+    pub(super) fn ignore(&mut self, now: Instant, id: u64) {
+        self.record(now, id).state = State::Ignored;
+    }
+
+    /// The pages that others can be compared with now, and until when; the oldest first.
+    pub(super) fn fresh_pages(&self, now: Instant) -> Vec<((u64, u64), u128, Instant)> {
+        let mut pages: Vec<_> =
+            self.pages.iter().filter(|(_, page)| page.fresh_until > now).collect();
+        pages.sort_by_key(|(_, page)| page.born);
+        let told = pages.into_iter();
+        told.map(|(&id, page)| ((id, page.variant), page.digest, page.fresh_until)).collect()
+    }
+
+    /// What is settled, with the time until which it matters, if it does; the oldest first.
+    pub(super) fn decided(&self) -> impl Iterator<Item = (u64, State, Instant)> {
+        self.order.iter().filter_map(|&(id, born)| {
+            let record = self.records.get(&id).filter(|record| record.born == born)?;
+            let is_decided = matches!(record.state, State::Ignored | State::Matters);
+            is_decided.then_some((id, record.state, record.until))
+        })
     }
 
     /// GCRA: one in [`WHOLE_EVERY`], and [`WHOLE_BURST`] at once.

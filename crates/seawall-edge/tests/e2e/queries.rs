@@ -1,6 +1,8 @@
 //! Query parameters: a flood of made-up ones costs the origin next to nothing, and a reader who uses
 //! a real one always gets the page of his own URL.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
@@ -188,6 +190,34 @@ fn what_was_learned_stays_over_a_reload() {
     let mut client = shield.client();
     flood(&mut client, "/", 100, 200);
     assert_eq!(origin.count(), 13);
+}
+
+#[test]
+fn what_was_learned_stays_over_a_restart() {
+    let origin = Origin::answering(wordpress);
+    let mut shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    flood(&mut client, "/", 0, 100);
+    assert_eq!(origin.count(), 13);
+    shield.restart();
+    let mut client = shield.client();
+    flood(&mut client, "/", 100, 200);
+    // Four that are let through to see whether it still holds.
+    assert_eq!(origin.count(), 13 + 4);
+    let file = shield.config().state_dir.join("learned");
+    let mode = || fs::metadata(&file).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    // A damaged file is put aside, and learning begins anew.
+    shield.stop();
+    fs::write(&file, "seawall learned 1\nnonsense").expect("ours");
+    shield.restart();
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200).assert_body(body_of("/"));
+    flood(&mut client, "/", 200, 210);
+    assert_eq!(origin.count(), 17 + 10);
+    let aside = fs::read(file.with_extension("damaged")).expect("it was put aside");
+    assert!(aside.ends_with(b"nonsense"));
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::UnreadableFile,
         Self::Syntax,
         Self::UnknownKey,
