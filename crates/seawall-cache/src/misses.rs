@@ -6,7 +6,10 @@
 //! caller should let it wait for capacity that nobody else wants. A path that answered otherwise
 //! before is never doubtful. Shapes are few and fixed, so nobody can fill a table with them.
 //!
-//! It does **not** refuse anything, fetch, or read a clock.
+//! While most of what an origin is asked for is doubtful, it gets one of these for each twenty other
+//! requests and one in four seconds: spare capacity would otherwise be the flood's to the last permit.
+//!
+//! It does **not** fetch or read a clock.
 
 use std::hash::Hasher;
 use std::time::Duration;
@@ -26,6 +29,25 @@ struct State {
     /// Hashes of paths that answered something else than 404, each in its one place: a newer one
     /// displaces it.
     known: Box<[u64]>,
+    asked: Asked,
+}
+
+/// What the origin was to be asked for, halved every [`HALF_LIFE`].
+struct Asked {
+    ordinary: f32,
+    doubtful: f32,
+    /// Doubtful ones that may still go, while they are most.
+    allowance: f32,
+    at: Instant,
+}
+
+/// Whether a URL is one that there probably is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credence {
+    /// Nothing speaks against it.
+    Ordinary,
+    /// It is probably made up.
+    Doubtful,
 }
 
 /// Answers, halved every [`HALF_LIFE`].
@@ -43,6 +65,12 @@ impl Misses {
         let state = State {
             shapes: vec![fresh; DEPTHS * CLASSES * ENDINGS].into(),
             known: vec![0; max_known.max(1)].into(),
+            asked: Asked {
+                ordinary: 0.0,
+                doubtful: 0.0,
+                allowance: MOST_ALLOWED,
+                at: Instant::from_nanos(0),
+            },
         };
         Self { state: Mutex::new(state), seed }
     }
@@ -54,6 +82,31 @@ impl Misses {
         let shape = state.shapes[shape].at(now);
         let place = place(mark, state.known.len());
         shape.all >= MIN_ANSWERS && shape.missing > shape.all * SHARE && state.known[place] != mark
+    }
+
+    /// Takes note that the origin is to be asked, and says whether it may be: always for an ordinary
+    /// URL, and for a doubtful one unless there is a flood of those.
+    pub fn lets_ask(&self, now: Instant, url: Credence) -> bool {
+        let asked = &mut self.state.lock().asked;
+        asked.pass(now);
+        match url {
+            Credence::Ordinary => {
+                asked.ordinary += 1.0;
+                asked.allow(PART);
+                true
+            }
+            Credence::Doubtful => {
+                asked.doubtful += 1.0;
+                if asked.doubtful < FLOOD || asked.doubtful < 2.0 * asked.ordinary {
+                    return true;
+                }
+                let goes = asked.allowance >= 1.0;
+                if goes {
+                    asked.allowance -= 1.0;
+                }
+                goes
+            }
+        }
     }
 
     /// Takes note of the origin's answer to a request for `path`. Errors of the origin and limits of
@@ -94,6 +147,21 @@ impl std::fmt::Debug for Misses {
     }
 }
 
+impl Asked {
+    fn pass(&mut self, now: Instant) {
+        let passed = now.saturating_since(self.at).as_secs_f32();
+        let left = (-passed / HALF_LIFE.as_secs_f32()).exp2();
+        self.ordinary *= left;
+        self.doubtful *= left;
+        self.allow(passed * A_SECOND);
+        self.at = now.max(self.at);
+    }
+
+    fn allow(&mut self, more: f32) {
+        self.allowance = (self.allowance + more).min(MOST_ALLOWED);
+    }
+}
+
 impl Shape {
     fn at(self, now: Instant) -> Self {
         let halves = now.saturating_since(self.at).as_secs_f32() / HALF_LIFE.as_secs_f32();
@@ -104,6 +172,13 @@ impl Shape {
 
 /// Fast enough to see a flood in seconds, slow enough to remember it through a pause.
 const HALF_LIFE: Duration = Duration::from_secs(30);
+/// Fewer doubtful requests are no flood: about seven a second for long, or as many at once.
+const FLOOD: f32 = 300.0;
+/// Doubtful requests for each ordinary one, and for each second: with what passes before the flood is
+/// seen, an origin has at most a tenth more to do than without it.
+const PART: f32 = 0.05;
+const A_SECOND: f32 = 0.25;
+const MOST_ALLOWED: f32 = 5.0;
 /// Fewer answers say nothing: a crawler with an old map of the site asks for as many.
 const MIN_ANSWERS: f32 = 20.0;
 /// How many of them must have been 404.
@@ -150,7 +225,7 @@ fn place(mark: u64, places: usize) -> usize {
 mod tests {
     use seawall_model::Instant;
 
-    use super::Misses;
+    use super::{Credence, Misses};
 
     fn at(seconds: u64) -> Instant {
         Instant::from_nanos(seconds * 1_000_000_000)
@@ -207,6 +282,42 @@ mod tests {
             troubled.answered(at(1), b"/x", 429);
         }
         assert!(!troubled.is_doubtful(at(1), b"/y"));
+    }
+
+    #[test]
+    fn a_flood_of_doubtful_urls_gets_a_twentieth_and_little_more() {
+        let misses = Misses::new(64, [1, 2]);
+        let (mut ordinary, mut doubtful) = (0, 0);
+        for second in 0..60u64 {
+            for turn in 0..1_000 {
+                let now = at(100 + second) + std::time::Duration::from_millis(turn);
+                doubtful += u32::from(misses.lets_ask(now, Credence::Doubtful));
+                if turn % 50 == 0 {
+                    ordinary += u32::from(misses.lets_ask(now, Credence::Ordinary));
+                }
+            }
+        }
+        assert_eq!(ordinary, 1_200, "others are never refused");
+        // The 300 that show the flood, 5 at once, 15 for the minute, 60 for the others.
+        assert!((370..=390).contains(&doubtful), "{doubtful}");
+    }
+
+    #[test]
+    fn doubtful_urls_go_while_they_are_few_or_less_than_the_others() {
+        for (doubtful, ordinary) in [(6, 0), (200, 110)] {
+            let misses = Misses::new(64, [1, 2]);
+            for second in 0..120 {
+                for _ in 0..ordinary {
+                    assert!(misses.lets_ask(at(second), Credence::Ordinary));
+                }
+                for _ in 0..doubtful {
+                    assert!(misses.lets_ask(at(second), Credence::Doubtful), "{second}");
+                }
+            }
+        }
+        let misses = Misses::new(64, [1, 2]);
+        while misses.lets_ask(at(1), Credence::Doubtful) {}
+        assert!(misses.lets_ask(at(121), Credence::Doubtful), "the flood is over");
     }
 
     #[test]

@@ -350,6 +350,7 @@ fn new_job(
     let fields = headers.clone();
     let request = forward::request(ctx, policy, plan, headers, purpose, body)?;
     let is_validation = purpose == Purpose::Share && plan.stale.is_some();
+    let (class, cause) = class(ctx, policy, plan);
     Ok(Job {
         again: is_validation.then(|| forward::without_conditions(&request)),
         worker: Rc::clone(&ctx.worker),
@@ -365,10 +366,10 @@ fn new_job(
         validating: plan.stale.clone(),
         is_validation,
         invalidates: plan.invalidates.clone(),
-        class: class(ctx, policy, plan),
+        class,
         identity: plan.identity,
         look: plan.look,
-        cause: JobCause::Reader,
+        cause,
         standing: plan.standing,
         whence: plan.whence,
         source: plan.source,
@@ -379,18 +380,19 @@ fn new_job(
     })
 }
 
-/// Where a request stands in the origin's queue.
-fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> WorkClass {
-    match plan.standing {
+/// Where a request stands in the origin's queue, and whose doing it is.
+fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> (WorkClass, JobCause) {
+    let class = match plan.standing {
         _ if plan.lane == RouteLane::Background => WorkClass::Background,
         Standing::Anonymous if is_doubtful(policy, plan) => {
             ctx.worker.metrics.origin_doubtful();
-            WorkClass::Background
+            return (WorkClass::Background, JobCause::Guess);
         }
         Standing::SignedIn => WorkClass::SignedIn,
         Standing::AgedReader => WorkClass::AgedReader,
         Standing::Anonymous => WorkClass::Anonymous,
-    }
+    };
+    (class, JobCause::Reader)
 }
 
 /// Whether the URL is probably made up: it has a parameter that nobody vouches for, or nothing is

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, DATE, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use seawall_cache::{
-    Entry, Epoch, Failed, HeadUpdate, Key, Lead, MapFields, NoStore, Probe, Refreshed, RequestMeta,
-    StoredHead, head_response_updates, invalidated_by, is_error_status, may_serve_stale_on_error,
-    may_serve_stale_when_disconnected, refresh, storable,
+    Credence, Entry, Epoch, Failed, HeadUpdate, Key, Lead, MapFields, NoStore, Probe, Refreshed,
+    RequestMeta, StoredHead, head_response_updates, invalidated_by, is_error_status,
+    may_serve_stale_on_error, may_serve_stale_when_disconnected, refresh, storable,
 };
 use seawall_decide::{Look, RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource};
 use seawall_model::{CookieClass, Fields, Identity, Method, Standing, WallTime};
@@ -76,6 +76,8 @@ pub(super) struct Job {
 pub(super) enum JobCause {
     /// A reader asks and waits: the work counts as this reader's demand.
     Reader,
+    /// As that, for a URL that is probably made up.
+    Guess,
     /// A reader was served from what is held, and we want it newer.
     Upkeep,
 }
@@ -176,10 +178,17 @@ impl Job {
         let template = gate.template(uri.path(), uri.query());
         let cost = gate.cost(template);
         let demand = match self.cause {
-            JobCause::Reader => shared.demand(self.identity, self.look, self.whence, cost),
+            JobCause::Reader | JobCause::Guess => {
+                shared.demand(self.identity, self.look, self.whence, cost)
+            }
             // Who reads held pages has asked nothing of the origin.
             JobCause::Upkeep => 0,
         };
+        if !self.is_let() {
+            metrics.origin_failed(OriginFailure::Busy);
+            shared.reception.note_busy(clock::now());
+            return Err(Failure::Busy);
+        }
         let Some(class) = self.budgeted(gate, template) else {
             metrics.origin_failed(OriginFailure::Busy);
             return Err(Failure::OverBudget);
@@ -227,6 +236,16 @@ impl Job {
             self.worker.shared.origin_trouble(&origin.target.authority(), &error);
             failure
         })
+    }
+
+    /// Whether the origin may be asked as far as the site's misses go.
+    fn is_let(&self) -> bool {
+        let url = match self.cause {
+            JobCause::Reader => Credence::Ordinary,
+            JobCause::Guess => Credence::Doubtful,
+            JobCause::Upkeep => return true,
+        };
+        self.policy.misses[self.site].lets_ask(clock::now(), url)
     }
 
     /// Where the request stands in the queue once its budgets are asked: whoever has had more than

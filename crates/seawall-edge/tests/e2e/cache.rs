@@ -17,7 +17,7 @@ fn made_up_query_strings_do_not_outgrow_the_memory() {
     });
     let mut client = shield.client();
     for batch in 0..100 {
-        let requests: String = (0..20).map(|n| get(&format!("/?x={batch}-{n}"), "")).collect();
+        let requests: String = (0..20).map(|n| get(&format!("/?page={batch}-{n}"), "")).collect();
         client.send(requests);
         for _ in 0..20 {
             let got = client.read("GET");
