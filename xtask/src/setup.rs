@@ -68,6 +68,10 @@ const ADMISSION: &[Need] = &[
     NGINX,
     WRK,
     OPENSSL,
+    CURL,
+    need("h2load", "nghttp2-client", "load on connections that are kept"),
+    need("taskset", "util-linux", "one core for the server, one for the client"),
+    need("python3", "python3", "the client that says only hello"),
     need("slowhttptest", "slowhttptest", "slow connections of three kinds"),
 ];
 

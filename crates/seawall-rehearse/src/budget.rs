@@ -240,6 +240,19 @@ impl Connection {
         stream.flush().await.map_err(|_| ExchangeError::Closed)
     }
 
+    /// Reads the next response.
+    ///
+    /// # Errors
+    /// What comes instead of one.
+    pub(crate) async fn read(&mut self, keep: Keep) -> Result<Response, ExchangeError> {
+        self.stream.read(keep, None).await
+    }
+
+    /// What lies beneath, for what is no exchange of messages any more.
+    pub(crate) fn stream(&mut self) -> &mut (impl AsyncRead + AsyncWrite + Unpin + use<>) {
+        self.stream.stream()
+    }
+
     /// Waits until the other side says or closes anything.
     pub(crate) async fn until_answered(&mut self) {
         let _ = self.stream.read(Keep::Nothing, None).await;

@@ -23,6 +23,7 @@ use crate::addr::{InvalidRunKey, LoopbackAddr, RunKey, VerifyError, draw_random}
 use crate::budget::Budget;
 use crate::files::raise_open_files;
 use crate::flood::{BENCH_BOTS, BENCH_PREFIXES, Busting, Flooding, Strength, popular_pages};
+use crate::guests::places;
 use crate::measure::Report;
 use crate::readers::{REPORT_EVERY, Reading};
 use crate::schedule::{Visit, browsing_schedule, reader_schedule, warm_up_schedule};
@@ -88,6 +89,8 @@ pub enum Play {
     Demo,
     /// Readers who browse, and a flood of pages that no cache may keep.
     Live,
+    /// Readers who browse, and 500 who send in letters at 600 bytes a second.
+    Uploads,
     /// The demo's readers, the same in the quiet and under the flood, and random queries and paths.
     Busting,
 }
@@ -231,6 +234,8 @@ async fn load(
     if role == Role::Readers {
         visits = visits_of(job, &site, &sources, quiet, end.min(caps::MAX_RUN));
     }
+    let guests = (job.play == Play::Live)
+        .then(|| (places(&sources.browsers), job.credentials.last().cloned()));
     say(output, &Report::Ready { address: None });
     if words.recv().await.as_deref() != Some(word::GO) {
         return Ok(());
@@ -264,7 +269,7 @@ async fn load(
                 .await;
             }
             Role::Readers | Role::Site => {
-                let reading = Reading { visits, quiet, end, tls };
+                let reading = Reading { visits, quiet, end, tls, guests };
                 readers::play(reading, site, target, budget, |figures| {
                     say(output, &Report::Readers(Box::new(figures)))
                 })
@@ -288,7 +293,9 @@ fn visits_of(
 ) -> Vec<Visit> {
     let mut visits = match job.play {
         Play::Demo => reader_schedule(job.seed, site, sources, end),
-        Play::Live => browsing_schedule(job.seed, site, sources, end, &job.credentials),
+        Play::Live | Play::Uploads => {
+            browsing_schedule(job.seed, site, sources, end, &job.credentials)
+        }
         Play::Busting => {
             // The same before and in the flood, so that the origin has the same work in both.
             let flood = end.saturating_sub(quiet);

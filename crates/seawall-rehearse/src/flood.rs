@@ -22,7 +22,7 @@ use crate::http::Keep;
 use crate::measure::FloodFigures;
 use crate::readers::REPORT_EVERY;
 use crate::rng::Rng;
-use crate::site::{HOST, Site};
+use crate::site::{HOST, Site, UPLOADS};
 
 /// How large a flood is wanted. What is beyond the caps is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub(crate) struct Strength {
     pub(crate) busting_per_second: f64,
     /// Addresses that never finish a head.
     pub(crate) slow_bots: usize,
+    /// Addresses that send in something without end, slowly.
+    pub(crate) upload_bots: usize,
 }
 
 impl Default for Strength {
@@ -49,6 +51,7 @@ impl Default for Strength {
             busting_bots: 600,
             busting_per_second: 400.0,
             slow_bots: 1_100,
+            upload_bots: 0,
         }
     }
 }
@@ -62,10 +65,12 @@ impl Strength {
             busting_bots: 0,
             busting_per_second: 0.0,
             slow_bots: 0,
+            upload_bots: 0,
         };
         match play {
             Play::Demo => Self::default(),
             Play::Live => Self { page_bots: BENCH_BOTS, pages_per_second: BENCH_RATE, ..nothing },
+            Play::Uploads => Self { upload_bots: UPLOADING, ..nothing },
             Play::Busting => {
                 Self { busting_bots: BENCH_BOTS, busting_per_second: BENCH_RATE, ..nothing }
             }
@@ -75,13 +80,14 @@ impl Strength {
     /// The same flood with no more than `connections` and within the hard caps.
     pub(crate) fn bounded(mut self, connections: usize) -> Self {
         let most = connections.min(caps::MAX_CONNECTIONS);
-        let bots = [self.page_bots, self.busting_bots, self.slow_bots];
+        let bots = [self.page_bots, self.busting_bots, self.slow_bots, self.upload_bots];
         let bots: u128 = bots.into_iter().map(|count| count as u128).sum();
         if bots > most as u128 {
             let share = |count: usize| (count as u128 * most as u128 / bots) as usize;
             self.page_bots = share(self.page_bots);
             self.busting_bots = share(self.busting_bots);
             self.slow_bots = share(self.slow_bots);
+            self.upload_bots = share(self.upload_bots);
         }
         let rate = self.pages_per_second + self.busting_per_second;
         let most = caps::MAX_REQUESTS_PER_SECOND as f64;
@@ -133,6 +139,8 @@ pub(crate) async fn play(
             tokio::spawn(bot.ask(per_bot(busting, strength.busting_per_second), way));
         } else if number < pages + busting + strength.slow_bots {
             tokio::spawn(bot.dawdle());
+        } else if number < pages + busting + strength.slow_bots + strength.upload_bots {
+            tokio::spawn(bot.upload());
         }
     }
     let mut tick = interval(REPORT_EVERY);
@@ -228,7 +236,10 @@ impl Bot {
             if !self.crowd.is_on() {
                 return;
             }
-            next = Instant::now() + every.mul_f64(0.8 + 0.4 * self.rng.unit());
+            // Who waited long for an answer catches up on one request, or waiting would thin the flood.
+            let now = Instant::now();
+            next = (next + every.mul_f64(0.8 + 0.4 * self.rng.unit()))
+                .max(now - every.min(now - self.crowd.begin));
             self.ask_once(busting).await;
         }
     }
@@ -297,6 +308,30 @@ impl Bot {
         }
     }
 
+    /// Sends in something at 600 bytes a second, once.
+    async fn upload(mut self) {
+        sleep_until(self.crowd.begin + Duration::from_secs_f64(2.0 * self.rng.unit())).await;
+        let (budget, target) = (&self.crowd.budget, &self.crowd.target);
+        let Ok(mut connection) = budget.connect(target, Some(self.source)).await else {
+            self.crowd.counts.broken.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        self.crowd.counts.sources.fetch_add(1, Ordering::Relaxed);
+        self.crowd.counts.slow.fetch_add(1, Ordering::Relaxed);
+        let head = format!(
+            "POST {UPLOADS} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {}\r\nContent-Length: 1000000\r\n\r\n",
+            self.rng.pick(&AGENTS),
+        );
+        let mut bytes = head.into_bytes();
+        while self.crowd.is_on() && connection.send(&bytes).await.is_ok() {
+            bytes = vec![b'u'; 300];
+            if timeout(UPLOAD_STEP, connection.until_answered()).await.is_ok() {
+                break;
+            }
+        }
+        self.crowd.counts.slow.fetch_sub(1, Ordering::Relaxed);
+    }
+
     async fn dribble(&mut self, mut connection: Connection) {
         let head =
             format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {}\r\n", self.rng.pick(&AGENTS));
@@ -316,6 +351,9 @@ impl Bot {
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between lines of a head that never ends.
 const DAWDLE_STEP: Duration = Duration::from_secs(3);
+/// Between the 300 bytes of an upload.
+const UPLOAD_STEP: Duration = Duration::from_millis(500);
+const UPLOADING: usize = 500;
 /// After a slow connection was closed, before the next.
 const DAWDLE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -363,6 +401,7 @@ mod tests {
                 busting_bots,
                 busting_per_second: busting,
                 slow_bots,
+                upload_bots: 0,
             };
             let bounded = wish.bounded(files);
             let bots = bounded.page_bots + bounded.busting_bots + bounded.slow_bots;
@@ -374,7 +413,7 @@ mod tests {
 
     #[test]
     fn the_floods_of_the_benchmark_are_within_the_caps() {
-        for play in [Play::Live, Play::Busting] {
+        for play in [Play::Live, Play::Busting, Play::Uploads] {
             let strength = Strength::of_bench(play);
             assert_eq!(strength.bounded(caps::MAX_CONNECTIONS), strength);
         }
@@ -403,6 +442,7 @@ mod tests {
             busting_bots: 4,
             busting_per_second: 400.0,
             slow_bots: 4,
+            upload_bots: 0,
         };
         let begin = Instant::now();
         let end = begin + Duration::from_secs(30);

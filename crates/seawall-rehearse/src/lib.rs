@@ -25,6 +25,7 @@ pub mod caps;
 pub mod child;
 mod files;
 mod flood;
+mod guests;
 mod http;
 mod measure;
 mod readers;
@@ -36,7 +37,7 @@ mod sources;
 pub use crate::addr::{InvalidRunKey, LoopbackAddr, RunKey, VerifyError, draw_random};
 pub use crate::budget::{Budget, BudgetSpent};
 pub use crate::measure::{
-    Failures, FloodFigures, Kind, ReaderFigures, Report, SiteFigures, Stretch, Tally,
+    Failures, FloodFigures, GuestFigures, Kind, ReaderFigures, Report, SiteFigures, Stretch, Tally,
 };
 pub use crate::rng::Rng;
 pub use crate::schedule::{Visit, browsing_schedule, reader_schedule, warm_up_schedule};

@@ -126,8 +126,26 @@ pub struct ReaderFigures {
     /// The same of those without.
     #[serde(default)]
     pub new_failures: Failures,
+    /// Those who stay through the flood.
+    #[serde(default)]
+    pub guests: GuestFigures,
     /// Under the flood, why those that a held copy can serve failed.
     pub failures: Failures,
+}
+
+/// A slow upload, an event stream and a WebSocket, so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestFigures {
+    /// Bytes sent in.
+    pub uploaded: u64,
+    /// Whether the site said that it has all of them.
+    pub upload_done: bool,
+    /// Events that came, none missing between them.
+    pub events: u64,
+    /// What was said and came back.
+    pub echoes: u64,
+    /// How a stay ended before its time.
+    pub troubles: Vec<String>,
 }
 
 /// The flood so far.

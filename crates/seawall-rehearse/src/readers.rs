@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 
 use crate::addr::LoopbackAddr;
 use crate::budget::{Budget, Connection};
+use crate::guests::Guests;
 use crate::http::{ExchangeError, Keep, Pace, Response};
 use crate::measure::{Failures, Kind, ReaderFigures, Stretch, Times};
 use crate::schedule::Visit;
@@ -29,6 +30,8 @@ pub(crate) struct Reading {
     pub(crate) end: Duration,
     /// How to speak TLS, if the target does.
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// Those who stay: from where, and what the uploading one shows of who it is.
+    pub(crate) guests: Option<([Ipv4Addr; 3], Option<String>)>,
 }
 
 /// Plays `reading` against `target` and hands figures to `report` each 250 ms and once at the end.
@@ -41,9 +44,25 @@ pub(crate) async fn play(
     mut report: impl FnMut(ReaderFigures) -> bool,
 ) {
     let start = Instant::now();
-    let desk = Arc::new(Desk { site, target, budget, tls: reading.tls, known: Mutex::default() });
+    let desk = Arc::new(Desk {
+        site,
+        target,
+        budget,
+        tls: reading.tls,
+        known: Mutex::default(),
+        guests: Arc::default(),
+    });
     let (finished, mut outcomes) = mpsc::unbounded_channel();
     let mut book = Book::default();
+    if let Some((places, credential)) = reading.guests {
+        // There before the flood, and until its end.
+        let (from, until) = (reading.quiet.mul_f64(0.9), reading.end - AT_THE_END);
+        let (from, until) = (start + from, start + until);
+        for (stay, place) in [Stay::Upload, Stay::Events, Stay::Socket].into_iter().zip(places) {
+            tokio::spawn(desk.clone().stay(stay, place, from, until, credential.clone()));
+        }
+    }
+    let guests = Arc::clone(&desk.guests);
     let mut tick = interval(REPORT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = start + reading.end;
@@ -59,7 +78,7 @@ pub(crate) async fn play(
             biased;
             Some(outcome) = outcomes.recv() => book.enter(outcome),
             _ = tick.tick() => {
-                if !report(book.figures(start.elapsed())) {
+                if !report(book.figures(start.elapsed(), &guests)) {
                     return;
                 }
             }
@@ -78,7 +97,7 @@ pub(crate) async fn play(
     while let Ok(Some(outcome)) = timeout_at(end + DRAIN, outcomes.recv()).await {
         book.enter(outcome);
     }
-    report(book.figures(start.elapsed()));
+    report(book.figures(start.elapsed(), &guests));
 }
 
 fn stretch_of(at: Duration, quiet: Duration) -> Stretch {
@@ -96,6 +115,15 @@ struct Desk {
     budget: Budget,
     tls: Option<Arc<ClientConfig>>,
     known: Mutex<Known>,
+    guests: Arc<Guests>,
+}
+
+/// How somebody stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    Upload,
+    Events,
+    Socket,
 }
 
 #[derive(Default)]
@@ -158,6 +186,27 @@ impl Desk {
                 Ok(())
             }
             _ => Err(Failure::TurnedAway),
+        }
+    }
+
+    /// Connects at `from` and stays until `until`.
+    async fn stay(
+        self: Arc<Self>,
+        stay: Stay,
+        place: Ipv4Addr,
+        from: Instant,
+        until: Instant,
+        credential: Option<String>,
+    ) {
+        sleep_until(from).await;
+        let guests = Arc::clone(&self.guests);
+        let Ok(connection) = self.connect(place).await else {
+            return guests.trouble("guest", "could not connect");
+        };
+        match stay {
+            Stay::Upload => guests.upload(connection, until, credential).await,
+            Stay::Events => guests.listen(connection, until).await,
+            Stay::Socket => guests.talk(connection, until).await,
         }
     }
 
@@ -283,7 +332,7 @@ impl Book {
         } += 1;
     }
 
-    fn figures(&mut self, elapsed: Duration) -> ReaderFigures {
+    fn figures(&mut self, elapsed: Duration, guests: &Guests) -> ReaderFigures {
         self.recent.retain(|(at, _, _)| at.elapsed() < Duration::from_secs(1));
         let mut last_second = Times::default();
         for (_, kind, taken) in &self.recent {
@@ -311,6 +360,7 @@ impl Book {
             kinds: kinds(Stretch::Flood),
             settled_kinds: kinds(Stretch::Settled),
             quiet_kinds: kinds(Stretch::Quiet),
+            guests: guests.figures(),
             failures: self.failures.clone(),
             aged_failures: self.aged_failures.clone(),
             new_failures: self.new_failures.clone(),
@@ -329,6 +379,9 @@ pub(crate) const REPORT_EVERY: Duration = Duration::from_millis(250);
 
 /// About 40 KiB/s, what a slow circuit gives.
 const SLOW_LINE: Pace = Pace { bytes: 2048, interval: Duration::from_millis(50) };
+
+/// What guests leave early, for the answer to an upload.
+const AT_THE_END: Duration = Duration::from_secs(4);
 
 /// For outcomes already decided to travel through the channel.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -356,8 +409,13 @@ mod tests {
         let origin = Origin::new(origin_seed, key.clone(), model);
         tokio::spawn(async move { origin.serve(listener).await });
         let target = LoopbackAddr::verify(addr, &key, [1; 16]).await.expect("our own origin");
-        let reading =
-            Reading { visits, quiet: Duration::ZERO, end: Duration::from_secs(11), tls: None };
+        let reading = Reading {
+            visits,
+            quiet: Duration::ZERO,
+            end: Duration::from_secs(11),
+            tls: None,
+            guests: None,
+        };
         let budget = Budget::new(Instant::now(), Duration::from_secs(60), 100);
         let mut last = ReaderFigures::default();
         play(reading, Site::new(1), target, budget, |figures| {

@@ -55,6 +55,7 @@ type Row = fn(&Scene<'_>) -> Outcome<Vec<Line>>;
 const ROWS: &[(&str, Row)] = &[
     ("flood", flood::live),
     ("busting", flood::busting),
+    ("uploads", flood::uploads),
     ("slow", slow::run),
     ("refusals", refusals::run),
     ("addresses", addresses::run),
@@ -133,8 +134,8 @@ fn options(arguments: &[String]) -> Outcome<Options> {
             }
             "--seconds" => {
                 let seconds = rest.next().and_then(|seconds| seconds.parse().ok());
-                let seconds = seconds.filter(|seconds| (20..=300).contains(seconds));
-                options.seconds = seconds.ok_or("`--seconds` wants a number from 20 to 300")?;
+                let seconds = seconds.filter(|seconds| (30..=300).contains(seconds));
+                options.seconds = seconds.ok_or("`--seconds` wants a number from 30 to 300")?;
             }
             "--addresses" => {
                 let count = rest.next().and_then(|count| count.parse().ok());

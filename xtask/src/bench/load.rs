@@ -26,8 +26,6 @@ pub(crate) enum Protocol {
     Http2,
     /// HTTP/1.1, a new connection for each request, every one refused.
     Refused,
-    /// HTTP/1.1, 64 kept-alive connections, every request refused.
-    RefusedKept,
 }
 
 /// One run.
@@ -39,12 +37,12 @@ pub(crate) struct Load {
 
 /// What the client counted.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Counted {
-    requests: u64,
+pub(crate) struct Counted {
+    pub(crate) requests: u64,
     /// Answers other than 2xx and 3xx.
-    refused: u64,
+    pub(crate) refused: u64,
     /// Connections or requests that broke.
-    errors: u64,
+    pub(crate) errors: u64,
 }
 
 impl Load {
@@ -68,9 +66,7 @@ impl Load {
     fn client(&self, server: &Server) -> Command {
         let seconds = self.duration.as_secs();
         let (scheme, port) = match self.protocol {
-            Protocol::Plain | Protocol::Refused | Protocol::RefusedKept => {
-                ("http", server.plain.port())
-            }
+            Protocol::Plain | Protocol::Refused => ("http", server.plain.port()),
             Protocol::Tls | Protocol::Http2 => ("https", server.tls.port()),
         };
         let url = format!("{scheme}://127.0.0.1:{port}{}", self.path);
@@ -95,8 +91,7 @@ impl Load {
         if counted.errors * 1000 > counted.requests {
             return Err(format!("{} of {} requests broke", counted.errors, counted.requests));
         }
-        let refused = matches!(self.protocol, Protocol::Refused | Protocol::RefusedKept);
-        let expected = if refused { counted.requests } else { 0 };
+        let expected = if self.protocol == Protocol::Refused { counted.requests } else { 0 };
         // The smallest budget lets one a second through.
         if counted.refused.abs_diff(expected) * 1000 > counted.requests {
             return Err(format!(
@@ -125,7 +120,7 @@ fn wrk(said: &str) -> Counted {
 }
 
 /// Reads h2load's summary.
-fn h2load(said: &str) -> Counted {
+pub(crate) fn h2load(said: &str) -> Counted {
     let mut counted = Counted::default();
     for line in said.lines() {
         let numbers = |prefix: &str| -> Option<Vec<(u64, String)>> {

@@ -31,6 +31,13 @@ pub const HOST: &str = "tidewater-post.example";
 /// Where the site proves that it belongs to this run (see [`LoopbackAddr`](crate::LoopbackAddr)).
 pub const REHEARSAL_PATH: &str = "/.well-known/seawall/rehearsal";
 
+/// Where letters are sent in.
+pub(crate) const UPLOADS: &str = "/letters/new";
+/// Server-sent events without end, numbered.
+pub(crate) const TICKER: &str = "/ticker";
+/// A connection that says back what it is told, once it is no HTTP any more.
+pub(crate) const CHAT: &str = "/chat";
+
 /// A file much larger than any page. No page links to it.
 const DOWNLOAD: &str = "/downloads/tide-tables.bin";
 const DOWNLOAD_BYTES: usize = 20_000_000;

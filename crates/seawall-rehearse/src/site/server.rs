@@ -17,7 +17,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::addr::{RunKey, challenge_in};
 use crate::measure::{SiteFigures, Times};
-use crate::site::{Busy, Capacity, Cost, Model, Resource, Site};
+use crate::site::{Busy, CHAT, Capacity, Cost, Model, Resource, Site, TICKER, UPLOADS};
 use crate::sources::{Cohort, Sources};
 
 /// The origin of a rehearsal. Cheap to clone; clones share it.
@@ -134,6 +134,12 @@ impl Origin {
             let Some(request) = read_request(&mut stream, &mut buffer).await? else {
                 return Ok(());
             };
+            if request.is_upgrade && request.target == CHAT {
+                return echo(stream, buffer).await;
+            }
+            if request.target == TICKER {
+                return tick(stream).await;
+            }
             let answer = self.answer(&request, peer).await;
             stream.write_all(&answer.head).await?;
             if !request.is_head {
@@ -157,6 +163,13 @@ impl Origin {
         shared.requests.fetch_add(1, Ordering::Relaxed);
         if self.cohort(request, peer) == Cohort::Attacker {
             shared.from_attack.fetch_add(1, Ordering::Relaxed);
+        }
+        if request.is_post && request.target == UPLOADS {
+            // As many bytes as came, and no more work than any page.
+            return match shared.capacity.work(Cost::Page).await {
+                Ok(()) => Answer::plain("200 OK", "", request.length.to_string()),
+                Err(Busy) => Answer::busy(),
+            };
         }
         if !request.is_get && !request.is_head {
             return Answer::plain("405 Method Not Allowed", "Allow: GET, HEAD\r\n", String::new());
@@ -207,6 +220,8 @@ fn cost_of(target: &str) -> Cost {
 struct Request {
     is_get: bool,
     is_head: bool,
+    is_post: bool,
+    is_upgrade: bool,
     target: String,
     close: bool,
     if_none_match: Option<String>,
@@ -223,6 +238,7 @@ impl Request {
         let mut request = Self {
             is_get: method == "GET",
             is_head: method == "HEAD",
+            is_post: method == "POST",
             target: target.to_owned(),
             close: version != "HTTP/1.1",
             ..Self::default()
@@ -235,6 +251,7 @@ impl Request {
             let value = value.trim();
             match name.to_ascii_lowercase().as_str() {
                 "connection" => request.close |= value.eq_ignore_ascii_case("close"),
+                "upgrade" => request.is_upgrade = value.eq_ignore_ascii_case("websocket"),
                 "if-none-match" => request.if_none_match = Some(value.to_owned()),
                 "content-length" => request.length = value.parse().ok()?,
                 // Bodies without a length are nobody's here.
@@ -247,7 +264,8 @@ impl Request {
                 _ => {}
             }
         }
-        (request.length <= MAX_REQUEST_BODY).then_some(request)
+        let most = if request.target == UPLOADS { MAX_UPLOAD } else { MAX_REQUEST_BODY };
+        (request.length <= most).then_some(request)
     }
 }
 
@@ -347,6 +365,38 @@ fn matches_weakly(list: &str, etag: &str) -> bool {
     list.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
+/// Says a numbered event four times a second, until nobody listens (WHATWG HTML §9.2).
+async fn tick(mut stream: TcpStream) -> io::Result<()> {
+    stream
+        .write_all(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+              Transfer-Encoding: chunked\r\n\r\n",
+        )
+        .await?;
+    let mut number = 0_u64;
+    loop {
+        let event = format!("id: {number}\ndata: tide\n\n");
+        stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
+        number += 1;
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// Becomes another protocol (RFC 9110 §7.8): each byte comes back.
+async fn echo(mut stream: TcpStream, mut buffer: BytesMut) -> io::Result<()> {
+    stream
+        .write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        )
+        .await?;
+    loop {
+        stream.write_all_buf(&mut buffer).await?;
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
 async fn refuse(mut stream: TcpStream) {
     let _ = timeout(
         REFUSAL_TIMEOUT,
@@ -380,6 +430,9 @@ const LAST_MODIFIED: &str = "Wed, 18 Sep 2024 06:00:00 GMT";
 const SERVER: &str = "Server: tidewater\r\n";
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_REQUEST_BODY: usize = 1024 * 1024;
+/// Read past, not kept.
+const MAX_UPLOAD: usize = 256 * 1024 * 1024;
+const TICK: Duration = Duration::from_millis(250);
 /// Apache's `RequestReadTimeout header=20`.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between Apache's 5 s and nginx's 75 s.

@@ -37,11 +37,7 @@ const CREDENTIALS: &str = "400";
 pub(super) fn live(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
     let found = play(scene, Play::Live)?;
     let failed = |of: &str| failures(&found.readers[of]);
-    let share = |of: &str, kind: &str| {
-        let tally = &found.readers[of][kind];
-        let all = number(&tally["transactions"]);
-        (100.0 * number(&tally["ok"]) / all, format!("of {all} pages, p95 {} ms", tally["p95_ms"]))
-    };
+    let share = |of: &str, kind: &str| found.share(of, kind);
     let (cacheable, of_cacheable) = share("kinds", "browser");
     let (aged, of_aged) = share("kinds", "live_aged");
     let (new, of_new) = share("kinds", "live_new");
@@ -69,8 +65,31 @@ pub(super) fn live(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
             Bar::AtMost(0.0),
         ),
     ]);
+    lines.push(found.guests(scene.seconds));
     lines.extend(found.rest());
     Ok(lines)
+}
+
+/// Readers who browse, and 500 uploads at 600 bytes a second.
+///
+/// # Errors
+/// As for [`live`].
+pub(super) fn uploads(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
+    let found = play(scene, Play::Uploads)?;
+    let (live, of_live) = found.share("kinds", "live_new");
+    let (aged, of_aged) = found.share("kinds", "live_aged");
+    let open = number(&found.flood["slow_connections"]);
+    let failed = |of: &str| failures(&found.readers[of]);
+    Ok(vec![
+        Line::new("uploads open at the end", open, "", Bar::AtLeast(490.0)),
+        Line::new("permits in use on average", found.mean_in_flight, "", Bar::AtMost(2.0))
+            .note(format!("of {} at most; the readers alone need about one", found.most_limit)),
+        Line::new("most waiting at once", found.most_queued, "", Bar::None),
+        Line::new("live pages served to newcomers", live, "%", Bar::AtLeast(99.0))
+            .note(format!("{of_live}{}", failed("new_failures"))),
+        Line::new("live pages served to aged readers", aged, "%", Bar::AtLeast(99.0))
+            .note(format!("{of_aged}{}", failed("aged_failures"))),
+    ])
 }
 
 /// The same readers before and in a flood of random queries and paths.
@@ -107,6 +126,7 @@ struct Found {
     site: Value,
     most_limit: f64,
     most_queued: f64,
+    mean_in_flight: f64,
     cpu_ns: u64,
     shed: f64,
 }
@@ -121,6 +141,40 @@ impl Found {
         );
         // Nothing can be said of a flood that was not one.
         vec![Line::new("flood", rate, "requests/s", Bar::AtLeast(4_500.0)).note(note)]
+    }
+
+    /// The part served of one kind, in per cent, and what it is a part of.
+    fn share(&self, of: &str, kind: &str) -> (f64, String) {
+        let tally = &self.readers[of][kind];
+        let all = number(&tally["transactions"]);
+        (100.0 * number(&tally["ok"]) / all, format!("of {all} pages, p95 {} ms", tally["p95_ms"]))
+    }
+
+    /// Those who stay: what was cut off, or stood still.
+    fn guests(&self, seconds: u64) -> Line {
+        let guests = &self.readers["guests"];
+        let mut troubles: Vec<String> = guests["troubles"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|trouble| trouble.as_str().map(str::to_owned))
+            .collect();
+        if guests["upload_done"] != true && troubles.is_empty() {
+            troubles.push("upload: not done".to_owned());
+        }
+        // Four events and two echoes a second, if nothing holds them up.
+        let seconds = seconds as f64;
+        let (events, echoes) = (number(&guests["events"]), number(&guests["echoes"]));
+        if events.is_nan() || events < 4.0 * 0.75 * seconds || echoes < 2.0 * 0.75 * seconds {
+            troubles.push("events or echoes: held up".to_owned());
+        }
+        let uploaded = number(&guests["uploaded"]) / 1e6;
+        let note = format!(
+            "{uploaded:.1} MB at 200 kB/s, {events} events, {echoes} echoes; {}",
+            troubles.join(", ")
+        );
+        let what = "upload, event stream or WebSocket cut off";
+        Line::new(what, troubles.len() as f64, "", Bar::AtMost(0.0)).note(note)
     }
 
     fn rest(&self) -> Vec<Line> {
@@ -151,6 +205,7 @@ fn play(scene: &Scene<'_>, play: Play) -> Outcome<Found> {
     let mut site = Actor::start(&scene.program, "site", &job(None, None))?;
     let name = match play {
         Play::Live => "flood",
+        Play::Uploads => "uploads",
         Play::Busting => "busting",
     };
     let setup =
@@ -168,11 +223,12 @@ fn play(scene: &Scene<'_>, play: Play) -> Outcome<Found> {
     let calm = site.figures();
     site.tell("mark");
     let (before, begin) = (shield.cpu_ns(), Instant::now());
-    let (mut most_limit, mut most_queued) = (0.0_f64, 0.0_f64);
+    let (mut most_limit, mut most_queued, mut in_flight) = (0.0_f64, 0.0_f64, Vec::new());
     while begin.elapsed() < flood_lasts {
         let origin = shield.status()["origin"].clone();
         most_limit = most_limit.max(number(&origin["limit"]));
         most_queued = most_queued.max(number(&origin["queued"]));
+        in_flight.extend(origin["in_flight"].as_f64());
         thread::sleep(Duration::from_millis(100));
     }
     let cpu_ns = shield.cpu_ns() - before;
@@ -185,6 +241,7 @@ fn play(scene: &Scene<'_>, play: Play) -> Outcome<Found> {
         site: site.figures(),
         most_limit,
         most_queued,
+        mean_in_flight: in_flight.iter().sum::<f64>() / in_flight.len() as f64,
         cpu_ns,
         shed: shield.metric("seawall_origin_shed_total"),
     })

@@ -14,7 +14,7 @@ use crate::Outcome;
 use crate::process::{Running, bound_to_core, free_port, output, write};
 
 use super::super::cost::cpu_ns;
-use super::super::load::{Load, Protocol};
+use super::super::load::{Load, Protocol, h2load};
 use super::super::server::{Fleet, Product, Server};
 use super::super::summary::{Spread, ratios};
 use super::Scene;
@@ -39,20 +39,17 @@ pub(super) fn run(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
     for (server, path) in [(nginx, "/limited.html"), (spent, "/1k.html")] {
         spend(server, path)?;
     }
-    let refused = |protocol, path| Load { protocol, path, duration: RUN };
-    let kept = refused(Protocol::RefusedKept, "/1k.html");
-    let kept_nginx = refused(Protocol::RefusedKept, "/limited.html");
-    let fresh = refused(Protocol::Refused, "/1k.html");
-    let fresh_nginx = refused(Protocol::Refused, "/limited.html");
-    let hit = Load { protocol: Protocol::Plain, path: "/1k.html", duration: RUN };
+    let fresh = |path| Load { protocol: Protocol::Refused, path, duration: RUN };
+    let kept = |server, [first, path]: [&'static str; 2]| Kept { server, first, path };
+    let folder = &scene.folder;
     let mut costs: [Vec<f64>; 5] = Default::default();
     for _ in 0..RUNS {
         // Neighbours in time share their noise.
-        costs[0].push(kept.run(spent)?);
-        costs[1].push(hit.run(seawall)?);
-        costs[2].push(kept_nginx.run(nginx)?);
-        costs[3].push(fresh.run(spent)?);
-        costs[4].push(fresh_nginx.run(nginx)?);
+        costs[0].push(kept(spent, ["/first", "/1k.html"]).run(folder, Refused::All)?);
+        costs[1].push(kept(seawall, ["/1k.html", "/1k.html"]).run(folder, Refused::None)?);
+        costs[2].push(kept(nginx, ["/1k.html", "/limited.html"]).run(folder, Refused::All)?);
+        costs[3].push(fresh("/1k.html").run(spent)?);
+        costs[4].push(fresh("/limited.html").run(nginx)?);
     }
     let [kept, hit, kept_nginx, fresh, fresh_nginx] = costs;
     let mut lines = vec![
@@ -69,6 +66,44 @@ fn line(what: &str, ours: &[f64], other: &[f64], bar: f64) -> Line {
     let ratio = Spread::of(&ratios(ours, other));
     let note = format!("{} us to {} us; ratio {ratio}", Spread::of(ours), Spread::of(other));
     Line::new(what, ratio.median, "times", Bar::AtMost(bar)).note(note)
+}
+
+/// Requests on 64 connections that are kept. The first one of each is answered otherwise: Seawall
+/// closes a connection that begins with a refusal.
+struct Kept<'a> {
+    server: &'a Server,
+    first: &'static str,
+    path: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    All,
+    None,
+}
+
+impl Kept<'_> {
+    /// Microseconds of CPU per request.
+    fn run(&self, folder: &Path, refused: Refused) -> Outcome<f64> {
+        let url = |path| format!("http://{}{path}\n", self.server.plain);
+        let list = folder.join("urls");
+        write(&list, &(url(self.first) + &url(self.path).repeat(20_000)))?;
+        let before = cpu_ns(self.server.id());
+        let mut client = bound_to_core(1, "h2load");
+        client.args(["--h1", "-c64", "-t1", "-D", &RUN.as_secs().to_string(), "-i"]).arg(&list);
+        let said = output(&mut client)?.stdout;
+        let used = cpu_ns(self.server.id()) - before;
+        let counted = h2load(&String::from_utf8_lossy(&said));
+        let wrong = match refused {
+            Refused::All => counted.requests.saturating_sub(counted.refused),
+            Refused::None => counted.refused,
+        };
+        // A first one each, and what the smallest budget lets through.
+        if counted.requests < 1000 || wrong > 64 + counted.requests / 1000 {
+            return Err(format!("{} on {}: {counted:?}", self.path, self.server.product.name()));
+        }
+        Ok(used as f64 / 1e3 / counted.requests as f64)
+    }
 }
 
 /// Asks until the answer is 429.

@@ -24,6 +24,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub(super) enum Play {
     /// Readers who browse, and a flood of pages that no cache may keep.
     Live,
+    /// The same readers, and 500 slow uploads.
+    Uploads,
     /// Readers of everything, and random queries and paths.
     Busting,
 }
@@ -173,6 +175,7 @@ impl Job<'_> {
             "flood_ms": millis(self.flood),
             "play": match self.play {
                 Play::Live => "live",
+                Play::Uploads => "uploads",
                 Play::Busting => "busting",
             },
             "certificate": self.certificate,
