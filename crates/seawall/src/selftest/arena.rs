@@ -84,6 +84,7 @@ impl Ground {
             origin: self.origin,
             cert: self.cert.clone(),
             key: self.private_key.clone(),
+            attack: attack.name().to_owned(),
             weaken: weaken.map(|attack| attack.name().to_owned()),
         };
         let instance = Instance::start(&job).map_err(|error| system("start", &error))?;

@@ -25,6 +25,8 @@ pub(super) struct Job {
     pub(super) origin: SocketAddr,
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
+    /// The attack that it is to bear.
+    pub(super) attack: String,
     /// The attack whose limit is taken away.
     pub(super) weaken: Option<String>,
 }
@@ -36,21 +38,26 @@ struct Ready {
     tls: SocketAddr,
 }
 
-/// The limits of the instance: the defaults, with less time and fewer connections of one address.
-fn limits(weaken: Option<Attack>) -> Limits {
+/// The limits of the instance: the defaults, with fewer connections of one address, and with less time
+/// where `attack` is about time. Elsewhere a short time would end what a busy machine is slow to begin.
+fn limits(attack: Option<Attack>, weaken: Option<Attack>) -> Limits {
     let second = Duration::from_secs(1);
     let mut limits = Limits {
         max_connections_of_one: CONNECTIONS_OF_ONE,
         // Attacks and the reader beside them share an address here.
         max_offences: u32::MAX,
-        header_timeout: second,
-        handshake_timeout: second,
-        body_grace: second,
-        response_grace: second,
         min_body_bytes_per_second: 1 << 20,
-        idle_timeout: 2 * second,
         ..Limits::default()
     };
+    match attack {
+        Some(Attack::SlowHead) => limits.header_timeout = second,
+        Some(Attack::Connections) => limits.header_timeout = 3 * second,
+        Some(Attack::SlowBody) => limits.body_grace = second,
+        Some(Attack::SlowRead | Attack::Pipelining) => limits.response_grace = second,
+        Some(Attack::SlowHello) => limits.handshake_timeout = second,
+        Some(Attack::ZeroWindow) => limits.idle_timeout = 2 * second,
+        _ => {}
+    }
     if let Some(attack) = weaken {
         rows::weaken(attack, &mut limits);
     }
@@ -78,7 +85,7 @@ pub(crate) fn be_instance() -> io::Result<()> {
         listen: vec![listen(false), listen(true)],
         tls: vec![Certificate { cert: job.cert, key: job.key }],
         sites: vec![Site::new(vec!["*".to_owned()], Origin::at(target))],
-        limits: limits(job.weaken.as_ref().and_then(named)),
+        limits: limits(named(&job.attack), job.weaken.as_ref().and_then(named)),
         log: AccessLog { enabled: false, ..AccessLog::default() },
         ..Config::in_folder(job.state)
     })
