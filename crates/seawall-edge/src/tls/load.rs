@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::SignatureAlgorithm;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -29,6 +30,13 @@ pub struct LoadedCertificate {
     pub not_after: WallTime,
     /// Chain and key.
     pub certified: Arc<CertifiedKey>,
+}
+
+impl LoadedCertificate {
+    /// Whether its key is an RSA key, the kind whose signatures cost the most.
+    pub fn is_rsa(&self) -> bool {
+        self.certified.key.algorithm() == SignatureAlgorithm::RSA
+    }
 }
 
 /// Why a certificate cannot be used. All are the operator's to mend; the message says how.

@@ -15,5 +15,5 @@ mod watch;
 
 pub use self::config::server_config;
 pub use self::load::{LoadedCertificate, TlsError, load_certificate};
-pub use self::store::CertStore;
+pub use self::store::{CertStore, rsa_only};
 pub use self::watch::{CertEvent, CertWatch, ExpiryState, ExpiryWarning, expiry_warnings};

@@ -3,7 +3,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, date_time_ymd};
+use rcgen::{
+    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256,
+    date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig,
@@ -11,7 +14,8 @@ use rustls::{
 };
 use seawall_edge::config::Certificate;
 use seawall_edge::tls::{
-    CertEvent, CertStore, CertWatch, ExpiryState, expiry_warnings, load_certificate, server_config,
+    CertEvent, CertStore, CertWatch, ExpiryState, expiry_warnings, load_certificate, rsa_only,
+    server_config,
 };
 use seawall_model::WallTime;
 
@@ -149,6 +153,57 @@ fn key_suits_the_client() {
     assert_eq!(chosen(Some("example.org"), ECDSA), leaf(&ec));
     assert_eq!(chosen(None, ECDSA), leaf(&ec), "also without a name");
     assert_eq!(chosen(Some("example.org"), &[SignatureScheme::ED25519]), leaf(&ed));
+}
+
+const RSA: SignatureScheme = SignatureScheme::RSA_PSS_SHA256;
+
+#[test]
+fn a_signature_costs_least_where_the_client_lets_us_choose() {
+    let dir = crate::temp_dir();
+    let names = &["example.org", "*.example.org"];
+    let rsa = make_with(dir.path(), "rsa", names, &PKCS_RSA_SHA256);
+    let ec = make(dir.path(), "ec", names);
+    let wild = make_with(dir.path(), "wild", &["*.example.net"], &PKCS_RSA_SHA256);
+    let wild_ec = make(dir.path(), "wild_ec", &["*.example.net"]);
+    let (one, other) = (RSA, SignatureScheme::ECDSA_NISTP256_SHA256);
+    let rows = [
+        (vec![rsa.clone(), ec.clone()], &ec, &rsa),
+        (vec![ec.clone(), rsa.clone()], &ec, &rsa),
+        (vec![wild.clone(), wild_ec.clone()], &wild_ec, &wild),
+        (vec![rsa.clone()], &rsa, &rsa),
+    ];
+    for (files, fast, slow) in rows {
+        let store = CertStore::load(&files).expect("loads");
+        let chosen =
+            |name, schemes: &[_]| store.choose(name, schemes).expect("one").cert[0].clone();
+        for name in [Some("example.org"), Some("www.example.org"), Some("other.example"), None] {
+            let what = format!("{name:?} of {files:?}");
+            assert_eq!(chosen(name, &[one, other]), leaf(fast), "{what}");
+            assert_eq!(chosen(name, &[other, one]), leaf(fast), "{what}");
+            assert_eq!(chosen(name, ECDSA), leaf(fast), "{what}");
+            assert_eq!(chosen(name, &[RSA]), leaf(slow), "{what}");
+        }
+    }
+}
+
+#[test]
+fn names_that_cost_an_rsa_signature_are_told() {
+    let dir = crate::temp_dir();
+    let rsa = |label, names: &[&str]| make_with(dir.path(), label, names, &PKCS_RSA_SHA256);
+    let files = [
+        rsa("a", &["example.org", "www.example.org", "*.example.org"]),
+        make(dir.path(), "b", &["example.org", "*.example.net"]),
+        rsa("c", &["*.example.net"]),
+        rsa("d", &["example.com"]),
+    ];
+    let store = CertStore::load(&files).expect("loads");
+    let loaded = store.certificates();
+    let told = rsa_only(&loaded);
+    assert_eq!(
+        told,
+        [(0, vec!["www.example.org", "*.example.org"]), (3, vec!["example.com"])],
+        "a name of its own is chosen before the wildcard, so that does not help `www`"
+    );
 }
 
 #[test]

@@ -128,7 +128,7 @@ impl Builder<'_> {
         config: &mut Config,
         with_tls: &[usize],
     ) {
-        let mut any = None;
+        let (mut any, mut lines) = (None, Vec::new());
         for mut section in root.sections(report, "tls") {
             any = any.or(section.line);
             let acme = section.flag(report, "acme");
@@ -157,9 +157,11 @@ impl Builder<'_> {
                 files::check_key(report, "tls.key", *line, file);
             }
             if let (Some(cert), Some(key)) = (cert, key) {
+                lines.push(cert.line);
                 config.tls.push(Certificate { cert: cert.value, key: key.value });
             }
         }
+        files::warn_of_rsa(report, &lines, &config.tls);
         match (any, with_tls) {
             (None, [line, ..]) => {
                 let message =

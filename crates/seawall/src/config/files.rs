@@ -1,13 +1,16 @@
 //! The files that a configuration names: can they be read, and do they hold what they should?
 //!
 //! Looking at start and at `check` turns a later failure into a message with a line. It does
-//! **not** judge certificates (dates, chains, whether key and certificate belong together): the
-//! edge does when it loads them.
+//! **not** judge certificates (dates, chains, whether key and certificate belong together), but for
+//! the kind of their keys: the edge does when it loads them.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use seawall_edge::config::Certificate;
+use seawall_edge::tls::{load_certificate, rsa_only};
 
 use crate::config::problem::Code;
 use crate::config::section::Report;
@@ -54,6 +57,38 @@ pub(crate) fn check_key(report: &mut Report<'_>, key: &str, line: usize, file: &
     } else {
         warn_if_exposed(report, key, line, file);
     }
+}
+
+/// Warns of names that have only RSA certificates. `lines` are those of `pairs`; pairs that do not
+/// load are left to the edge, which says what is wrong with them.
+pub(crate) fn warn_of_rsa(report: &mut Report<'_>, lines: &[usize], pairs: &[Certificate]) {
+    let (lines, loaded): (Vec<usize>, Vec<_>) = lines
+        .iter()
+        .zip(pairs)
+        .filter_map(|(line, pair)| Some((*line, load_certificate(pair).ok()?)))
+        .unzip();
+    for (at, names) in rsa_only(&loaded) {
+        let message = format!(
+            "`tls.cert` is `{}`, an RSA certificate and the only kind for {}: its signatures cost about 14 times as much as ECDSA's, so an attack of handshakes is that much cheaper",
+            loaded[at].files.cert.display(),
+            few(&names),
+        );
+        report.warning(
+            Code::SlowCertificate,
+            lines[at],
+            message,
+            "have one issued with an ECDSA key as well (certbot: `--key-type ecdsa`, the default since 2.0) and name it in another `[[tls]]`; RSA is then left to clients that need it",
+        );
+    }
+}
+
+/// The first few of `names`, and how many more there are.
+fn few(names: &[&str]) -> String {
+    let mut text = names.iter().take(3).map(|name| format!("`{name}`")).collect::<Vec<_>>();
+    if names.len() > text.len() {
+        text.push(format!("{} more", names.len() - text.len()));
+    }
+    text.join(", ")
 }
 
 /// Notes it if `file` cannot be read or holds no certificate authorities.

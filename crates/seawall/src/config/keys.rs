@@ -128,7 +128,7 @@ pub(crate) const SECTIONS: &[SectionKey] = &[
     many("listen", "Where readers connect. At least one."),
     many(
         "tls",
-        "Certificates, as many as wanted, chosen by SNI; the first is used where no name fits. Files are watched and may be replaced while Seawall runs.",
+        "Certificates, as many as wanted, chosen by SNI; the first is used where no name fits. Of several for one name ECDSA and Ed25519 go before RSA, whose signatures cost about 14 times as much. Files are watched and may be replaced while Seawall runs.",
     ),
     many("site", "What stands behind the shield. At least one."),
     once("site.cache", "What may be kept for everybody. Belongs to the `[[site]]` above it."),

@@ -233,6 +233,42 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_only_an_rsa_certificate_is_warned_about() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let make = |label: &str, algorithm, names: &[&str]| {
+            let key = rcgen::KeyPair::generate_for(algorithm).expect("key");
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let params = rcgen::CertificateParams::new(names).expect("names");
+            let file = |end| dir.path().join(format!("{label}.{end}")).display().to_string();
+            let (cert, secret) = (file("pem"), file("key"));
+            let made = params.self_signed(&key).expect("certificate");
+            std::fs::write(&cert, made.pem()).expect("writes");
+            std::fs::write(&secret, key.serialize_pem()).expect("writes");
+            format!("[[tls]]\ncert = \"{cert}\"\nkey = \"{secret}\"\n")
+        };
+        let names = ["example.org", "a.example.org", "b.example.org", "c.example.org"];
+        let rsa = make("rsa", &rcgen::PKCS_RSA_SHA256, &names);
+        let one = make("one", &rcgen::PKCS_ECDSA_P256_SHA256, &names[..1]);
+        let all = make("all", &rcgen::PKCS_ECDSA_P256_SHA256, &names);
+        let warned = |tls: &[&str]| {
+            let text =
+                SMALLEST.replace("[[site]]", &format!("tls = true\n{}[[site]]", tls.concat()));
+            let loaded = load_text(&text, Findings::new(Path::new("test.toml")), &machine());
+            let (_, findings) = loaded.expect("warnings stop nobody");
+            let slow = findings.warnings.into_iter().filter(|p| p.code == Code::SlowCertificate);
+            slow.map(|problem| (problem.line, problem.message)).collect::<Vec<_>>()
+        };
+        let told = warned(&[&rsa]);
+        assert_eq!((told.len(), told[0].0), (1, Some(5)), "{told:?}");
+        assert!(told[0].1.contains("`b.example.org`, 1 more: its signatures"), "{told:?}");
+        let told = warned(&[&one, &rsa]);
+        assert_eq!((told.len(), told[0].0), (1, Some(8)), "{told:?}");
+        assert!(told[0].1.contains("for `a.example.org`, `b.example.org`, `c.example.org`:"));
+        assert!(warned(&[&rsa, &all]).is_empty());
+        assert!(warned(&[&one]).is_empty());
+    }
+
+    #[test]
     fn writing_out_every_documented_default_changes_nothing() {
         // Every key whose default is a value is written with it, section by section, and must
         // give what the absence of all of them gives.

@@ -47,11 +47,12 @@ pub(crate) enum Code {
     ReadableSecret,
     StrangeList,
     SessionCookie,
+    SlowCertificate,
 }
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::UnreadableFile,
         Self::Syntax,
         Self::UnknownKey,
@@ -87,6 +88,7 @@ impl Code {
         Self::ReadableSecret,
         Self::StrangeList,
         Self::SessionCookie,
+        Self::SlowCertificate,
     ];
 
     /// The stable name.
@@ -127,6 +129,7 @@ impl Code {
             Self::ReadableSecret => "seawall::config::readable_secret",
             Self::StrangeList => "seawall::config::strange_list",
             Self::SessionCookie => "seawall::config::session_cookie",
+            Self::SlowCertificate => "seawall::config::slow_certificate",
         }
     }
 
@@ -231,6 +234,9 @@ impl Code {
             }
             Self::SessionCookie => {
                 "Warning. A login cookie that the site's software gives to every visitor: whoever sends a form would count as signed in."
+            }
+            Self::SlowCertificate => {
+                "Warning. A name has only an RSA certificate. Its signatures cost about 14 times as much as those of an ECDSA certificate, so an attack of handshakes is that much cheaper. With both, clients that can use ECDSA are given that one."
             }
         }
     }
