@@ -178,7 +178,6 @@ fn a_reader_beside_an_attacker_goes_first_by_the_order_of_its_fields() {
     let (origin, release) = held();
     let shield = Shield::with(&origin, |config| {
         config.sites[0].origin.max_concurrency = 1;
-        config.limits.origin_queue_timeout = Duration::from_secs(20);
         // Neither is over its budget: what counts here is the order within a class.
         config.limits.origin_budget = PerSecond(1e6);
     });

@@ -136,7 +136,6 @@ fn a18_a_flood_of_searches_leaves_three_quarters_of_the_origin_to_others() {
     let shield = Shield::with(&origin, |config| {
         let limits = &mut config.sites[0].origin;
         (limits.min_concurrency, limits.max_concurrency) = (4, 4);
-        config.limits.origin_queue_timeout = Duration::from_secs(20);
         config.sites[0].routes = vec![Route { lane: RouteLane::Costly, ..route("/slow/search*") }];
     });
     let mut flood: Vec<_> = (0..8).map(|_| shield.client()).collect();
@@ -161,7 +160,6 @@ fn a19_xmlrpc_is_closed_and_a_flood_of_ajax_queues_and_is_told_in_its_own_words(
         let limits = &mut config.sites[0].origin;
         (limits.min_concurrency, limits.max_concurrency) = (4, 4);
         config.limits.max_origin_queue = 3;
-        config.limits.origin_queue_timeout = Duration::from_secs(20);
         config.sites[0].routes = vec![
             Route { allow_sources: Some(Vec::new()), ..route("/xmlrpc.php*") },
             Route { lane: RouteLane::Costly, ..route("/slow/admin-ajax.php*") },
@@ -198,7 +196,6 @@ fn what_nobody_waits_for_goes_after_whoever_came_later() {
     let (origin, release) = slow();
     let shield = Shield::with(&origin, |config| {
         config.sites[0].origin.max_concurrency = 1;
-        config.limits.origin_queue_timeout = Duration::from_secs(20);
         config.sites[0].routes =
             vec![Route { lane: RouteLane::Background, ..route("/wp-cron.php*") }];
     });

@@ -117,6 +117,8 @@ pub(crate) fn config(state_dir: PathBuf, origin: SocketAddr) -> Config {
         sites: vec![site(origin)],
         limits: Limits {
             drain_timeout: Duration::from_secs(20),
+            // Who waits in a test waits for it, however slow the machine is.
+            origin_queue_timeout: Duration::from_secs(20),
             // Tests ask faster than any reader.
             held_rate: PerSecond(1e6),
             held_burst: 1_000_000,
