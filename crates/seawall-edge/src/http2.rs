@@ -73,7 +73,10 @@ struct Session {
     /// As the last turn found them: streams open, output that the socket did not take, content
     /// and head bytes handed to the socket.
     seen: Cell<Seen>,
+    /// We have said goodbye: what is under way is finished.
     leaving: Cell<bool>,
+    /// We have said the last word: nothing is.
+    closing: Cell<bool>,
     /// Bytes of request heads held for streams under way, and what they may be.
     held_bytes: Cell<usize>,
     max_held_bytes: usize,
@@ -100,6 +103,7 @@ impl Session {
             content: Cell::new(0),
             seen: Cell::default(),
             leaving: Cell::new(false),
+            closing: Cell::new(false),
             held_bytes: Cell::new(0),
             max_held_bytes: limits.http2.max_held_bytes,
             refused: Cell::new(0),
@@ -212,20 +216,17 @@ async fn converse(
     out: &Coalescer<Stream>,
     session: &Rc<Session>,
 ) {
-    let mut closing = false;
     loop {
         match poll_fn(|cx| turn(&mut connection, out, session, cx)).await {
             Turn::Leave if !session.leaving.replace(true) => connection.graceful_shutdown(),
-            Turn::Misbehaved(misbehaviour) if !closing => {
-                closing = true;
+            Turn::Misbehaved(misbehaviour) if !session.closing.replace(true) => {
                 session.leaving.set(true);
                 connection.abrupt_shutdown(match misbehaviour {
                     Misbehaviour::Http2Frame => Reason::PROTOCOL_ERROR,
                     _ => Reason::ENHANCE_YOUR_CALM,
                 });
             }
-            Turn::Stalled if !closing => {
-                closing = true;
+            Turn::Stalled if !session.closing.replace(true) => {
                 session.ctx.misbehaved(Misbehaviour::Http2Stalled);
                 session.leaving.set(true);
                 connection.abrupt_shutdown(Reason::NO_ERROR);
@@ -286,7 +287,7 @@ fn header_list_bytes(max_head_bytes: usize) -> u32 {
 }
 
 enum Turn {
-    /// Say goodbye: draining, or idle for too long.
+    /// Say goodbye: draining, idle for too long, out of room or worn out.
     Leave,
     /// The client neither takes what it asked for nor sends what it announced.
     Stalled,
@@ -331,7 +332,7 @@ fn turn(
             // All that was read has been looked at. A known flood is not read to its end.
             Poll::Pending if out.was_held_back() => {
                 let is_flood = out.observe(FrameObserver::misbehaviour).is_some();
-                if is_flood && !session.leaving.get() {
+                if is_flood && !session.closing.get() {
                     break;
                 }
                 out.admit_block();
@@ -342,11 +343,12 @@ fn turn(
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
         return Poll::Ready(Turn::Misbehaved(misbehaviour));
     }
-    match session.refused.get() {
-        0 => {}
-        1..=MAX_REFUSED if !session.leaving.get() => return Poll::Ready(Turn::Leave),
-        1..=MAX_REFUSED => {}
-        _ => return Poll::Ready(Turn::Misbehaved(Misbehaviour::Http2HeldBytes)),
+    if session.refused.get() > MAX_REFUSED {
+        return Poll::Ready(Turn::Misbehaved(Misbehaviour::Http2HeldBytes));
+    }
+    let is_over = session.refused.get() > 0 || out.observe(FrameObserver::is_worn_out);
+    if is_over && !session.leaving.get() {
+        return Poll::Ready(Turn::Leave);
     }
     let is_stalled = match out.flush(cx) {
         Poll::Ready(Ok(())) => false,

@@ -193,8 +193,9 @@ impl Default for Limits {
     }
 }
 
-/// What the frames of one HTTP/2 connection may ask for. Beyond any of these the connection is closed
-/// (`ENHANCE_YOUR_CALM`) and the kind counted in `seawall_wire_misbehaviour_total`. Counts are of
+/// What the frames of one HTTP/2 connection may ask for. Beyond any of these, but for those of a whole
+/// life, the connection is closed (`ENHANCE_YOUR_CALM`) and the kind counted in
+/// `seawall_wire_misbehaviour_total`. Counts are of
 /// windows of 10 s, so that a reader who stays for hours is never refused; allowances that grow with
 /// honest use are named at each field. Derived from Sozu 2.0.2, which allows in one second what is
 /// allowed here in ten.
@@ -203,12 +204,15 @@ pub struct Http2Limits {
     /// RST_STREAM frames from the client, beyond half of its streams but for at most as many again
     /// (rapid reset, CVE-2023-44487: a reset for each stream). Default 60.
     pub max_resets: u64,
-    /// The same over the whole life of a connection. Default 10,000.
+    /// RST_STREAM frames from the client over the whole life of a connection, which then says goodbye
+    /// and ends when what is under way is answered; nobody is blamed unless twice
+    /// [`Self::max_resets`] more come. Default 10,000.
     pub max_resets_in_all: u64,
     /// RST_STREAM frames the client provokes from us, beyond half of its streams but for at most as
     /// many again (MadeYouReset, CVE-2025-8671). Default 60.
     pub max_provoked_resets: u64,
-    /// The same over the whole life of a connection. Default 500.
+    /// The same over the whole life of a connection, with an end like that of
+    /// [`Self::max_resets_in_all`]. Default 500.
     pub max_provoked_resets_in_all: u64,
     /// CONTINUATION frames in one header block (CVE-2024-27316). Default 8.
     pub max_continuations: u32,

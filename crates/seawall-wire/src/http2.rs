@@ -220,6 +220,14 @@ impl FrameObserver {
         self.misbehaviour
     }
 
+    /// Whether the connection has had as many resets as one may have in its whole life. That is no
+    /// offence (a proxy's connection carries the resets of many readers for days), but it is to say
+    /// goodbye: who goes on with two windows' worth of resets after that misbehaves.
+    pub const fn is_worn_out(&self) -> bool {
+        self.received.resets > self.limits.max_resets_in_all
+            || self.sent.resets > self.limits.max_provoked_resets_in_all
+    }
+
     /// Compares with the 24 bytes that begin a connection (RFC 9113 §3.4) and gives what follows;
     /// `None` if they differ.
     fn magic<'a>(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
@@ -297,7 +305,11 @@ impl FrameObserver {
         let pings = since(|c| c.pings) + unasked(self.received.ping_acks, self.sent.pings);
         let rows = [
             (Misbehaviour::Http2Resets, since(|c| c.resets), resets(limits.max_resets)),
-            (Misbehaviour::Http2Resets, self.received.resets, limits.max_resets_in_all),
+            (
+                Misbehaviour::Http2Resets,
+                self.received.resets,
+                beyond_life(limits.max_resets_in_all, limits.max_resets),
+            ),
             (
                 Misbehaviour::Http2ProvokedResets,
                 sent(|c| c.resets),
@@ -306,7 +318,7 @@ impl FrameObserver {
             (
                 Misbehaviour::Http2ProvokedResets,
                 self.sent.resets,
-                limits.max_provoked_resets_in_all,
+                beyond_life(limits.max_provoked_resets_in_all, limits.max_provoked_resets),
             ),
             (Misbehaviour::Http2Settings, settings, limits.max_settings),
             (
@@ -386,6 +398,12 @@ impl FrameObserver {
             debug_assert!(preface.pseudo_order.len() <= MAX_PSEUDO_HEADERS);
         }
     }
+}
+
+/// Resets in a whole life that cannot be what was under way at the goodbye, or was sent before it
+/// arrived: a window allows up to twice `max_of_window`.
+const fn beyond_life(max_in_all: u64, max_of_window: u64) -> u64 {
+    max_in_all.saturating_add(max_of_window.saturating_mul(2))
 }
 
 /// Payload bytes kept until the first request is known. Beyond, a header block is read as far as it

@@ -231,6 +231,7 @@ fn resets_are_bounded_beyond_half_of_the_streams() {
 
 #[test]
 fn counts_begin_anew_with_each_window_and_the_lifetime_bounds_stay() {
+    // Five resets a window; 100 in a life, and two windows' worth (10) from goodbye to offence.
     let reset = |stream: u32| frame(RST_STREAM, 0, stream, &[0; 4]);
     let mut observer = observe(&connection(&[get(1)]));
     observer.tick(at(100));
@@ -239,9 +240,15 @@ fn counts_begin_anew_with_each_window_and_the_lifetime_bounds_stay() {
         observer.received(&[reset(1).repeat(5), frame(PING, 0, 0, &[0; 8]).repeat(10)].concat());
         assert_eq!(observer.misbehaviour(), None, "window {window}");
     }
-    observer.tick(at(309));
+    assert!(!observer.is_worn_out());
+    for (window, left) in [(20, 5), (21, 5), (22, 0)] {
+        observer.tick(at(100 + 10 * window));
+        observer.received(&reset(1).repeat(left));
+        assert_eq!(observer.misbehaviour(), None, "window {window}");
+        assert!(observer.is_worn_out(), "100 in all");
+    }
     observer.received(&reset(1));
-    assert_eq!(observer.misbehaviour(), Some(Http2Resets), "100 in all");
+    assert_eq!(observer.misbehaviour(), Some(Http2Resets), "110 in all");
 
     let mut observer = observe(&connection(&[get(1)]));
     for window in 0..10 {
@@ -249,9 +256,15 @@ fn counts_begin_anew_with_each_window_and_the_lifetime_bounds_stay() {
         observer.sent(&reset(1).repeat(5));
         assert_eq!(observer.misbehaviour(), None, "window {window}");
     }
-    observer.tick(at(100));
+    assert!(!observer.is_worn_out());
+    for (window, left) in [(10, 5), (11, 5), (12, 0)] {
+        observer.tick(at(10 * window));
+        observer.sent(&reset(1).repeat(left));
+        assert_eq!(observer.misbehaviour(), None, "window {window}");
+        assert!(observer.is_worn_out(), "50 in all");
+    }
     observer.sent(&reset(1));
-    assert_eq!(observer.misbehaviour(), Some(Http2ProvokedResets), "50 in all");
+    assert_eq!(observer.misbehaviour(), Some(Http2ProvokedResets), "60 in all");
 
     let mut observer = observe(&connection(&[get(1)]));
     observer.tick(at(0));

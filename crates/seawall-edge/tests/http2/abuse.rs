@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::client::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
-    frame, head, reset, settings, window_update,
+    ACK, CONTINUATION, Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY,
+    RST_STREAM, frame, head, reset, settings, window_update,
 };
 use crate::site::{NO_TABLE, Shield, WINDOW};
 
@@ -42,6 +42,68 @@ fn resets_that_we_are_made_to_send() {
         .flat_map(|id| frame(HEADERS, 5, id, &head("GET", "/page", &[("x-a", " malformed")])))
         .collect();
     check_calmed("CVE-2025-8671", &flood);
+}
+
+/// A request and its reset, this often.
+fn pairs(count: u32, first: u32) -> Vec<u8> {
+    (0..count)
+        .map(|at| first + 2 * at)
+        .flat_map(|id| [get(id, "/page"), reset(id)].concat())
+        .collect()
+}
+
+/// What the server said goodbye with, once it has; the answer to its PING is left to the caller.
+fn first_goodbye(client: &mut Client) -> (u32, Vec<u8>) {
+    let goodbye = client.until(|frame| frame.kind == GOAWAY).expect("a goodbye");
+    let ping = client.until(|frame| frame.kind == PING && frame.flags == 0).expect("a PING");
+    (goodbye.code(), ping.payload)
+}
+
+#[test]
+fn resets_of_a_long_life_end_it_after_what_is_under_way() {
+    let shield = Shield::with(|limits| limits.http2.max_resets_in_all = 20);
+    let mut client = shield.client();
+    client.send(&frame(HEADERS, END_HEADERS, 1, &head("POST", "/form", &[])));
+    client.send(&pairs(21, 3));
+    let (code, ping) = first_goodbye(&mut client);
+    assert_eq!(code, 0, "no error");
+    client.send(&frame(PING, ACK, 0, &ping));
+    let last = client.until(|frame| frame.kind == GOAWAY).expect("the second GOAWAY");
+    assert_eq!((&last.payload[..4], last.code()), (&[0, 0, 0, 43][..], 0), "the last that counts");
+    // RFC 9113 §6.8: what comes later is ignored; what came before is finished.
+    client.ask(45, "GET", "/page", &[]);
+    client.send(&frame(DATA, END_STREAM, 1, b"hello"));
+    let mut answered = Vec::new();
+    let end = client.until(|frame| {
+        answered.extend((frame.kind == HEADERS).then_some(frame.stream));
+        false
+    });
+    assert!(end.is_none() && answered == [1], "answered {answered:?}, then closed");
+    assert_eq!(shield.misbehaviours("http2_resets"), 0, "a long life is no offence");
+}
+
+#[test]
+fn a_flood_of_resets_after_the_goodbye_is_an_offence() {
+    let shield = Shield::with(|limits| limits.http2.max_resets_in_all = 20);
+    let mut client = shield.client();
+    client.send(&frame(HEADERS, END_HEADERS, 1, &head("POST", "/form", &[])));
+    client.send(&pairs(21, 3));
+    // The PING is never answered, so the library goes on taking requests.
+    assert_eq!(first_goodbye(&mut client).0, 0);
+    client.send(&pairs(150, 45));
+    assert_eq!(client.goodbye(), Some(ENHANCE_YOUR_CALM));
+    assert_eq!(shield.misbehaviours("http2_resets"), 1);
+}
+
+#[test]
+fn a_long_life_in_which_many_streams_were_refused_ends_without_an_error() {
+    let shield = Shield::with(|limits| limits.http2.max_provoked_resets_in_all = 10);
+    let mut client = shield.client();
+    let malformed = |id| frame(HEADERS, 5, id, &head("GET", "/page", &[("x-a", " malformed")]));
+    client.send(&streams(11).flat_map(malformed).collect::<Vec<_>>());
+    assert_eq!(first_goodbye(&mut client).0, 0);
+    assert!(client.until(|_| false).is_none(), "nothing is under way, so it ends by itself");
+    assert_eq!(shield.misbehaviours("http2_provoked_resets"), 0);
 }
 
 /// A request with content to come and as many small fields as a head may have.

@@ -39,7 +39,7 @@ pub(crate) struct Shield {
     /// Bytes of memory that the server believes are in use, of 64 MiB.
     pub(crate) memory: Arc<AtomicU64>,
     roots: RootCertStore,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Shield {
@@ -72,13 +72,14 @@ impl Shield {
             // These tests are about the protocol; what a flood of requests meets is another's.
             allow: vec!["127.0.0.0/8".parse().expect("a prefix")],
             limits,
+            admin_socket: Some(dir.path().join("admin.sock")),
             log: AccessLog { enabled: false, ..AccessLog::default() },
             memory_reading: Some(Arc::clone(&memory)),
             ..Config::in_folder(dir.path().join("state"))
         })
         .expect("starts");
         let address = server.addresses()[0];
-        Self { server: Some(server), address, origin, memory, roots, _dir: dir }
+        Self { server: Some(server), address, origin, memory, roots, dir }
     }
 
     /// A connection before the preface.
@@ -98,6 +99,16 @@ impl Shield {
         assert!(acked.is_some(), "our settings are acknowledged");
         client.send(&crate::client::frame(SETTINGS, ACK, 0, &[]));
         client
+    }
+
+    /// How often this misbehaviour was counted.
+    pub(crate) fn misbehaviours(&self, kind: &str) -> u64 {
+        let socket = self.dir.path().join("admin.sock");
+        let answer = seawall_edge::admin::query(&socket, "GET", "/metrics").expect("it answers");
+        let text = String::from_utf8(answer.body).expect("text");
+        let name = format!("seawall_wire_misbehaviour_total{{kind=\"{kind}\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&name));
+        value.and_then(|value| value.parse().ok()).expect("a counter of this kind")
     }
 
     /// What the origin sees next.
