@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::client::{Client, Response, get};
 use crate::origin::{Origin, Then, ok, respond, say};
-use crate::shield::{PATIENCE, Shield, content};
+use crate::shield::{PATIENCE, Shield};
 
 const FRESH: &str = "Cache-Control: max-age=600\r\n";
 
@@ -252,11 +252,13 @@ fn who_waits_for_what_outgrows_the_cache_does_not_wait_for_the_slow_reader_of_it
         let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nConnection: close\r\n\r\n";
         say(stream, head);
         let _ = wait.lock().expect("no panic").recv();
-        say(stream, content(16 << 20));
+        // More than the buffers of sockets hold.
+        say(stream, vec![b'x'; 16 << 20]);
         Then::Close
     });
     let shield = Shield::with(&origin, |config| {
-        config.sites[0].cache.max_object_bytes = 4 << 20;
+        // Little, so that it is outgrown within moments on the slowest machine.
+        config.sites[0].cache.max_object_bytes = 512 << 10;
         config.limits.response_grace = Duration::from_secs(120);
     });
     let (mut slow, mut other) = (shield.client(), shield.client());
