@@ -328,12 +328,14 @@ impl Conn {
     async fn flush_with(&mut self, body: &mut Bytes) -> Result<(), Stop> {
         let Self { stream, slot, output, ctx, .. } = self;
         let mut stall: Option<Stall> = None;
+        // What the socket took, where nobody tells what the reader took.
+        let mut written = 0;
         let result = poll_fn(|cx| {
             match slot.poll(cx) {
                 Some(Interrupt::Expired) => {
                     stall = stall.and_then(|stall| {
                         let limits = &ctx.worker.policy().config.limits;
-                        stall.goes_on(clock::now(), stream.bytes_taken(), limits)
+                        stall.goes_on(clock::now(), stream.bytes_taken().unwrap_or(written), limits)
                     });
                     let Some(stall) = stall else {
                         ctx.misbehaved(Misbehaviour::SlowReader);
@@ -354,7 +356,8 @@ impl Conn {
                     Poll::Ready(sent) => sent?,
                     Poll::Pending => {
                         if stall.is_none() {
-                            let began = Stall::new(clock::now(), stream.bytes_taken());
+                            let began =
+                                Stall::new(clock::now(), stream.bytes_taken().unwrap_or(written));
                             slot.arm(began.due(&ctx.worker.policy().config.limits));
                             stall = Some(began);
                         }
@@ -365,6 +368,7 @@ impl Conn {
                     return Poll::Ready(Err(Stop::Gone));
                 }
                 ctx.worker.metrics.bytes_sent(sent as u64);
+                written += sent as u64;
                 let first = sent.min(output.len());
                 output.advance(first);
                 body.advance(sent - first);

@@ -98,10 +98,9 @@ impl Stream {
         matches!(self, Self::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
     }
 
-    /// Bytes of ours that the peer has acknowledged.
-    pub(crate) fn bytes_taken(&self) -> u64 {
-        // A kernel that does not tell: then nobody is taken to be faster than he is.
-        seawall_kernel::bytes_acked(self.tcp()).unwrap_or(0)
+    /// Bytes of ours that the peer has acknowledged. `None`: the kernel does not tell.
+    pub(crate) fn bytes_taken(&self) -> Option<u64> {
+        seawall_kernel::bytes_acked(self.tcp()).ok()
     }
 
     /// The socket below.

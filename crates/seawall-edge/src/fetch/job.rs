@@ -185,8 +185,9 @@ impl Job {
             JobCause::Upkeep => 0,
         };
         if !self.is_let() {
+            // Says nothing of how busy the origin is: credentials go on to be issued.
+            metrics.made_up_refused();
             metrics.origin_failed(OriginFailure::Busy);
-            shared.reception.note_busy(clock::now());
             return Err(Failure::Busy);
         }
         let Some(class) = self.budgeted(gate, template) else {
@@ -245,7 +246,8 @@ impl Job {
             JobCause::Guess => Credence::Doubtful,
             JobCause::Upkeep => return true,
         };
-        self.policy.misses[self.site].lets_ask(clock::now(), url)
+        let path = self.request.uri().path().as_bytes();
+        self.policy.misses[self.site].lets_ask(clock::now(), path, url)
     }
 
     /// Where the request stands in the queue once its budgets are asked: whoever has had more than

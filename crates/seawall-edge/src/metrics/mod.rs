@@ -106,6 +106,7 @@ pub struct WorkerMetrics {
     responses: Counters<6>,
     cache: Counters<{ CacheOutcome::ALL.len() }>,
     query_ignored: Counter,
+    made_up_refused: Counter,
     versions: Counters<3>,
     latency: Histogram,
     bytes_received: Counter,
@@ -155,6 +156,11 @@ impl WorkerMetrics {
     /// Counts a request that is answered as if it had no parameters that change nothing.
     pub fn query_ignored(&self) {
         self.query_ignored.add(1);
+    }
+
+    /// Counts a request for a URL that is probably made up, turned away while there is a flood of such.
+    pub fn made_up_refused(&self) {
+        self.made_up_refused.add(1);
     }
 
     /// Counts bytes read from clients, as they pass the socket.

@@ -87,6 +87,11 @@ impl Page<'_> {
             "Requests answered as if without query parameters that change nothing.",
             |b| &b.query_ignored,
         );
+        self.counter(
+            "seawall_made_up_refused_total",
+            "Requests for URLs that are probably made up, turned away in a flood of such.",
+            |b| &b.made_up_refused,
+        );
     }
 
     fn requests(&mut self) {
