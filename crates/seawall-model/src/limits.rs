@@ -237,7 +237,8 @@ pub struct Http2Limits {
     /// (HTTP/2 Bomb, CVE-2026-49975). At the bound the connection says goodbye and refuses further
     /// streams, which a client may repeat elsewhere (RFC 9113 §8.7); if more than 16 come, it is
     /// closed. Default 128 KiB: 40 requests of a browser that all wait at once (answers in hand hold
-    /// none), and with tasks, library and allocator at most 256 KiB, which `selftest` measures.
+    /// none), and with library and allocator at most 256 KiB where heads are large, which `selftest`
+    /// measures. The task of each stream is not counted: 64 small ones hold more.
     pub max_held_bytes: usize,
 }
 
