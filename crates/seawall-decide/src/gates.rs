@@ -31,7 +31,8 @@
 //! Rule 17 is a gate of its own because it needs more to be known (whose network it is) and because it
 //! never stands between a reader and a page in hand.
 //!
-//! Rules 3, 5 and 6 do not apply to trusted proxies, whose connections carry many clients.
+//! Rules 3, 5 and 6 do not apply to trusted proxies, whose connections carry many clients. Where an unnamed
+//! CDN is suspected, the caller sets the refusals of rules 6 and 16 aside.
 //! Rules 13-15 look at the path as sent and as an origin would read it (decoded, dot segments
 //! resolved); both readings must pass.
 
@@ -109,14 +110,15 @@ pub fn note_misbehaviour(
     if table.is_exempt(client) {
         return false;
     }
-    let people = if table.is_tor_exit(client.ip()) { people.max(TOR_READERS) } else { people };
+    let people = if table.is_tor_exit(client.ip()) { people.max(CROWD) } else { people };
     let Limits { max_offences, bar_time, .. } = table.limits;
     let bar = Bar { points: max_offences.saturating_mul(people.max(1)), time: bar_time };
     limiters.offended(now, client, kind, bar)
 }
 
-/// As many as an exit is taken to serve at least: what an owner of networks is, for origin budgets.
-const TOR_READERS: u32 = 64;
+/// As many readers as stand at least behind an address that is known to serve many: a Tor exit, or what
+/// seems to be a CDN. What an owner of networks is, for origin budgets.
+pub const CROWD: u32 = 64;
 
 /// Decides on a handshake, before any asymmetric cryptography.
 ///
@@ -197,7 +199,7 @@ pub fn route_gate(
     let Some(budget) = terms.budget.filter(|_| facts.held == Held::No) else {
         return Decision::Admit(Cause::Default);
     };
-    match budgets.take_route(now, facts.identity, from, facts.standing, budget) {
+    match budgets.take_route(now, facts.identity, from, facts.standing, (budget, terms.people)) {
         Ok(()) => Decision::Admit(Cause::Default),
         Err(wait) => {
             let refusal = Refusal { retry_after: Some(whole_secs(wait)), ..refusal(429, facts) };

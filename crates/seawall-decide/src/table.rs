@@ -84,6 +84,8 @@ pub struct RouteTerms {
     pub lane: RouteLane,
     /// What it counts against: the route, by a number of its own, and how often.
     pub budget: Option<(u64, RouteBudget)>,
+    /// How many readers stand at least behind the address that asks; 0 counts as 1.
+    pub people: u32,
 }
 
 /// The compiled rules.
@@ -201,7 +203,7 @@ fn normalised_terms(rules: &Site, site: usize, path: &[u8]) -> RouteTerms {
 
 impl RouteTerms {
     fn and(self, read: Self) -> Self {
-        Self { lane: self.lane.max(read.lane), budget: read.budget.or(self.budget) }
+        Self { lane: self.lane.max(read.lane), budget: read.budget.or(self.budget), ..self }
     }
 }
 
@@ -227,7 +229,8 @@ impl Site {
         let route = &self.routes[at];
         // Places are stable until a reload; after one whoever owed may owe elsewhere for a minute.
         let number = (site as u64) << 32 | (at as u64 + 1);
-        RouteTerms { lane: route.lane, budget: route.budget.map(|budget| (number, budget)) }
+        let budget = route.budget.map(|budget| (number, budget));
+        RouteTerms { lane: route.lane, budget, ..RouteTerms::default() }
     }
 }
 

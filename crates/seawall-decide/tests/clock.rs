@@ -11,8 +11,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use seawall_decide::{
     Asked, DEMAND_ONE, Egress, EgressAsked, EgressConfig, Limiters, OriginBudget, OriginGate,
-    OriginGateConfig, RouteBudget, RouteLane, RouteTerms, SiteRules, Table, TableSource, Whence,
-    WorkClass, WorkOutcome, WorkPrice, WorkRequest, WorkSource, decide, route_gate,
+    OriginGateConfig, RouteBudget, RouteTerms, SiteRules, Table, TableSource, Whence, WorkClass,
+    WorkOutcome, WorkPrice, WorkRequest, WorkSource, decide, route_gate,
 };
 use seawall_model::{
     BodyLength, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion, Instant,
@@ -79,7 +79,7 @@ fn work(demand: u32) -> WorkRequest {
 fn a_small_step_back_makes_nobody_wait_for_longer_than_the_step() {
     let from = Whence { client: client(), asn: None };
     let budget = RouteBudget { count: 3, per: Duration::from_secs(3) };
-    let terms = RouteTerms { lane: RouteLane::Normal, budget: Some((1, budget)) };
+    let terms = RouteTerms { budget: Some((1, budget)), ..RouteTerms::default() };
     let sites = vec![SiteRules::default()];
     let table = Table::compile(TableSource { limits: limits(), sites, ..TableSource::default() });
     let (limiters, budgets) =

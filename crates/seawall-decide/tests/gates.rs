@@ -338,7 +338,7 @@ fn lane_and_budget_hold_for_every_spelling_of_a_path() {
 fn a_spent_budget_of_a_route_refuses_what_the_origin_would_have_to_do_and_no_page_in_hand() {
     let budgets = OriginBudget::new(&Limits { max_route_budgets: 8, ..limits() }, [1, 2]);
     let budget = RouteBudget { count: 2, per: Duration::from_secs(1) };
-    let terms = RouteTerms { lane: RouteLane::Normal, budget: Some((1, budget)) };
+    let terms = RouteTerms { budget: Some((1, budget)), ..RouteTerms::default() };
     let ask = |ms, held| {
         let facts = Facts { held, body: BodyLength::Known(10), ..facts(READER) };
         let from = Whence { client: facts.client, asn: None };

@@ -2,7 +2,7 @@
 //!
 //! If most requests carry forwarding fields and come from few peers, those peers are proxies and
 //! every limit per address would hit all readers at once. Then the operator must be told, loudly,
-//! to set `trusted_proxies`, and limits per address are suspended for these peers until then.
+//! to set `trusted_proxies`, and limits per address are suspended or raised for these peers until then.
 //!
 //! Signal: the share of requests with forwarding fields, and the number of peer prefixes (/24,
 //! /48) that carry them. Trip condition: at least 60 % from at most 64 prefixes over a window of

@@ -149,14 +149,17 @@ fn enter(
     let shared = &worker.shared;
     let client = ClientAddr::new(peer.ip());
     let open = shared.open_connections.load(Ordering::Relaxed);
+    let seems_cdn = || shared.is_suspected_cdn(client.ip());
     let cause = match accept_gate(&policy.table, &shared.limiters, clock::now(), client, open) {
         Decision::Admit(cause) => cause,
+        // The last rule of the gate: such a network is one load balancer.
+        Decision::Refuse(_, Cause::TooManyConnectionsOfPrefix) if seems_cdn() => Cause::Default,
         Decision::Refuse(_, cause) => {
             worker.metrics.connection_refused(cause);
             return;
         }
     };
-    let knows = || shared.budgets.knows_network(client);
+    let knows = || shared.budgets.knows_network(client) || seems_cdn();
     if lacks_memory(&policy.table, shared.memory.step(), client, open, knows) {
         worker.metrics.connection_refused(Cause::MemoryPressure);
         return;

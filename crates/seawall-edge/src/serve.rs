@@ -17,7 +17,7 @@ use seawall_cache::{
     classify_cookies, only_if_cached, reuse, validators,
 };
 use seawall_decide::{
-    Look as ClientLook, RouteLane, RouteTerms, Whence, WorkSource, decide, route_gate,
+    CROWD, Look as ClientLook, RouteLane, RouteTerms, Whence, WorkSource, decide, route_gate,
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
@@ -258,14 +258,17 @@ fn judge(
 ) -> Decision {
     let shared = &ctx.worker.shared;
     let mut decision = decide(&policy.table, &shared.limiters, times.mono, site, facts);
+    let seems_cdn = || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer.ip());
     if decision == Decision::Admit(Cause::Default) && terms.budget.is_some() {
         let from = whence(policy, facts.client);
+        // Forwarding fields can be made up: they buy a crowd's budget, and not none.
+        let serves_many = policy.table.is_tor_exit(facts.client.ip()) || seems_cdn();
+        let terms = RouteTerms { people: if serves_many { CROWD } else { 1 }, ..terms };
         decision = route_gate(&shared.budgets, times.mono, terms, from, facts);
     }
     if !ctx.via_proxy {
         ctx.worker.look_for_cdn(times.mono, ctx.peer.ip(), ask.fields);
-        let budget = matches!(decision.cause(), Cause::HeldBudget | Cause::RouteBudget);
-        if budget && shared.is_suspected_cdn(ctx.peer.ip()) {
+        if decision.cause() == Cause::HeldBudget && seems_cdn() {
             decision = Decision::Admit(Cause::Default);
         }
     }
@@ -377,6 +380,16 @@ fn whence(policy: &Policy, client: ClientAddr) -> Whence {
     Whence { client, asn: policy.config.owners.owner(client.ip()) }
 }
 
+fn source(ctx: &ClientConn, policy: &Policy, from: Whence) -> WorkSource {
+    if policy.table.is_tor_exit(from.client.ip()) {
+        return WorkSource::Tor;
+    }
+    if ctx.worker.shared.budgets.people(from) > 1 {
+        return WorkSource::Shared;
+    }
+    WorkSource::Elsewhere
+}
+
 fn plan(
     ctx: &ClientConn,
     policy: &Policy,
@@ -397,14 +410,14 @@ fn plan(
         let day = u32::try_from(times.wall.unix_secs() / 86_400).unwrap_or(u32::MAX);
         ctx.worker.shared.budgets.saw_reader(day, who.identity, whence);
     }
-    let is_tor = policy.table.is_tor_exit(who.client.ip());
+    let source = source(ctx, policy, whence);
     Plan {
         site,
         identity: who.identity,
         standing: who.standing,
         look: ctx.worker.shared.limiters.look(&fingerprint(ctx, ask)),
         whence,
-        source: if is_tor { WorkSource::Tor } else { WorkSource::Elsewhere },
+        source,
         lane,
         offer: who.offer,
         cause,

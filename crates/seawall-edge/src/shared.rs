@@ -143,8 +143,9 @@ impl Shared {
         self.cdn_suspected.store(cdn.suspects(), Ordering::Relaxed);
     }
 
-    /// Whether limits per address are suspended for this peer, because many readers seem to come
-    /// through it (`detection.md`, amendment 8).
+    /// Whether many readers seem to come through this peer (`detection.md`, amendment 8). Then the
+    /// held-page budget and the bound on its prefix's connections are suspended for it, and it has the
+    /// budgets of routes and the bar of a crowd.
     pub(crate) fn is_suspected_cdn(&self, peer: IpAddr) -> bool {
         self.cdn_suspected.load(Ordering::Relaxed) && self.cdn.lock().is_suspect(peer)
     }

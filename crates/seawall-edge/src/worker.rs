@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use seawall_decide::{HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
+use seawall_decide::{CROWD, HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
 use seawall_model::{
     Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Misbehaviour, Priority, Refusal,
     Standing,
@@ -128,11 +128,9 @@ impl Worker {
     pub(crate) fn misbehaved(&self, kind: Misbehaviour, client: ClientAddr, ja4: Option<Ja4>) {
         self.noticed(kind, client, ja4);
         let (shared, now) = (&self.shared, clock::now());
-        // Many readers seem to come through such an address.
-        if shared.is_suspected_cdn(client.ip()) {
-            return;
-        }
-        let people = shared.budgets.people(Whence { client, asn: None });
+        // Many readers seem to come through a suspected CDN; but what makes it one can be made up.
+        let crowd = if shared.is_suspected_cdn(client.ip()) { CROWD } else { 1 };
+        let people = shared.budgets.people(Whence { client, asn: None }).max(crowd);
         let table = &self.policy.borrow().table;
         if note_misbehaviour(table, &shared.limiters, now, client, kind, people) {
             shared.events.note((now, clock::wall()), client, ja4, EventKind::Barred(kind));

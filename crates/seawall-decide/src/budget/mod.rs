@@ -99,6 +99,8 @@ impl OriginBudget {
 
     /// Takes one request from the budgets that a route has for whoever asks. Only a standing has one
     /// of its own: a credential from a minute ago costs nothing, so its holder counts with the address.
+    /// The owner is not asked: a budget that a few dozen machines can spend must not lock a whole
+    /// operator out. `people` stand at least behind the address and each network of it.
     ///
     /// # Errors
     /// How long until the budget that is spent most admits again; nothing is charged then.
@@ -108,10 +110,10 @@ impl OriginBudget {
         who: Identity,
         from: Whence,
         standing: Standing,
-        (route, budget): (u64, RouteBudget),
+        ((route, budget), people): ((u64, RouteBudget), u32),
     ) -> Result<(), Duration> {
         let levels = if standing == Standing::Anonymous {
-            self.levels_of_address(from)
+            self.levels_of_network(from.client, people)
         } else {
             self.levels(who, from, standing)
         };
@@ -148,9 +150,8 @@ impl OriginBudget {
     /// Whether readers with a credential of some age were seen in the network of `client`: at its
     /// address or in its /24, its /64 or in the /56 and /48 around it.
     pub fn knows_network(&self, client: ClientAddr) -> bool {
-        let near = if client.ip().is_ipv4() { 2 } else { 3 };
         let levels = prefixes(Whence { client, asn: None });
-        levels.keys[..near].iter().any(|(key, _)| self.readers.estimate(*key) > 0)
+        levels.keys[..near(client)].iter().any(|(key, _)| self.readers.estimate(*key) > 0)
     }
 
     fn rate(&self, standing: Standing, people: u32) -> Rate {
@@ -175,10 +176,21 @@ impl OriginBudget {
         }
         levels
     }
+
+    /// The same without the owner, each for `least` people at least.
+    fn levels_of_network(&self, client: ClientAddr, least: u32) -> Levels {
+        let mut levels = self.levels_of_address(Whence { client, asn: None });
+        levels.used = near(client);
+        for (_, people) in &mut levels.keys[..levels.used] {
+            *people = (*people).max(least);
+        }
+        levels
+    }
 }
 
 /// How often one client may ask for what a route covers: `count` at once, and as many again in every
-/// `per`. What others of its network ask for counts as in [`OriginBudget`].
+/// `per`. What others of its address, /24, /56 or /48 ask for counts as in [`OriginBudget`]; that of
+/// others of its owner does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteBudget {
     /// Requests; 0 counts as 1.
@@ -221,6 +233,11 @@ fn prefixes(from: Whence) -> Levels {
         }
     };
     Levels { keys, used }
+}
+
+/// How many levels are the client's own networks, without their owner.
+fn near(client: ClientAddr) -> usize {
+    if client.ip().is_ipv4() { 2 } else { 3 }
 }
 
 const MAX_LEVELS: usize = 4;
@@ -338,7 +355,7 @@ mod tests {
 
     /// How many of `asked` logins pass at once.
     fn logins(budget: &OriginBudget, from: Whence, standing: Standing, who: Identity) -> usize {
-        let take = || budget.take_route(at_ms(0), who, from, standing, LOGIN).is_ok();
+        let take = || budget.take_route(at_ms(0), who, from, standing, (LOGIN, 1)).is_ok();
         (0..1_000).filter(|_| take()).count()
     }
 
@@ -355,10 +372,43 @@ mod tests {
     }
 
     #[test]
+    fn no_number_of_bots_spends_a_budget_of_a_route_for_a_whole_owner() {
+        let budget = budget();
+        let asn = Some(64_496);
+        let passes = |client: ClientAddr| {
+            logins(&budget, Whence { client, asn }, Standing::Anonymous, client.into())
+        };
+        for network in 0..250 {
+            assert_eq!(passes(ip(&format!("10.0.{network}.1"))), 10, "10.0.{network}.1");
+            let in_a_48 = ip(&format!("2001:db8:{network:x}::1"));
+            assert_eq!(passes(in_a_48), 10, "{in_a_48:?}");
+        }
+        let of_a_48: usize =
+            (0..250).map(|n| passes(ip(&format!("2001:db8:ffff:{n:x}00::1")))).sum();
+        assert_eq!(of_a_48, 80, "eight addresses' worth in a /48");
+    }
+
+    #[test]
+    fn who_serves_a_crowd_has_its_budget_of_a_route_and_so_has_its_network() {
+        let budget = budget();
+        let passed = |client: ClientAddr| {
+            let take = || {
+                let of = (LOGIN, 64);
+                budget.take_route(at_ms(0), client.into(), from(client), Standing::Anonymous, of)
+            };
+            (0..1_000).filter(|_| take().is_ok()).count()
+        };
+        for exit in ["192.0.2.1", "2001:db8::1"] {
+            assert_eq!(passed(ip(exit)), 640, "{exit}");
+        }
+        assert_eq!(passed(ip("192.0.2.2")), 0, "the crowd of a /24 is one");
+    }
+
+    #[test]
     fn another_route_has_another_budget() {
         let (budget, client) = (budget(), ip("192.0.2.1"));
         let take = |route| {
-            let of = (route, LOGIN.1);
+            let of = ((route, LOGIN.1), 1);
             budget.take_route(at_ms(0), client.into(), from(client), Standing::Anonymous, of)
         };
         while take(1).is_ok() {}

@@ -51,6 +51,8 @@ impl WorkClass {
 pub enum WorkSource {
     /// A Tor exit, by the operator's list.
     Tor,
+    /// An address behind which more than one reader is known.
+    Shared,
     /// Anywhere else.
     #[default]
     Elsewhere,
@@ -69,7 +71,9 @@ impl Group {
     pub(super) const fn of(class: WorkClass, source: WorkSource) -> Self {
         match (class, source) {
             (WorkClass::SignedIn | WorkClass::AgedReader, _) => Self::Known,
-            (WorkClass::Background, _) | (_, WorkSource::Elsewhere) => Self::Rest,
+            (WorkClass::Background, _) | (_, WorkSource::Shared | WorkSource::Elsewhere) => {
+                Self::Rest
+            }
             (_, WorkSource::Tor) => Self::Tor,
         }
     }

@@ -75,7 +75,7 @@ impl OriginGateConfig {
 pub struct WorkRequest {
     /// How it is ranked.
     pub class: WorkClass,
-    /// Whether a share is kept for where it comes from.
+    /// Whether a share is kept for where it comes from, and whether others come from there.
     pub source: WorkSource,
     /// Who it counts against.
     pub identity: u128,
@@ -104,6 +104,7 @@ pub enum WorkPrice {
 #[must_use = "a permit that is not released is capacity lost"]
 pub struct OriginPermit {
     class: WorkClass,
+    source: WorkSource,
     group: Group,
     cost: Cost,
     identity: u128,
@@ -360,7 +361,8 @@ impl<W> OriginGate<W> {
     /// # Errors
     /// The permit, when there is no place in the lane of streams: refuse the stream and release it.
     pub fn into_stream(&mut self, permit: OriginPermit) -> Result<StreamPermit, OriginPermit> {
-        match self.streams.enter(self.config.max_streams(), permit.group, permit.identity) {
+        let who = (permit.group, permit.source, permit.identity);
+        match self.streams.enter(self.config.max_streams(), who) {
             Ok(()) => {
                 self.take_back(&permit);
                 Ok(StreamPermit { group: permit.group, identity: permit.identity })
@@ -373,7 +375,7 @@ impl<W> OriginGate<W> {
     /// polling does. `None`: there is no place in the lane.
     pub fn open_stream(&mut self, ask: WorkRequest) -> Option<StreamPermit> {
         let group = Group::of(ask.class, ask.source);
-        self.streams.enter(self.config.max_streams(), group, ask.identity).ok()?;
+        self.streams.enter(self.config.max_streams(), (group, ask.source, ask.identity)).ok()?;
         Some(StreamPermit { group, identity: ask.identity })
     }
 
@@ -489,6 +491,7 @@ impl<W> OriginGate<W> {
         counters.peak_in_flight = counters.peak_in_flight.max(counters.in_flight);
         OriginPermit {
             class: lane.class,
+            source: lane.source,
             group,
             cost: lane.cost,
             identity,

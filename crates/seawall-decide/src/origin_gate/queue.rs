@@ -206,22 +206,24 @@ impl<W> Queue<W> {
 
 impl Lane {
     const fn index(self) -> usize {
-        self.class.index() * 4 + self.source as usize * 2 + self.cost as usize
+        self.class.index() * KINDS.len() + self.source as usize * 2 + self.cost as usize
     }
 }
 
 fn lanes_of(class: WorkClass) -> impl Iterator<Item = Lane> {
-    const KINDS: [(WorkSource, Cost); 4] = [
-        (WorkSource::Tor, Cost::Ordinary),
-        (WorkSource::Tor, Cost::Expensive),
-        (WorkSource::Elsewhere, Cost::Ordinary),
-        (WorkSource::Elsewhere, Cost::Expensive),
-    ];
     KINDS.into_iter().map(move |(source, cost)| Lane { class, source, cost })
 }
 
 pub(super) const LEVELS: usize = 32;
-const LANES: usize = WorkClass::ALL.len() * 4;
+const KINDS: [(WorkSource, Cost); 6] = [
+    (WorkSource::Tor, Cost::Ordinary),
+    (WorkSource::Tor, Cost::Expensive),
+    (WorkSource::Shared, Cost::Ordinary),
+    (WorkSource::Shared, Cost::Expensive),
+    (WorkSource::Elsewhere, Cost::Ordinary),
+    (WorkSource::Elsewhere, Cost::Expensive),
+];
+const LANES: usize = WorkClass::ALL.len() * KINDS.len();
 
 #[cfg(test)]
 mod tests {

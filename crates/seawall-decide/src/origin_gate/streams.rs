@@ -3,14 +3,14 @@
 //! own.
 //!
 //! An attacker who opens streams and holds them (`detection.md`, A20) takes places away from others and
-//! never a page. Of the lane one identity gets a quarter, two places at least, and a fifth is kept for
-//! signed-in and aged readers. Streams are never taken back: who holds one keeps it.
+//! never a page. Of the lane one identity gets a quarter, an address behind which several readers are known
+//! and a Tor exit half, two places at least, and a fifth is kept for signed-in and aged readers. Streams are never taken back: who holds one keeps it.
 //!
 //! The table of holders is ordered, not hashed, and as large as the lane.
 
 use alloc::collections::BTreeMap;
 
-use super::class::Group;
+use super::class::{Group, WorkSource};
 
 /// Who holds streams.
 #[derive(Debug)]
@@ -39,11 +39,19 @@ impl Streams {
     ///
     /// # Errors
     /// There is none for this one.
-    pub(super) fn enter(&mut self, max: usize, group: Group, identity: u128) -> Result<(), ()> {
+    pub(super) fn enter(
+        &mut self,
+        max: usize,
+        (group, source, identity): (Group, WorkSource, u128),
+    ) -> Result<(), ()> {
         let is_known = group == Group::Known;
         let mine = self.held.get(&identity).copied().unwrap_or(0);
-        let has_room = self.len() < max
-            && (is_known || (self.unknown < max - max / 5 && mine < (max / 4).max(2)));
+        let share = match source {
+            WorkSource::Tor | WorkSource::Shared => max / 2,
+            WorkSource::Elsewhere => max / 4,
+        };
+        let has_room =
+            self.len() < max && (is_known || (self.unknown < max - max / 5 && mine < share.max(2)));
         if !has_room {
             self.refused += 1;
             return Err(());
@@ -76,23 +84,46 @@ impl Streams {
 mod tests {
     use super::*;
 
+    fn rest(identity: u128) -> (Group, WorkSource, u128) {
+        (Group::Rest, WorkSource::Elsewhere, identity)
+    }
+
+    fn known(identity: u128) -> (Group, WorkSource, u128) {
+        (Group::Known, WorkSource::Elsewhere, identity)
+    }
+
     #[test]
     fn one_client_fills_a_quarter_of_the_lane_and_strangers_four_fifths() {
         let mut streams = Streams::new();
-        let of_one = (0..100).filter(|_| streams.enter(64, Group::Rest, 7).is_ok()).count();
+        let of_one = (0..100).filter(|_| streams.enter(64, rest(7)).is_ok()).count();
         assert_eq!(of_one, 16);
-        let others = (100..200).filter(|&who| streams.enter(64, Group::Rest, who).is_ok()).count();
+        let others = (100..200).filter(|&who| streams.enter(64, rest(who)).is_ok()).count();
         assert_eq!(others, 36, "52 of 64 in all");
-        let known = (0..100).filter(|_| streams.enter(64, Group::Known, 7).is_ok()).count();
-        assert_eq!((known, streams.len(), streams.refused()), (12, 64, 84 + 64 + 88));
+        let readers = (0..100).filter(|_| streams.enter(64, known(7)).is_ok()).count();
+        assert_eq!((readers, streams.len(), streams.refused()), (12, 64, 84 + 64 + 88));
+    }
+
+    #[test]
+    fn an_address_of_many_fills_half_of_the_lane() {
+        for (max, shared, alone) in [(64, 32, 16), (8, 4, 2), (4, 2, 2)] {
+            for (group, source, want) in [
+                (Group::Rest, WorkSource::Shared, shared),
+                (Group::Tor, WorkSource::Tor, shared),
+                (Group::Rest, WorkSource::Elsewhere, alone),
+            ] {
+                let mut streams = Streams::new();
+                let got = (0..100).filter(|_| streams.enter(max, (group, source, 7)).is_ok());
+                assert_eq!(got.count(), want, "{source:?} in a lane of {max}");
+            }
+        }
     }
 
     #[test]
     fn who_leaves_makes_room_and_is_forgotten() {
         let mut streams = Streams::new();
         for _ in 0..1_000 {
-            assert_eq!(streams.enter(4, Group::Rest, 1), Ok(()));
-            assert_eq!(streams.enter(4, Group::Known, 1), Ok(()));
+            assert_eq!(streams.enter(4, rest(1)), Ok(()));
+            assert_eq!(streams.enter(4, known(1)), Ok(()));
             streams.leave(Group::Rest, 1);
             streams.leave(Group::Known, 1);
         }
@@ -102,7 +133,7 @@ mod tests {
     #[test]
     fn the_least_lane_has_one_place_for_whoever_comes() {
         let mut streams = Streams::new();
-        assert_eq!(streams.enter(1, Group::Rest, 1), Ok(()));
-        assert_eq!(streams.enter(1, Group::Known, 2), Err(()));
+        assert_eq!(streams.enter(1, rest(1)), Ok(()));
+        assert_eq!(streams.enter(1, known(2)), Err(()));
     }
 }

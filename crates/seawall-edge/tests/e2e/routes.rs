@@ -101,6 +101,55 @@ fn a18_a_flood_of_logins_ends_at_the_budget_of_its_route_and_its_network() {
     ask("203.0.113.1", "/wp-login.php", PROGRAM).assert_status(200);
 }
 
+/// Three a day.
+fn three_a_day() -> Vec<Route> {
+    let budget = RouteBudget { count: 3, per: Duration::from_secs(86_400) };
+    vec![Route { budget: Some(budget), ..route("/wp-login.php*") }]
+}
+
+/// How many of 200 logins pass.
+fn logins(shield: &Shield, fields: &str) -> usize {
+    let login = post("/wp-login.php", fields);
+    (0..200).filter(|_| send(shield, &login).status == 200).count()
+}
+
+#[test]
+fn a_tor_exit_has_the_route_budget_of_many() {
+    let origin = Origin::answering(|_| ok(NOT_KEPT, "wrong password"));
+    let shield = Shield::with(&origin, |config| {
+        behind_proxy(config);
+        config.tor_exits = vec!["198.51.100.1".parse().expect("a prefix")];
+        config.sites[0].routes = three_a_day();
+    });
+    assert_eq!(logins(&shield, &from("198.51.100.1", PROGRAM)), 64 * 3);
+    assert_eq!(logins(&shield, &from("203.0.113.1", PROGRAM)), 3);
+}
+
+#[test]
+fn what_seems_to_be_a_cdn_has_the_route_budget_of_many_and_connections_without_bound() {
+    let origin = Origin::answering(|_| ok(NOT_KEPT, "wrong password"));
+    let shield = Shield::with(&origin, |config| {
+        config.limits.max_connections_of_prefix = 1;
+        config.sites[0].routes = three_a_day();
+    });
+    let via = "Via: 1.1 balancer\r\n";
+    let mut first = shield.client();
+    let refused = "seawall_connections_refused_total{cause=\"too_many_connections_of_prefix\"}";
+    // One request in 5 ms is looked at, and the first verdict falls after 200.
+    until("a second connection is let in", || {
+        for _ in 0..50 {
+            first.get("/", via).assert_status(200);
+        }
+        let mut second = shield.client();
+        second.send_anyway(get("/", via));
+        second.try_read("GET").is_ok()
+    });
+    let before = shield.metric(refused);
+    assert!(before > 0, "the bound held until then");
+    assert_eq!(logins(&shield, via), 64 * 3);
+    assert_eq!(shield.metric(refused), before);
+}
+
 #[test]
 fn a_page_in_hand_is_outside_of_any_budget_of_a_route() {
     let origin = Origin::page("Cache-Control: max-age=600\r\n", "hello");

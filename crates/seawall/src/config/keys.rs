@@ -330,7 +330,7 @@ pub(crate) const KEYS: &[Key] = &[
         "site.route.budget",
         "rate",
         "(no bound)",
-        "How often one client may ask the origin for it: `10/min` is ten at once and ten in each minute. Beyond, 429. A whole /24 has the budget of eight clients, more where known readers are. Pages in the cache are not counted.",
+        "How often one client may ask the origin for it: `10/min` is ten at once and ten in each minute. Beyond, 429. A /24 and a /48 have the budget of eight clients, a /56 that of four, more where known readers are; a Tor exit and a suspected CDN that of 64. Wider networks have none. Pages in the cache are not counted.",
     ),
     now(
         "site.origin_limits.min_concurrency",
@@ -447,7 +447,7 @@ pub(crate) const KEYS: &[Key] = &[
         "limits.max_connections_of_prefix",
         "whole number",
         "(a quarter of `max_connections`)",
-        "Open client connections of one IPv4 /24 or IPv6 /48; new ones are closed. 1 to 10000000.",
+        "Open client connections of one IPv4 /24 or IPv6 /48; new ones are closed, but for those of a suspected CDN. 1 to 10000000.",
     ),
     now(
         "limits.max_offences",
