@@ -6,8 +6,10 @@
 //! handshake has proved it: until then it is charged like a stranger's hello, to its address and to
 //! what all claims together may cost, and given back with the proof. Who claims in vain is a stranger.
 //! A network's privilege is bounded as well, so that one bad neighbour does not spend it for all.
+//! Among strangers a network has a sixteenth while more than half of their burst is spent, so that one
+//! network does not shut out those of all others; before, it may have all there is.
 //!
-//! One for each worker, because a worker's thread is what is scarce. Memory is fixed: 16 KiB. It
+//! One for each worker, because a worker's thread is what is scarce. Memory is fixed: 32 KiB. It
 //! measures nothing itself; the time spent is an argument.
 
 use alloc::boxed::Box;
@@ -28,6 +30,8 @@ pub struct HandshakeBudget {
     claims: Debt,
     /// What networks and claimants owe.
     owed: Owed,
+    /// What networks of strangers owe. Apart, so that a flood of them makes nobody forgotten there.
+    crowds: Owed,
     shares: Shares,
 }
 
@@ -62,7 +66,8 @@ impl HandshakeBudget {
             all: Debt::default(),
             strangers: Debt::default(),
             claims: Debt::default(),
-            owed: Owed { ways: Box::new([Way::default(); WAYS * SETS]), seed },
+            owed: Owed::new(seed),
+            crowds: Owed::new(seed),
             shares: Shares::of(limits),
         }
     }
@@ -94,7 +99,10 @@ impl HandshakeBudget {
         } else if shown.known_network && self.owed.debt(network(client)).admits(now, shares.network)
         {
             On::Network
-        } else if self.strangers.admits(now, shares.strangers) {
+        } else if self.strangers.admits(now, shares.strangers)
+            && (self.strangers.admits(now, shares.ease)
+                || self.crowds.debt(network(client)).admits(now, shares.crowd))
+        {
             On::Nothing
         } else {
             return None;
@@ -108,7 +116,12 @@ impl HandshakeBudget {
         turn.spent += cpu;
         self.all.charge(now, shares.all, cpu);
         match turn.on {
-            On::Nothing => self.strangers.charge(now, shares.strangers, cpu),
+            On::Nothing => {
+                if !self.strangers.admits(now, shares.ease) {
+                    self.crowds.debt(network(turn.client)).charge(now, shares.crowd, cpu);
+                }
+                self.strangers.charge(now, shares.strangers, cpu);
+            }
             On::Network => self.owed.debt(network(turn.client)).charge(now, shares.network, cpu),
             On::Ticket => {
                 self.strangers.charge(now, shares.strangers, cpu);
@@ -135,6 +148,10 @@ struct Shares {
     strangers: Rate,
     claims: Rate,
     network: Rate,
+    /// Strangers', up to where nobody asks for their networks.
+    ease: Rate,
+    /// What a network of strangers has beyond that.
+    crowd: Rate,
 }
 
 impl Shares {
@@ -152,6 +169,8 @@ impl Shares {
             claims: rate(all.div_ceil(10), burst / 10),
             // Four bad networks at once do not spend what is kept for known ones.
             network: rate(all.saturating_sub(strangers).div_ceil(4), burst / 4),
+            ease: rate(strangers, burst / 2),
+            crowd: rate(strangers.div_ceil(16), burst / 16),
         }
     }
 }
@@ -209,6 +228,10 @@ struct Way {
 }
 
 impl Owed {
+    fn new(seed: [u64; 2]) -> Self {
+        Self { ways: Box::new([Way::default(); WAYS * SETS]), seed }
+    }
+
     fn debt(&mut self, who: u128) -> &mut Debt {
         let [key0, key1] = self.seed;
         let hash = SipHasher13::new_with_keys(key0, key1).hash(&who.to_le_bytes());
@@ -337,7 +360,11 @@ mod tests {
     fn forged_tickets_lose_their_privilege_and_take_nothing_from_the_known() {
         let mut budget = budget();
         let one = client(1, 1);
-        while shake(&mut budget, 0, client(2, 2), STRANGER, false) {}
+        let mut networks = 2..;
+        let mut spend = || {
+            networks.next().is_some_and(|at| shake(&mut budget, 0, client(at, 2), STRANGER, false))
+        };
+        while spend() {}
         let passed = (0..100).filter(|_| shake(&mut budget, 0, one, CLAIMANT, false)).count();
         assert_eq!(passed, 8, "then it is a stranger, and those have had theirs");
         let forged = in_ten_seconds(|us| {
@@ -345,6 +372,31 @@ mod tests {
         });
         assert!(forged < 6_500, "no more than strangers and a tenth: {forged}");
         assert!(shake(&mut budget, 10_000_000, client(0xc0_0000, 1), KNOWN, false));
+    }
+
+    #[test]
+    fn one_network_of_strangers_does_not_shut_out_the_others() {
+        let mut budget = budget();
+        let (mut others, mut flood) = (0, 0);
+        for us in (0..10_000_000u64).step_by(100) {
+            flood += u32::from(shake(&mut budget, us, client(1, us as u32 % 250), STRANGER, false));
+            if us % 5_000 == 0 {
+                let other = client(0xc0_0000 + us as u32 / 5_000, 7);
+                others += u32::from(shake(&mut budget, us, other, STRANGER, false));
+            }
+        }
+        assert_eq!(others, 2_000, "every one of two hundred a second");
+        assert!((3_000..3_510).contains(&flood), "what they leave: {flood}");
+    }
+
+    #[test]
+    fn a_network_that_is_alone_has_all_that_strangers_have() {
+        let mut budget = budget();
+        let got = in_ten_seconds(|us| {
+            shake(&mut budget, us, client(1, us as u32 / 100 % 250), STRANGER, false)
+        });
+        // Half of ten seconds and half of the burst, with its own part.
+        assert!((5_240..=5_290).contains(&got), "{got}");
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub struct Limits {
     pub max_hello_bytes: usize,
     /// Share of a core, per worker, that TLS handshakes of unknown clients may take, in percent.
     /// Beyond, hellos are closed before any cryptography (`handshake_budget`). Default 50: half of the
-    /// machine is left for those who have come in.
+    /// machine is left for those who have come in. While more than half of the burst is spent, a network
+    /// (/24, /48) has a sixteenth of it.
     pub handshake_share_percent: u32,
     /// The same for all handshakes. What is above the share of the unknown is for networks where
     /// readers are known, and for session tickets. Never less than that. Default 75.
