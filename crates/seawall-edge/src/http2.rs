@@ -82,6 +82,8 @@ struct Session {
     max_held_bytes: usize,
     /// Streams refused because of that.
     refused: Cell<usize>,
+    /// The last stream was refused because the machine's memory is short.
+    was_short: Cell<bool>,
 }
 
 /// The state of the connection after a turn.
@@ -107,6 +109,7 @@ impl Session {
             held_bytes: Cell::new(0),
             max_held_bytes: limits.http2.max_held_bytes,
             refused: Cell::new(0),
+            was_short: Cell::new(false),
         })
     }
 
@@ -327,6 +330,9 @@ fn turn(
                 }
                 session.patience.borrow_mut().request(clock::now());
                 begin(session, request, respond);
+                if session.was_short.take() {
+                    out.excuse_reset();
+                }
             }
             Poll::Ready(_) => return Poll::Ready(Turn::End),
             // All that was read has been looked at. A known flood is not read to its end.
@@ -385,6 +391,7 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
         look => {
             if session.lacks_memory() {
                 ctx.worker.shared.memory.streams_refused.fetch_add(1, Ordering::Relaxed);
+                session.was_short.set(true);
                 return respond.send_reset(Reason::REFUSED_STREAM);
             }
             let Some(held) = session.hold(incoming.held_bytes()) else {

@@ -271,6 +271,11 @@ impl<S: AsyncWrite + Unpin> Coalescer<S> {
         self.0.borrow_mut().observer.tick(now);
     }
 
+    /// Tells the frame observer that the next reset is our own doing.
+    pub(crate) fn excuse_reset(&self) {
+        self.0.borrow_mut().observer.excuse_reset();
+    }
+
     /// Looks at the frames seen so far.
     pub(crate) fn observe<T>(&self, look: impl FnOnce(&FrameObserver) -> T) -> T {
         look(&self.0.borrow().observer)

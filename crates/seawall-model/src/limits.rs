@@ -210,7 +210,8 @@ pub struct Http2Limits {
     /// [`Self::max_resets`] more come. Default 10,000.
     pub max_resets_in_all: u64,
     /// RST_STREAM frames the client provokes from us, beyond half of its streams but for at most as
-    /// many again (MadeYouReset, CVE-2025-8671). Default 60.
+    /// many again (MadeYouReset, CVE-2025-8671). Default 60. Those for want of memory are excused, as
+    /// many in the life of a connection, which then says goodbye.
     pub max_provoked_resets: u64,
     /// The same over the whole life of a connection, with an end like that of
     /// [`Self::max_resets_in_all`]. Default 500.

@@ -102,6 +102,9 @@ pub struct FrameObserver {
     received: FrameCounts,
     sent: FrameCounts,
     streams_opened: u64,
+    /// Resets of ours that the client is not to blame for, and how many of them are still to pass.
+    excused: u64,
+    excuses: u64,
     /// What had passed when the current window began.
     window: Window,
     header_blocks: u64,
@@ -126,6 +129,8 @@ impl FrameObserver {
             received: FrameCounts::default(),
             sent: FrameCounts::default(),
             streams_opened: 0,
+            excused: 0,
+            excuses: 0,
             window: Window::default(),
             header_blocks: 0,
             last_stream: 0,
@@ -187,10 +192,24 @@ impl FrameObserver {
     pub fn sent(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if let Step::Header(header) = self.server.step(&mut bytes) {
-                count(&mut self.sent, header);
+                if header.kind == RST_STREAM && self.excuses > 0 {
+                    self.excuses -= 1;
+                } else {
+                    count(&mut self.sent, header);
+                }
             }
         }
         self.check_totals();
+    }
+
+    /// The next RST_STREAM that we send is for our own sake (RFC 9113 §8.7): it is not counted. That
+    /// holds for as many as [`Http2Limits::max_provoked_resets`]; then the connection is worn out, and
+    /// those of a client that goes on are counted.
+    pub const fn excuse_reset(&mut self) {
+        if self.excused < self.limits.max_provoked_resets {
+            self.excused += 1;
+            self.excuses += 1;
+        }
     }
 
     /// Frames from the client.
@@ -198,7 +217,7 @@ impl FrameObserver {
         &self.received
     }
 
-    /// Frames to the client.
+    /// Frames to the client, without the resets that were excused.
     pub const fn sent_counts(&self) -> &FrameCounts {
         &self.sent
     }
@@ -220,12 +239,14 @@ impl FrameObserver {
         self.misbehaviour
     }
 
-    /// Whether the connection has had as many resets as one may have in its whole life. That is no
+    /// Whether the connection has had as many resets as one may have in its whole life, or as many of
+    /// those that are our own doing as are excused. That is no
     /// offence (a proxy's connection carries the resets of many readers for days), but it is to say
     /// goodbye: who goes on with two windows' worth of resets after that misbehaves.
     pub const fn is_worn_out(&self) -> bool {
         self.received.resets > self.limits.max_resets_in_all
             || self.sent.resets > self.limits.max_provoked_resets_in_all
+            || self.excused > 0 && self.excused >= self.limits.max_provoked_resets
     }
 
     /// Compares with the 24 bytes that begin a connection (RFC 9113 §3.4) and gives what follows;

@@ -230,6 +230,22 @@ fn resets_are_bounded_beyond_half_of_the_streams() {
 }
 
 #[test]
+fn resets_that_are_our_own_doing_are_not_the_clients_but_have_an_end() {
+    let reset = frame(RST_STREAM, 0, 1, &[0; 4]);
+    let mut observer = observe(&connection(&[get(1), get(3)]));
+    // Five are excused, and six are what two streams may provoke.
+    for sent in 1..=11 {
+        observer.excuse_reset();
+        observer.sent(&reset);
+        assert_eq!(observer.misbehaviour(), None, "{sent}");
+        assert_eq!(observer.is_worn_out(), sent >= 5, "{sent}");
+    }
+    observer.excuse_reset();
+    observer.sent(&reset);
+    assert_eq!(observer.misbehaviour(), Some(Http2ProvokedResets));
+}
+
+#[test]
 fn counts_begin_anew_with_each_window_and_the_lifetime_bounds_stay() {
     // Five resets a window; 100 in a life, and two windows' worth (10) from goodbye to offence.
     let reset = |stream: u32| frame(RST_STREAM, 0, stream, &[0; 4]);

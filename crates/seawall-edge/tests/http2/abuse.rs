@@ -160,6 +160,28 @@ fn few_streams_wait_on_a_connection_while_memory_is_short() {
 }
 
 #[test]
+fn nobody_is_blamed_for_what_is_refused_because_memory_is_short() {
+    let shield = Shield::with(|limits| limits.http2.max_provoked_resets = 10);
+    assert_eq!(shield.client().get(1, "/page").status(), "200");
+    shield.memory.store(62_000_000, Ordering::Relaxed);
+    assert!((0..10_000).any(|_| is_one_of_four_refused(&shield)), "never refused");
+    let mut client = shield.client();
+    client.send(&streams(4).flat_map(bomb).collect::<Vec<_>>());
+    let mut refused = 0;
+    for id in streams(64).skip(4) {
+        client.send(&get(id, "/wait"));
+        let end = client.until(|f| matches!(f.kind, RST_STREAM | GOAWAY)).expect("says why");
+        if end.kind == GOAWAY {
+            assert_eq!(end.code(), 0, "after {refused}");
+            break;
+        }
+        refused += 1;
+    }
+    assert!((8..=16).contains(&refused), "a goodbye, not for ever: {refused}");
+    assert_eq!(shield.misbehaviours("http2_provoked_resets"), 0);
+}
+
+#[test]
 fn a_block_that_never_ends() {
     let mut flood = frame(HEADERS, END_STREAM, 1, &head("GET", "/", &[]));
     for _ in 0..1_000 {
