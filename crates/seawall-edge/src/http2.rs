@@ -201,24 +201,26 @@ pub(crate) async fn serve(stream: Stream, ctx: Rc<ClientConn>) {
     let limits = &policy.config.limits;
     let (io, out) = coalesce(stream, FrameObserver::new(limits.http2));
     slot.arm(clock::now() + limits.header_timeout);
+    let mut by_library = None;
     if let Some(connection) = shake(&policy, io, &out, &slot).await {
         let patience = Patience::new(clock::now(), limits);
         let session = Session::new(Rc::clone(&ctx), Rc::clone(&slot), patience, limits);
         drop(policy);
-        converse(connection, &out, &session).await;
+        by_library = converse(connection, &out, &session).await;
     }
-    if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
+    if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour).or(by_library) {
         ctx.misbehaved(misbehaviour);
     }
     linger(&out, &slot).await;
 }
 
-/// Takes and answers requests until either side has said goodbye.
+/// Takes and answers requests until either side has said goodbye. Returns what the library ended it for,
+/// if it was the first to see it.
 async fn converse(
     mut connection: Connection<Io, Bytes>,
     out: &Coalescer<Stream>,
     session: &Rc<Session>,
-) {
+) -> Option<Misbehaviour> {
     loop {
         match poll_fn(|cx| turn(&mut connection, out, session, cx)).await {
             Turn::Leave if !session.leaving.replace(true) => connection.graceful_shutdown(),
@@ -234,7 +236,9 @@ async fn converse(
                 session.leaving.set(true);
                 connection.abrupt_shutdown(Reason::NO_ERROR);
             }
-            Turn::Leave | Turn::Misbehaved(_) | Turn::Stalled | Turn::End => return,
+            // Of its reasons to ask for calm only resets come before ours: by the dozen in one read.
+            Turn::Calmed => return Some(Misbehaviour::Http2Resets),
+            Turn::Leave | Turn::Misbehaved(_) | Turn::Stalled | Turn::End => return None,
         }
     }
 }
@@ -295,6 +299,8 @@ enum Turn {
     /// The client neither takes what it asked for nor sends what it announced.
     Stalled,
     Misbehaved(Misbehaviour),
+    /// The library ended the connection for a flood of its own counting.
+    Calmed,
     End,
 }
 
@@ -334,7 +340,7 @@ fn turn(
                     out.excuse_reset();
                 }
             }
-            Poll::Ready(_) => return Poll::Ready(Turn::End),
+            Poll::Ready(end) => return Poll::Ready(ended(end.and_then(Result::err), session)),
             // All that was read has been looked at. A known flood is not read to its end.
             Poll::Pending if out.was_held_back() => {
                 let is_flood = out.observe(FrameObserver::misbehaviour).is_some();
@@ -366,6 +372,14 @@ fn turn(
     session.account();
     session.arm();
     Poll::Pending
+}
+
+/// How the library ended the connection.
+fn ended(error: Option<h2::Error>, session: &Session) -> Turn {
+    let is_calmed = error.is_some_and(|error| {
+        error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
+    });
+    if is_calmed && !session.closing.get() { Turn::Calmed } else { Turn::End }
 }
 
 /// Answers a request at once if the answer is in hand, else starts a task for it.

@@ -92,7 +92,12 @@ fn a_flood_of_resets_after_the_goodbye_is_an_offence() {
     assert_eq!(first_goodbye(&mut client).0, 0);
     client.send(&pairs(150, 45));
     assert_eq!(client.goodbye(), Some(ENHANCE_YOUR_CALM));
-    assert_eq!(shield.misbehaviours("http2_resets"), 1);
+    // The library may close the socket before the worker has counted.
+    let is_counted = (0..10_000).any(|_| {
+        std::thread::park_timeout(Duration::from_millis(1));
+        shield.misbehaviours("http2_resets") == 1
+    });
+    assert!(is_counted);
 }
 
 #[test]
