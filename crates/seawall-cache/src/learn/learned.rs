@@ -56,7 +56,7 @@ impl Learned {
         learner
     }
 
-    /// All of it, to be kept in a file that only its owner can read. At most [`MAX_BYTES`]: sites
+    /// All of it, to be kept in a file that only its owner can read. At most 64 MiB: sites
     /// beyond are left out.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::from(MAGIC);
