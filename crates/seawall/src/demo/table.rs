@@ -67,8 +67,8 @@ fn sentence(outcome: &Outcome) -> String {
 fn search_sentence(with: &Side) -> String {
     let searches = &with.readers.needs_origin;
     format!(
-        "Searches cannot be answered from a copy: {} of {} were served. The flood's random queries take\n\
-         the origin's time from them; rationing the origin among clients comes with a later version.",
+        "Searches cannot be answered from a copy: {} of {} were served. At the origin they go\n\
+         before the flood's random queries, which get a small part of its time.",
         grouped(searches.ok),
         grouped(searches.transactions),
     )
