@@ -1,0 +1,11 @@
+//! The always-online copy of a site: what is in it, in which form, and what should be fetched next.
+//!
+//! Separate because all of it can be decided and tested without a network: the edge fetches, asks here
+//! what to fetch, and puts here what came. The form is WARC 1.1 in WACZ packages, which outlive this
+//! program and open in others.
+//!
+//! It does **not** fetch, serve or read a clock.
+
+mod capture;
+
+pub use self::capture::{Capture, Field};
