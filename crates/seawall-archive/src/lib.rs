@@ -6,6 +6,8 @@
 //!
 //! It does **not** fetch, serve or read a clock.
 
+#![forbid(unsafe_code)]
+
 mod capture;
 
 pub use self::capture::{Capture, Field};

@@ -7,6 +7,8 @@
 //!
 //! It does **not** read files, keep keys or say what has to be signed.
 
+#![forbid(unsafe_code)]
+
 mod digest;
 mod key;
 mod list;
