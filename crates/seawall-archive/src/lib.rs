@@ -9,5 +9,13 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod dates;
+mod error;
+mod warc;
 
 pub use self::capture::{Capture, Field};
+pub use self::error::{ArchiveError, Damage};
+pub use self::warc::{
+    Found, Members, Record, Revisit, RevisitOf, Written, info_record, read_checked_member,
+    read_member, response_record, revisit_record,
+};
