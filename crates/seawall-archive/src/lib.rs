@@ -10,11 +10,29 @@
 
 mod capture;
 mod dates;
+mod entity;
 mod error;
+mod frontier;
+mod html;
+mod keep;
+mod links;
+mod moments;
+mod normal;
+mod sitemap;
+mod style;
 mod warc;
 
 pub use self::capture::{Capture, Field};
 pub use self::error::{ArchiveError, Damage};
+pub use self::frontier::{
+    FailReason, FetchOutcome, Known, MAX_VALIDATOR_BYTES, Validators, after_fetch, asked_for,
+    discovered, noticed, seed,
+};
+pub use self::keep::{Keep, KeepPolicy, judge_response};
+pub use self::links::{
+    Link, LinkKind, LinkSource, MAX_LINKS, MAX_TITLE_CHARS, Reading, links, read,
+};
+pub use self::normal::{MAX_URL_BYTES, normal_url};
 pub use self::warc::{
     Found, Members, Record, Revisit, RevisitOf, Written, info_record, read_checked_member,
     read_member, response_record, revisit_record,
