@@ -16,8 +16,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, UPGRADE};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{
-    CacheStatus, Collapsed, Entry, Forward, Join, Key, Lead, Lookup, Precondition, Reuse, Stored,
-    StoredHead, precondition, reuse, strip_hop_by_hop, vary_matches,
+    CacheStatus, Collapsed, Credence, Entry, Forward, Join, Key, Lead, Lookup, Precondition, Reuse,
+    Stored, StoredHead, precondition, reuse, strip_hop_by_hop, vary_matches,
 };
 use seawall_decide::{RouteLane, WorkClass};
 use seawall_model::{Cause, Method, Standing};
@@ -32,6 +32,7 @@ use crate::forward::{self, Purpose};
 use crate::held::{self, Served};
 use crate::metrics::CacheOutcome;
 use crate::origin::{Interim, OriginBody, Permit};
+use crate::query::Oddity;
 use crate::refusal;
 use crate::serve::{self, Ask, Plan, Stale};
 use crate::spool::SpooledBody;
@@ -136,6 +137,11 @@ async fn obtain(
 /// one at a time, and only with capacity that no reader waits for.
 pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, mut plan: Plan, ask: &Ask<'_>) {
     let Some(key) = plan.key.clone() else { return };
+    // Pages are kept new for who reads them, or a flood of made-up parameters would have the origin
+    // make all of them again each time.
+    if plan.oddity == Oddity::LeftOut && !policy.misses[plan.site].lets_refresh(plan.times.mono) {
+        return;
+    }
     // Whatever the reader asked: the answer to a HEAD could only take the stale page away.
     (plan.method, plan.method_token) = (Method::Get, Bytes::from_static(b"GET"));
     let shared = &ctx.worker.shared;
@@ -384,25 +390,32 @@ fn new_job(
 fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> (WorkClass, JobCause) {
     let class = match plan.standing {
         _ if plan.lane == RouteLane::Background => WorkClass::Background,
-        Standing::Anonymous if is_doubtful(policy, plan) => {
+        Standing::Anonymous => {
+            let cause = anonymous_cause(policy, plan);
+            if cause != JobCause::Guess {
+                return (WorkClass::Anonymous, cause);
+            }
             ctx.worker.metrics.origin_doubtful();
-            return (WorkClass::Background, JobCause::Guess);
+            return (WorkClass::Background, cause);
         }
         Standing::SignedIn => WorkClass::SignedIn,
         Standing::AgedReader => WorkClass::AgedReader,
-        Standing::Anonymous => WorkClass::Anonymous,
     };
     (class, JobCause::Reader)
 }
 
-/// Whether the URL is probably made up: it has a parameter that nobody vouches for, or nothing is
-/// held of its path, and the like of it was not there. Whatever a stranger sends along with it.
-fn is_doubtful(policy: &PolicyRef, plan: &Plan) -> bool {
-    if plan.is_odd {
-        return true;
+/// A URL is probably made up if it has a parameter that nobody vouches for, or if nothing is held of
+/// its path, and the like of it was not there. Whatever a stranger sends along with it.
+fn anonymous_cause(policy: &PolicyRef, plan: &Plan) -> JobCause {
+    if plan.oddity == Oddity::Kept {
+        return JobCause::Guess;
     }
     let unknown = plan.key.as_ref().or(plan.passed.as_ref()).filter(|_| plan.stale.is_none());
-    unknown.is_some_and(|key| policy.misses[plan.site].is_doubtful(plan.times.mono, key.path()))
+    let Some(key) = unknown else { return JobCause::Reader };
+    match policy.misses[plan.site].judge(plan.times.mono, key.path()) {
+        Credence::Doubtful => JobCause::Guess,
+        Credence::Ordinary => JobCause::Unseen,
+    }
 }
 
 /// What the reader gets for what the fetch brought.

@@ -180,7 +180,9 @@ fn learners(config: &Config, before: Option<&Policy>, kept: &Learned) -> Vec<Arc
 fn misses(config: &Config, before: Option<&Policy>, seed: [u64; 2]) -> Vec<Arc<Misses>> {
     let of = |site: &Site| {
         let kept = before.and_then(|old| Some(&old.misses[old.same_site(site)?]));
-        kept.map_or_else(|| Arc::new(Misses::new(config.limits.max_known_paths, seed)), Arc::clone)
+        let limits = &config.limits;
+        let new = || Arc::new(Misses::new(limits.max_known_paths, limits.made_up, seed));
+        kept.map_or_else(new, Arc::clone)
     };
     config.sites.iter().map(of).collect()
 }

@@ -19,9 +19,19 @@ pub(crate) struct Placed {
     pub(crate) key: Key,
     /// What its answer is evidence for.
     pub(crate) probe: Option<Probe>,
-    /// Whether it has a parameter that nobody vouches for, so that it is probably made up.
-    pub(crate) is_odd: bool,
+    pub(crate) oddity: Oddity,
     pub(crate) held: Lookup,
+}
+
+/// What there is in a URL that nobody vouches for, so that it is probably made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    /// No parameter of that kind.
+    Nothing,
+    /// Some, which are known to change nothing and are no part of the key.
+    LeftOut,
+    /// Some, of which that is not known, or which are to show whether it still holds.
+    Kept,
 }
 
 /// Looks a request up, by its URL or, where that is known to be the same page, by a shorter one.
@@ -38,28 +48,42 @@ pub(crate) fn place(
     let rules = &policy.config.sites[site].cache.query;
     let verdict = learner.judge(times.mono, rules, &key);
     let held = store.lookup(&key, request);
-    let is_odd = !matches!(verdict, Verdict::Whole);
+    let oddity = Oddity::of(&verdict);
     // A site may look at a parameter only for those it knows.
     let is_stranger = request.cookies == CookieClass::None && !request.fields.has("authorization");
     let probe = match verdict {
         Verdict::Watch(probe) if is_stranger => Some(probe),
         Verdict::Ignore(probe) if is_stranger => {
-            if !is_fresh(&held, request, times) && !learner.may_ask_whole(times.mono, &probe) {
+            let may_ask_whole = || {
+                policy.misses[site].has_room(times.mono)
+                    && learner.may_ask_whole(times.mono, &probe)
+            };
+            if !is_fresh(&held, request, times) && !may_ask_whole() {
                 ctx.worker.metrics.query_ignored();
                 let held = store.lookup(&probe.bare, request);
-                return Placed { key: probe.bare, probe: None, is_odd: false, held };
+                let oddity = Oddity::LeftOut;
+                return Placed { key: probe.bare, probe: None, oddity, held };
             }
             Some(probe)
         }
         _ => None,
     };
-    Placed { key, probe, is_odd, held }
+    Placed { key, probe, oddity, held }
 }
 
-/// Whether a request that is not looked up has a parameter that nobody vouches for.
-pub(crate) fn is_odd(policy: &Policy, site: usize, key: &Key, times: Times) -> bool {
+/// The same for a request that is not looked up.
+pub(crate) fn oddity(policy: &Policy, site: usize, key: &Key, times: Times) -> Oddity {
     let rules = &policy.config.sites[site].cache.query;
-    !matches!(policy.learners[site].judge(times.mono, rules, key), Verdict::Whole)
+    Oddity::of(&policy.learners[site].judge(times.mono, rules, key))
+}
+
+impl Oddity {
+    const fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Whole => Self::Nothing,
+            Verdict::Unclear | Verdict::Watch(_) | Verdict::Ignore(_) => Self::Kept,
+        }
+    }
 }
 
 fn is_fresh(held: &Lookup, request: &RequestMeta<'_>, times: Times) -> bool {

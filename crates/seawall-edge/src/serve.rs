@@ -32,7 +32,7 @@ use crate::fetch;
 use crate::held::{self, Served};
 use crate::metrics::CacheOutcome;
 use crate::policy::Policy;
-use crate::query::{self, Placed};
+use crate::query::{self, Oddity, Placed};
 use crate::refusal;
 use crate::visitor::{self, Offer, Visitor};
 use crate::worker::{ClientConn, PolicyRef, Worker};
@@ -113,8 +113,8 @@ pub(crate) struct Plan {
     pub(crate) passed: Option<Key>,
     /// What the answer tells about query parameters.
     pub(crate) probe: Option<Probe>,
-    /// Whether it has a query parameter that nobody vouches for.
-    pub(crate) is_odd: bool,
+    /// What its query has that nobody vouches for.
+    pub(crate) oddity: Oddity,
     /// The URL that a success of an unsafe method outdates (RFC 9111 §4.4).
     pub(crate) invalidates: Option<Key>,
     /// A stored response that needs validation.
@@ -152,7 +152,7 @@ struct Found {
     key: Option<Key>,
     passed: Option<Key>,
     probe: Option<Probe>,
-    is_odd: bool,
+    oddity: Oddity,
     invalidates: Option<Key>,
     cookies: CookieClass,
     hit: Option<(Arc<Entry>, Reuse)>,
@@ -166,7 +166,7 @@ impl Found {
             key: None,
             passed: None,
             probe: None,
-            is_odd: false,
+            oddity: Oddity::Nothing,
             invalidates: None,
             cookies,
             hit: None,
@@ -341,15 +341,15 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
     let is_exchange = ask.upgrade || ask.body != BodyLength::None;
     if is_exchange || cookies == CookieClass::Personal {
         // Made up or not is a question of the URL, not of what is sent along with it.
-        found.is_odd = query::is_odd(policy, site, &key, times);
+        found.oddity = query::oddity(policy, site, &key, times);
         found.passed = Some(key);
         found.forward = if is_exchange { Forward::Method } else { Forward::Bypass };
         return found;
     }
     found.forward = Forward::UriMiss;
     let request = meta(ask, cookies);
-    let Placed { key, probe, is_odd, held } = query::place(ctx, policy, site, key, &request, times);
-    found.is_odd = is_odd;
+    let Placed { key, probe, oddity, held } = query::place(ctx, policy, site, key, &request, times);
+    found.oddity = oddity;
     match held {
         Lookup::Hit(entry) => {
             let how = reuse(&entry.head, &request, times.wall);
@@ -431,7 +431,7 @@ fn plan(
         key: found.key,
         passed: found.passed,
         probe: found.probe,
-        is_odd: found.is_odd,
+        oddity: found.oddity,
         invalidates: found.invalidates,
         stale,
         disk: found.disk,

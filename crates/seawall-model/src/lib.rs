@@ -35,6 +35,6 @@ pub use crate::facts::{BodyLength, CookieClass, Facts, Held, HttpVersion, Method
 pub use crate::fields::Fields;
 pub use crate::fingerprint::{Fingerprint, Ja4};
 pub use crate::identity::{Identity, Standing};
-pub use crate::limits::{Http2Limits, Limits, PerSecond};
+pub use crate::limits::{Http2Limits, Limits, MadeUpLimits, PerSecond};
 pub use crate::misbehaviour::Misbehaviour;
 pub use crate::time::{Instant, WallTime};

@@ -135,6 +135,8 @@ pub struct Limits {
     /// one takes the place of an older, whose path counts as unknown while paths like it are flooded
     /// with. Default 16,384.
     pub max_known_paths: usize,
+    /// What URLs may ask of an origin that are probably made up.
+    pub made_up: MadeUpLimits,
     /// Kinds of pages of one origin whose cost is remembered. The least used is forgotten and counted
     /// (`seawall_origin_templates_forgotten_total`); what is not known costs what most do. Default
     /// 2,048, 48 KiB: a large WordPress site has some hundred.
@@ -188,8 +190,49 @@ impl Default for Limits {
             max_query_pages: 4_096,
             max_query_names: 8_192,
             max_known_paths: 16_384,
+            made_up: MadeUpLimits::default(),
             origin_queue_timeout: Duration::from_secs(2),
             max_templates: 2_048,
+        }
+    }
+}
+
+/// When a URL counts as probably made up, and how many of those an origin is asked for. They are: paths
+/// that nobody has seen, like others that were not there, and URLs with a parameter that nobody vouches
+/// for. Beyond, they are refused (`made_up`, `seawall_made_up_refused_total`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MadeUpLimits {
+    /// Answers to paths of one shape, halved every 30 s, of which more than nine in ten were 404, that
+    /// make the next one doubtful: it waits behind readers (`seawall_origin_doubtful_total`). Default
+    /// 20: a crawler with an old map of the site asks for as many.
+    pub min_answers: u32,
+    /// The same while as many paths of that shape that nobody has seen are asked for as makes a flood.
+    /// Default 6: of a site of which half of such paths are there, they are all 404 once in 64 times,
+    /// and then the first good answer ends it.
+    pub min_answers_in_flood: u32,
+    /// Doubtful URLs, halved every 3 s, that are a flood if there are also twice as many as others that
+    /// the origin is asked for. Default 150: about 35 a second for long, or as many at once; an origin
+    /// has spare capacity for fewer.
+    pub flood: u32,
+    /// In a flood: how many of them go for each hundred others. Default 3.
+    pub part_percent: u32,
+    /// In a flood: how many of them go besides. Default one in ten seconds, so that a site without
+    /// readers finds out too when paths are there again. Both, and what goes before the flood is seen, are
+    /// to keep what an origin has to do in the first minute below a tenth more than without it.
+    pub rate: PerSecond,
+    /// How many of these may go at once. Default 4.
+    pub burst: u32,
+}
+
+impl Default for MadeUpLimits {
+    fn default() -> Self {
+        Self {
+            min_answers: 20,
+            min_answers_in_flood: 6,
+            flood: 150,
+            part_percent: 3,
+            rate: PerSecond(0.1),
+            burst: 4,
         }
     }
 }

@@ -14,7 +14,8 @@
 //! * **A difference ends it at once**, for all names in question. If the page itself has not changed
 //!   when it is next fetched, they matter, for a day and on the whole site.
 //! * **It stays under observation**: of requests whose parameters are ignored the first four, and
-//!   then one in two minutes per template, still go to the origin whole. So nothing is ever ignored
+//!   then one in two minutes per template, still go to the origin whole (in a flood of made-up URLs
+//!   of all kinds as far as one of those may, see [`Misses`](crate::Misses)). So nothing is ever ignored
 //!   on a site that is not being flooded, and a parameter that begins to matter is found out.
 //! * **What is shared is asked for without the parameters**, so nothing a stranger adds to a URL gets
 //!   into the page that others are served.

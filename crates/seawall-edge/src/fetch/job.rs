@@ -76,6 +76,8 @@ pub(super) struct Job {
 pub(super) enum JobCause {
     /// A reader asks and waits: the work counts as this reader's demand.
     Reader,
+    /// As that, for a path of which nothing is held: judged again when its turn has come.
+    Unseen,
     /// As that, for a URL that is probably made up.
     Guess,
     /// A reader was served from what is held, and we want it newer.
@@ -113,7 +115,7 @@ pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
     let response_time = clock::wall();
     prepare(&mut exchange.head.headers, response_time);
     let status = exchange.head.status;
-    if let Some(key) = job.key.as_ref().or(job.passed.as_ref()) {
+    if let Some(key) = job.url() {
         job.policy.misses[job.site].answered(clock::now(), key.path(), status.as_u16());
     }
     if status.is_server_error() {
@@ -178,17 +180,15 @@ impl Job {
         let template = gate.template(uri.path(), uri.query());
         let cost = gate.cost(template);
         let demand = match self.cause {
-            JobCause::Reader | JobCause::Guess => {
+            JobCause::Reader | JobCause::Unseen | JobCause::Guess => {
                 shared.demand(self.identity, self.look, self.whence, cost)
             }
             // Who reads held pages has asked nothing of the origin.
             JobCause::Upkeep => 0,
         };
-        if !self.is_let() {
-            // Says nothing of how busy the origin is: credentials go on to be issued.
-            metrics.made_up_refused();
-            metrics.origin_failed(OriginFailure::Busy);
-            return Err(Failure::Busy);
+        let misses = &self.policy.misses[self.site];
+        if self.cause == JobCause::Guess && !misses.may_wait(clock::now(), self.path()) {
+            return Err(self.made_up());
         }
         let Some(class) = self.budgeted(gate, template) else {
             metrics.origin_failed(OriginFailure::Busy);
@@ -214,6 +214,10 @@ impl Job {
             shared.reception.note_busy(clock::now());
             return Err(Failure::Busy);
         };
+        // A permit that is not used is given back at once, and whoever waits next has it.
+        if !self.is_let() {
+            return Err(self.made_up());
+        }
         let country = self.policy.config.countries.country(self.whence.client.ip());
         shared.work_by_country.note(clock::now(), country, cost);
         let request = std::mem::replace(&mut self.request, Request::new(OriginBody::Empty));
@@ -239,15 +243,36 @@ impl Job {
         })
     }
 
-    /// Whether the origin may be asked as far as the site's misses go.
+    /// Whether the origin may be asked as far as the site's misses go, now that it has room. What came
+    /// before there was a doubt has waited, and is asked for by nobody else.
     fn is_let(&self) -> bool {
+        let (misses, now) = (&self.policy.misses[self.site], clock::now());
+        let path = self.path();
         let url = match self.cause {
-            JobCause::Reader => Credence::Ordinary,
+            JobCause::Unseen if misses.is_doubtful(now, path) => Credence::Doubtful,
+            JobCause::Reader | JobCause::Unseen => Credence::Ordinary,
             JobCause::Guess => Credence::Doubtful,
             JobCause::Upkeep => return true,
         };
-        let path = self.request.uri().path().as_bytes();
-        self.policy.misses[self.site].lets_ask(clock::now(), path, url)
+        misses.lets_ask(now, path, url)
+    }
+
+    /// The URL of a GET or HEAD.
+    fn url(&self) -> Option<&Key> {
+        self.key.as_ref().or(self.passed.as_ref())
+    }
+
+    /// Its path, as the site's misses know it.
+    fn path(&self) -> &[u8] {
+        self.url().map_or_else(|| self.request.uri().path().as_bytes(), Key::path)
+    }
+
+    /// The URL is probably made up, and there are too many of those. Says nothing of how busy the
+    /// origin is: credentials go on to be issued.
+    fn made_up(&self) -> Failure {
+        self.worker.metrics.made_up_refused();
+        self.worker.metrics.origin_failed(OriginFailure::Busy);
+        Failure::Busy
     }
 
     /// Where the request stands in the queue once its budgets are asked: whoever has had more than

@@ -5,8 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use seawall_cache::CookiePatterns;
+use seawall_model::MadeUpLimits;
 
 use crate::client::{Client, get};
 use crate::origin::{Asked, Origin, ok, respond, say};
@@ -277,6 +279,59 @@ fn made_up_paths_wait_behind_readers_and_make_room_for_them() {
     drop(release);
     first.read("GET").assert_status(200);
     reader.read("GET").assert_status(200).assert_body("page");
+}
+
+#[test]
+fn what_waited_when_the_flood_was_seen_does_not_reach_the_origin() {
+    let (tell, arrived) = channel();
+    let (release, held) = channel::<()>();
+    let (tell, held): (Mutex<Sender<()>>, _) = (Mutex::new(tell), Mutex::new(held));
+    let origin = Origin::run(move |asked, stream| {
+        if asked.path() == "/held/" {
+            tell.lock().expect("no panic").send(()).expect("the test waits");
+            let _ = held.lock().expect("no panic").recv();
+        }
+        let is_there = !asked.path().starts_with("/x");
+        let status = if is_there { "200 OK" } else { "404 Not Found" };
+        say(stream, respond(status, "Cache-Control: no-store\r\n", "page"))
+    });
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].origin.max_concurrency = 1;
+        config.limits.origin_queue_timeout = Duration::from_secs(20);
+        config.limits.made_up = MadeUpLimits {
+            min_answers_in_flood: 8,
+            flood: 20,
+            burst: 0,
+            ..MadeUpLimits::default()
+        };
+    });
+    let mut client = shield.client();
+    client.get("/known", "").assert_status(200);
+    for n in 0..6 {
+        client.get(&format!("/x{}", "a".repeat(n)), "").assert_status(404);
+    }
+    let mut first = shield.client();
+    first.send(get("/held/", ""));
+    arrived.recv().expect("the origin is asked");
+    let mut flood: Vec<Client> = (0..60).map(|_| shield.client()).collect();
+    for (n, bot) in flood.iter_mut().enumerate() {
+        bot.send(get(&format!("/x{}", "b".repeat(n)), ""));
+    }
+    let (mut old, mut new) = (shield.client(), shield.client());
+    old.send(get("/known", ""));
+    new.send(get("/new/", ""));
+    until("all wait", || shield.admin("GET", "/status").contains("\"queued\":62"));
+    drop(release);
+    for reader in [&mut first, &mut old, &mut new] {
+        reader.read("GET").assert_status(200).assert_body("page");
+    }
+    // The first of them show what they are, more of them if the machine is so slow that answers are
+    // forgotten meanwhile.
+    let statuses: Vec<u16> = flood.iter_mut().map(|bot| bot.read("GET").status).collect();
+    let refused = statuses.iter().filter(|&&status| status == 503).count();
+    assert!(refused >= 40 && statuses.contains(&404), "{statuses:?}");
+    assert_eq!(origin.count(), 1 + 6 + 3 + 60 - refused);
+    assert!(shield.metric("seawall_made_up_refused_total") >= refused as u64);
 }
 
 #[test]
