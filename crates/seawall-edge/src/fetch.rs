@@ -58,6 +58,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Failure {
     /// The queue before it was full, or the wait in it too long.
     Busy,
+    /// The URL is probably made up, and too many of those are asked for.
+    MadeUp,
     /// Others go first: the client or its network has had more than its budget.
     OverBudget,
     /// It cannot be reached.
@@ -540,15 +542,19 @@ fn failed(plan: &Plan, ask: &Ask<'_>, failure: Failure) -> Answer {
         }
     }
     let (status, cause) = match failure {
-        // `detection.md`, amendment 7: what is no navigation is told that there were too many.
-        Failure::Busy if !refusal::is_reading(ask) => (429, Cause::OriginBusy),
-        Failure::Busy => (503, Cause::OriginBusy),
+        Failure::Busy => (turned_away(ask), Cause::OriginBusy),
+        Failure::MadeUp => (turned_away(ask), Cause::MadeUp),
         Failure::OverBudget => (429, Cause::OriginBudget),
         Failure::Unreachable | Failure::Broken => (502, Cause::OriginFailed),
         Failure::Slow => (504, Cause::OriginFailed),
         Failure::Unsendable => (400, Cause::Malformed),
     };
     refusal::failed(status, cause, ask)
+}
+
+/// `detection.md`, amendment 7: what is no navigation is told that there were too many.
+fn turned_away(ask: &Ask<'_>) -> u16 {
+    if refusal::is_reading(ask) { 503 } else { 429 }
 }
 
 fn forwarded(

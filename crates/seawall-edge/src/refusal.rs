@@ -59,7 +59,7 @@ pub(crate) fn failed(status: u16, cause: Cause, ask: &Ask<'_>) -> Answer {
     let mut headers = HeaderMap::new();
     // RFC 9110 §15.5.14: what is too large stays too large, so a 413 names no time.
     if matches!(status, 429 | 502..=504) {
-        let is_turn = matches!(cause, Cause::OriginBusy | Cause::OriginBudget);
+        let is_turn = matches!(cause, Cause::OriginBusy | Cause::OriginBudget | Cause::MadeUp);
         let after = if is_turn { soon(clock::now()) } else { 5 };
         headers.insert(RETRY_AFTER, HeaderValue::from(after));
     }
@@ -98,7 +98,8 @@ pub(crate) fn is_reading(ask: &Ask<'_>) -> bool {
 }
 
 fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: Note) -> Answer {
-    let is_waiting = status == 503 && cause == Cause::OriginBusy && ask.method.is_safe();
+    let is_busy = matches!(cause, Cause::OriginBusy | Cause::MadeUp);
+    let is_waiting = status == 503 && is_busy && ask.method.is_safe();
     let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
     let (kind, body) = match (form(ask), after) {
         (Form::Page, Some(after)) if is_waiting => {
@@ -222,7 +223,7 @@ fn heading(status: u16, cause: Cause) -> &'static str {
         (413, _) => "What was sent is too large",
         (414, _) => "The address of the page is too long",
         (421, _) => "No site of that name is here",
-        (429, Cause::OriginBusy) => "The site is busy",
+        (429, Cause::OriginBusy | Cause::MadeUp) => "The site is busy",
         (429, Cause::RouteBudget) => "That was tried too often",
         (429, _) => "Too many pages were asked for at once",
         (431, _) => "Your browser sent too much at once",
@@ -255,7 +256,7 @@ fn reason(status: u16, cause: Cause) -> &'static str {
         (413, _) => "Nothing of it was kept. Go back and send something smaller.",
         (414, _) => "Shorten it in your browser's address bar, or start from the front page.",
         (421, _) => "Look for a mistake in your browser's address bar.",
-        (429 | 503, Cause::OriginBusy) => {
+        (429 | 503, Cause::OriginBusy | Cause::MadeUp) => {
             "More people are asking for it right now than it can answer. Pages that others have \
              read lately may still open."
         }

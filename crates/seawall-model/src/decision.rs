@@ -57,6 +57,8 @@ pub enum Cause {
     /// This client or its network exceeded its budget of origin work (`limits.origin_budget`) while
     /// others had to be refused.
     OriginBudget,
+    /// The URL is probably made up, and there is a flood of those (`limits.made_up`).
+    MadeUp,
     /// The origin refused, timed out, or broke the protocol.
     OriginFailed,
     /// Seawall is stopping.
@@ -67,7 +69,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -92,6 +94,7 @@ impl Cause {
         Self::ProtocolFlood,
         Self::OriginBusy,
         Self::OriginBudget,
+        Self::MadeUp,
         Self::OriginFailed,
         Self::Draining,
         Self::NoRoom,
@@ -124,6 +127,7 @@ impl Cause {
             Self::ProtocolFlood => "protocol_flood",
             Self::OriginBusy => "origin_busy",
             Self::OriginBudget => "origin_budget",
+            Self::MadeUp => "made_up",
             Self::OriginFailed => "origin_failed",
             Self::Draining => "draining",
             Self::NoRoom => "no_room",
@@ -160,6 +164,7 @@ impl Cause {
             Self::Draining => "SW-303",
             Self::NoRoom => "SW-304",
             Self::OriginBudget => "SW-305",
+            Self::MadeUp => "SW-306",
         }
     }
 

@@ -189,6 +189,11 @@ fn meaning(cause: Cause) -> Meaning {
             "A short page with status 429 that says when to try again. Stored pages were served all the while.",
             "Under attack: nothing. If it happens to many readers behind one address in quiet times, raise `limits.origin_budget`; known readers raise it by themselves.",
         ),
+        Cause::MadeUp => (
+            "The page was not stored, and many addresses were asked for that the site does not have. This one looked like them: a path like others that were not there, or a query parameter that no page of the site uses.",
+            "A short page with status 503 that says when to try again. Stored pages and addresses that had answered before were served all the while.",
+            "Under attack: nothing, this keeps made-up addresses away from the site. If pages with a parameter of your own are hit, name it in `site.cache.query_keep`, or in `query_ignore` if it changes nothing.",
+        ),
         Cause::OriginFailed => (
             "The page was not stored, and the site behind Seawall did not answer, answered too late, or answered with nonsense.",
             "An error with status 502 or 504. Stored pages were served all the while.",

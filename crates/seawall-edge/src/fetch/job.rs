@@ -272,7 +272,7 @@ impl Job {
     fn made_up(&self) -> Failure {
         self.worker.metrics.made_up_refused();
         self.worker.metrics.origin_failed(OriginFailure::Busy);
-        Failure::Busy
+        Failure::MadeUp
     }
 
     /// Where the request stands in the queue once its budgets are asked: whoever has had more than
@@ -540,7 +540,12 @@ impl Job {
             let waiting = if failure == Failure::Busy {
                 flights.finish(held)
             } else {
-                match flights.fail(held, clock::now()) {
+                let next = match failure {
+                    // The origin was not asked. Whoever comes next may have standing.
+                    Failure::MadeUp => flights.hand_over(held, clock::now()),
+                    _ => flights.fail(held, clock::now()),
+                };
+                match next {
                     Failed::Over(waiting) => waiting,
                     Failed::Elected(waiter, next) => {
                         // A reader who has gone hands the lead back.
