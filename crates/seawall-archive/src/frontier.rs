@@ -111,7 +111,7 @@ pub enum FailReason {
     Gone,
     /// A status that means none of these.
     OtherStatus,
-    /// It is not of the site, or a trap (`Scope`).
+    /// It is not of the site, or a trap ([`crate::Refusal`]).
     OutOfScope,
 }
 

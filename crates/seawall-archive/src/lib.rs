@@ -18,6 +18,7 @@ mod keep;
 mod links;
 mod moments;
 mod normal;
+mod scope;
 mod sitemap;
 mod style;
 mod warc;
@@ -33,6 +34,7 @@ pub use self::links::{
     Link, LinkKind, LinkSource, MAX_LINKS, MAX_TITLE_CHARS, Reading, links, read,
 };
 pub use self::normal::{MAX_URL_BYTES, normal_url};
+pub use self::scope::{FoundBy, Refusal, Scope, ScopeRules, Verdict};
 pub use self::warc::{
     Found, Members, Record, Revisit, RevisitOf, Written, info_record, read_checked_member,
     read_member, response_record, revisit_record,

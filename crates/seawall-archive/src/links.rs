@@ -2,7 +2,7 @@
 //!
 //! Separate because a crawl follows links in half a dozen forms, and everything in them was written by
 //! somebody: what comes out is bounded however large, deep or broken the page is, and each URL is in its
-//! normal form. It does **not** know which URLs belong to the site: that is `scope`.
+//! normal form. It does **not** know which URLs belong to the site: that is [`crate::Scope`].
 //!
 //! Read next: `html`, `style`, `sitemap` for the forms.
 
