@@ -21,6 +21,8 @@ mod normal;
 mod scope;
 mod sitemap;
 mod style;
+mod verify;
+mod wacz;
 mod warc;
 
 pub use self::capture::{Capture, Field};
@@ -35,6 +37,10 @@ pub use self::links::{
 };
 pub use self::normal::{MAX_URL_BYTES, normal_url};
 pub use self::scope::{FoundBy, Refusal, Scope, ScopeRules, Verdict};
+pub use self::verify::{Verified, VerifyFailure, verify_package};
+pub use self::wacz::{
+    Package, PackageEntry, PackageMeta, Sealed, WarcFile, member_at, read_package, seal_package,
+};
 pub use self::warc::{
     Found, Members, Record, Revisit, RevisitOf, Written, info_record, read_checked_member,
     read_member, response_record, revisit_record,

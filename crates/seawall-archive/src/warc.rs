@@ -23,6 +23,7 @@ use crate::capture::Capture;
 
 pub use self::members::{Found, Members};
 pub use self::read::{read_checked_member, read_member};
+pub(crate) use self::write::clean_url;
 pub use self::write::{info_record, response_record, revisit_record};
 
 /// One written record.

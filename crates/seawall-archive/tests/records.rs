@@ -246,6 +246,9 @@ fn a_walk_tells_where_each_record_is() {
     }
     let part = Members::new(Cursor::new(&file), begins[2] as u64, begins[3] as u64, MAX);
     assert_eq!(part.map(|found| found.offset).collect::<Vec<_>>(), [begins[2] as u64]);
+    let beyond = Members::new(Cursor::new(&file), 0, u64::MAX, MAX);
+    assert_eq!(beyond.filter(|found| found.record.is_ok()).count(), 4);
+    assert_eq!(Members::new(Cursor::new(&file), u64::MAX, u64::MAX, MAX).count(), 0);
 }
 
 #[test]

@@ -48,10 +48,10 @@ pub struct Members<R> {
 const MAX_WASTED: u64 = 1 << 30;
 
 impl<R: Read + Seek> Members<R> {
-    /// Walks the bytes of `file` from `start` up to `end`; contents up to `max` bytes.
+    /// Walks the bytes of `file` from `start` up to `end`, or to the end of the file; contents up to `max`
+    /// bytes.
     pub fn new(file: R, start: u64, end: u64, max: usize) -> Self {
         let inner = BufReader::with_capacity(64 * 1024, file);
-        // A place that the reader is not at yet, so that the first step seeks.
         let from = Window { inner, at: start, end: end.max(start), hasher: None, is_placed: false };
         Self { from, max, is_searching: false, wasted: 0, is_whole: false, is_done: false }
     }
@@ -67,6 +67,9 @@ impl<R: Read + Seek> Members<R> {
     }
 
     fn step(&mut self) -> Result<Option<Found>, ArchiveError> {
+        if !self.from.is_placed {
+            self.from.end_with_file()?;
+        }
         let offset = self.from.at;
         if offset >= self.from.end {
             return Ok(None);
@@ -206,6 +209,13 @@ struct Window<R> {
 }
 
 impl<R: Read + Seek> Window<R> {
+    fn end_with_file(&mut self) -> Result<(), ArchiveError> {
+        let end =
+            self.inner.seek(SeekFrom::End(0)).map_err(ArchiveError::io("read the archive"))?;
+        self.end = self.end.min(end);
+        Ok(())
+    }
+
     fn seek(&mut self, to: u64) -> Result<(), ArchiveError> {
         if self.is_placed && self.at == to {
             return Ok(());
