@@ -29,6 +29,18 @@ pub enum ArchiveError {
     /// In a form that this program does not read, though others may.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
+    /// The record of a page is not what was written. It was not given out.
+    #[error("the copy of `{url}` is damaged")]
+    Record {
+        /// The page.
+        url: String,
+    },
+    /// Another process has the archive open. The operator's to mend.
+    #[error("another process has this archive open; is seawall running?")]
+    InUse,
+    /// The index cannot be read or written.
+    #[error("the index of the archive cannot be used")]
+    Index(#[source] Box<redb::Error>),
     /// A key or a signature is none.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -77,5 +89,11 @@ pub enum Damage {
 impl From<Damage> for ArchiveError {
     fn from(damage: Damage) -> Self {
         Self::Damaged(damage)
+    }
+}
+
+impl From<io::Error> for ArchiveError {
+    fn from(source: io::Error) -> Self {
+        Self::Io { what: "use the archive's folder", source }
     }
 }

@@ -14,12 +14,15 @@ mod entity;
 mod error;
 mod frontier;
 mod html;
+mod index;
 mod keep;
+mod known;
 mod links;
 mod moments;
 mod normal;
 mod scope;
 mod sitemap;
+mod store;
 mod style;
 mod verify;
 mod wacz;
@@ -37,6 +40,9 @@ pub use self::links::{
 };
 pub use self::normal::{MAX_URL_BYTES, normal_url};
 pub use self::scope::{FoundBy, Refusal, Scope, ScopeRules, Verdict};
+pub use self::store::{
+    Archive, ArchiveOptions, ArchiveStats, Discovered, Fetched, Held, Kept, Repaired, Upkeep,
+};
 pub use self::verify::{Verified, VerifyFailure, verify_package};
 pub use self::wacz::{
     Package, PackageEntry, PackageMeta, Sealed, WarcFile, member_at, read_package, seal_package,

@@ -1,0 +1,585 @@
+//! Where everything is: one database beside the packages.
+//!
+//! Separate because it is the only part that speaks the database's language. Each change is one
+//! transaction that is on disk when the call returns, and each look sees one state as a whole. It can be
+//! made again from the packages; see [`crate::Archive::open`].
+//!
+//! Library: `redb` (copy-on-write B-trees, checksums); its page cache is the memory it takes.
+
+use std::path::Path;
+
+use redb::{
+    Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
+    ReadableTableMetadata as _, TableDefinition, WriteTransaction,
+};
+use seawall_model::WallTime;
+use seawall_seal::Digest;
+
+use crate::error::ArchiveError;
+
+/// Which file a record lies in, a package or the open one. Never used twice.
+pub(crate) type PackageId = u32;
+
+/// One version of a URL, and where its record lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// When the response came.
+    pub(crate) captured: WallTime,
+    /// Until when the origin is known to have said the same.
+    pub(crate) validated: WallTime,
+    pub(crate) package: PackageId,
+    /// From the beginning of the file.
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
+    /// Of the record's bytes as they lie there.
+    pub(crate) member: Digest,
+    /// Of the content.
+    pub(crate) payload: Digest,
+    pub(crate) status: u16,
+    pub(crate) media_type: String,
+}
+
+/// One package, or the open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PackageRow {
+    pub(crate) bytes: u64,
+    /// Of its records, those that are still of use.
+    pub(crate) live_bytes: u64,
+    pub(crate) created: WallTime,
+}
+
+type VersionRow = (u32, u64, u32, &'static [u8; 32], &'static [u8; 32], u16, u64, &'static str);
+
+/// By URL and the time of capture in nanoseconds.
+const VERSIONS: TableDefinition<'_, (&str, u64), VersionRow> = TableDefinition::new("versions");
+/// By package and offset: URL, time of capture, title.
+const PLACES: TableDefinition<'_, (u32, u64), (&str, u64, &str)> = TableDefinition::new("places");
+/// By the digest of the content, URL and time of capture: whether that record has the content, or
+/// refers to the one that has.
+const PAYLOADS: TableDefinition<'_, (&[u8; 32], &str, u64), bool> =
+    TableDefinition::new("payloads");
+const PACKAGES: TableDefinition<'_, u32, (u64, u64, u64)> = TableDefinition::new("packages");
+/// What is known of each URL, encoded by [`crate::known`].
+const KNOWN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("known");
+/// By priority (0 first), second and URL.
+const DUE: TableDefinition<'_, (u8, u64, &str), ()> = TableDefinition::new("due");
+/// By URL: when it was withdrawn.
+const WITHDRAWN: TableDefinition<'_, &str, u64> = TableDefinition::new("withdrawn");
+/// Packages with content that has to be erased, and since when.
+const ERASE: TableDefinition<'_, u32, u64> = TableDefinition::new("erase");
+const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
+
+/// The database.
+pub(crate) struct Index {
+    database: Database,
+}
+
+impl Index {
+    /// Opens or makes it. `cache_bytes` bounds its memory.
+    ///
+    /// # Errors
+    /// [`ArchiveError::InUse`] if another process has it; [`ArchiveError::Index`] if it is damaged or
+    /// cannot be read.
+    pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Self, ArchiveError> {
+        let database = Builder::new().set_cache_size(cache_bytes).create(path);
+        let database = database.map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => ArchiveError::InUse,
+            other => ArchiveError::Index(Box::new(other.into())),
+        })?;
+        let index = Self { database };
+        // Readers expect the tables.
+        index.change(|_| Ok(()))?;
+        Ok(index)
+    }
+
+    /// Looks at one state of it.
+    pub(crate) fn look<T>(
+        &self,
+        read: impl FnOnce(&Look) -> Result<T, redb::Error>,
+    ) -> Result<T, ArchiveError> {
+        let look = Look(self.database.begin_read().map_err(failed)?);
+        read(&look).map_err(failed)
+    }
+
+    /// Changes it in one transaction, which is on disk at the end or did not happen.
+    pub(crate) fn change<T>(
+        &self,
+        write: impl FnOnce(&mut Change<'_>) -> Result<T, redb::Error>,
+    ) -> Result<T, ArchiveError> {
+        let transaction = self.database.begin_write().map_err(failed)?;
+        let value = {
+            let mut change = Change::new(&transaction).map_err(failed)?;
+            write(&mut change).map_err(failed)?
+        };
+        transaction.commit().map_err(failed)?;
+        Ok(value)
+    }
+}
+
+fn failed(error: impl Into<redb::Error>) -> ArchiveError {
+    ArchiveError::Index(Box::new(error.into()))
+}
+
+/// One state of the database.
+pub(crate) struct Look(ReadTransaction);
+
+impl Look {
+    /// The versions of a URL, oldest first. O(log URLs + versions).
+    pub(crate) fn versions(&self, url: &str) -> Result<Vec<Version>, redb::Error> {
+        let table = self.0.open_table(VERSIONS)?;
+        let mut versions = Vec::new();
+        for row in table.range((url, 0)..=(url, u64::MAX))? {
+            let (key, value) = row?;
+            versions.push(version(key.value().1, &value.value()));
+        }
+        Ok(versions)
+    }
+
+    /// The version of a URL captured at this very time.
+    pub(crate) fn version(
+        &self,
+        url: &str,
+        captured: WallTime,
+    ) -> Result<Option<Version>, redb::Error> {
+        let table = self.0.open_table(VERSIONS)?;
+        let row = table.get((url, captured.unix_nanos()))?;
+        Ok(row.map(|row| version(captured.unix_nanos(), &row.value())))
+    }
+
+    /// The records with this content: URL, time of capture, whether it has the content itself.
+    pub(crate) fn same(&self, digest: &Digest) -> Result<Vec<Same>, redb::Error> {
+        same(&self.0.open_table(PAYLOADS)?, digest)
+    }
+
+    /// The records of a package by their offsets: URL, time of capture, title.
+    pub(crate) fn places(
+        &self,
+        package: PackageId,
+    ) -> Result<Vec<(u64, String, WallTime, String)>, redb::Error> {
+        let table = self.0.open_table(PLACES)?;
+        let mut places = Vec::new();
+        for row in table.range((package, 0)..=(package, u64::MAX))? {
+            let (key, value) = row?;
+            let (url, captured, title) = value.value();
+            let captured = WallTime::from_unix_nanos(captured);
+            places.push((key.value().1, url.to_owned(), captured, title.to_owned()));
+        }
+        Ok(places)
+    }
+
+    /// The title noted with a record.
+    pub(crate) fn title(&self, package: PackageId, at: u64) -> Result<Option<String>, redb::Error> {
+        let table = self.0.open_table(PLACES)?;
+        Ok(table.get((package, at))?.map(|row| row.value().2.to_owned()))
+    }
+
+    /// All packages.
+    pub(crate) fn packages(&self) -> Result<Vec<(PackageId, PackageRow)>, redb::Error> {
+        let table = self.0.open_table(PACKAGES)?;
+        table
+            .iter()?
+            .map(|row| {
+                let (id, value) = row?;
+                Ok((id.value(), package(value.value())))
+            })
+            .collect()
+    }
+
+    /// What is known of a URL, encoded.
+    pub(crate) fn known(&self, url: &str) -> Result<Option<Vec<u8>>, redb::Error> {
+        let table = self.0.open_table(KNOWN)?;
+        Ok(table.get(url)?.map(|row| row.value().to_vec()))
+    }
+
+    /// Calls `each` for every known URL in order, until it says no.
+    pub(crate) fn each_known(
+        &self,
+        from: &str,
+        mut each: impl FnMut(&str, &[u8]) -> bool,
+    ) -> Result<(), redb::Error> {
+        let table = self.0.open_table(KNOWN)?;
+        for row in table.range(from..)? {
+            let (url, known) = row?;
+            if !each(url.value(), known.value()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// URLs that are due, best priority first and then longest due, `most` at most.
+    pub(crate) fn due(&self, now: WallTime, most: usize) -> Result<Vec<String>, redb::Error> {
+        let table = self.0.open_table(DUE)?;
+        let mut urls = Vec::new();
+        for priority in 0..=MAX_PRIORITY {
+            let end = (priority, now.unix_secs() + 1, "");
+            for row in table.range((priority, 0, "")..end)? {
+                if urls.len() >= most {
+                    return Ok(urls);
+                }
+                urls.push(row?.0.value().2.to_owned());
+            }
+        }
+        Ok(urls)
+    }
+
+    /// How many URLs are due, `most` at most.
+    pub(crate) fn due_count(&self, now: WallTime, most: usize) -> Result<usize, redb::Error> {
+        let table = self.0.open_table(DUE)?;
+        let mut count = 0;
+        for priority in 0..=MAX_PRIORITY {
+            let end = (priority, now.unix_secs() + 1, "");
+            count += table.range((priority, 0, "")..end)?.take(most - count).count();
+        }
+        Ok(count)
+    }
+
+    /// When the next URL will be due, if any is waited for.
+    pub(crate) fn next_due(&self) -> Result<Option<WallTime>, redb::Error> {
+        let table = self.0.open_table(DUE)?;
+        let mut first = None;
+        for priority in 0..=MAX_PRIORITY {
+            let mut rows = table.range((priority, 0, "")..(priority + 1, 0, ""))?;
+            if let Some(row) = rows.next() {
+                let due = row?.0.value().1;
+                first = Some(first.map_or(due, |first: u64| first.min(due)));
+            }
+        }
+        Ok(first.map(WallTime::from_unix_secs))
+    }
+
+    /// When a URL was withdrawn, if it was.
+    pub(crate) fn withdrawn(&self, url: &str) -> Result<Option<WallTime>, redb::Error> {
+        let table = self.0.open_table(WITHDRAWN)?;
+        Ok(table.get(url)?.map(|row| WallTime::from_unix_nanos(row.value())))
+    }
+
+    /// Packages with content that has to be erased.
+    pub(crate) fn to_erase(&self) -> Result<Vec<PackageId>, redb::Error> {
+        let table = self.0.open_table(ERASE)?;
+        table.iter()?.map(|row| Ok(row?.0.value())).collect()
+    }
+
+    /// One of the numbers kept here.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, redb::Error> {
+        let table = self.0.open_table(NUMBERS)?;
+        Ok(table.get(name)?.map(|row| row.value()))
+    }
+
+    /// How many URLs are known, how many versions there are, how many URLs were withdrawn.
+    pub(crate) fn counts(&self) -> Result<(u64, u64, u64), redb::Error> {
+        let known = self.0.open_table(KNOWN)?.len()?;
+        let versions = self.0.open_table(VERSIONS)?.len()?;
+        let withdrawn = self.0.open_table(WITHDRAWN)?.len()?;
+        Ok((known, versions, withdrawn))
+    }
+
+    /// Calls `each` for every version in order of URL and time, from `from` on, until it says no.
+    pub(crate) fn each_version(
+        &self,
+        from: &str,
+        mut each: impl FnMut(&str, Version) -> bool,
+    ) -> Result<(), redb::Error> {
+        let table = self.0.open_table(VERSIONS)?;
+        for row in table.range((from, 0)..)? {
+            let (key, value) = row?;
+            let (url, captured) = key.value();
+            if !each(url, version(captured, &value.value())) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Index number: the file number that was not given yet.
+const NEXT_ID: &str = "next file";
+
+/// The lowest priority there is.
+pub(crate) const MAX_PRIORITY: u8 = 9;
+
+type Table<'t, K, V> = redb::Table<'t, K, V>;
+
+/// One transaction.
+pub(crate) struct Change<'t> {
+    versions: Table<'t, (&'static str, u64), VersionRow>,
+    places: Table<'t, (u32, u64), (&'static str, u64, &'static str)>,
+    payloads: Table<'t, (&'static [u8; 32], &'static str, u64), bool>,
+    packages: Table<'t, u32, (u64, u64, u64)>,
+    known: Table<'t, &'static str, &'static [u8]>,
+    due: Table<'t, (u8, u64, &'static str), ()>,
+    withdrawn: Table<'t, &'static str, u64>,
+    erase: Table<'t, u32, u64>,
+    numbers: Table<'t, &'static str, u64>,
+}
+
+impl<'t> Change<'t> {
+    fn new(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            versions: transaction.open_table(VERSIONS)?,
+            places: transaction.open_table(PLACES)?,
+            payloads: transaction.open_table(PAYLOADS)?,
+            packages: transaction.open_table(PACKAGES)?,
+            known: transaction.open_table(KNOWN)?,
+            due: transaction.open_table(DUE)?,
+            withdrawn: transaction.open_table(WITHDRAWN)?,
+            erase: transaction.open_table(ERASE)?,
+            numbers: transaction.open_table(NUMBERS)?,
+        })
+    }
+
+    /// Says that the record of a version lies elsewhere now.
+    pub(crate) fn move_version(
+        &mut self,
+        url: &str,
+        captured: WallTime,
+        package: PackageId,
+        offset: u64,
+    ) -> Result<(), redb::Error> {
+        let key = (url, captured.unix_nanos());
+        let row = self.versions.get(key)?.map(|row| version(key.1, &row.value()));
+        let Some(row) = row else { return Ok(()) };
+        let title = self.places.get((row.package, row.offset))?;
+        let title = title.map(|row| row.value().2.to_owned()).unwrap_or_default();
+        self.put_version(url, &Version { package, offset, ..row }, &title)
+    }
+
+    /// Adds or moves a version, with its place.
+    pub(crate) fn put_version(
+        &mut self,
+        url: &str,
+        version: &Version,
+        title: &str,
+    ) -> Result<(), redb::Error> {
+        let captured = version.captured.unix_nanos();
+        let old = self.versions.get((url, captured))?.map(|row| (row.value().0, row.value().1));
+        if let Some(place) = old {
+            self.places.remove(place)?;
+        }
+        self.versions.insert(
+            (url, captured),
+            (
+                version.package,
+                version.offset,
+                version.length,
+                &version.member.0,
+                &version.payload.0,
+                version.status,
+                version.validated.unix_nanos(),
+                version.media_type.as_str(),
+            ),
+        )?;
+        self.places.insert((version.package, version.offset), (url, captured, title))?;
+        Ok(())
+    }
+
+    /// Notes that the origin still says the same.
+    pub(crate) fn put_validated(
+        &mut self,
+        url: &str,
+        captured: WallTime,
+        validated: WallTime,
+    ) -> Result<(), redb::Error> {
+        let key = (url, captured.unix_nanos());
+        let Some(row) = self.versions.get(key)?.map(|row| version(key.1, &row.value())) else {
+            return Ok(());
+        };
+        self.versions.insert(
+            key,
+            (
+                row.package,
+                row.offset,
+                row.length,
+                &row.member.0,
+                &row.payload.0,
+                row.status,
+                validated.unix_nanos(),
+                row.media_type.as_str(),
+            ),
+        )?;
+        Ok(())
+    }
+
+    /// Takes a version away, with its place. Whoever refers to its content must have been given that
+    /// before. Returns it.
+    pub(crate) fn remove_version(
+        &mut self,
+        url: &str,
+        captured: WallTime,
+    ) -> Result<Option<Version>, redb::Error> {
+        let key = (url, captured.unix_nanos());
+        let row = self.versions.remove(key)?.map(|row| version(key.1, &row.value()));
+        if let Some(row) = &row {
+            self.places.remove((row.package, row.offset))?;
+            self.payloads.remove((&row.payload.0, url, key.1))?;
+            self.note_dead(row.package, u64::from(row.length))?;
+        }
+        Ok(row)
+    }
+
+    fn note_dead(&mut self, id: PackageId, bytes: u64) -> Result<(), redb::Error> {
+        let row = self.packages.get(id)?.map(|row| row.value());
+        if let Some(mut row) = row {
+            row.1 = row.1.saturating_sub(bytes);
+            self.packages.insert(id, row)?;
+        }
+        Ok(())
+    }
+
+    /// Notes more records in a file that is not a package yet.
+    pub(crate) fn note_live(&mut self, id: PackageId, bytes: u64) -> Result<(), redb::Error> {
+        let row = self.packages.get(id)?.map(|row| row.value());
+        if let Some(mut row) = row {
+            row.0 += bytes;
+            row.1 += bytes;
+            self.packages.insert(id, row)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that some of the bytes of a package are of use.
+    pub(crate) fn note_alive(&mut self, id: PackageId, bytes: u64) -> Result<(), redb::Error> {
+        let row = self.packages.get(id)?.map(|row| row.value());
+        if let Some(mut row) = row {
+            row.1 += bytes;
+            self.packages.insert(id, row)?;
+        }
+        Ok(())
+    }
+
+    /// One package.
+    pub(crate) fn package(&self, id: PackageId) -> Result<Option<PackageRow>, redb::Error> {
+        Ok(self.packages.get(id)?.map(|row| package(row.value())))
+    }
+
+    /// Notes that a package has content which has to be erased.
+    pub(crate) fn put_erase(&mut self, id: PackageId, since: WallTime) -> Result<(), redb::Error> {
+        let earlier = self.erase.get(id)?.map(|row| row.value());
+        let since = since.unix_nanos();
+        self.erase.insert(id, earlier.map_or(since, |earlier| earlier.min(since)))?;
+        Ok(())
+    }
+
+    /// Says that a record has this content, or refers to the one that has.
+    pub(crate) fn put_payload(
+        &mut self,
+        digest: &Digest,
+        url: &str,
+        captured: WallTime,
+        has_it: bool,
+    ) -> Result<(), redb::Error> {
+        self.payloads.insert((&digest.0, url, captured.unix_nanos()), has_it)?;
+        Ok(())
+    }
+
+    /// Adds or changes a package.
+    pub(crate) fn put_package(
+        &mut self,
+        id: PackageId,
+        row: PackageRow,
+    ) -> Result<(), redb::Error> {
+        let created = row.created.unix_nanos();
+        self.packages.insert(id, (row.bytes, row.live_bytes, created))?;
+        Ok(())
+    }
+
+    /// Takes a package away.
+    pub(crate) fn remove_package(&mut self, id: PackageId) -> Result<(), redb::Error> {
+        self.packages.remove(id)?;
+        self.erase.remove(id)?;
+        Ok(())
+    }
+
+    /// Sets what is known of a URL, and when it is due.
+    pub(crate) fn put_known(
+        &mut self,
+        url: &str,
+        known: &[u8],
+        before: Option<(u8, WallTime)>,
+        due: (u8, WallTime),
+    ) -> Result<(), redb::Error> {
+        if let Some((priority, at)) = before {
+            self.due.remove((priority.min(MAX_PRIORITY), at.unix_secs(), url))?;
+        }
+        self.known.insert(url, known)?;
+        self.due.insert((due.0.min(MAX_PRIORITY), due.1.unix_secs(), url), ())?;
+        Ok(())
+    }
+
+    /// What is known of a URL, encoded.
+    pub(crate) fn known(&self, url: &str) -> Result<Option<Vec<u8>>, redb::Error> {
+        Ok(self.known.get(url)?.map(|row| row.value().to_vec()))
+    }
+
+    /// Marks a URL as withdrawn.
+    pub(crate) fn withdraw(&mut self, url: &str, at: WallTime) -> Result<(), redb::Error> {
+        self.withdrawn.insert(url, at.unix_nanos())?;
+        Ok(())
+    }
+
+    /// Takes the mark away.
+    pub(crate) fn restore(&mut self, url: &str) -> Result<(), redb::Error> {
+        self.withdrawn.remove(url)?;
+        Ok(())
+    }
+
+    /// A number for a new file, never given before.
+    pub(crate) fn take_id(&mut self, at_least: PackageId) -> Result<PackageId, redb::Error> {
+        let next = self.numbers.get(NEXT_ID)?.map_or(1, |row| row.value());
+        let id = PackageId::try_from(next).unwrap_or(PackageId::MAX).max(at_least);
+        self.numbers.insert(NEXT_ID, u64::from(id) + 1)?;
+        Ok(id)
+    }
+
+    /// Sets one of the numbers kept here.
+    pub(crate) fn put_number(&mut self, name: &str, value: u64) -> Result<(), redb::Error> {
+        self.numbers.insert(name, value)?;
+        Ok(())
+    }
+
+    /// Takes one of the numbers away.
+    pub(crate) fn remove_number(&mut self, name: &str) -> Result<(), redb::Error> {
+        self.numbers.remove(name)?;
+        Ok(())
+    }
+}
+
+/// A record with some content: URL, time of capture, whether it has the content itself.
+pub(crate) type Same = (String, WallTime, bool);
+
+fn same(
+    table: &impl redb::ReadableTable<(&'static [u8; 32], &'static str, u64), bool>,
+    digest: &Digest,
+) -> Result<Vec<Same>, redb::Error> {
+    let mut found = Vec::new();
+    for row in table.range((&digest.0, "", 0)..)? {
+        let (key, has_it) = row?;
+        let (of, url, captured) = key.value();
+        if *of != digest.0 {
+            break;
+        }
+        found.push((url.to_owned(), WallTime::from_unix_nanos(captured), has_it.value()));
+    }
+    Ok(found)
+}
+
+type RowValue<'a> = (u32, u64, u32, &'a [u8; 32], &'a [u8; 32], u16, u64, &'a str);
+
+fn version(captured: u64, row: &RowValue<'_>) -> Version {
+    let (package, offset, length, member, payload, status, validated, media_type) = *row;
+    Version {
+        captured: WallTime::from_unix_nanos(captured),
+        validated: WallTime::from_unix_nanos(validated),
+        package,
+        offset,
+        length,
+        member: Digest(*member),
+        payload: Digest(*payload),
+        status,
+        media_type: media_type.to_owned(),
+    }
+}
+
+fn package((bytes, live_bytes, created): (u64, u64, u64)) -> PackageRow {
+    PackageRow { bytes, live_bytes, created: WallTime::from_unix_nanos(created) }
+}

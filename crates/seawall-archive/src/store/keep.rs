@@ -1,0 +1,454 @@
+//! Adding to the archive, and taking from it what may not come back.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+
+use seawall_model::WallTime;
+use seawall_seal::Digest;
+
+use super::{Archive, PIN, Writer, says_the_same};
+use crate::capture::Capture;
+use crate::error::ArchiveError;
+use crate::frontier::Known;
+use crate::index::{Change, Version};
+use crate::warc::{RevisitOf, Written, response_record, revisit_record};
+
+/// The text beside the packages that says what may not come back, should the index be lost.
+pub(super) const WITHDRAWN: &str = "withdrawn";
+
+/// What a fetch came to.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// In normal form.
+    pub url: String,
+    /// What is known of it from now on.
+    pub known: Known,
+    /// What is to be kept.
+    pub kept: Kept,
+    /// The title of a page, for lists.
+    pub title: Option<String>,
+}
+
+/// What is to be kept of a fetch.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// This response.
+    Response(Capture),
+    /// The newest version is still what the origin says.
+    Unchanged,
+    /// Nothing: the URL is gone (404, 410), and what was held goes too.
+    Gone,
+    /// Nothing; what is held stays.
+    Nothing,
+}
+
+/// A URL that was found, or of which there is news.
+#[derive(Clone, Debug)]
+pub struct Discovered {
+    /// In normal form.
+    pub url: String,
+    /// What is known of it.
+    pub known: Known,
+}
+
+/// A record on its way into the open file.
+struct Placed {
+    url: String,
+    version: Version,
+    title: String,
+    has_content: bool,
+}
+
+impl Archive {
+    /// Adds what was fetched and found, at once and on disk when it returns: all of it, or nothing.
+    /// Of URLs already known `found` changes those that were not fetched since it was made of them.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Io`] if the disk is full or fails; then nothing was added.
+    pub fn keep(
+        &self,
+        mut fetched: Vec<Fetched>,
+        found: Vec<Discovered>,
+        now: WallTime,
+    ) -> Result<(), ArchiveError> {
+        for fetched in &mut fetched {
+            if let Kept::Response(capture) = &mut fetched.kept {
+                // A record says it to the millisecond, and has to be found by what it says.
+                let millis = capture.captured.unix_nanos() / 1_000_000;
+                capture.captured = WallTime::from_unix_nanos(millis * 1_000_000);
+            }
+        }
+        let mut writer = self.writer.lock();
+        let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
+        let mut validated = Vec::new();
+        let mut removed = Vec::new();
+        for fetched in &fetched {
+            match &fetched.kept {
+                Kept::Response(capture) => {
+                    let title = fetched.title.as_deref().unwrap_or_default();
+                    self.place(&writer, &mut batch, capture, title, &mut validated)?;
+                }
+                Kept::Unchanged => {
+                    let versions = self.index.look(|look| look.versions(&fetched.url))?;
+                    validated.extend(versions.last().map(|it| (fetched.url.clone(), it.captured)));
+                }
+                Kept::Gone => {
+                    let versions = self.index.look(|look| look.versions(&fetched.url))?;
+                    removed.extend(versions.into_iter().map(|it| (fetched.url.clone(), it)));
+                }
+                Kept::Nothing => {}
+            }
+        }
+        let gone = removed.iter().map(|(url, _)| url.clone()).collect::<BTreeSet<_>>();
+        self.surplus(&batch, &mut removed)?;
+        self.give_content_to_heirs(&writer, &mut batch, &removed)?;
+        for url in &gone {
+            self.write_down("gone", url, now)?;
+        }
+        write_at_end(&mut writer, &batch.bytes)?;
+        let id = writer.id;
+        self.index.change(|change| {
+            for placed in &batch.placed {
+                put(change, placed)?;
+                change.note_live(id, u64::from(placed.version.length))?;
+            }
+            for (url, captured) in &validated {
+                change.put_validated(url, *captured, now)?;
+            }
+            for (url, version) in &removed {
+                change.remove_version(url, version.captured)?;
+                if gone.contains(url) {
+                    change.put_erase(version.package, now)?;
+                }
+            }
+            for url in &gone {
+                change.withdraw(url, now)?;
+            }
+            for fetched in &fetched {
+                put_known(change, &fetched.url, &fetched.known)?;
+                if matches!(fetched.kept, Kept::Response(_)) {
+                    change.restore(&fetched.url)?;
+                }
+            }
+            for found in &found {
+                let known = change.known(&found.url)?.and_then(|bytes| Known::decode(&bytes));
+                // News of a known URL, unless it was fetched since.
+                let is_news = known.is_none_or(|known| {
+                    known.first_seen == found.known.first_seen
+                        && known.last_fetched == found.known.last_fetched
+                });
+                if is_news {
+                    put_known(change, &found.url, &found.known)?;
+                }
+            }
+            Ok(())
+        })?;
+        writer.length += batch.bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Takes away all that is held of `url`, for good: what was captured until now does not come back,
+    /// not from packages either. Its content is erased with the next [`Archive::upkeep`]. Says whether
+    /// anything was held.
+    ///
+    /// # Errors
+    /// As the disk has it.
+    pub fn withdraw(&self, url: &str, now: WallTime) -> Result<bool, ArchiveError> {
+        let mut writer = self.writer.lock();
+        let versions = self.index.look(|look| look.versions(url))?;
+        let removed: Vec<_> = versions.into_iter().map(|it| (url.to_owned(), it)).collect();
+        let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
+        self.give_content_to_heirs(&writer, &mut batch, &removed)?;
+        self.write_down("withdrawn", url, now)?;
+        write_at_end(&mut writer, &batch.bytes)?;
+        let id = writer.id;
+        self.index.change(|change| {
+            for placed in &batch.placed {
+                put(change, placed)?;
+                change.note_live(id, u64::from(placed.version.length))?;
+            }
+            for (url, version) in &removed {
+                change.remove_version(url, version.captured)?;
+                change.put_erase(version.package, now)?;
+            }
+            change.withdraw(url, now)
+        })?;
+        writer.length += batch.bytes.len() as u64;
+        Ok(!removed.is_empty())
+    }
+
+    /// Takes versions away; records that refer to their content are given it.
+    pub(super) fn remove_versions(
+        &self,
+        removed: &[(String, Version)],
+    ) -> Result<(), ArchiveError> {
+        let mut writer = self.writer.lock();
+        let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
+        self.give_content_to_heirs(&writer, &mut batch, removed)?;
+        write_at_end(&mut writer, &batch.bytes)?;
+        let id = writer.id;
+        self.index.change(|change| {
+            for placed in &batch.placed {
+                put(change, placed)?;
+                change.note_live(id, u64::from(placed.version.length))?;
+            }
+            for (url, version) in removed {
+                change.remove_version(url, version.captured)?;
+            }
+            Ok(())
+        })?;
+        writer.length += batch.bytes.len() as u64;
+        Ok(())
+    }
+
+    /// From now on shows nothing that was captured from `before` on; `None` shows everything again.
+    ///
+    /// # Errors
+    /// As the disk has it.
+    pub fn pin(&self, before: Option<WallTime>, now: WallTime) -> Result<(), ArchiveError> {
+        let _writer = self.writer.lock();
+        let nanos = before.map(WallTime::unix_nanos);
+        let text = nanos.map_or_else(|| "none".to_owned(), |nanos| nanos.to_string());
+        self.write_down("pin", &text, now)?;
+        self.index.change(|change| match nanos {
+            Some(nanos) => change.put_number(PIN, nanos),
+            None => change.remove_number(PIN),
+        })
+    }
+
+    /// Forgets a version whose bytes are damaged, and makes its URL due.
+    pub(super) fn forget_damaged(&self, url: &str, captured: WallTime) -> Result<(), ArchiveError> {
+        let _writer = self.writer.lock();
+        self.index.change(|change| {
+            change.remove_version(url, captured)?;
+            let known = change.known(url)?.and_then(|bytes| Known::decode(&bytes));
+            if let Some(mut known) = known {
+                let before = (known.priority, known.due);
+                known.due = WallTime::default();
+                // What the origin would call unchanged is not there any more.
+                known.forget_validators();
+                change.put_known(
+                    url,
+                    &known.encode(),
+                    Some(before),
+                    (known.priority, known.due),
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes the record of a response, unless the newest version says the same.
+    fn place(
+        &self,
+        writer: &Writer,
+        batch: &mut Batch,
+        capture: &Capture,
+        title: &str,
+        validated: &mut Vec<(String, WallTime)>,
+    ) -> Result<(), ArchiveError> {
+        let payload = Digest::of(&capture.body);
+        let (versions, same) =
+            self.index.look(|look| Ok((look.versions(&capture.url)?, look.same(&payload)?)))?;
+        let newest = versions.last();
+        if let Some(newest) = newest
+            && says_the_same(newest, capture, &payload)
+        {
+            validated.push((capture.url.clone(), newest.captured));
+            return Ok(());
+        }
+        let in_batch =
+            batch.placed.iter().find(|it| it.has_content && it.version.payload == payload);
+        let original = in_batch.map(|it| (it.url.clone(), it.version.captured)).or_else(|| {
+            let found = same.into_iter().find(|(_, _, has_it)| *has_it);
+            found.map(|(url, captured, _)| (url, captured))
+        });
+        let is_same = |url: &str, at: WallTime| url == capture.url && at == capture.captured;
+        let written = match &original {
+            Some((url, captured))
+                if capture.body.len() >= WORTH_REFERRING && !is_same(url, *captured) =>
+            {
+                let of = RevisitOf { url: url.clone(), captured: *captured, payload };
+                (revisit_record(capture, &of), false)
+            }
+            _ => (response_record(capture), true),
+        };
+        batch.add(writer, capture, title, payload, written);
+        Ok(())
+    }
+
+    /// What a URL has too many of.
+    fn surplus(
+        &self,
+        batch: &Batch,
+        removed: &mut Vec<(String, Version)>,
+    ) -> Result<(), ArchiveError> {
+        let urls: BTreeSet<_> = batch.placed.iter().map(|it| it.url.as_str()).collect();
+        for url in urls {
+            let versions = self.index.look(|look| look.versions(url))?;
+            let more = batch.placed.iter().filter(|it| it.url == url).count();
+            let surplus = (versions.len() + more).saturating_sub(self.options.max_versions.max(1));
+            removed.extend(versions.into_iter().take(surplus).map(|it| (url.to_owned(), it)));
+        }
+        Ok(())
+    }
+
+    /// Where records refer to the content of one that goes, the first of them gets it.
+    pub(super) fn give_content_to_heirs(
+        &self,
+        writer: &Writer,
+        batch: &mut Batch,
+        removed: &[(String, Version)],
+    ) -> Result<(), ArchiveError> {
+        let goes = |url: &str, captured: WallTime| {
+            removed.iter().any(|(gone, version)| gone == url && version.captured == captured)
+        };
+        for (url, version) in removed {
+            let same = self.index.look(|look| look.same(&version.payload))?;
+            let has_it = same.iter().any(|(of, captured, has_it)| {
+                *has_it && of == url && *captured == version.captured
+            });
+            let heir = same.iter().find(|(of, captured, has_it)| !has_it && !goes(of, *captured));
+            let referred = batch
+                .placed
+                .iter()
+                .any(|it| !it.has_content && it.version.payload == version.payload);
+            if !has_it || (heir.is_none() && !referred) {
+                continue;
+            }
+            // Whoever refers to it in this very batch needs a record with the content as well.
+            let (of, captured) = match heir {
+                Some((of, captured, _)) => (of.clone(), *captured),
+                None => {
+                    let first = batch
+                        .placed
+                        .iter()
+                        .find(|it| !it.has_content && it.version.payload == version.payload);
+                    let Some(first) = first else { continue };
+                    (first.url.clone(), first.version.captured)
+                }
+            };
+            let content = self.read(url, version)?.body;
+            self.rewrite(writer, batch, &of, captured, content)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a record anew that referred to another's content, with that content.
+    fn rewrite(
+        &self,
+        writer: &Writer,
+        batch: &mut Batch,
+        url: &str,
+        captured: WallTime,
+        body: bytes::Bytes,
+    ) -> Result<(), ArchiveError> {
+        let payload = Digest::of(&body);
+        if let Some(at) =
+            batch.placed.iter().position(|it| it.url == url && it.version.captured == captured)
+        {
+            let placed = batch.placed.remove(at);
+            let start = (placed.version.offset - batch.at) as usize;
+            let member = &batch.bytes[start..start + placed.version.length as usize];
+            let record = crate::warc::read_member(member, self.options.max_body_bytes)?;
+            let crate::warc::Record::Revisit(revisit) = record else { return Ok(()) };
+            let capture = Capture { body, ..revisit.head };
+            let written = (response_record(&capture), true);
+            batch.add(writer, &capture, &placed.title, payload, written);
+            return Ok(());
+        }
+        let Some(version) = self.index.look(|look| look.version(url, captured))? else {
+            return Ok(());
+        };
+        let places = self.index.look(|look| look.title(version.package, version.offset))?;
+        let title = places.unwrap_or_default();
+        let head = self.read(url, &version)?;
+        let capture = Capture { body, ..head };
+        let written = (response_record(&capture), true);
+        batch.add(writer, &capture, &title, payload, written);
+        let added = batch.placed.last_mut().expect("it was added just now");
+        added.version.validated = version.validated;
+        Ok(())
+    }
+
+    /// Adds a line to the text that outlives the index.
+    fn write_down(&self, what: &str, text: &str, now: WallTime) -> Result<(), ArchiveError> {
+        let path = self.dir.join(WITHDRAWN);
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        // One write, so that a kill leaves a whole line or a torn last one.
+        file.write_all(format!("{} {what} {text}\n", now.unix_nanos()).as_bytes())?;
+        file.sync_data()?;
+        Ok(())
+    }
+}
+
+/// Records on their way to the end of the open file.
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    /// Where the first of them will lie.
+    at: u64,
+    placed: Vec<Placed>,
+}
+
+impl Batch {
+    fn add(
+        &mut self,
+        writer: &Writer,
+        capture: &Capture,
+        title: &str,
+        payload: Digest,
+        (written, has_content): (Written, bool),
+    ) {
+        let version = Version {
+            captured: capture.captured,
+            validated: capture.captured,
+            package: writer.id,
+            offset: self.at + self.bytes.len() as u64,
+            length: u32::try_from(written.member.len()).unwrap_or(u32::MAX),
+            member: written.digest,
+            payload,
+            status: capture.status,
+            media_type: capture.media_type(),
+        };
+        self.bytes.extend_from_slice(&written.member);
+        let (url, title) = (capture.url.clone(), title.to_owned());
+        self.placed.push(Placed { url, version, title, has_content });
+    }
+}
+
+fn put(change: &mut Change<'_>, placed: &Placed) -> Result<(), redb::Error> {
+    let Placed { url, version, title, has_content } = placed;
+    change.put_version(url, version, title)?;
+    change.put_payload(&version.payload, url, version.captured, *has_content)
+}
+
+pub(super) fn put_known(
+    change: &mut Change<'_>,
+    url: &str,
+    known: &Known,
+) -> Result<(), redb::Error> {
+    let before = change.known(url)?.and_then(|bytes| Known::decode(&bytes));
+    let before = before.map(|before| (before.priority, before.due));
+    change.put_known(url, &known.encode(), before, (known.priority, known.due))
+}
+
+/// Writes behind what the index knows of; what a failed try left there is overwritten.
+fn write_at_end(writer: &mut Writer, bytes: &[u8]) -> Result<(), ArchiveError> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let written =
+        writer.file.write_all_at(bytes, writer.length).and_then(|()| writer.file.sync_data());
+    if let Err(error) = written {
+        // So that a disk that is full gets its space back. If this fails too, the next write or the
+        // next start does it.
+        let _ = File::set_len(&writer.file, writer.length);
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+/// Smaller contents are written again: a reference takes as much.
+const WORTH_REFERRING: usize = 512;

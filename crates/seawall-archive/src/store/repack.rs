@@ -1,0 +1,275 @@
+//! Making packages: of the open file, of packages with much that is of no use any more, of small ones.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use seawall_model::WallTime;
+
+use super::keep::put_known;
+use super::open::begin;
+use super::{Archive, Writer, open_name, package_name};
+use crate::error::ArchiveError;
+use crate::frontier::Known;
+use crate::index::{PackageId, PackageRow, Version};
+use crate::wacz::{PackageEntry, PackageMeta, seal_package};
+
+/// What upkeep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Packages made.
+    pub sealed: u32,
+    /// Packages written anew, without what is of no use any more.
+    pub compacted: u32,
+    /// Versions dropped to keep within the bytes allowed.
+    pub dropped: u64,
+    /// Records that turned out damaged, and are due again.
+    pub damaged: u64,
+}
+
+/// When the open file becomes a package although it is small.
+const SEAL_AFTER: Duration = Duration::from_secs(3_600);
+/// A package of which this share is of use, in percent, is left alone.
+const WORTH_KEEPING: u64 = 70;
+/// So many packages of less than a quarter of the usual size become one.
+const SMALL_ONES: usize = 8;
+
+impl Archive {
+    /// What is to be done now and then: packs the open file when it is large or an hour old, erases what
+    /// was withdrawn, drops superseded versions beyond the bytes allowed, writes packages anew that have
+    /// much of no use. To be called every few minutes; takes as long as copying the packages concerned.
+    ///
+    /// # Errors
+    /// As the disk has it; what was there before is still there then.
+    pub fn upkeep(&self, now: WallTime) -> Result<Upkeep, ArchiveError> {
+        let mut done = Upkeep::default();
+        let erase: BTreeSet<_> =
+            self.index.look(crate::index::Look::to_erase)?.into_iter().collect();
+        self.drop_superseded(&mut done)?;
+        let mut writer = self.writer.lock();
+        let is_due = writer.length >= self.options.package_bytes
+            || (writer.length > 0
+                && (now.saturating_since(writer.begun) >= SEAL_AFTER
+                    || erase.contains(&writer.id)));
+        if is_due {
+            self.pack_open(&mut writer, &mut done, now)?;
+        }
+        for group in self.to_rewrite(&writer, &erase)? {
+            self.rewrite_packages(&group, &mut done, now)?;
+        }
+        Ok(done)
+    }
+
+    /// Packs the open file whatever its size, so that all that is held is signed.
+    ///
+    /// # Errors
+    /// As the disk has it.
+    pub fn seal(&self, now: WallTime) -> Result<Upkeep, ArchiveError> {
+        let mut done = Upkeep::default();
+        let mut writer = self.writer.lock();
+        if writer.length > 0 {
+            self.pack_open(&mut writer, &mut done, now)?;
+        }
+        Ok(done)
+    }
+
+    fn pack_open(
+        &self,
+        writer: &mut Writer,
+        done: &mut Upkeep,
+        now: WallTime,
+    ) -> Result<(), ArchiveError> {
+        let old = writer.id;
+        let package = self.repack(&[old], done, now)?;
+        done.sealed += u32::from(package);
+        let id = self.index.change(|change| change.take_id(0))?;
+        let next = begin(&self.dir, &self.index, id, now)?;
+        self.files.lock().insert(next.id, std::sync::Arc::clone(&next.file));
+        *writer = next;
+        self.remove(&[old])
+    }
+
+    fn rewrite_packages(
+        &self,
+        ids: &[PackageId],
+        done: &mut Upkeep,
+        now: WallTime,
+    ) -> Result<(), ArchiveError> {
+        self.repack(ids, done, now)?;
+        done.compacted += u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        self.remove(ids)
+    }
+
+    /// Packages to write anew: with something to erase, with much of no use, many small ones together.
+    fn to_rewrite(
+        &self,
+        writer: &Writer,
+        erase: &BTreeSet<PackageId>,
+    ) -> Result<Vec<Vec<PackageId>>, ArchiveError> {
+        let mut rows = self.index.look(crate::index::Look::packages)?;
+        rows.retain(|(id, _)| *id != writer.id);
+        let mut groups = Vec::new();
+        let mut small = Vec::new();
+        for (id, row) in rows {
+            let is_wasteful = row.live_bytes * 100 < row.bytes * WORTH_KEEPING
+                // What a package takes besides its records.
+                && row.bytes - row.live_bytes > 64 << 10;
+            if is_wasteful || erase.contains(&id) {
+                groups.push(vec![id]);
+            } else if row.bytes < self.options.package_bytes / 4 {
+                small.push(id);
+            }
+        }
+        if small.len() >= SMALL_ONES {
+            groups.push(small);
+        }
+        Ok(groups)
+    }
+
+    /// Writes what is of use in `sources` into a new package, and has the index say so. `false` if
+    /// nothing was. The sources' files are still there afterwards.
+    fn repack(
+        &self,
+        sources: &[PackageId],
+        done: &mut Upkeep,
+        now: WallTime,
+    ) -> Result<bool, ArchiveError> {
+        let (entries, versions) = self.of_use(sources)?;
+        if entries.is_empty() {
+            self.index.change(|change| {
+                sources.iter().try_for_each(|source| change.remove_package(*source))
+            })?;
+            return Ok(false);
+        }
+        let id = self.index.change(|change| change.take_id(0))?;
+        let title = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let meta = PackageMeta {
+            main_page: Some(format!("https://{title}/")),
+            title,
+            created: now,
+            software: self.options.software.clone(),
+        };
+        let member = |index: usize, entry: &PackageEntry| self.member(&entry.url, &versions[index]);
+        let path = self.dir.join(package_name(id));
+        let sealed = seal_package(&entries, member, &self.key, &meta, &path)?;
+        for index in sealed.left_out {
+            self.drop_damaged(&entries[index].url, entries[index].captured, done)?;
+        }
+        let live_bytes = sealed.entries.iter().map(|entry| entry.length).sum();
+        let row = PackageRow { bytes: sealed.bytes, live_bytes, created: now };
+        self.index.change(|change| {
+            change.put_package(id, row)?;
+            for entry in &sealed.entries {
+                change.move_version(&entry.url, entry.captured, id, entry.offset)?;
+            }
+            sources.iter().try_for_each(|source| change.remove_package(*source))
+        })?;
+        Ok(true)
+    }
+
+    /// The records of these files that are of use, in their order.
+    fn of_use(
+        &self,
+        sources: &[PackageId],
+    ) -> Result<(Vec<PackageEntry>, Vec<Version>), ArchiveError> {
+        self.index.look(|look| {
+            let (mut entries, mut versions) = (Vec::new(), Vec::new());
+            for &source in sources {
+                for (offset, url, captured, title) in look.places(source)? {
+                    let Some(version) = look.version(&url, captured)? else { continue };
+                    let mut same = look.same(&version.payload)?.into_iter();
+                    let origin = same.find(|(.., has_it)| *has_it);
+                    let origin = origin.map(|(of, at, _)| (of, at));
+                    let revisit_of = origin.filter(|(of, at)| *of != url || *at != captured);
+                    entries.push(PackageEntry {
+                        offset,
+                        length: u64::from(version.length),
+                        url,
+                        captured,
+                        status: version.status,
+                        mime: version.media_type.clone(),
+                        member: version.member,
+                        payload: version.payload,
+                        is_page: version.status == 200 && version.media_type == "text/html",
+                        title: Some(title).filter(|title| !title.is_empty()),
+                        revisit_of,
+                    });
+                    versions.push(version);
+                }
+            }
+            Ok((entries, versions))
+        })
+    }
+
+    fn drop_damaged(
+        &self,
+        url: &str,
+        captured: WallTime,
+        done: &mut Upkeep,
+    ) -> Result<(), ArchiveError> {
+        done.damaged += 1;
+        self.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.index.change(|change| {
+            change.remove_version(url, captured)?;
+            if let Some(bytes) = change.known(url)?
+                && let Some(mut known) = Known::decode(&bytes)
+            {
+                known.due = WallTime::default();
+                known.forget_validators();
+                put_known(change, url, &known)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Drops the longest superseded versions until what is left fits.
+    fn drop_superseded(&self, done: &mut Upkeep) -> Result<(), ArchiveError> {
+        let rows = self.index.look(crate::index::Look::packages)?;
+        let live: u64 = rows.iter().map(|(_, row)| row.live_bytes).sum();
+        // Room for writing one package anew while the old one is still there.
+        let most = self.options.max_bytes.saturating_sub(self.options.package_bytes);
+        if live <= most {
+            return Ok(());
+        }
+        let mut too_much = live - most;
+        let mut superseded = Vec::new();
+        self.index.look(|look| {
+            let mut before: Option<(String, Version)> = None;
+            look.each_version("", |url, version| {
+                if let Some((older, row)) = before.take()
+                    && older == url
+                {
+                    superseded.push((row.validated, older, row));
+                }
+                before = Some((url.to_owned(), version));
+                true
+            })
+        })?;
+        superseded.sort_by_key(|(validated, ..)| *validated);
+        let mut removed = Vec::new();
+        for (_, url, version) in superseded {
+            if too_much == 0 {
+                break;
+            }
+            too_much = too_much.saturating_sub(u64::from(version.length));
+            removed.push((url, version));
+        }
+        done.dropped += removed.len() as u64;
+        self.remove_versions(&removed)
+    }
+
+    fn remove(&self, ids: &[PackageId]) -> Result<(), ArchiveError> {
+        for id in ids {
+            self.files.lock().remove(id);
+            for name in [package_name(*id), open_name(*id)] {
+                match fs::remove_file(self.dir.join(name)) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(error.into());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
