@@ -19,6 +19,7 @@ extern crate std;
 mod adaptive;
 #[cfg(test)]
 mod adversary;
+mod breaker;
 mod budget;
 mod by_country;
 mod costs;
@@ -43,6 +44,7 @@ mod template;
 mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
+pub use crate::breaker::{Breaker, BreakerConfig, BreakerState, OriginOutcome};
 pub use crate::budget::{OriginBudget, RouteBudget, Whence};
 pub use crate::by_country::{CountryShare, WorkByCountry};
 pub use crate::costs::TemplateCosts;
