@@ -12,7 +12,7 @@ use super::{Archive, PIN, Writer, says_the_same};
 use crate::capture::Capture;
 use crate::error::ArchiveError;
 use crate::frontier::Known;
-use crate::index::{Change, Version};
+use crate::index::{Change, PackageId, Version};
 use crate::warc::{RevisitOf, Written, response_record, revisit_record};
 
 /// The text beside the packages that says what may not come back, should the index be lost.
@@ -81,72 +81,58 @@ impl Archive {
             }
         }
         let mut writer = self.writer.lock();
-        let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
-        let mut validated = Vec::new();
-        let mut removed = Vec::new();
-        for fetched in &fetched {
-            match &fetched.kept {
-                Kept::Response(capture) => {
-                    let title = fetched.title.as_deref().unwrap_or_default();
-                    self.place(&writer, &mut batch, capture, title, &mut validated)?;
-                }
-                Kept::Unchanged => {
-                    let versions = self.index.look(|look| look.versions(&fetched.url))?;
-                    validated.extend(versions.last().map(|it| (fetched.url.clone(), it.captured)));
-                }
-                Kept::Gone => {
-                    let versions = self.index.look(|look| look.versions(&fetched.url))?;
-                    removed.extend(versions.into_iter().map(|it| (fetched.url.clone(), it)));
-                }
-                Kept::Nothing => {}
-            }
-        }
-        let gone = removed.iter().map(|(url, _)| url.clone()).collect::<BTreeSet<_>>();
-        self.surplus(&batch, &mut removed)?;
-        self.give_content_to_heirs(&writer, &mut batch, &removed)?;
-        for url in &gone {
+        let gathered = self.gather(&writer, &fetched)?;
+        for url in &gathered.gone {
             self.write_down("gone", url, now)?;
         }
-        write_at_end(&mut writer, &batch.bytes)?;
+        write_at_end(&mut writer, &gathered.batch.bytes)?;
         let id = writer.id;
         self.index.change(|change| {
-            for placed in &batch.placed {
-                put(change, placed)?;
-                change.note_live(id, u64::from(placed.version.length))?;
-            }
-            for (url, captured) in &validated {
-                change.put_validated(url, *captured, now)?;
-            }
-            for (url, version) in &removed {
-                change.remove_version(url, version.captured)?;
-                if gone.contains(url) {
-                    change.put_erase(version.package, now)?;
-                }
-            }
-            for url in &gone {
-                change.withdraw(url, now)?;
-            }
+            gathered.write(change, id, now)?;
             for fetched in &fetched {
                 put_known(change, &fetched.url, &fetched.known)?;
                 if matches!(fetched.kept, Kept::Response(_)) {
                     change.restore(&fetched.url)?;
                 }
             }
-            for found in &found {
-                let known = change.known(&found.url)?.and_then(|bytes| Known::decode(&bytes));
-                // News of a known URL, unless it was fetched since.
-                let is_news = known.is_none_or(|known| {
-                    known.first_seen == found.known.first_seen
-                        && known.last_fetched == found.known.last_fetched
-                });
-                if is_news {
-                    put_known(change, &found.url, &found.known)?;
-                }
-            }
-            Ok(())
+            found.iter().try_for_each(|found| put_news(change, found))
         })?;
-        writer.length += batch.bytes.len() as u64;
+        writer.length += gathered.batch.bytes.len() as u64;
         Ok(())
+    }
+
+    /// Finds out what has to be written for what was fetched.
+    fn gather(&self, writer: &Writer, fetched: &[Fetched]) -> Result<Gathered, ArchiveError> {
+        let batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
+        let mut gathered =
+            Gathered { batch, validated: Vec::new(), removed: Vec::new(), gone: BTreeSet::new() };
+        for fetched in fetched {
+            match &fetched.kept {
+                Kept::Response(capture) => {
+                    let title = fetched.title.as_deref().unwrap_or_default();
+                    let Gathered { batch, validated, .. } = &mut gathered;
+                    self.place(writer, batch, capture, title, validated)?;
+                }
+                Kept::Unchanged => {
+                    let versions = self.index.look(|look| look.versions(&fetched.url))?;
+                    let newest = versions.last().map(|it| (fetched.url.clone(), it.captured));
+                    gathered.validated.extend(newest);
+                }
+                Kept::Gone => {
+                    let versions = self.index.look(|look| look.versions(&fetched.url))?;
+                    let removed = versions.into_iter().map(|it| (fetched.url.clone(), it));
+                    gathered.removed.extend(removed);
+                    gathered.gone.insert(fetched.url.clone());
+                }
+                Kept::Nothing => {}
+            }
+        }
+        // Of a URL that is gone and was never held there is nothing to withdraw.
+        let Gathered { batch, removed, gone, .. } = &mut gathered;
+        gone.retain(|url| removed.iter().any(|(held, _)| held == url));
+        self.surplus(batch, removed)?;
+        self.give_content_to_heirs(writer, batch, removed)?;
+        Ok(gathered)
     }
 
     /// Takes away all that is held of `url`, for good: what was captured until now does not come back,
@@ -384,6 +370,41 @@ impl Archive {
     }
 }
 
+/// What has to be written for what was fetched.
+struct Gathered {
+    batch: Batch,
+    /// Versions that the origin confirmed.
+    validated: Vec<(String, WallTime)>,
+    /// Versions that go.
+    removed: Vec<(String, Version)>,
+    /// URLs of which nothing may come back.
+    gone: BTreeSet<String>,
+}
+
+impl Gathered {
+    fn write(
+        &self,
+        change: &mut Change<'_>,
+        id: PackageId,
+        now: WallTime,
+    ) -> Result<(), redb::Error> {
+        for placed in &self.batch.placed {
+            put(change, placed)?;
+            change.note_live(id, u64::from(placed.version.length))?;
+        }
+        for (url, captured) in &self.validated {
+            change.put_validated(url, *captured, now)?;
+        }
+        for (url, version) in &self.removed {
+            change.remove_version(url, version.captured)?;
+            if self.gone.contains(url) {
+                change.put_erase(version.package, now)?;
+            }
+        }
+        self.gone.iter().try_for_each(|url| change.withdraw(url, now))
+    }
+}
+
 /// Records on their way to the end of the open file.
 pub(super) struct Batch {
     bytes: Vec<u8>,
@@ -432,6 +453,16 @@ pub(super) fn put_known(
     let before = change.known(url)?.and_then(|bytes| Known::decode(&bytes));
     let before = before.map(|before| (before.priority, before.due));
     change.put_known(url, &known.encode(), before, (known.priority, known.due))
+}
+
+/// Of a URL that is known already only what was made of that, and not of what was known before a fetch
+/// since.
+fn put_news(change: &mut Change<'_>, found: &Discovered) -> Result<(), redb::Error> {
+    let known = change.known(&found.url)?.and_then(|bytes| Known::decode(&bytes));
+    let is_news = known.is_none_or(|known| {
+        known.first_seen == found.known.first_seen && known.last_fetched == found.known.last_fetched
+    });
+    if is_news { put_known(change, &found.url, &found.known) } else { Ok(()) }
 }
 
 /// Writes behind what the index knows of; what a failed try left there is overwritten.
