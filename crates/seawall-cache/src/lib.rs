@@ -22,6 +22,7 @@ mod freshness;
 mod head;
 mod key;
 mod learn;
+mod links;
 mod misses;
 mod policy;
 mod range;

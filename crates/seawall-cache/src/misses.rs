@@ -4,7 +4,8 @@
 //! such a last segment, such an ending. Where more than nine in ten of the answers to requests of
 //! one shape were 404 lately, one more path of that shape that nobody has seen is doubtful, and the
 //! caller should let it wait for capacity that nobody else wants. A path that answered otherwise
-//! before is never doubtful. Shapes are few and fixed, so nobody can fill a table with them.
+//! before, or that a page of the site leads to, is never doubtful, and its answers do not count: however
+//! many readers the site has, they do not hide what is made up among its own paths. Shapes are few and fixed, so nobody can fill a table with them.
 //!
 //! How many answers that takes depends on how many such paths are asked for: a crawler with an old
 //! map of the site is borne with for longer than thousands who want what nobody has seen. Either way
@@ -26,6 +27,11 @@ use parking_lot::Mutex;
 use seawall_model::{Instant, MadeUpLimits};
 use siphasher::sip::SipHasher13;
 
+use crate::head::StoredHead;
+use crate::key::Key;
+use crate::learn::is_text;
+use crate::links;
+
 /// What is known about one site's misses. About 4 KB, and 8 bytes for each known path.
 pub struct Misses {
     state: Mutex<State>,
@@ -35,8 +41,8 @@ pub struct Misses {
 
 struct State {
     shapes: Box<[Shape]>,
-    /// Hashes of paths that answered something else than 404, each in its one place: a newer one
-    /// displaces it.
+    /// Hashes of paths that answered something else than 404 or are linked, each in its one place: a
+    /// newer one displaces it.
     known: Box<[u64]>,
     asked: Asked,
 }
@@ -174,17 +180,36 @@ impl Misses {
         let is_missing = matches!(status, 404 | 410);
         let mark = self.mark(path);
         let mut state = self.state.lock();
+        let place = place(mark, state.known.len());
+        if state.known[place] == mark {
+            if is_missing {
+                state.known[place] = 0;
+            }
+            return;
+        }
+        if !is_missing {
+            state.known[place] = mark;
+        }
         let shape = &mut state.shapes[shape_of(path)];
         *shape = shape.at(now);
         shape.all += 1.0;
         if is_missing {
             shape.missing += 1.0;
         }
-        let place = place(mark, state.known.len());
-        if !is_missing {
+    }
+
+    /// Takes note of a page that the site sent for everybody: what it leads to is probably there. One
+    /// pass over it, before the lock is taken; 0.1 ms for 100 KB.
+    pub fn sent(&self, key: &Key, head: &StoredHead, body: &[u8]) {
+        if head.status != 200 || head.headers.contains_key("content-encoding") || !is_text(head) {
+            return;
+        }
+        let mut marks = Vec::new();
+        links::each_path(key, body, &mut |path| marks.push(self.mark(path)));
+        let mut state = self.state.lock();
+        for mark in marks {
+            let place = place(mark, state.known.len());
             state.known[place] = mark;
-        } else if state.known[place] == mark {
-            state.known[place] = 0;
         }
     }
 

@@ -8,9 +8,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use proptest::prelude::{any, prop_assert, proptest};
-use seawall_cache::{Credence, Misses};
-use seawall_model::{Instant, MadeUpLimits};
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+use seawall_cache::{Credence, Key, MapFields, Misses, RequestMeta, SitePolicy, storable};
+use seawall_model::{CookieClass, Instant, MadeUpLimits, Method, WallTime};
 
 const WORKERS: usize = 4;
 const WORK_MS: u64 = 40;
@@ -90,6 +92,19 @@ impl World {
         queue.push_back(Visit { who, path, status, since_ms: self.now_ms, url });
     }
 
+    /// The front page is fetched anew.
+    fn send(&mut self, body: &str) {
+        let key = Key::from_url("https://example.org/").expect("a URL");
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=10"));
+        let (wall, none) = (WallTime::from_unix_secs(self.now_ms / 1_000), HeaderMap::new());
+        let fields = MapFields(&none);
+        let meta = RequestMeta { method: Method::Get, fields: &fields, cookies: CookieClass::None };
+        let head = storable(&SitePolicy::default(), &meta, 200, &headers, wall, wall);
+        self.misses.sent(&key, &head.expect("it may be stored"), body.as_bytes());
+    }
+
     /// A millisecond passes.
     fn pass(&mut self) {
         self.now_ms += 1;
@@ -154,7 +169,7 @@ fn readers_come(world: &mut World, random: &mut Random) {
 #[test]
 fn a_flood_of_random_paths_costs_the_origin_a_tenth_more_than_its_readers_do() {
     // What is no flood yet is let: at 300 a second that is half a second long.
-    for (per_second, before_it_is_one) in [(300, 100), (1_000, 30), (2_500, 0), (20_000, 0)] {
+    for (per_second, before_it_is_one) in [(300, 100), (1_000, 30), (2_500, 0), (10_000, 0)] {
         let (mut world, mut random) = (World::new(), Random(per_second));
         for _ in 0..20_000 {
             readers_come(&mut world, &mut random);
@@ -201,7 +216,44 @@ fn what_is_like_the_flood_is_asked_for_again_within_a_minute_of_its_end() {
     assert_eq!(world.tallies["bot"].asked, before);
 }
 
+#[test]
+fn a_flood_that_looks_like_the_sites_own_stories_does_not_keep_readers_from_them() {
+    let (mut world, mut random) = (World::new(), Random(3));
+    let (mut newest, mut asked_when_new) = (300, 0);
+    for second in 0..60 {
+        for millisecond in 0..1_000 {
+            // A story every ten seconds; the front page with links to the last hundred is fetched as often.
+            if second % 10 == 0 && millisecond == 0 {
+                newest += 1;
+                let links = newest - 100..=newest;
+                world.send(&links.map(|n| format!("<a href='/story-{n}/'>")).collect::<String>());
+                world.come("first reader", format!("/story-{newest}/"), 200);
+                asked_when_new += 1;
+            }
+            for _ in 0..random.times(11) {
+                let story = newest - random.draw() % 100;
+                world.come("reader", format!("/story-{story}/"), 200);
+            }
+            for _ in 0..if second < 20 { 0 } else { random.times(2_500) } {
+                world.come("bot", format!("/story-{}/", random.draw()), 404);
+            }
+            world.pass();
+        }
+    }
+    (0..1_000).for_each(|_| world.pass());
+    for who in ["reader", "first reader"] {
+        let readers = world.tallies[who];
+        assert_eq!(readers.asked, readers.came, "{who}: {readers:?}");
+    }
+    assert_eq!(world.tallies["first reader"].came, asked_when_new);
+    let (readers, bots) = (world.tallies["reader"], world.tallies["bot"]);
+    // Of the readers, two thirds came during the flood.
+    assert!(10 * bots.asked <= readers.came * 2 / 3, "{bots:?} beside {readers:?}");
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     /// A site opens: thousands come to pages that are there and that nobody has seen, all of one shape, and
     /// some have a wrong link. The first of them must get their page as well as the last.
     #[test]

@@ -494,7 +494,8 @@ fn says_nothing(status: u16) -> bool {
     status >= 500 || matches!(status, 206 | 304 | 401 | 407 | 408 | 421 | 425 | 429)
 }
 
-fn is_text(head: &StoredHead) -> bool {
+/// Whether a response may have links, forms or scripts in it.
+pub(crate) fn is_text(head: &StoredHead) -> bool {
     let kind = head.headers.get("content-type").map(|value| value.as_bytes().to_ascii_lowercase());
     kind.is_none_or(|kind| {
         [&b"html"[..], b"javascript", b"json", b"xml"]

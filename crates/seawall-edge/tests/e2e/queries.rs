@@ -343,6 +343,38 @@ fn what_waited_when_the_flood_was_seen_does_not_reach_the_origin() {
 }
 
 #[test]
+fn who_follows_a_link_of_the_site_gets_the_page_in_a_flood_of_paths_like_it() {
+    let origin = Origin::answering(|asked| match asked.path() {
+        "/" => ok(
+            "Content-Type: text/html\r\nCache-Control: max-age=600\r\n",
+            "<a href=\"/story-linked/\">new</a><a href='/story-gone/'>old</a>",
+        ),
+        "/story-linked/" | "/story-unlinked/" => ok("Cache-Control: no-store\r\n", "page"),
+        _ => respond("404 Not Found", "Cache-Control: no-store\r\n", "no such page"),
+    });
+    let shield = Shield::with(&origin, |config| {
+        config.limits.made_up =
+            MadeUpLimits { flood: 20, burst: 0, part_percent: 0, ..MadeUpLimits::default() };
+    });
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    // Until so many were refused that the few below do not outweigh them.
+    let (mut sent, mut refused) = (0, 0);
+    while refused < 100 {
+        sent += 1;
+        assert!(sent < 2_000, "the flood is seen");
+        let answer = client.get(&format!("/story-{}/", "a".repeat(sent)), "");
+        refused += u32::from(answer.status == 503);
+    }
+    client.get("/story-unlinked/", "").assert_status(503);
+    client.get("/story-linked/", "").assert_status(200).assert_body("page");
+    let before = origin.count();
+    client.get("/story-gone/", "").assert_status(404);
+    client.get("/story-gone/", "").assert_status(503);
+    assert_eq!(origin.count(), before + 1, "one answer tells that it is not there");
+}
+
+#[test]
 fn nothing_that_is_added_to_a_made_up_url_hides_that_it_is_one() {
     let origin = Origin::answering(|asked| {
         let is_there = !asked.path().starts_with("/x");
