@@ -3,7 +3,7 @@
 //! Both protocol modules take an [`Answer`] and write it; nobody else knows bytes on the wire. An
 //! answer from the cache carries its prerendered head, everything else a header map.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,8 +34,27 @@ pub(crate) struct Answer {
 pub(crate) enum AnswerHead {
     /// A stored response as the store rendered it; these few fields come on top.
     Held { representation: Representation, age_s: u64, cache_status: CacheText },
+    /// What is said again and again, made once.
+    Prepared(Rc<Prepared>),
     /// A header map.
     Map(HeaderMap),
+}
+
+/// An answer of our own that depends on nothing but a few known things. Its fields are complete, the
+/// length of its content included.
+pub(crate) struct Prepared {
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Bytes,
+    /// Its HTTP/1.1 head, without what concerns the connection and without the empty line.
+    pub(crate) http1: OnceCell<Bytes>,
+}
+
+impl Prepared {
+    /// For one that is made for a single request.
+    pub(crate) fn into_answer(self, status: u16, note: Note) -> Answer {
+        let body = AnswerBody::Whole(self.body.clone());
+        Answer { status, head: AnswerHead::Prepared(Rc::new(self)), body, note }
+    }
 }
 
 /// A short Cache-Status value, kept without heap.

@@ -15,7 +15,7 @@ use std::io;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -349,10 +349,7 @@ impl Conn {
                 Some(Interrupt::Drained) | None => {}
             }
             while !(output.is_empty() && body.is_empty()) {
-                let slices = [io::IoSlice::new(output), io::IoSlice::new(body)];
-                let (from, to) =
-                    (usize::from(output.is_empty()), 1 + usize::from(!body.is_empty()));
-                let sent = match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[from..to]) {
+                let sent = match poll_write(stream, output, body, cx) {
                     Poll::Ready(sent) => sent?,
                     Poll::Pending => {
                         if stall.is_none() {
@@ -418,6 +415,21 @@ impl Conn {
                 Ok(read) => left = left.saturating_sub(read),
             }
         }
+    }
+}
+
+/// Writes from two buffers, of which one has bytes.
+fn poll_write(
+    stream: &mut Stream,
+    first: &[u8],
+    then: &[u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let stream = Pin::new(stream);
+    // send(2) where there is one piece: the kernel reads no list of them.
+    match (first, then) {
+        (one, []) | ([], one) => stream.poll_write(cx, one),
+        _ => stream.poll_write_vectored(cx, &[io::IoSlice::new(first), io::IoSlice::new(then)]),
     }
 }
 

@@ -464,6 +464,7 @@ fn response(answer: &Answer, method: Method) -> Response<()> {
                 headers.append(HeaderName::from_static("cache-status"), value);
             }
         }
+        AnswerHead::Prepared(prepared) => *headers = prepared.fields.clone(),
         AnswerHead::Map(map) => {
             *headers = map.clone();
             let has_content = method != Method::Head && !matches!(answer.status, 204 | 304);

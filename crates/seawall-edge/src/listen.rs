@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use seawall_decide::{Shown, accept_gate, bar_gate, hello_gate, lacks_memory};
+use seawall_decide::{MemoryStep, Shown, accept_gate, bar_gate, hello_gate, lacks_memory};
 use seawall_model::{Cause, ClientAddr, Decision, Fingerprint, Instant, Limits, Misbehaviour};
 use seawall_wire::client_hello::{self, HelloError};
 use seawall_wire::http1::{Parse, RequestHead, parse_request};
@@ -35,10 +35,11 @@ use crate::config::Listen;
 use crate::http1;
 use crate::http2;
 use crate::metrics::Handshake;
+use crate::policy::Policy;
 use crate::refusal;
 use crate::serve::{self, Look, Times};
 use crate::stream::{Replay, Stream};
-use crate::worker::{ClientConn, OpenConnection, Opened, PolicyRef, Ports, Worker};
+use crate::worker::{ClientConn, OpenConnection, Opened, PolicyRef, Ports, Worker, shed_above};
 
 /// Connections accepted per turn of the loop; then those in hand get theirs.
 const MAX_ACCEPTS: usize = 64;
@@ -214,7 +215,9 @@ fn enter_http(
             let times = Times::read(worker);
             let view = head.view(&early);
             match serve::look(&ctx, policy, &http1::ask(&view, &head), times) {
-                Look::Answer(answer) if answer.note.refused => {
+                Look::Answer(answer)
+                    if answer.note.refused && !may_stay(&ctx, policy, &head, &answer) =>
+                {
                     return refuse(&ctx, policy, &head, &early, &answer, times, &socket);
                 }
                 look => Some((Rc::clone(policy), look, times)),
@@ -226,6 +229,19 @@ fn enter_http(
         let _counted = counted;
         http1::serve(Stream::Plain(Replay::new(early, tcp)), ctx, first).await;
     });
+}
+
+/// Whether a connection that begins with a refusal goes on. Who is beyond a budget is told when to come
+/// back, and what comes next costs less on this connection than on a new one; a proxy has others on it.
+/// Who is shut out has nothing to come back for. While there are many connections, or memory is short,
+/// all are closed: then one that is open costs more than one that comes anew.
+fn may_stay(ctx: &ClientConn, policy: &Policy, head: &RequestHead, answer: &Answer) -> bool {
+    let shared = &ctx.worker.shared;
+    (answer.status == 429 || ctx.via_proxy)
+        && head.keep_alive()
+        && !answer.note.close
+        && shared.memory.step() == MemoryStep::Calm
+        && shared.open_connections.load(Ordering::Relaxed) < shed_above(policy.table.limits())
 }
 
 /// One `send` and a close: no task, no registration.

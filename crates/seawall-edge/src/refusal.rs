@@ -6,72 +6,68 @@
 //! the machine behind it. `cargo xtask pages` loads each of them in a browser.
 
 mod form;
+mod prepared;
 mod waiting;
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    RETRY_AFTER,
 };
 use http::{HeaderMap, StatusCode};
 use seawall_cache::CacheStatus;
 use seawall_model::{Cause, Instant, Method, Refusal};
 
 use self::form::{Form, form};
-use crate::answer::{Answer, AnswerBody, Note};
+use self::prepared::Wanted;
+use crate::answer::{Answer, AnswerBody, AnswerHead, Note, Prepared};
 use crate::buffers;
 use crate::clock;
 use crate::metrics::CacheOutcome;
-use crate::serve::{self, Ask};
+use crate::serve::Ask;
 
-/// The answer to a refused request.
+/// The answer to a refused request; `allowed` are the methods that are taken there.
 pub(crate) fn answer(
     refused: Refusal,
     cause: Cause,
     ask: &Ask<'_>,
-    allowed: impl Iterator<Item = Method>,
+    allowed: impl FnOnce() -> Vec<Method>,
 ) -> Answer {
-    let mut headers = HeaderMap::new();
-    if let Some(after) = refused.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
-    }
-    if refused.status == 405 {
-        // RFC 9110 §15.5.6: a 405 says what is allowed.
-        let names: Vec<&str> = allowed.map(Method::as_str).collect();
-        if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
-            headers.insert(ALLOW, allow);
-        }
-    }
-    let close = refused.close;
     let status = if refused.status == 0 { 403 } else { refused.status };
-    page(
-        status,
-        cause,
-        ask,
-        headers,
-        Note { cause, refused: true, cache: CacheOutcome::Bypass, close },
-    )
+    let after_s = refused.retry_after.map(|after| after.as_secs().max(1));
+    let wanted = wanted(status, cause, ask, after_s);
+    let note = Note { cause, refused: true, cache: CacheOutcome::Bypass, close: refused.close };
+    if refused.status != 405 {
+        return told(&wanted, note);
+    }
+    // RFC 9110 §15.5.6: a 405 says what is allowed.
+    let names: Vec<&str> = allowed().into_iter().map(Method::as_str).collect();
+    let mut page = prepare(&wanted);
+    if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
+        page.fields.insert(ALLOW, allow);
+    }
+    page.into_answer(status, note)
 }
 
 /// The answer when there is none from the origin.
 pub(crate) fn failed(status: u16, cause: Cause, ask: &Ask<'_>) -> Answer {
-    let mut headers = HeaderMap::new();
     // RFC 9110 §15.5.14: what is too large stays too large, so a 413 names no time.
-    if matches!(status, 429 | 502..=504) {
-        let is_turn = matches!(cause, Cause::OriginBusy | Cause::OriginBudget | Cause::MadeUp);
-        let after = if is_turn { soon(clock::now()) } else { 5 };
-        headers.insert(RETRY_AFTER, HeaderValue::from(after));
-    }
-    let cache = CacheOutcome::Error;
-    page(status, cause, ask, headers, Note { cause, refused: false, cache, close: false })
+    let after_s = matches!(status, 429 | 502..=504).then(|| match cause {
+        Cause::OriginBusy | Cause::OriginBudget | Cause::MadeUp => soon(clock::now()),
+        _ => 5,
+    });
+    let note = Note { cause, refused: false, cache: CacheOutcome::Error, close: false };
+    told(&wanted(status, cause, ask, after_s), note)
 }
 
 /// RFC 9111 §5.2.1.7: the client wants what is stored, and nothing is.
 pub(crate) fn only_if_cached(ask: &Ask<'_>) -> Answer {
     let (cause, cache) = (Cause::Default, CacheOutcome::Miss);
     let note = Note { cause, refused: false, cache, close: false };
-    page(504, cause, ask, HeaderMap::new(), note)
+    told(&wanted(504, cause, ask, None), note)
 }
 
 /// Appends the answer to a message that cannot be read; the connection ends after it.
@@ -97,33 +93,62 @@ pub(crate) fn is_reading(ask: &Ask<'_>) -> bool {
     ask.method.is_safe() && form(ask) != Form::Problem
 }
 
-fn page(status: u16, cause: Cause, ask: &Ask<'_>, mut headers: HeaderMap, note: Note) -> Answer {
+fn wanted(status: u16, cause: Cause, ask: &Ask<'_>, after_s: Option<u64>) -> Wanted {
+    let (form, is_safe) = (form(ask), ask.method.is_safe());
     let is_busy = matches!(cause, Cause::OriginBusy | Cause::MadeUp);
-    let is_waiting = status == 503 && is_busy && ask.method.is_safe();
-    let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-    let (kind, body) = match (form(ask), after) {
-        (Form::Page, Some(after)) if is_waiting => {
-            let (page, language) = waiting::page(cause, ask.fields, after);
-            headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language));
-            headers.insert(HeaderName::from_static("refresh"), HeaderValue::from(after));
+    let is_waiting = status == 503 && is_busy && is_safe && after_s.is_some();
+    let language = (is_waiting && form == Form::Page).then(|| waiting::choose(ask.fields));
+    Wanted { status, cause, form, is_safe, after_s, language }
+}
+
+/// The hot path of a flood: what was said before is said again, without an allocation.
+fn told(wanted: &Wanted, note: Note) -> Answer {
+    let page = prepared::page(wanted, prepare);
+    let body = AnswerBody::Whole(page.body.clone());
+    Answer { status: wanted.status, head: AnswerHead::Prepared(page), body, note }
+}
+
+fn prepare(wanted: &Wanted) -> Prepared {
+    let &Wanted { status, cause, form, is_safe, after_s, language } = wanted;
+    let mut fields = HeaderMap::new();
+    if let Some(after) = after_s {
+        fields.insert(RETRY_AFTER, HeaderValue::from(after));
+    }
+    let (kind, body) = match form {
+        Form::Page => {
+            let page = match language.zip(after_s) {
+                Some((language, after)) => {
+                    let tag = HeaderValue::from_static(language.tag());
+                    fields.insert(CONTENT_LANGUAGE, tag);
+                    fields.insert(HeaderName::from_static("refresh"), HeaderValue::from(after));
+                    waiting::page(cause, language, after)
+                }
+                None => html(status, cause, is_safe, after_s),
+            };
             ("text/html; charset=utf-8", page)
         }
-        (Form::Page, _) => ("text/html; charset=utf-8", html(status, cause, ask.method, &headers)),
-        (Form::Problem, _) => ("application/problem+json", problem(status, cause, &headers)),
-        (Form::Text, _) => {
+        Form::Problem => ("application/problem+json", problem(status, cause, after_s)),
+        Form::Text => {
             let text = format!("{} ({})\n", heading(status, cause), cause.code());
             ("text/plain; charset=utf-8", text)
         }
     };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(
         HeaderName::from_static("x-content-type-options"),
         HeaderValue::from_static("nosniff"),
     );
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = AnswerBody::Whole(Bytes::from(body));
-    serve::built(status, headers, body, &CacheStatus::Own, note)
+    fields.insert(HeaderName::from_static("cache-status"), own_status());
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Prepared { fields, body: Bytes::from(body), http1: OnceCell::new() }
+}
+
+/// Cache-Status of what neither the cache nor the origin said.
+fn own_status() -> HeaderValue {
+    let mut text = Vec::new();
+    seawall_cache::write_cache_status(&mut text, &CacheStatus::Own);
+    HeaderValue::from_bytes(&text).expect("our own member is made of ASCII letters")
 }
 
 /// When to come back to a busy site: 8 to 20 s, spread so that those who were turned away together
@@ -135,11 +160,10 @@ fn soon(now: Instant) -> u64 {
 }
 
 /// RFC 9457. `type` is left out, so that the status says what kind of problem it is (§4.2.1).
-fn problem(status: u16, cause: Cause, headers: &HeaderMap) -> String {
+fn problem(status: u16, cause: Cause, after_s: Option<u64>) -> String {
     let known = StatusCode::from_u16(status).ok();
     let title = known.and_then(|status| status.canonical_reason()).unwrap_or("Error");
-    let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok());
-    let after = after.map(|after| format!(",\"retry_after\":{after}")).unwrap_or_default();
+    let after = after_s.map(|after| format!(",\"retry_after\":{after}")).unwrap_or_default();
     // None of these texts holds a quote or a backslash.
     format!(
         "{{\"title\":\"{title}\",\"status\":{status},\"detail\":\"{}\",\"code\":\"{}\"{after}}}\n",
@@ -148,10 +172,10 @@ fn problem(status: u16, cause: Cause, headers: &HeaderMap) -> String {
     )
 }
 
-fn html(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> String {
+fn html(status: u16, cause: Cause, is_safe: bool, after_s: Option<u64>) -> String {
     let heading = heading(status, cause);
     let reason = reason(status, cause);
-    let step = next_step(status, cause, method, headers);
+    let step = next_step(status, cause, is_safe, after_s);
     let code = cause.code();
     // An icon is named because browsers ask for /favicon.ico otherwise: a second request from each
     // reader to a site that is busy already. The colours are the browser's own, light or dark.
@@ -175,26 +199,24 @@ const STYLE: &str = "html{color-scheme:light dark;color:CanvasText;background:Ca
      code{white-space:nowrap;font-size:1em}";
 
 /// What the reader can do now.
-fn next_step(status: u16, cause: Cause, method: Method, headers: &HeaderMap) -> String {
+fn next_step(status: u16, cause: Cause, is_safe: bool, after_s: Option<u64>) -> String {
     const FRONT: &str = "<p class=\"go\"><a href=\"/\">Go to the front page</a></p>\n";
     const AGAIN: &str = "<p class=\"go\"><a href=\"\">Try again</a></p>\n";
-    let wait = match headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()) {
-        Some(after) => match after.parse::<u64>() {
-            Ok(1) => "a second".to_owned(),
-            // A budget of a route may be one of hours.
-            Ok(seconds @ 180..) => format!("{} minutes", seconds.div_ceil(60)),
-            _ => format!("{after} seconds"),
-        },
+    let wait = match after_s {
+        Some(1) => "a second".to_owned(),
+        // A budget of a route may be one of hours.
+        Some(seconds @ 180..) => format!("{} minutes", seconds.div_ceil(60)),
+        Some(seconds) => format!("{seconds} seconds"),
         None => "a few seconds".to_owned(),
     };
     match status {
         // A link would turn what was sent into a mere reading, and the reader's text would be gone.
-        502 | 504 if !method.is_safe() => {
+        502 | 504 if !is_safe => {
             "<p>What you sent may or may not have arrived: look first, before you send it again.\
              </p>\n"
                 .to_owned()
         }
-        429 | 503 if !method.is_safe() => format!(
+        429 | 503 if !is_safe => format!(
             "<p>What you sent was not taken. Wait {wait}, go back in your browser, and send it \
              again.</p>\n"
         ),
@@ -281,8 +303,6 @@ fn reason(status: u16, cause: Cause) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-    use http::header::{HeaderValue, RETRY_AFTER};
     use seawall_model::{Cause, Instant, Method};
 
     use super::{html, problem, soon};
@@ -291,9 +311,7 @@ mod tests {
         [400, 403, 405, 408, 413, 414, 421, 429, 431, 501, 502, 503, 504, 505, 507];
 
     fn page(status: u16, cause: Cause, method: Method) -> String {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        html(status, cause, method, &headers)
+        html(status, cause, method.is_safe(), Some(5))
     }
 
     #[test]
@@ -315,7 +333,7 @@ mod tests {
     fn problem_details_are_json_of_which_nothing_needs_escaping() {
         for status in STATUSES {
             for cause in Cause::ALL {
-                let problem = problem(status, cause, &HeaderMap::new());
+                let problem = problem(status, cause, None);
                 assert_eq!(problem.matches('"').count() % 2, 0, "{problem}");
                 assert!(!problem.contains('\\') && problem.contains(cause.code()), "{problem}");
                 assert_eq!(problem.matches('"').count(), 14, "{problem}");

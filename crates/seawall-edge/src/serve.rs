@@ -205,7 +205,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     let (site, cause) = match (decision, site) {
         (Decision::Refuse(refused, cause), _) => {
             shared.reception.refused(times.mono, &who);
-            let allowed = policy.table.allowed_methods(site, ask.path);
+            let allowed = || policy.table.allowed_methods(site, ask.path).collect();
             return Look::Answer(refusal::answer(refused, cause, ask, allowed));
         }
         (Decision::Admit(cause), Some(site)) => (site, cause),
@@ -547,7 +547,10 @@ impl ClientConn {
         let is_kept = |port: &u16| *port != default && self.is_reached_by(*port, ask.fields);
         match port.filter(|port| ask.authority.contains(&b':') && is_kept(port)) {
             // The last group of a bare IPv6 literal is in brackets, so it is no number here.
-            Some(port) => Cow::Owned(format!("{}:{port}", ask.host)),
+            Some(port) => match as_sent(ask.authority, ask.host) {
+                Some(authority) => Cow::Borrowed(authority),
+                None => Cow::Owned(format!("{}:{port}", ask.host)),
+            },
             None => Cow::Borrowed(ask.host),
         }
     }
@@ -560,7 +563,40 @@ impl ClientConn {
     }
 }
 
+/// What was sent as host and port, if it is in the one spelling already, as browsers send it: then it
+/// need not be put together anew for each request.
+fn as_sent<'a>(authority: &'a [u8], host: &str) -> Option<&'a str> {
+    let port = authority.strip_prefix(host.as_bytes())?.strip_prefix(b":")?;
+    // Neither `080` nor `+80`, which are read as 80 too.
+    let is_plain = matches!(port, [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
+    if is_plain { std::str::from_utf8(authority).ok() } else { None }
+}
+
 /// A note for an answer that passed.
 pub(crate) fn note(cause: Cause, cache: CacheOutcome) -> Note {
     Note { cause, refused: false, cache, close: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_sent;
+
+    #[test]
+    fn only_the_one_spelling_of_host_and_port_is_taken_as_it_was_sent() {
+        for (authority, host, is_taken) in [
+            ("example.org:8080", "example.org", true),
+            ("[::1]:8443", "[::1]", true),
+            ("EXAMPLE.org:8080", "example.org", false),
+            ("example.org.:8080", "example.org", false),
+            ("example.org:08080", "example.org", false),
+            ("example.org:+8080", "example.org", false),
+            ("example.org:80 80", "example.org", false),
+            ("example.org:", "example.org", false),
+            ("example.org", "example.org", false),
+            ("example.org:80:80", "example.org", false),
+        ] {
+            let taken = as_sent(authority.as_bytes(), host);
+            assert_eq!(taken, is_taken.then_some(authority), "{authority}");
+        }
+    }
 }

@@ -285,7 +285,7 @@ impl Reception {
         let grant = keys.verify(times.wall, token).ok().filter(|_| is_open);
         let Some((pass, text)) = grant.and_then(|grant| keys.redeem(&grant)) else {
             let refused = Refusal { status: 403, retry_after: None, close: false };
-            return refusal::answer(refused, Cause::PassLink, ask, std::iter::empty());
+            return refusal::answer(refused, Cause::PassLink, ask, Vec::new);
         };
         Counts::one(&self.counts.passes);
         let mut headers = HeaderMap::new();
@@ -376,6 +376,7 @@ fn is_from_here(referer: &[u8], host: &str) -> bool {
 fn is_html(answer: &Answer) -> bool {
     let headers = match &answer.head {
         AnswerHead::Held { representation, .. } => representation.headers(),
+        AnswerHead::Prepared(prepared) => &prepared.fields,
         AnswerHead::Map(headers) => headers,
     };
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -392,9 +393,12 @@ fn headers_of(answer: &mut Answer) -> &mut HeaderMap {
         }
         answer.head = AnswerHead::Map(headers);
     }
+    if let AnswerHead::Prepared(prepared) = &answer.head {
+        answer.head = AnswerHead::Map(prepared.fields.clone());
+    }
     match &mut answer.head {
         AnswerHead::Map(headers) => headers,
-        AnswerHead::Held { .. } => unreachable!("it was replaced"),
+        AnswerHead::Held { .. } | AnswerHead::Prepared(..) => unreachable!("it was replaced"),
     }
 }
 

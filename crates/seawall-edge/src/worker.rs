@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use seawall_decide::{CROWD, HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
 use seawall_model::{
-    Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Misbehaviour, Priority, Refusal,
-    Standing,
+    Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Limits, Misbehaviour, Priority,
+    Refusal, Standing,
 };
 
 use crate::access_log::{LogRecord, LogWriter};
@@ -173,9 +173,7 @@ impl Worker {
     fn shed(&self) {
         let (most, workers) = {
             let policy = self.policy.borrow();
-            let limits = &policy.config.limits;
-            let share = limits.max_connections as u128 * u128::from(limits.shed_above_percent);
-            (usize::try_from(share / 100).unwrap_or(usize::MAX), policy.config.workers.max(1))
+            (shed_above(&policy.config.limits), policy.config.workers.max(1))
         };
         let open = self.shared.open_connections.load(Ordering::Relaxed);
         let excess = open.saturating_sub(most);
@@ -220,8 +218,12 @@ impl Worker {
         } else {
             Decision::Admit(note.cause)
         };
+        let mut log = self.log.borrow_mut();
+        if !log.is_wanted(times.mono, decision) {
+            return;
+        }
         let id = self.request_id(times.number);
-        self.log.borrow_mut().record(&LogRecord {
+        log.write(&LogRecord {
             now: times.mono,
             at: times.wall,
             client,
@@ -240,6 +242,12 @@ impl Worker {
             bytes_sent: sent,
         });
     }
+}
+
+/// Connections above which the slowest are let go.
+pub(crate) fn shed_above(limits: &Limits) -> usize {
+    let share = limits.max_connections as u128 * u128::from(limits.shed_above_percent);
+    usize::try_from(share / 100).unwrap_or(usize::MAX)
 }
 
 fn is_same(held: &Weak<Gate>, gate: &Arc<Gate>) -> bool {

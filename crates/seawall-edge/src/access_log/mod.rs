@@ -130,13 +130,26 @@ impl LogWriter {
     /// VM under load, November 2026). A refusal beyond the rate and
     /// a record that finds the ring full are counted instead.
     pub fn record(&mut self, record: &LogRecord<'_>) {
+        if self.is_wanted(record.now, record.decision) {
+            self.write(record);
+        }
+    }
+
+    /// Whether an answer is to be written down; one that is not is counted here. Asked before a record
+    /// is put together, because in a flood most are not.
+    pub(crate) fn is_wanted(&mut self, now: Instant, decision: Decision) -> bool {
         if self.ring.is_none() {
-            return;
+            return false;
         }
-        if matches!(record.decision, Decision::Refuse(..)) && !self.refusal_is_due(record.now) {
+        if matches!(decision, Decision::Refuse(..)) && !self.refusal_is_due(now) {
             bump(&self.counts.sampled);
-            return;
+            return false;
         }
+        true
+    }
+
+    /// Writes a record that is wanted.
+    pub(crate) fn write(&mut self, record: &LogRecord<'_>) {
         let Some(ring) = &mut self.ring else { return };
         let bytes = encode(record, &mut self.scratch);
         if ring.push_entire_slice(bytes).is_err() {

@@ -217,6 +217,16 @@ fn put_head(
             output.put_slice(cache_status.as_bytes());
             output.put_slice(b"\r\n");
         }
+        AnswerHead::Prepared(prepared) => {
+            let head = prepared.http1.get_or_init(|| {
+                let mut head = BytesMut::with_capacity(512);
+                put_status(&mut head, answer.status);
+                // No framing of our own: the length stands among the fields.
+                put_fields(&mut head, &prepared.fields, Framing::None);
+                head.freeze()
+            });
+            output.put_slice(head);
+        }
         AnswerHead::Map(headers) => {
             put_status(output, answer.status);
             put_fields(output, headers, framing);

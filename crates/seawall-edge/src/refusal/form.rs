@@ -2,8 +2,6 @@
 //!
 //! It looks at what the client says of itself and decides nothing else.
 
-use seawall_model::Fields;
-
 use crate::serve::Ask;
 
 /// How a refusal is put.
@@ -17,24 +15,46 @@ pub(super) enum Form {
     Text,
 }
 
-/// What the client can use. A program never gets a page, whatever it says it accepts.
+/// What the client can use. A program never gets a page, whatever it says it accepts. No allocation.
 pub(super) fn form(ask: &Ask<'_>) -> Form {
     let fields = ask.fields;
-    let accepts = |kind: &[u8]| says(fields, "accept", kind);
-    if is_feed(ask) || accepts(b"application/rss+xml") || accepts(b"application/atom+xml") {
+    let accepts = Kinds::of(fields.first("accept"));
+    if accepts.feed || is_feed(ask) {
         return Form::Text;
     }
     // Fetch Metadata: browsers say `navigate` for what a person will look at, and scripts cannot.
     let mode = fields.first("sec-fetch-mode");
-    let is_script = fields.has("x-requested-with")
+    let is_script = accepts.json
         || mode.is_some_and(|mode| !mode.eq_ignore_ascii_case(b"navigate"))
-        || accepts(b"application/json")
-        || accepts(b"application/problem+json")
-        || says(fields, "content-type", b"application/json");
-    match accepts(b"text/html") {
+        || fields.has("x-requested-with")
+        || Kinds::of(fields.first("content-type")).json;
+    match accepts.page {
         true if !is_script => Form::Page,
         _ if is_script || !ask.method.is_safe() => Form::Problem,
         _ => Form::Text,
+    }
+}
+
+/// What the media types of a field are of (RFC 9110 §8.3.1, §12.5.1), whatever their parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Kinds {
+    page: bool,
+    feed: bool,
+    json: bool,
+}
+
+impl Kinds {
+    fn of(value: Option<&[u8]>) -> Self {
+        let mut kinds = Self::default();
+        for one in value.unwrap_or_default().split(|&byte| byte == b',') {
+            let kind = one.split(|&byte| byte == b';').next().unwrap_or(one).trim_ascii();
+            let is = |name: &[u8]| kind.eq_ignore_ascii_case(name);
+            // Names are told apart by their length first, so most comparisons are of two numbers.
+            kinds.page |= is(b"text/html");
+            kinds.feed |= is(b"application/rss+xml") || is(b"application/atom+xml");
+            kinds.json |= is(b"application/json") || is(b"application/problem+json");
+        }
+        kinds
     }
 }
 
@@ -48,8 +68,29 @@ fn is_feed(ask: &Ask<'_>) -> bool {
         })
 }
 
-fn says(fields: &dyn Fields, name: &str, what: &[u8]) -> bool {
-    fields.first(name).is_some_and(|value| {
-        value.windows(what.len()).any(|window| window.eq_ignore_ascii_case(what))
-    })
+#[cfg(test)]
+mod tests {
+    use super::Kinds;
+
+    #[test]
+    fn media_types_are_read_whole_and_in_any_case() {
+        let [page, feed, json] = [(true, false, false), (false, true, false), (false, false, true)];
+        for (value, (page, feed, json)) in [
+            ("text/html", page),
+            ("TEXT/HTML;level=1", page),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", page),
+            ("application/json; charset=utf-8", json),
+            ("*/*, application/problem+json", json),
+            ("application/atom+xml , */*;q=0.1", feed),
+            ("application/rss+xml;q=1", feed),
+            ("application/json, text/html", (true, false, true)),
+            ("application/jsonp, text/htmlx", (false, false, false)),
+            ("*/*", (false, false, false)),
+            ("", (false, false, false)),
+            (",;,;;=", (false, false, false)),
+        ] {
+            assert_eq!(Kinds::of(Some(value.as_bytes())), Kinds { page, feed, json }, "{value}");
+        }
+        assert_eq!(Kinds::of(None), Kinds::default());
+    }
 }

@@ -11,9 +11,9 @@ use seawall_model::{Cause, Fields};
 use super::STYLE;
 
 /// What the page says in one language.
-pub(super) struct Texts {
+struct Texts {
     /// BCP 47.
-    pub(super) tag: &'static str,
+    tag: &'static str,
     direction: &'static str,
     heading: &'static str,
     reason: &'static str,
@@ -27,11 +27,34 @@ pub(super) struct Texts {
 /// the word (Unicode CLDR: `many` of Ukrainian and Belarusian is 5 to 20) and Arabic has two.
 pub(super) const AFTER_S: RangeInclusive<u64> = 8..=20;
 
-/// The page for those who asked by `fields`, and the tag of its language. It loads again after
-/// `seconds`, which lie in [`AFTER_S`].
-pub(super) fn page(cause: Cause, fields: &dyn Fields, seconds: u64) -> (String, &'static str) {
-    let texts = choose(fields);
-    (html(cause, texts, seconds), texts.tag)
+/// One of the languages that are spoken here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Language(usize);
+
+impl Language {
+    /// Its place among them.
+    pub(super) const fn index(self) -> usize {
+        self.0
+    }
+
+    /// BCP 47.
+    pub(super) fn tag(self) -> &'static str {
+        self.texts().tag
+    }
+
+    fn texts(self) -> &'static Texts {
+        &LANGUAGES[self.0]
+    }
+
+    #[cfg(test)]
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..LANGUAGES.len()).map(Self)
+    }
+}
+
+/// The page in a language. It loads again after `seconds`, which lie in [`AFTER_S`].
+pub(super) fn page(cause: Cause, language: Language, seconds: u64) -> String {
+    html(cause, language.texts(), seconds)
 }
 
 /// The sentence that says when.
@@ -69,40 +92,44 @@ fn html(cause: Cause, texts: &Texts, seconds: u64) -> String {
     )
 }
 
-/// Accept-Language (RFC 9110 §12.5.4): the first of the highest weight that is spoken here.
-fn choose(fields: &dyn Fields) -> &'static Texts {
-    let mut best: Option<(&'static Texts, u32)> = None;
+/// Accept-Language (RFC 9110 §12.5.4): the first of the highest weight that is spoken here. No
+/// allocation.
+pub(super) fn choose(fields: &dyn Fields) -> Language {
+    let mut best: Option<(Language, u32)> = None;
     let mut left = MAX_RANGES;
     fields.each("accept-language", &mut |line| {
         for range in line.split(|&byte| byte == b',').take(left) {
             left -= 1;
             let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-            let Some(texts) = parts.next().and_then(spoken) else { continue };
+            let Some(language) = parts.next().and_then(spoken) else { continue };
             let weight = parts.next().map_or(1_000, weight);
             if weight > best.map_or(0, |(_, best)| best) {
-                best = Some((texts, weight));
+                best = Some((language, weight));
             }
         }
     });
-    best.map_or(&LANGUAGES[0], |(texts, _)| texts)
+    best.map_or(Language(0), |(language, _)| language)
 }
 
 /// More ranges than any browser sends are not read.
 const MAX_RANGES: usize = 32;
 
-fn spoken(range: &[u8]) -> Option<&'static Texts> {
-    let range = range.to_ascii_lowercase();
+fn spoken(range: &[u8]) -> Option<Language> {
     let mut subtags = range.split(|&byte| byte == b'-');
-    let wanted: &[u8] = match subtags.next()? {
-        b"zh" => {
-            // RFC 5646: a script says it; regions that write traditional characters imply it.
-            let is_traditional = |tag: &[u8]| matches!(tag, b"hant" | b"tw" | b"hk" | b"mo");
-            let simplified = range.windows(4).any(|part| part == b"hans");
-            if !simplified && subtags.any(is_traditional) { b"zh-Hant" } else { b"zh-Hans" }
-        }
-        primary => primary,
+    let primary = subtags.next()?;
+    let wanted: &[u8] = if primary.eq_ignore_ascii_case(b"zh") {
+        // RFC 5646: a script says it; regions that write traditional characters imply it.
+        let is = |tag: &[u8], one: &[u8]| tag.eq_ignore_ascii_case(one);
+        let is_traditional =
+            |tag| [b"hant".as_slice(), b"tw", b"hk", b"mo"].iter().any(|one| is(tag, one));
+        let simplified = range.windows(4).any(|part| is(part, b"hans"));
+        if !simplified && subtags.any(is_traditional) { b"zh-Hant" } else { b"zh-Hans" }
+    } else {
+        primary
     };
-    LANGUAGES.iter().find(|texts| texts.tag.as_bytes() == wanted)
+    let found =
+        LANGUAGES.iter().position(|texts| texts.tag.as_bytes().eq_ignore_ascii_case(wanted));
+    found.map(Language)
 }
 
 /// `q=0.8` in thousandths; what cannot be read counts for nothing.
@@ -113,7 +140,7 @@ fn weight(parameter: &[u8]) -> u32 {
 }
 
 /// The first is for those whose language is not here.
-pub(super) const LANGUAGES: [Texts; 10] = [
+static LANGUAGES: [Texts; 10] = [
     Texts {
         tag: "en",
         direction: "ltr",
@@ -220,7 +247,7 @@ mod tests {
     use seawall_cache::MapFields;
     use seawall_model::Cause;
 
-    use super::{AFTER_S, LANGUAGES, Texts, html, page, when};
+    use super::{AFTER_S, LANGUAGES, Texts, choose, html, when};
 
     fn words(texts: &Texts) -> [&'static str; 5] {
         [texts.heading, texts.reason, texts.wait, texts.again, texts.help]
@@ -229,7 +256,7 @@ mod tests {
     #[test]
     fn every_language_says_everything_in_words_of_its_own_and_in_two_packets() {
         let wanted = ["en", "de", "fr", "es", "zh-Hant", "zh-Hans", "uk", "be", "fa", "ar"];
-        assert_eq!(LANGUAGES.map(|texts| texts.tag), wanted);
+        assert_eq!(LANGUAGES.each_ref().map(|texts| texts.tag), wanted);
         for (at, texts) in LANGUAGES.iter().enumerate() {
             for other in &LANGUAGES[..at] {
                 for (mine, theirs) in words(texts).into_iter().zip(words(other)) {
@@ -300,11 +327,11 @@ mod tests {
         for (accepted, want) in cases {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static(accepted));
-            assert_eq!(page(Cause::OriginBusy, &MapFields(&headers), 8).1, want, "{accepted}");
+            assert_eq!(choose(&MapFields(&headers)).tag(), want, "{accepted}");
         }
         let mut headers = HeaderMap::new();
         let many = format!("{}de", "xx,".repeat(4_000));
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_str(&many).expect("a value"));
-        assert_eq!(page(Cause::OriginBusy, &MapFields(&headers), 8).1, "en");
+        assert_eq!(choose(&MapFields(&headers)).tag(), "en");
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use seawall_model::PerSecond;
+
 use crate::client::{Client, get};
 use crate::origin::Origin;
 use crate::shield::{Shield, until};
@@ -59,6 +61,31 @@ fn idle_connections_go_first_and_the_cache_gives_back_a_part() {
     until("the cache may hold less", || action(&shield, "cache_lowered") > 0);
     at(&shield, &reading, 10, 0);
     assert!(is_served(&shield));
+}
+
+#[test]
+fn a_connection_that_begins_with_a_refusal_goes_on_only_while_there_is_memory() {
+    let origin = Origin::page(FRESH, "hello");
+    let reading = Arc::new(AtomicU64::new(0));
+    let shield = Shield::with(&origin, |config| {
+        config.memory_bytes = 100_000_000;
+        config.memory_reading = Some(Arc::clone(&reading));
+        config.limits.held_rate = PerSecond(0.01);
+        config.limits.held_burst = 1;
+    });
+    let mut first = shield.client();
+    for status in [200, 200, 429] {
+        first.get("/", "").assert_status(status);
+    }
+    at(&shield, &reading, 85, 1);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(429);
+    client.assert_over();
+    at(&shield, &reading, 10, 0);
+    let mut client = shield.client();
+    for _ in 0..2 {
+        client.get("/", "").assert_status(429);
+    }
 }
 
 #[test]

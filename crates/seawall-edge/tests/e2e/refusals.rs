@@ -52,12 +52,92 @@ fn held_pages_beyond_the_burst_are_refused() {
     assert!(refused.text().contains("SW-106"), "{}", refused.text());
     let after: u64 = refused.field("retry-after").and_then(|s| s.parse().ok()).expect("seconds");
     assert!((1..=100).contains(&after), "{after}");
-    // On a fresh connection too, and there before a task exists.
-    let mut fresh = shield.client();
-    fresh.get("/", "").assert_status(429);
-    fresh.assert_over();
+    // On a fresh connection too.
+    shield.client().get("/", "").assert_status(429);
     // What is not held is another budget's business.
     client.get("/other", "").assert_status(200);
+}
+
+/// A shield whose budget for `/` is spent, and which lets nobody read `/closed`.
+fn spent(origin: &Origin, adjust: impl FnOnce(&mut Config)) -> Shield {
+    let shield = Shield::with(origin, |config| {
+        three_at_once(config);
+        config.sites[0].routes = vec![Route {
+            path: "/closed".to_owned(),
+            allow_sources: Some(Vec::new()),
+            ..Route::default()
+        }];
+        adjust(config);
+    });
+    let mut client = shield.client();
+    for status in [200, 200, 200, 200, 429] {
+        client.get("/", "").assert_status(status);
+    }
+    shield
+}
+
+#[test]
+fn who_is_beyond_a_budget_keeps_the_connection_and_who_is_shut_out_does_not() {
+    let origin = Origin::page(FRESH, "hello");
+    let shield = spent(&origin, |_| {});
+    let mut client = shield.client();
+    for _ in 0..3 {
+        let refused = client.get("/", "");
+        refused.assert_status(429);
+        assert_eq!(refused.field("connection"), None, "{}", refused.head);
+    }
+    client.get("/other", "").assert_status(200);
+    // Who wants no more is answered before a task exists.
+    for (path, fields, status) in [("/", "Connection: close\r\n", 429), ("/closed", "", 403)] {
+        let mut client = shield.client();
+        let refused = client.get(path, fields);
+        refused.assert_status(status);
+        assert_eq!(refused.field("connection").as_deref(), Some("close"), "{}", refused.head);
+        client.assert_over();
+    }
+}
+
+#[test]
+fn nobody_keeps_a_connection_that_begins_with_a_refusal_while_there_are_many() {
+    let origin = Origin::page(FRESH, "hello");
+    let shield = spent(&origin, |config| {
+        config.limits.max_connections = 10;
+        config.limits.shed_above_percent = 10;
+    });
+    let mut client = shield.client();
+    client.get("/", "").assert_status(429);
+    client.assert_over();
+}
+
+#[test]
+fn the_same_refusal_is_put_for_each_as_he_can_use_it_however_often_it_is_told() {
+    const PAGE: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    let origin = Origin::page(FRESH, "hello");
+    let shield = spent(&origin, |_| {});
+    let mut client = shield.client();
+    for _ in 0..2 {
+        for (fields, kind, start) in [
+            (PAGE, "text/html; charset=utf-8", "<!doctype html>"),
+            ("Accept: application/json\r\n", "application/problem+json", "{\"title\":"),
+            ("", "text/plain; charset=utf-8", "Too many pages"),
+        ] {
+            let got = client.get("/", fields);
+            got.assert_status(429);
+            assert_eq!(got.field("content-type").as_deref(), Some(kind));
+            assert_eq!(got.field("cache-control").as_deref(), Some("no-store"));
+            assert_eq!(got.field("cache-status").as_deref(), Some("seawall"));
+            assert!(got.field("retry-after").is_some(), "{}", got.head);
+            assert!(
+                got.text().starts_with(start) && got.text().contains("SW-106"),
+                "{}",
+                got.text()
+            );
+            client.send(format!("HEAD / HTTP/1.1\r\nHost: example.org\r\n{fields}\r\n"));
+            let head = client.read("HEAD");
+            head.assert_status(429);
+            assert_eq!(head.field("content-length"), got.field("content-length"));
+        }
+    }
 }
 
 #[test]
