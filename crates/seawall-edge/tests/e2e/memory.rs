@@ -54,7 +54,9 @@ fn idle_connections_go_first_and_the_cache_gives_back_a_part() {
     let _idle = idle(&shield, 80);
     at(&shield, &reading, 79, 0);
     assert_eq!(action(&shield, "connection_shed"), 0, "a full cache and spool are no pressure");
+    assert_eq!(action(&shield, "heap_trimmed"), 0);
     at(&shield, &reading, 85, 1);
+    assert!(action(&shield, "heap_trimmed") >= 1, "what was freed goes before connections do");
     until("there are few left", || shield.metric("seawall_connections_open") < 64);
     assert!(action(&shield, "connection_shed") >= 17);
     assert!(is_served(&shield), "who comes is served");
