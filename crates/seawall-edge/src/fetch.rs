@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use self::job::{Job, JobCause, run};
 use crate::answer::{Answer, AnswerBody, AnswerHead, Tunnel};
 use crate::clock;
-use crate::forward::{self, Purpose};
+use crate::forward::{self, Draft, Purpose};
 use crate::held::{self, Served};
 use crate::metrics::CacheOutcome;
 use crate::origin::{Interim, OriginBody, Permit};
@@ -98,12 +98,14 @@ pub(crate) async fn answer(
     policy: &PolicyRef,
     mut plan: Box<Plan>,
     ask: &Ask<'_>,
-    mut headers: HeaderMap,
+    mut headers: Rc<HeaderMap>,
     spooled: Option<SpooledBody>,
     interim: Option<Interim>,
 ) -> Answer {
     // It ends here: neither the origin nor anything that is stored sees it.
-    forward::strip_credential(&mut headers);
+    if forward::has_credential(&headers) {
+        forward::strip_credential(Rc::make_mut(&mut headers));
+    }
     let (offer, times) = (plan.offer.take(), plan.times);
     let mut answer = obtain(ctx, policy, plan, ask, headers, spooled, interim).await;
     if let Some(offer) = offer {
@@ -117,7 +119,7 @@ async fn obtain(
     policy: &PolicyRef,
     mut plan: Box<Plan>,
     ask: &Ask<'_>,
-    headers: HeaderMap,
+    headers: Rc<HeaderMap>,
     spooled: Option<SpooledBody>,
     interim: Option<Interim>,
 ) -> Answer {
@@ -168,6 +170,7 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, mut plan: Pla
     }
     forward::strip_credential(&mut headers);
     let purpose = Purpose::Share;
+    let headers = Rc::new(headers);
     if let Ok(mut job) = new_job(ctx, policy, &plan, headers, OriginBody::Empty, purpose) {
         job.lead = Some(lead);
         job.class = WorkClass::Background;
@@ -224,7 +227,7 @@ async fn coalesced(
     plan: &Plan,
     key: &Key,
     ask: &Ask<'_>,
-    headers: HeaderMap,
+    headers: Rc<HeaderMap>,
     interim: Option<Interim>,
 ) -> Answer {
     for _ in 0..MAX_JOINS {
@@ -269,11 +272,14 @@ async fn coalesced(
                 }
             }
         };
-        let made = new_job(ctx, policy, plan, headers.clone(), OriginBody::Empty, Purpose::Share);
-        let Ok(mut job) = made else { return failed(plan, ask, Failure::Unsendable) };
-        job.lead = Some(lead);
-        job.interim = interim;
-        return detached(plan, ask, job).await;
+        let launched = {
+            let made = new_job(ctx, policy, plan, headers, OriginBody::Empty, Purpose::Share);
+            let Ok(mut job) = made else { return failed(plan, ask, Failure::Unsendable) };
+            job.lead = Some(lead);
+            job.interim = interim;
+            Launched::new(job)
+        };
+        return settle(plan, ask, launched.end().await);
     }
     alone(ctx, policy, plan, ask, headers, OriginBody::Empty, interim).await
 }
@@ -308,7 +314,7 @@ async fn alone(
     policy: &PolicyRef,
     plan: &Plan,
     ask: &Ask<'_>,
-    headers: HeaderMap,
+    headers: Rc<HeaderMap>,
     body: OriginBody,
     interim: Option<Interim>,
 ) -> Answer {
@@ -317,24 +323,42 @@ async fn alone(
     let ranged = ask.fields.has("range") && !plan.can_validate_whole();
     let validates = plan.stale.is_some() && plan.method == Method::Get && !ranged;
     let purpose = if validates { Purpose::Share } else { Purpose::Pass };
-    let Ok(mut job) = new_job(ctx, policy, plan, headers, body, purpose) else {
-        return failed(plan, ask, Failure::Unsendable);
+    let launched = {
+        let Ok(mut job) = new_job(ctx, policy, plan, headers, body, purpose) else {
+            return failed(plan, ask, Failure::Unsendable);
+        };
+        job.interim = interim;
+        Launched::new(job)
     };
-    job.interim = interim;
-    detached(plan, ask, job).await
+    settle(plan, ask, launched.end().await)
 }
 
-async fn detached(plan: &Plan, ask: &Ask<'_>, job: Job) -> Answer {
-    let (send, receive) = oneshot::channel();
-    let is_shared = job.lead.is_some();
-    let task = tokio::task::spawn_local(run(job, send));
-    // A client who leaves before the response head takes along a fetch that is for nobody else.
-    let mut leaving = (!is_shared).then(|| AbortOnDrop(Some(task.abort_handle())));
-    let fetched = receive.await;
-    if let Some(leaving) = &mut leaving {
-        leaving.0 = None;
+/// A fetch under way as a task of its own.
+struct Launched {
+    receive: oneshot::Receiver<Fetched>,
+    leaving: Option<AbortOnDrop>,
+}
+
+impl Launched {
+    /// Starts it. No future: who waits for it must not hold the room that it was made in.
+    fn new(job: Box<Job>) -> Self {
+        let (send, receive) = oneshot::channel();
+        let is_shared = job.lead.is_some();
+        let task = tokio::task::spawn_local(run(job, send));
+        // A client who leaves before the response head takes along a fetch that is for nobody else.
+        let leaving = (!is_shared).then(|| AbortOnDrop(Some(task.abort_handle())));
+        Self { receive, leaving }
     }
-    settle(plan, ask, fetched.unwrap_or(Fetched::Failed(Failure::Broken)))
+
+    /// What it brings home.
+    async fn end(self) -> Fetched {
+        let Self { receive, mut leaving } = self;
+        let fetched = receive.await;
+        if let Some(leaving) = &mut leaving {
+            leaving.0 = None;
+        }
+        fetched.unwrap_or(Fetched::Failed(Failure::Broken))
+    }
 }
 
 struct AbortOnDrop(Option<AbortHandle>);
@@ -351,16 +375,14 @@ fn new_job(
     ctx: &Rc<ClientConn>,
     policy: &PolicyRef,
     plan: &Plan,
-    headers: HeaderMap,
+    headers: Rc<HeaderMap>,
     body: OriginBody,
     purpose: Purpose,
-) -> Result<Job, forward::Unsendable> {
-    let fields = headers.clone();
-    let request = forward::request(ctx, policy, plan, headers, purpose, body)?;
+) -> Result<Box<Job>, forward::Unsendable> {
+    let draft = Draft::new(ctx, plan, purpose, body)?;
     let is_validation = purpose == Purpose::Share && plan.stale.is_some();
     let (class, cause) = class(ctx, policy, plan);
-    Ok(Job {
-        again: is_validation.then(|| forward::without_conditions(&request)),
+    Ok(Box::new(Job {
         worker: Rc::clone(&ctx.worker),
         policy: Rc::clone(policy),
         site: plan.site,
@@ -369,8 +391,8 @@ fn new_job(
         probe: plan.probe.clone(),
         method: plan.method,
         cookies: plan.cookies,
-        fields,
-        request,
+        fields: headers,
+        draft,
         validating: plan.stale.clone(),
         is_validation,
         invalidates: plan.invalidates.clone(),
@@ -385,7 +407,7 @@ fn new_job(
         is_upgrade: plan.upgrade,
         interim: None,
         lead: None,
-    })
+    }))
 }
 
 /// Where a request stands in the origin's queue, and whose doing it is.

@@ -13,13 +13,13 @@ use http::header::{
     IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, VIA,
 };
 use http::{HeaderMap, Method, Request, Uri};
-use seawall_cache::{Key, strip_hop_by_hop, validators, without_own_cookie};
+use seawall_cache::{Key, Scheme, strip_hop_by_hop, validators, without_own_cookie};
 use seawall_model::CookieClass;
 
 use crate::origin::OriginBody;
 use crate::policy::Policy;
-use crate::serve::Plan;
-use crate::worker::ClientConn;
+use crate::serve::{Plan, Stale};
+use crate::worker::{ClientConn, Worker};
 
 /// What the fetch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,64 +35,179 @@ pub(crate) enum Purpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsendable;
 
-/// Makes the request for the origin from the client's fields.
-///
-/// # Errors
-/// [`Unsendable`] for a target that RFC 3986 does not allow.
-pub(crate) fn request(
-    ctx: &ClientConn,
-    policy: &Policy,
-    plan: &Plan,
-    mut headers: HeaderMap,
+/// What the origin is to be asked, checked but not yet written out: a request may wait long for its
+/// turn, and fields written twice are most of what it holds.
+pub(crate) struct Draft {
     purpose: Purpose,
+    method: Method,
+    target: Uri,
+    authority: String,
+    scheme: Scheme,
+    /// Who speaks to us and how, and whether it is believed what it says of others.
+    peer: IpAddr,
+    is_tls: bool,
+    via_proxy: bool,
+    number: u64,
     body: OriginBody,
-) -> Result<Request<OriginBody>, Unsendable> {
-    let upgrade = if plan.upgrade { headers.get(UPGRADE).cloned() } else { None };
-    strip_hop_by_hop(&mut headers);
-    drop_underscored(&mut headers);
-    headers.remove(EXPECT);
-    headers.remove(TE);
-    identify(ctx, policy, plan, &mut headers);
-    if purpose == Purpose::Share {
-        for name in
-            [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE]
-        {
+}
+
+/// What a fetch knows of its request beside the [`Draft`].
+pub(crate) struct Terms<'a> {
+    pub(crate) site: usize,
+    /// The client's fields.
+    pub(crate) fields: &'a HeaderMap,
+    pub(crate) is_upgrade: bool,
+    pub(crate) is_keyed: bool,
+    pub(crate) cookies: CookieClass,
+    /// What is to be validated.
+    pub(crate) stale: Option<&'a Stale>,
+}
+
+impl Draft {
+    /// Checks what can be wrong with a request.
+    ///
+    /// # Errors
+    /// [`Unsendable`] for a target that RFC 3986 does not allow.
+    pub(crate) fn new(
+        ctx: &ClientConn,
+        plan: &Plan,
+        purpose: Purpose,
+        body: OriginBody,
+    ) -> Result<Self, Unsendable> {
+        Ok(Self {
+            purpose,
+            method: Method::from_bytes(&plan.method_token).map_err(|_| Unsendable)?,
+            target: target(&plan.target)?,
+            authority: plan.authority.clone(),
+            scheme: plan.scheme,
+            peer: ctx.client.ip(),
+            is_tls: ctx.tls,
+            via_proxy: ctx.via_proxy,
+            number: plan.times.number,
+            body,
+        })
+    }
+
+    pub(crate) fn target(&self) -> &Uri {
+        &self.target
+    }
+
+    /// Writes the request for the origin. Its content goes with the first.
+    pub(crate) fn request(
+        &mut self,
+        worker: &Worker,
+        policy: &Policy,
+        terms: &Terms<'_>,
+    ) -> Request<OriginBody> {
+        let mut headers = terms.fields.clone();
+        let upgrade = if terms.is_upgrade { headers.get(UPGRADE).cloned() } else { None };
+        strip_hop_by_hop(&mut headers);
+        drop_underscored(&mut headers);
+        headers.remove(EXPECT);
+        headers.remove(TE);
+        self.identify(worker, policy, terms, &mut headers);
+        if self.purpose == Purpose::Share {
+            for name in
+                [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE]
+            {
+                headers.remove(name);
+            }
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            if terms.cookies == CookieClass::None {
+                headers.remove(COOKIE);
+            }
+            if let Some(stale) = terms.stale {
+                let conditions = validators(&stale.entry.head);
+                if let Some(etag) = conditions.if_none_match {
+                    headers.insert(IF_NONE_MATCH, etag);
+                }
+                if let Some(date) = conditions.if_modified_since {
+                    headers.insert(IF_MODIFIED_SINCE, date);
+                }
+            }
+        }
+        if let Some(protocol) = upgrade {
+            headers.insert(UPGRADE, protocol);
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        let body = std::mem::replace(&mut self.body, OriginBody::Empty);
+        if !matches!(body, OriginBody::Empty) {
+            // The spool knows the length; hyper frames the content by it.
+            headers.remove(CONTENT_LENGTH);
+        }
+        headers.remove(TRAILER);
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    fn identify(
+        &self,
+        worker: &Worker,
+        policy: &Policy,
+        terms: &Terms<'_>,
+        headers: &mut HeaderMap,
+    ) {
+        // A trusted proxy's account of the earlier hops is kept, ours is appended.
+        let (before_for, before) = if self.via_proxy {
+            (joined(headers, &X_FORWARDED_FOR), joined(headers, &FORWARDED))
+        } else {
+            (None, None)
+        };
+        let told = self.scheme.as_str();
+        for name in CLAIMS {
             headers.remove(name);
         }
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if plan.cookies == CookieClass::None {
-            headers.remove(COOKIE);
-        }
-        if let Some(stale) = &plan.stale {
-            let conditions = validators(&stale.entry.head);
-            if let Some(etag) = conditions.if_none_match {
-                headers.insert(IF_NONE_MATCH, etag);
-            }
-            if let Some(date) = conditions.if_modified_since {
-                headers.insert(IF_MODIFIED_SINCE, date);
+        if terms.is_keyed {
+            // A page that could be shared is asked for by the method that its readers used.
+            for name in OTHER_METHODS {
+                headers.remove(name);
             }
         }
+        let peer = self.peer;
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let authority = &self.authority;
+
+        let mut chain = before_for.unwrap_or_default();
+        separate(&mut chain);
+        let _ = write!(chain, "{peer}");
+        put(headers, X_FORWARDED_FOR, &chain);
+
+        let mut forwarded = before.unwrap_or_default();
+        separate(&mut forwarded);
+        let node = match peer {
+            IpAddr::V4(ip) => format!("{ip}"),
+            IpAddr::V6(ip) => format!("\"[{ip}]\""),
+        };
+        let _ = write!(forwarded, "for={node};host=\"{authority}\";proto={scheme}");
+        put(headers, FORWARDED, &forwarded);
+
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(told));
+        put(headers, X_FORWARDED_HOST, authority);
+        put(headers, X_REQUEST_ID, worker.request_id(self.number).as_str());
+        // RFC 9110 §7.6.3: a gateway says that it was here.
+        headers.append(VIA, HeaderValue::from_static("1.1 seawall"));
+
+        let origin = &policy.config.sites[terms.site].origin;
+        if origin.preserve_host && !authority.is_empty() {
+            put(headers, HOST, authority);
+        } else {
+            put(headers, HOST, &origin.target.authority());
+        }
     }
-    if let Some(protocol) = upgrade {
-        headers.insert(UPGRADE, protocol);
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    }
-    if !matches!(body, OriginBody::Empty) {
-        // The spool knows the length; hyper frames the content by it.
-        headers.remove(CONTENT_LENGTH);
-    }
-    headers.remove(TRAILER);
-    let mut request = Request::new(body);
-    *request.method_mut() = Method::from_bytes(&plan.method_token).map_err(|_| Unsendable)?;
-    *request.uri_mut() = target(&plan.target)?;
-    *request.headers_mut() = headers;
-    Ok(request)
+}
+
+/// Whether Seawall's own cookie is among the Cookie lines.
+pub(crate) fn has_credential(headers: &HeaderMap) -> bool {
+    let has = |value: &HeaderValue| without_own_cookie(value.as_bytes()).is_some();
+    headers.get_all(COOKIE).iter().any(has)
 }
 
 /// Takes Seawall's own cookie out of the Cookie lines.
 pub(crate) fn strip_credential(headers: &mut HeaderMap) {
-    let has = |value: &HeaderValue| without_own_cookie(value.as_bytes()).is_some();
-    if !headers.get_all(COOKIE).iter().any(has) {
+    if !has_credential(headers) {
         return;
     }
     let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
@@ -117,17 +232,6 @@ fn drop_underscored(headers: &mut HeaderMap) {
     for name in names {
         headers.remove(name);
     }
-}
-
-/// The same request without our conditions, for a 304 that speaks of something else.
-pub(crate) fn without_conditions(request: &Request<OriginBody>) -> Request<OriginBody> {
-    let mut again = Request::new(OriginBody::Empty);
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    again.headers_mut().remove(IF_NONE_MATCH);
-    again.headers_mut().remove(IF_MODIFIED_SINCE);
-    again
 }
 
 /// Whether the answer to this request could be shared, as far as the request tells.
@@ -193,55 +297,6 @@ const CLAIMS: [&str; 19] = [
 
 /// Fields by which a request asks to be taken for one with another method.
 const OTHER_METHODS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
-
-fn identify(ctx: &ClientConn, policy: &Policy, plan: &Plan, headers: &mut HeaderMap) {
-    // A trusted proxy's account of the earlier hops is kept, ours is appended.
-    let (before_for, before) = if ctx.via_proxy {
-        (joined(headers, &X_FORWARDED_FOR), joined(headers, &FORWARDED))
-    } else {
-        (None, None)
-    };
-    let told = plan.scheme.as_str();
-    for name in CLAIMS {
-        headers.remove(name);
-    }
-    if plan.key.is_some() {
-        // A page that could be shared is asked for by the method that its readers used.
-        for name in OTHER_METHODS {
-            headers.remove(name);
-        }
-    }
-    let peer = ctx.client.ip();
-    let scheme = if ctx.tls { "https" } else { "http" };
-    let authority = &plan.authority;
-
-    let mut chain = before_for.unwrap_or_default();
-    separate(&mut chain);
-    let _ = write!(chain, "{peer}");
-    put(headers, X_FORWARDED_FOR, &chain);
-
-    let mut forwarded = before.unwrap_or_default();
-    separate(&mut forwarded);
-    let node = match peer {
-        IpAddr::V4(ip) => format!("{ip}"),
-        IpAddr::V6(ip) => format!("\"[{ip}]\""),
-    };
-    let _ = write!(forwarded, "for={node};host=\"{authority}\";proto={scheme}");
-    put(headers, FORWARDED, &forwarded);
-
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(told));
-    put(headers, X_FORWARDED_HOST, authority);
-    put(headers, X_REQUEST_ID, ctx.worker.request_id(plan.times.number).as_str());
-    // RFC 9110 §7.6.3: a gateway says that it was here.
-    headers.append(VIA, HeaderValue::from_static("1.1 seawall"));
-
-    let origin = &policy.config.sites[plan.site].origin;
-    if origin.preserve_host && !authority.is_empty() {
-        put(headers, HOST, authority);
-    } else {
-        put(headers, HOST, &origin.target.authority());
-    }
-}
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let lines: Vec<&str> =

@@ -25,7 +25,6 @@ use seawall_wire::http1::{
 };
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 
 use self::stall::Stall;
 pub(crate) use self::write::put_refusal;
@@ -33,6 +32,7 @@ use crate::answer::{Answer, AnswerBody};
 use crate::buffers;
 use crate::clock;
 use crate::fetch;
+use crate::origin;
 use crate::policy::Policy;
 use crate::refusal;
 use crate::serve::{self, Ask, Look, Plan, Times};
@@ -244,15 +244,15 @@ impl Conn {
         let ctx = Rc::clone(&self.ctx);
         let most = policy.config.limits.max_pipelined_bytes;
         let ask = ask(view, view.head());
-        let (tell, mut interim) = mpsc::channel(MAX_INTERIM);
+        let (tell, mut interim) = origin::interim();
         // RFC 9110 §15.2: an HTTP/1.0 client understands no interim response.
         let tell = (ask.version == HttpVersion::Http11).then_some(tell);
-        let headers = serve::header_map(view);
+        let headers = Rc::new(serve::header_map(view));
         let mut answer = pin!(fetch::answer(&ctx, policy, plan, &ask, headers, spooled, tell));
         loop {
             tokio::select! {
                 biased;
-                Some(response) = interim.recv() => {
+                response = interim.next() => {
                     write::interim(&mut self.output, &response);
                     self.flush().await?;
                 }
@@ -436,8 +436,6 @@ fn poll_write(
 /// How long and how much we listen after our last word.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024;
-/// Interim responses on their way at once.
-const MAX_INTERIM: usize = 8;
 
 /// The bounds of the framer.
 pub(crate) fn head_limits(limits: &Limits) -> HeadLimits {

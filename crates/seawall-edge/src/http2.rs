@@ -52,8 +52,6 @@ const MAX_SEND_BYTES: usize = 256 * 1024;
 /// Window for request content per stream and connection: a spool reads it at once.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Streams refused for want of room until a connection is closed instead of left.
-const MAX_REFUSED: usize = 16;
 /// How long a peer has for the round trip that ends a connection without loss (RFC 9113 §6.8).
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long and how much we listen after our last word.
@@ -77,11 +75,13 @@ struct Session {
     leaving: Cell<bool>,
     /// We have said the last word: nothing is.
     closing: Cell<bool>,
-    /// Bytes of request heads held for streams under way, and what they may be.
+    /// Bytes held for streams under way, what they may be, and what each has beside its head.
     held_bytes: Cell<usize>,
     max_held_bytes: usize,
-    /// Streams refused because of that.
+    stream_bytes: usize,
+    /// Streams refused because of that, and how many a client may have sent before it knew.
     refused: Cell<usize>,
+    max_refused: usize,
     /// The last stream was refused because the machine's memory is short.
     was_short: Cell<bool>,
 }
@@ -108,17 +108,21 @@ impl Session {
             closing: Cell::new(false),
             held_bytes: Cell::new(0),
             max_held_bytes: limits.http2.max_held_bytes,
+            stream_bytes: limits.http2.stream_bytes,
             refused: Cell::new(0),
+            max_refused: limits.max_streams as usize,
             was_short: Cell::new(false),
         })
     }
 
-    /// Takes room for a request head as long as the value returned lives; `None`: there is none.
-    fn hold(self: &Rc<Self>, bytes: usize) -> Option<HeldBytes> {
+    /// Takes room for a stream and its request head as long as the value returned lives; `None`:
+    /// there is none. Nobody is blamed for the first: it may be a page with many slow pictures.
+    fn hold(self: &Rc<Self>, head_bytes: usize) -> Option<HeldBytes> {
+        let bytes = head_bytes + self.stream_bytes;
         let held = self.held_bytes.get() + bytes;
         if held > self.max_held_bytes {
             if self.refused.replace(self.refused.get() + 1) == 0 {
-                self.ctx.misbehaved(Misbehaviour::Http2HeldBytes);
+                self.ctx.noticed(Misbehaviour::Http2HeldBytes);
             }
             return None;
         }
@@ -182,7 +186,7 @@ impl Session {
     }
 }
 
-/// Room that a request head takes; given back when dropped.
+/// Room that a stream takes; given back when dropped.
 struct HeldBytes {
     session: Rc<Session>,
     bytes: usize,
@@ -226,6 +230,9 @@ async fn converse(
             Turn::Leave if !session.leaving.replace(true) => connection.graceful_shutdown(),
             Turn::Misbehaved(misbehaviour) if !session.closing.replace(true) => {
                 session.leaving.set(true);
+                if misbehaviour == Misbehaviour::Http2HeldBytes {
+                    session.ctx.misbehaved(misbehaviour);
+                }
                 connection.abrupt_shutdown(match misbehaviour {
                     Misbehaviour::Http2Frame => Reason::PROTOCOL_ERROR,
                     _ => Reason::ENHANCE_YOUR_CALM,
@@ -355,7 +362,7 @@ fn turn(
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
         return Poll::Ready(Turn::Misbehaved(misbehaviour));
     }
-    if session.refused.get() > MAX_REFUSED {
+    if session.refused.get() > session.max_refused {
         return Poll::Ready(Turn::Misbehaved(Misbehaviour::Http2HeldBytes));
     }
     let is_over = session.refused.get() > 0 || out.observe(FrameObserver::is_worn_out);
@@ -388,7 +395,7 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
     let policy = ctx.worker.policy();
     let times = Times::read(&ctx.worker);
     let (head, content) = request.into_parts();
-    let incoming = match Incoming::new(head, &content, session.preface.get()) {
+    let mut incoming = match Incoming::new(head, &content, session.preface.get()) {
         Ok(incoming) => incoming,
         Err(misbehaviour) => {
             // RFC 9113 §8.1.1: a malformed request is a stream error.
@@ -412,9 +419,14 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
                 // RFC 9113 §8.7: nothing was done yet, so it may be repeated.
                 return respond.send_reset(Reason::REFUSED_STREAM);
             };
+            incoming.settle();
             let session = Rc::clone(session);
-            let stream = Working { session, policy, incoming, content, respond, times, held };
-            tokio::task::spawn_local(stream.run(look));
+            let stream =
+                Working { session, policy, incoming, content, respond, times, _held: held };
+            match look {
+                Look::Answer(answer) => drop(tokio::task::spawn_local(stream.give(answer))),
+                Look::Origin(plan) => drop(tokio::task::spawn_local(stream.obtain(plan))),
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ const LIMITS: Http2Limits = Http2Limits {
     max_other_frames: 10,
     max_frame_bytes: 16_384,
     max_held_bytes: 0,
+    stream_bytes: 0,
 };
 
 fn at(secs: u64) -> Instant {

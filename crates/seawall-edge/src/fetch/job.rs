@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use super::{Failure, Fetched, Outcome, Waiter};
 use crate::answer::{AnswerBody, SharedBody};
 use crate::clock;
+use crate::forward::{Draft, Terms};
 use crate::metrics::OriginFailure;
 use crate::origin::{Chunk, Exchange, Gate, Interim, OriginBody, OriginError, ResponseBody};
 use crate::query;
@@ -43,10 +44,8 @@ pub(super) struct Job {
     pub(super) method: Method,
     pub(super) cookies: CookieClass,
     /// The client's fields, as the cache's rules read them.
-    pub(super) fields: HeaderMap,
-    pub(super) request: Request<OriginBody>,
-    /// The request without our conditions, if it carries any.
-    pub(super) again: Option<Request<OriginBody>>,
+    pub(super) fields: Rc<HeaderMap>,
+    pub(super) draft: Draft,
     /// What is stored and could not be used as it is.
     pub(super) validating: Option<Stale>,
     /// Whether the request carries our conditions, so that a 304 speaks of `validating`.
@@ -91,13 +90,24 @@ const UNKNOWN_COST: Duration = Duration::from_millis(20);
 const UNCACHEABLE_MARK: Duration = Duration::from_secs(10);
 
 /// Fetches, tells the reader as soon as there is a head, stores, tells those who wait.
-pub(super) async fn run(mut job: Job, reply: oneshot::Sender<Fetched>) {
+pub(super) async fn run(mut job: Box<Job>, reply: oneshot::Sender<Fetched>) {
     let request_time = clock::wall();
     let epoch = job.key.as_ref().map(|key| job.worker.shared.store.epoch(key));
-    let mut exchange = match job.obtain().await {
-        Ok(exchange) => exchange,
-        Err(failure) => return job.fail(failure, reply),
-    };
+    match job.obtain().await {
+        // Boxed: those who still wait for their permit do not hold its room.
+        Ok(exchange) => Box::pin(take_home(job, exchange, request_time, epoch, reply)).await,
+        Err(failure) => job.fail(failure, reply),
+    }
+}
+
+/// What comes after the head of the response.
+async fn take_home(
+    mut job: Box<Job>,
+    mut exchange: Exchange,
+    request_time: WallTime,
+    epoch: Option<Epoch>,
+    reply: oneshot::Sender<Fetched>,
+) {
     if exchange.head.status == StatusCode::SWITCHING_PROTOCOLS {
         if job.is_upgrade {
             // A tunnel must not keep others from the origin.
@@ -173,10 +183,10 @@ fn is_event_stream(head: &http::response::Parts) -> bool {
 impl Job {
     /// Waits for a permit and sends the request.
     pub(super) async fn obtain(&mut self) -> Result<Exchange, Failure> {
-        let shared = &self.worker.shared;
-        let metrics = &self.worker.metrics;
+        let worker = Rc::clone(&self.worker);
+        let (shared, metrics) = (&worker.shared, &worker.metrics);
         let gate = &self.policy.gates[self.site];
-        let uri = self.request.uri();
+        let uri = self.draft.target();
         let template = gate.template(uri.path(), uri.query());
         let cost = gate.cost(template);
         let demand = match self.cause {
@@ -220,12 +230,13 @@ impl Job {
         }
         let country = self.policy.config.countries.country(self.whence.client.ip());
         shared.work_by_country.note(clock::now(), country, cost);
-        let request = std::mem::replace(&mut self.request, Request::new(OriginBody::Empty));
+        let request = self.request();
         let Some(pool) = self.worker.pool(&self.policy, self.site) else {
             return Err(Failure::Unreachable);
         };
         metrics.origin_started();
-        let answered = pool.exchange(permit, request, self.interim.take()).await;
+        // Boxed as well.
+        let answered = Box::pin(pool.exchange(permit, request, self.interim.take())).await;
         metrics.origin_ended();
         if answered.is_ok() {
             shared.origin_well();
@@ -241,6 +252,19 @@ impl Job {
             self.worker.shared.origin_trouble(&origin.target.authority(), &error);
             failure
         })
+    }
+
+    /// The request, with our conditions if there is something to validate.
+    fn request(&mut self) -> Request<OriginBody> {
+        let terms = Terms {
+            site: self.site,
+            fields: &self.fields,
+            is_upgrade: self.is_upgrade,
+            is_keyed: self.key.is_some(),
+            cookies: self.cookies,
+            stale: self.validating.as_ref(),
+        };
+        self.draft.request(&self.worker, &self.policy, &terms)
     }
 
     /// Whether the origin may be asked as far as the site's misses go, now that it has room. What came
@@ -264,7 +288,7 @@ impl Job {
 
     /// Its path, as the site's misses know it.
     fn path(&self) -> &[u8] {
-        self.url().map_or_else(|| self.request.uri().path().as_bytes(), Key::path)
+        self.url().map_or_else(|| self.draft.target().path().as_bytes(), Key::path)
     }
 
     /// The URL is probably made up, and there are too many of those. Says nothing of how busy the
@@ -384,7 +408,7 @@ impl Job {
 
     /// Streams to the reader and into the store.
     async fn share(
-        mut self,
+        mut self: Box<Self>,
         exchange: Exchange,
         stored: StoredHead,
         epoch: Epoch,
@@ -442,7 +466,7 @@ impl Job {
 
     /// The origin says that what is stored is still good.
     async fn validated(
-        mut self,
+        mut self: Box<Self>,
         exchange: Exchange,
         sent: WallTime,
         received: WallTime,
@@ -475,14 +499,8 @@ impl Job {
                 store.remove(&stale.entry.key);
                 // Its permit comes back before another is asked for.
                 drop(body);
-                return match self.again.take() {
-                    Some(again) => {
-                        self.request = again;
-                        self.is_validation = false;
-                        Box::pin(run(self, reply)).await;
-                    }
-                    None => self.fail(Failure::Broken, reply),
-                };
+                self.is_validation = false;
+                return Box::pin(run(self, reply)).await;
             }
         };
         self.tell_stored(&entry);
@@ -508,12 +526,12 @@ impl Job {
     }
 
     /// There are as many streams as the origin may hold open.
-    fn refuse_stream(self, reply: oneshot::Sender<Fetched>) {
+    fn refuse_stream(self: Box<Self>, reply: oneshot::Sender<Fetched>) {
         self.worker.metrics.origin_failed(OriginFailure::Busy);
         self.fail(Failure::Busy, reply);
     }
 
-    fn fail(mut self, failure: Failure, reply: oneshot::Sender<Fetched>) {
+    fn fail(mut self: Box<Self>, failure: Failure, reply: oneshot::Sender<Fetched>) {
         self.pass_on(failure);
         let told = match self.validating.take() {
             Some(stale) if self.may_stand_in(&stale, failure) => Fetched::Stale(stale.entry),

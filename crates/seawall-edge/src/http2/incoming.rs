@@ -1,5 +1,7 @@
 //! The head of an HTTP/2 request, checked beyond what the library checks.
 
+use std::rc::Rc;
+
 use bytes::BytesMut;
 use h2::RecvStream;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue};
@@ -13,21 +15,22 @@ use crate::serve::Ask;
 /// A request head, checked and owned. What the library has parsed stays where it is.
 pub(super) struct Incoming {
     method: http::Method,
-    uri: Uri,
+    target: Option<PathAndQuery>,
     authority: Authority,
     /// The host where it is not written as keys have it: lower case, no final dot.
     respelt: Option<String>,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Rc<HeaderMap>,
     head_bytes: usize,
     field_count: usize,
     body: BodyLength,
     preface: Option<u64>,
 }
 
-/// What the map of fields needs for each: hash, name, value and links.
-const FIELD_BYTES: usize = 112;
-/// What a stream needs beside its head.
-const STREAM_BYTES: usize = 256;
+/// What the map needs for each name beside its letters: hash, name, value and links (104 bytes), a
+/// place in the index (up to 11), and what the allocator adds to a short name.
+const NAME_BYTES: usize = 160;
+/// The same for each further value of a name.
+const REPEATED_BYTES: usize = 80;
 
 impl Incoming {
     /// Checks a request. An error makes it malformed (RFC 9113 §8.1.1).
@@ -45,7 +48,8 @@ impl Incoming {
         let respelt = (!is_plain).then(|| host.trim_end_matches('.').to_ascii_lowercase());
         let fields: usize =
             headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        let head_bytes = fields + target_bytes(&uri) + host.len();
+        let target = uri.into_parts().path_and_query;
+        let head_bytes = fields + target_bytes(target.as_ref()) + host.len();
         let length = content_length(&headers)?;
         let body = if content.is_end_stream() {
             BodyLength::None
@@ -56,10 +60,10 @@ impl Incoming {
         join_cookies(&mut headers);
         Ok(Self {
             method,
-            uri,
+            target,
             authority,
             respelt,
-            headers,
+            headers: Rc::new(headers),
             head_bytes,
             field_count,
             body,
@@ -73,23 +77,55 @@ impl Incoming {
             method_token: self.method.as_str().as_bytes(),
             host: self.respelt.as_deref().unwrap_or_else(|| self.authority.host()),
             authority: self.authority.as_str().as_bytes(),
-            path: path(&self.uri).as_bytes(),
-            query: self.uri.query().map(str::as_bytes),
+            path: path(self.target.as_ref()).as_bytes(),
+            query: self.target.as_ref().and_then(PathAndQuery::query).map(str::as_bytes),
             version: HttpVersion::Http2,
             fields,
             field_order: None,
             http2_preface: self.preface,
             head_bytes: self.head_bytes,
             field_count: self.field_count,
-            target_bytes: target_bytes(&self.uri),
+            target_bytes: target_bytes(self.target.as_ref()),
             body: self.body,
             upgrade: false,
         }
     }
 
-    /// What it takes in memory, with the bookkeeping of each field.
+    /// What it takes in memory once it is [settled](Self::settle).
     pub(super) fn held_bytes(&self) -> usize {
-        self.head_bytes + self.headers.len() * FIELD_BYTES + STREAM_BYTES
+        let names = self.headers.keys_len();
+        let repeated = self.headers.len() - names;
+        self.head_bytes + names * NAME_BYTES + repeated * REPEATED_BYTES
+    }
+
+    /// Gives it room of its own, and no more than it needs. As the library hands it out, each value
+    /// holds the whole frame that it came in, and the map has room to grow.
+    pub(super) fn settle(&mut self) {
+        // A copy has no room to grow.
+        let mut headers = HeaderMap::clone(&self.headers);
+        let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
+        let authority = self.authority.as_str();
+        let values: usize = headers.values().map(HeaderValue::len).sum();
+        let mut room = BytesMut::with_capacity(values + target.len() + authority.len());
+        room.extend_from_slice(authority.as_bytes());
+        room.extend_from_slice(target.as_bytes());
+        headers.values().for_each(|value| room.extend_from_slice(value.as_bytes()));
+        let mut room = room.freeze();
+        // What was valid is valid still: nothing is left as it was.
+        if let Ok(own) = Authority::from_maybe_shared(room.split_to(authority.len())) {
+            self.authority = own;
+        }
+        if let Some(target) = &mut self.target
+            && let Ok(own) = PathAndQuery::from_maybe_shared(room.split_to(target.as_str().len()))
+        {
+            *target = own;
+        }
+        for value in headers.values_mut() {
+            if let Ok(own) = HeaderValue::from_maybe_shared(room.split_to(value.len())) {
+                *value = own;
+            }
+        }
+        self.headers = Rc::new(headers);
     }
 
     /// RFC 9110 §10.1.1: the client waits for a go-ahead before it sends the content.
@@ -129,7 +165,7 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Misbehaviour> 
 
 /// RFC 9113 §8.3.1: the path begins with a slash, or is `*` in OPTIONS. CONNECT has none (§8.5).
 fn check_target(uri: &Uri, method: &http::Method) -> Result<(), Misbehaviour> {
-    let path = path(uri);
+    let path = path(uri.path_and_query());
     let is_asterisk = path == "*" && method == http::Method::OPTIONS;
     if path.starts_with('/') || is_asterisk || method == http::Method::CONNECT {
         Ok(())
@@ -139,12 +175,12 @@ fn check_target(uri: &Uri, method: &http::Method) -> Result<(), Misbehaviour> {
 }
 
 /// The path as it was sent; empty where there was none.
-fn path(uri: &Uri) -> &str {
-    uri.path_and_query().map_or("", PathAndQuery::path)
+fn path(target: Option<&PathAndQuery>) -> &str {
+    target.map_or("", PathAndQuery::path)
 }
 
-fn target_bytes(uri: &Uri) -> usize {
-    uri.path_and_query().map_or(0, |target| target.as_str().len())
+fn target_bytes(target: Option<&PathAndQuery>) -> usize {
+    target.map_or(0, |target| target.as_str().len())
 }
 
 /// RFC 9110 §8.6: a length that is repeated with another value makes the message invalid. The

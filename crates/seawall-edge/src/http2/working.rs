@@ -15,7 +15,6 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response, StatusCode};
 use seawall_cache::{MapFields, strip_hop_by_hop};
 use seawall_model::{BodyLength, Cause, Instant, Method, Misbehaviour, Priority};
-use tokio::sync::mpsc;
 
 use super::incoming::Incoming;
 use super::{HeldBytes, Session, response};
@@ -23,17 +22,15 @@ use crate::answer::{Answer, AnswerBody, Broken};
 use crate::clock;
 use crate::fetch;
 use crate::http1::body::status_of;
-use crate::origin::Chunk;
+use crate::origin::{self, Chunk};
 use crate::refusal;
-use crate::serve::{self, Ask, Look, Plan, Times};
+use crate::serve::{self, Ask, Plan, Times};
 use crate::slots::Slot;
 use crate::spool::SpooledBody;
 use crate::worker::PolicyRef;
 
 /// Largest piece of a long body handed over at once.
 const PIECE_BYTES: usize = 32 * 1024;
-/// Interim responses on their way at once.
-const MAX_INTERIM: usize = 8;
 
 /// Counts a stream as waiting for something that is not the client, as long as it lives.
 struct OursToDo<'a>(&'a Session);
@@ -59,51 +56,66 @@ pub(super) struct Working {
     pub(super) content: RecvStream,
     pub(super) respond: SendResponse<Bytes>,
     pub(super) times: Times,
-    pub(super) held: HeldBytes,
+    /// Given back when all is done.
+    pub(super) _held: HeldBytes,
 }
 
 impl Working {
-    pub(super) async fn run(self, look: Look) {
-        let Self { session, policy, incoming, mut content, mut respond, times, held: _held } = self;
-        let ctx = Rc::clone(&session.ctx);
-        let slot = ctx.worker.slots.open_part();
-        let fields = MapFields(&incoming.headers);
-        let ask = incoming.ask(&fields);
-        let mut stream = Exchange { session: &session, policy: &policy, slot: &slot, ask: &ask };
-        let mut answer = match look {
-            Look::Answer(answer) => answer,
-            Look::Origin(plan) => {
-                let spooled = if ask.body == BodyLength::None {
-                    Ok(None)
-                } else {
-                    if incoming.expects_continue() {
-                        let _ = respond.send_informational(interim(StatusCode::CONTINUE));
-                    }
-                    stream.take_in(&plan, &mut content).await
-                };
-                match spooled {
-                    Err(Some(answer)) => *answer,
-                    Err(None) => return,
-                    Ok(spooled) => {
-                        let headers = incoming.headers.clone();
-                        match stream.ask_origin(plan, headers, spooled, &mut respond).await {
-                            Some(answer) => answer,
-                            None => return,
-                        }
+    /// Sends an answer that is in hand.
+    pub(super) async fn give(mut self, answer: Answer) {
+        let slot = self.session.ctx.worker.slots.open_part();
+        self.answer(&slot, answer).await;
+    }
+
+    /// Gets the answer and sends it. A request may wait here for long and by the dozen: its parts are
+    /// used where they are, because a future has room for each place that something is moved to, and
+    /// the phases after the waiting are boxed.
+    pub(super) async fn obtain(mut self, plan: Box<Plan>) {
+        let slot = self.session.ctx.worker.slots.open_part();
+        let answer = {
+            let Self { session, policy, incoming, content, respond, .. } = &mut self;
+            let fields = MapFields(&incoming.headers);
+            let ask = incoming.ask(&fields);
+            let mut stream = Exchange { session, policy, slot: &slot, ask: &ask };
+            let spooled = if ask.body == BodyLength::None {
+                Ok(None)
+            } else {
+                if incoming.expects_continue() {
+                    let _ = respond.send_informational(interim(StatusCode::CONTINUE));
+                }
+                stream.take_in(&plan, content).await
+            };
+            match spooled {
+                Err(Some(answer)) => answer,
+                Err(None) => return,
+                Ok(spooled) => {
+                    let headers = Rc::clone(&incoming.headers);
+                    match stream.ask_origin(plan, headers, spooled, respond).await {
+                        Some(answer) => Box::new(answer),
+                        None => return,
                     }
                 }
             }
         };
+        Box::pin(self.answer(&slot, *answer)).await;
+    }
+
+    async fn answer(&mut self, slot: &Slot, mut answer: Answer) {
+        let Self { session, policy, incoming, respond, times, .. } = self;
+        let ctx = Rc::clone(&session.ctx);
+        let fields = MapFields(&incoming.headers);
+        let ask = incoming.ask(&fields);
+        let mut stream = Exchange { session, policy, slot, ask: &ask };
         let mut is_last = ask.method == Method::Head || matches!(answer.body, AnswerBody::None);
         if !is_last && answer.body.length() == Some(0) {
             // Read to its end, so that the origin's connection is kept.
-            is_last = matches!(stream.read_end(&mut answer, &mut respond).await, Some(Ok(None)));
+            is_last = matches!(stream.read_end(&mut answer, respond).await, Some(Ok(None)));
         }
         let Ok(mut out) = respond.send_response(response(&answer, ask.method), is_last) else {
             return;
         };
         let sent = if is_last { 0 } else { stream.send(&mut answer, &mut out).await };
-        serve::record(&ctx, &policy, &ask, &answer, sent, times);
+        serve::record(&ctx, policy, &ask, &answer, sent, *times);
     }
 }
 
@@ -126,19 +138,19 @@ impl Exchange<'_> {
     async fn ask_origin(
         &mut self,
         plan: Box<Plan>,
-        headers: HeaderMap,
+        headers: Rc<HeaderMap>,
         spooled: Option<SpooledBody>,
         respond: &mut SendResponse<Bytes>,
     ) -> Option<Answer> {
         let _ours = OursToDo::new(self.session);
-        let (tell, mut told) = mpsc::channel::<Response<()>>(MAX_INTERIM);
+        let (tell, mut told) = origin::interim();
         let ctx = &self.session.ctx;
         let answer = fetch::answer(ctx, self.policy, plan, self.ask, headers, spooled, Some(tell));
         let mut answer = std::pin::pin!(answer);
         loop {
             tokio::select! {
                 biased;
-                Some(mut response) = told.recv() => {
+                mut response = told.next() => {
                     // RFC 9113 §8.2.2: these are malformed in HTTP/2.
                     strip_hop_by_hop(response.headers_mut());
                     let _ = respond.send_informational(response);

@@ -6,6 +6,7 @@
 
 mod connect;
 mod gate;
+mod interim;
 
 use std::cell::RefCell;
 use std::io;
@@ -20,12 +21,12 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use seawall_decide::WorkOutcome;
 use seawall_model::Instant;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 pub use self::connect::OriginTlsError;
 use self::connect::{Connector, Sender};
 pub(crate) use self::gate::{Gate, GateView, Permit, Refused};
+pub(crate) use self::interim::{Interim, interim};
 use crate::clock;
 use crate::config::Origin;
 use crate::spool::{SpoolError, SpooledBody};
@@ -108,10 +109,6 @@ pub(crate) struct Exchange {
     pub(crate) body: ResponseBody,
 }
 
-/// Where interim responses (1xx) go on their way to the reader. Bounded: an origin that sends more
-/// than the reader takes loses them, which RFC 9110 §15.2 allows a proxy only for lack of a choice.
-pub(crate) type Interim = mpsc::Sender<Response<()>>;
-
 impl Pool {
     /// A pool for `origin` without connections.
     ///
@@ -155,7 +152,7 @@ impl Pool {
                     let mut copy = Response::new(());
                     *copy.status_mut() = response.status();
                     *copy.headers_mut() = response.headers().clone();
-                    let _ = tell.try_send(copy);
+                    tell.tell(copy);
                 });
             }
             // The time for the content comes on top: it is sent in the same breath.

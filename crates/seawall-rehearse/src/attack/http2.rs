@@ -1,7 +1,9 @@
 //! Attacks on HTTP/2.
 
+use std::ops::Range;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::field_block::{entry, literals, reference, request};
@@ -14,6 +16,8 @@ use super::{Arena, Attack, Felt, PATIENCE};
 
 /// Connections of an attack that is about memory: enough for the noise of an allocator to vanish.
 const HEAVY: usize = 32;
+/// Streams that a connection may have by default.
+const STREAMS: u32 = 64;
 /// For the instance to settle.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -63,38 +67,68 @@ fn frames_of(attack: Attack) -> Vec<u8> {
 /// Heads that take a few bytes on the wire and kilobytes in memory, held open by content that never
 /// comes.
 pub(super) async fn bomb(arena: &Arena<'_>) -> Felt {
+    held_open(arena, |_, streams| fuse(streams)).await
+}
+
+/// As many streams as a connection may have, each with a head like a browser's: half of them wait for
+/// content that never comes, half for a page that takes its time.
+pub(super) async fn bomb_streams(arena: &Arena<'_>) -> Felt {
+    held_open(arena, |connection, streams| streams.flat_map(|at| small(connection, at)).collect())
+        .await
+}
+
+/// Opens all the streams that there may be on each connection, looks at what they hold, and then goes
+/// on to open streams until each connection is closed. `block` makes the frames that open some.
+async fn held_open(arena: &Arena<'_>, block: impl Fn(usize, Range<u32>) -> Vec<u8>) -> Felt {
     let mut wires = Vec::new();
     for _ in 0..HEAVY {
         wires.extend(begin(arena, &[]).await);
     }
     sleep(SETTLE).await;
     let idle = arena.probe.resident_bytes();
-    for wire in &mut wires {
-        wire.send(&fuse()).await;
+    for (at, wire) in wires.iter_mut().enumerate() {
+        wire.send(&block(at, 0..STREAMS)).await;
     }
     let held = arena.most_held(idle).await;
     let others_served = arena.serves_others().await;
+    // Who was told to go elsewhere and goes on is closed: that is not what is measured above.
+    for (at, wire) in wires.iter_mut().enumerate() {
+        wire.send(&block(at, STREAMS..3 * STREAMS)).await;
+    }
     let opened = wires.len() as u64;
     let sent_bytes = wires.iter().map(Wire::sent_bytes).sum();
-    for wire in &mut wires {
-        wire.drain(PATIENCE).await;
+    // Read, all of them at once: what is not read keeps a connection from closing.
+    let mut reading = JoinSet::new();
+    for mut wire in wires {
+        reading.spawn(async move { wire.drain(PATIENCE).await });
     }
-    drop(wires);
+    reading.join_all().await;
     let left = arena.wait_until_gone().await;
     Felt { opened, left, sent_bytes, held_bytes: held, others_served }
 }
 
-/// 44 names go into the table once; then each stream refers to all of them twice, a byte each.
-fn fuse() -> Vec<u8> {
+/// 44 names go into the table with the first stream; then each refers to all of them twice, a byte
+/// each.
+fn fuse(streams: Range<u32>) -> Vec<u8> {
     let entries: Vec<u8> = (0..44).flat_map(|at| entry(&format!("x-field-{at}"), "")).collect();
     let first = [request("POST", "/about/"), entries].concat();
     let all: Vec<u8> = (0..88).map(|at| reference(at % 44)).collect();
     let next = [request("POST", "/about/"), all].concat();
-    let mut flood = frame(HEADERS, END_HEADERS, 1, &first);
-    for at in 1..64 {
-        flood.extend(frame(HEADERS, END_HEADERS, stream(at), &next));
-    }
-    flood
+    let block = |at| if at == 0 { &first } else { &next };
+    streams.flat_map(|at| frame(HEADERS, END_HEADERS, stream(at), block(at))).collect()
+}
+
+/// A request with fields as a browser has them, which are no secret of the table.
+fn small(connection: usize, at: u32) -> Vec<u8> {
+    let waits = format!("/search?q=w{connection}x{at}");
+    let (method, path, flags) = match at % 2 {
+        0 => ("POST", "/about/", END_HEADERS),
+        _ => ("GET", waits.as_str(), END_HEADERS | END_STREAM),
+    };
+    let names: Vec<String> = (0..13).map(|field| format!("x-field-{field}")).collect();
+    let fields: Vec<(&str, &str)> =
+        names.iter().map(|name| (name.as_str(), "some value")).collect();
+    frame(HEADERS, flags, stream(at), &[request(method, path), literals(&fields)].concat())
 }
 
 /// Pages asked for with a window of zero, which never opens; PING frames keep up appearances.

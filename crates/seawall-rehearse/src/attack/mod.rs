@@ -120,6 +120,8 @@ attacks! {
     Continuation = "continuation", "CVE-2024-27316", "a header block that never ends";
     /// Small blocks that decode into large heads.
     Bomb = "http2-bomb", "CVE-2026-49975", "small blocks, large heads, held open";
+    /// Many streams with small heads.
+    BombStreams = "http2-bomb-streams", "CVE-2026-49975", "small heads in every stream, held open";
     /// SETTINGS frames.
     Settings = "settings", "CVE-2019-9515", "SETTINGS flood";
     /// PING frames.
@@ -149,6 +151,7 @@ impl Attack {
             Self::SlowHello => tls::slow_hello(arena).await,
             Self::FragmentedHello => tls::fragmented_hello(arena).await,
             Self::Bomb => http2::bomb(arena).await,
+            Self::BombStreams => http2::bomb_streams(arena).await,
             Self::ZeroWindow => http2::zero_window(arena).await,
             flood => http2::flood(arena, flood).await,
         }

@@ -24,8 +24,8 @@ const RECEIVE_BYTES: usize = 8 * 1024;
 /// For a handshake.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
 
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// An open connection.
 pub(super) struct Wire {

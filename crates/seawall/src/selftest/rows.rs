@@ -56,6 +56,7 @@ pub(super) fn row(attack: Attack) -> Row {
             ("http2.max_continuations", Sign::Misbehaviour(M::Http2Continuation))
         }
         Attack::Bomb => ("http2.max_held_bytes", Sign::Misbehaviour(M::Http2HeldBytes)),
+        Attack::BombStreams => ("http2.stream_bytes", Sign::Misbehaviour(M::Http2HeldBytes)),
         Attack::Settings => ("http2.max_settings", Sign::Misbehaviour(M::Http2Settings)),
         Attack::Ping => ("http2.max_pings", Sign::Misbehaviour(M::Http2Pings)),
         Attack::EmptyData => ("http2.max_empty_data", Sign::Misbehaviour(M::Http2EmptyData)),
@@ -65,7 +66,7 @@ pub(super) fn row(attack: Attack) -> Row {
         }
         Attack::ZeroWindow => ("idle_timeout", Sign::Misbehaviour(M::Http2Stalled)),
     };
-    let judges_memory = matches!(attack, Attack::Bomb | Attack::Pipelining);
+    let judges_memory = matches!(attack, Attack::Bomb | Attack::BombStreams | Attack::Pipelining);
     Row { limit, sign, judges_memory }
 }
 
@@ -104,6 +105,7 @@ pub(super) fn weaken(attack: Attack, limits: &mut Limits) {
             http2.max_header_block_bytes = u32::MAX;
         }
         Attack::Bomb => http2.max_held_bytes = usize::MAX,
+        Attack::BombStreams => http2.stream_bytes = 0,
         Attack::Settings => http2.max_settings = u64::MAX,
         Attack::Ping => http2.max_pings = u64::MAX,
         Attack::EmptyData => http2.max_empty_data = u64::MAX,
