@@ -3,19 +3,23 @@
 //! Separate from the tasks so that each asks for its own needs in one place. As root on Debian it
 //! installs; as anybody else it prints the command. It never upgrades what is there.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::Outcome;
 use crate::process::{is_installed, is_root, program_like, visible};
+use crate::{Outcome, repository};
 
 /// The cargo-deny this project is checked with.
 const CARGO_DENY: &str = "0.20.2";
 
+/// What the tests of the archive ask, as `pip` reads it.
+const ARCHIVE_TOOLS: &str = "xtask/archive-tools.txt";
+
 /// One thing that must be there.
 struct Need {
-    /// A program on the path, `NAME*` for one with a version at its end, `php:MODULE`, or an
-    /// absolute path that must exist.
+    /// A program on the path, `NAME*` for one with a version at its end, `php:MODULE`,
+    /// `python3:MODULE`, or an absolute path that must exist.
     proof: &'static str,
     /// The Debian package that brings it.
     package: &'static str,
@@ -36,7 +40,15 @@ const VALGRIND: Need = need("valgrind", "valgrind", "counting instructions");
 const WRK: Need = need("wrk", "wrk", "bounded load over HTTP/1.1");
 
 /// Of `cargo xtask ci` without its step `pages`.
-const CI: &[Need] = &[CC, CURL, OPENSSL, NGINX, HAPROXY];
+const CI: &[Need] = &[
+    CC,
+    CURL,
+    OPENSSL,
+    NGINX,
+    HAPROXY,
+    need("unzip", "unzip", "checking a package of the archive as a stranger does"),
+    need("python3:ensurepip", "python3-venv", "programs that judge packages of the archive"),
+];
 
 const DIFFERENTIAL: &[Need] = &[CC, NGINX, HAPROXY];
 
@@ -118,6 +130,7 @@ pub(crate) fn ci() -> Outcome {
     packages("ci", CI)?;
     pages()?;
     components()?;
+    archive_tools()?;
     cargo_deny()
 }
 
@@ -219,6 +232,10 @@ fn is_there(need: &Need) -> bool {
             String::from_utf8_lossy(&said.stdout).lines().any(|line| line == module)
         });
     }
+    if let Some(module) = need.proof.strip_prefix("python3:") {
+        let imported = Command::new("python3").args(["-c", &format!("import {module}")]).output();
+        return imported.is_ok_and(|said| said.status.success());
+    }
     match need.proof.strip_suffix('*') {
         Some(begin) => program_like(begin).is_some(),
         None => is_installed(need.proof),
@@ -237,6 +254,29 @@ fn components() -> Outcome {
             .map_err(|error| format!("{error}; run: rustup component add {package}"))?;
     }
     Ok(())
+}
+
+/// The programs of [`ARCHIVE_TOOLS`], in the versions named there and nowhere but under `target`.
+fn archive_tools() -> Outcome {
+    let root = repository();
+    let (folder, wanted) = (root.join("target/archive-tools"), root.join(ARCHIVE_TOOLS));
+    let list = folder.join("installed.txt");
+    let requirements = wanted.clone();
+    let wanted = fs::read_to_string(wanted)
+        .map_err(|error| format!("cannot read `{ARCHIVE_TOOLS}`: {error}"))?;
+    if fs::read_to_string(&list).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    println!("setup: installing what is in {ARCHIVE_TOOLS}");
+    visible(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    visible(
+        Command::new(folder.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check", "--no-deps"])
+            .arg("--requirement")
+            .arg(requirements),
+    )?;
+    // Last, so that what was broken off begins again.
+    fs::write(&list, wanted).map_err(|error| format!("cannot write `{}`: {error}", list.display()))
 }
 
 fn cargo_deny() -> Outcome {

@@ -7,7 +7,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `archive/data.warc.gz` | the records |
-//! | `indexes/index.cdxj` | where each is, by URL and time, sorted |
+//! | `indexes/index.cdx` | where each is, by URL and time, sorted |
 //! | `pages/pages.jsonl` | the pages among them, for people |
 //! | `signature/records.sha256` | the digest of each record: `OFFSET LENGTH URL` are the names |
 //! | `signature/key.pem` | the public key |

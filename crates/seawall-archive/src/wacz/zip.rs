@@ -19,7 +19,9 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) const DATA: Self = Self { name: "archive/data.warc.gz" };
-    pub(crate) const INDEX: Self = Self { name: "indexes/index.cdxj" };
+    /// Its lines are CDXJ. Of the names that WACZ allows, this one is known to wabac.js (the viewer in
+    /// ReplayWeb.page), to pywb and to browsertrix; `.cdxj` is not to pywb, `.cdx.gz` not to wabac.js.
+    pub(crate) const INDEX: Self = Self { name: "indexes/index.cdx" };
     pub(crate) const PAGES: Self = Self { name: "pages/pages.jsonl" };
     pub(crate) const RECORDS: Self = Self { name: "signature/records.sha256" };
     pub(crate) const KEY: Self = Self { name: "signature/key.pem" };
