@@ -1,6 +1,7 @@
 //! Repeats `decide()`, for `cargo xtask bench --instructions` to count its instructions.
 //!
-//! `count_decide decide TIMES`.
+//! `count_decide CASE TIMES`, where CASE is `decide` (a held page, admitted) or `refused` (the same for
+//! a client beyond the budget of held pages).
 
 use std::env;
 use std::hint::black_box;
@@ -9,11 +10,12 @@ use std::time::Duration;
 
 use seawall_decide::{Limiters, RouteRule, SiteRules, Table, TableSource, decide};
 use seawall_model::{
-    BodyLength, ClientAddr, CookieClass, Facts, Fingerprint, Held, HttpVersion, Identity, Instant,
-    Limits, Method, Standing,
+    BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
+    Identity, Instant, Limits, Method, Standing,
 };
 
 fn main() {
+    let case = env::args().nth(1).unwrap_or_default();
     let times = env::args().nth(2).and_then(|times| times.parse::<u32>().ok()).unwrap_or(1);
     let limits = Limits { max_clients: 1024, ..Limits::default() };
     let limiters = Limiters::new(&limits, [1, 2]);
@@ -47,10 +49,22 @@ fn main() {
         cookies: CookieClass::None,
         held: Held::Fresh,
     };
-    for round in 0..times {
-        // 25 a second: within what one reader may ask for, so that every answer is the same.
-        let now = Instant::from_nanos(0) + Duration::from_millis(40) * round;
-        let decision = decide(&table, &limiters, now, Some(0), black_box(&facts));
-        assert!(matches!(black_box(decision), seawall_model::Decision::Admit(_)));
+    let ask = |now| decide(&table, &limiters, now, Some(0), black_box(&facts));
+    let start = Instant::from_nanos(0);
+    match case.as_str() {
+        "decide" => {
+            for round in 0..times {
+                // 25 a second: within what one reader may ask for, so that every answer is the same.
+                let decision = ask(start + Duration::from_millis(40) * round);
+                assert!(matches!(black_box(decision), Decision::Admit(_)));
+            }
+        }
+        "refused" => {
+            while matches!(ask(start), Decision::Admit(_)) {}
+            for _ in 0..times {
+                assert!(matches!(black_box(ask(start)), Decision::Refuse(_, Cause::HeldBudget)));
+            }
+        }
+        other => panic!("there is no case `{other}`"),
     }
 }

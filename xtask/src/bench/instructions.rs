@@ -43,9 +43,10 @@ struct Case {
 
 const CASES: &[Case] = &[
     case("seawall-wire", "count_wire", "head", "HTTP/1 head of a browser", 5_500),
-    case("seawall-wire", "count_wire", "hello", "ClientHello of a browser, with JA4", 26_001),
-    case("seawall-decide", "count_decide", "decide", "decide(), held page, two routes", 907),
-    case("seawall-cache", "count_cache", "hit", "lookup, reuse and choice of a held page", 1_387),
+    case("seawall-wire", "count_wire", "hello", "ClientHello of a browser, with JA4", 25_966),
+    case("seawall-decide", "count_decide", "decide", "decide(), held page, two routes", 960),
+    case("seawall-decide", "count_decide", "refused", "the same, beyond the budget", 973),
+    case("seawall-cache", "count_cache", "hit", "lookup, reuse and choice of a held page", 1_348),
     case("seawall-cache", "count_cache", "cache-control", "Cache-Control of a response", 1_971),
 ];
 
