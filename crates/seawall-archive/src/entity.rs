@@ -1,9 +1,11 @@
-//! Character references of HTML (WHATWG §13.5).
+//! Character references of HTML (WHATWG §13.5), both ways.
 //!
-//! Separate because the rewriter hands out attributes as they stand in the page. It does **not** know all 2,231 names: those
+//! Separate because the rewriter hands out attributes as they stand in the page, and because text that is
+//! put into a page must survive any charset that holds ASCII. It does **not** know all 2,231 names: those
 //! that URLs and titles hold, and any number.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// `text` with its references replaced. One that is not known stays as it is.
 pub(crate) fn decode(text: &str) -> Cow<'_, str> {
@@ -73,11 +75,28 @@ const NAMES: [(&str, char); 25] = [
     ("rarr", '→'),
 ];
 
+/// Writes `text` so that it is text, in content and in quoted attributes, in any charset that holds ASCII.
+pub(crate) fn encode(text: &str, out: &mut String) {
+    for found in text.chars() {
+        match found {
+            '&' | '<' | '>' | '"' | '\'' => {
+                let _ = write!(out, "&#{};", u32::from(found));
+            }
+            ' '..='~' => out.push(found),
+            // Control characters have no place in text (WHATWG §13.1.4).
+            _ if found.is_control() => out.push(' '),
+            _ => {
+                let _ = write!(out, "&#{};", u32::from(found));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::decode;
+    use super::{decode, encode};
 
     #[test]
     fn references_are_replaced_and_what_only_looks_like_one_stays() {
@@ -95,6 +114,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_encoded_is_ascii_without_markup_and_decodes_to_itself(text in "\\PC{0,60}") {
+            let mut out = String::new();
+            encode(&text, &mut out);
+            prop_assert!(out.is_ascii() && !out.contains(['<', '>', '"', '\'']));
+            prop_assert_eq!(decode(&out), text);
+        }
+
         #[test]
         fn anything_decodes(text in ".{0,100}", near in "[&#x0-9a-z;]{0,60}") {
             prop_assert!(decode(&text).len() <= text.len());

@@ -20,6 +20,7 @@ mod known;
 mod links;
 mod moments;
 mod normal;
+mod note;
 mod scope;
 mod sitemap;
 mod store;
@@ -39,6 +40,7 @@ pub use self::links::{
     Link, LinkKind, LinkSource, MAX_LINKS, MAX_TITLE_CHARS, Reading, links, read,
 };
 pub use self::normal::{MAX_URL_BYTES, normal_url};
+pub use self::note::{NOTE_STYLE, NOTE_STYLE_PATH, Note, Why, Zone, with_note};
 pub use self::scope::{FoundBy, Refusal, Scope, ScopeRules, Verdict};
 pub use self::store::{
     Archive, ArchiveOptions, ArchiveStats, Discovered, Fetched, Held, Kept, Repaired, Upkeep,

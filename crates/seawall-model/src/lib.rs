@@ -23,6 +23,7 @@ mod facts;
 mod fields;
 mod fingerprint;
 mod identity;
+mod language;
 mod limits;
 mod misbehaviour;
 mod time;
@@ -35,6 +36,7 @@ pub use crate::facts::{BodyLength, CookieClass, Facts, Held, HttpVersion, Method
 pub use crate::fields::Fields;
 pub use crate::fingerprint::{Fingerprint, Ja4};
 pub use crate::identity::{Identity, Standing};
+pub use crate::language::Language;
 pub use crate::limits::{Http2Limits, Limits, MadeUpLimits, PerSecond};
 pub use crate::misbehaviour::Misbehaviour;
 pub use crate::time::{Instant, WallTime};
