@@ -11,10 +11,13 @@ const { program, port, pictures, profile } = JSON.parse(process.argv[2]);
 // Both come from the folder it runs in, which holds node_modules; this file does not.
 const require = createRequire(join(process.cwd(), "package.json"));
 const puppeteer = require("puppeteer-core");
+const { HtmlValidate } = require("html-validate");
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const NARROW = { width: 320, height: 568, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+const PHONE = { ...NARROW, width: 360, height: 640 };
 const WIDE = { width: 1024, height: 640 };
+const DESKTOP = { width: 1280, height: 800 };
 
 // The pages that Seawall itself makes. `code` is the cause it must name, `provoke` runs before
 // each load, `again` says that it must name a time, `language` that it must come in that one and load
@@ -53,6 +56,9 @@ const OWN = [
   // Last: it uses up what this address may read.
   { name: "429 too many pages", url: "/", status: 429, code: "SW-106", again: true, provoke: exhaust },
 ];
+
+// The languages in which a page of the archive says that it is a copy.
+const NOTED = ["en", "de", "fr", "es", "zh-Hant", "zh-Hans", "uk", "be", "fa", "ar"];
 
 // How long a request outside of the browser may take, in milliseconds.
 const PATIENCE = 10_000;
@@ -250,6 +256,86 @@ async function own(browser, page) {
   await tab.close();
 }
 
+/** What a page with the note looks like, and where its content lies with the note and without. */
+function examine() {
+  const [note] = document.querySelectorAll("aside.seawall-note");
+  const details = note.querySelector("details");
+  const places = () =>
+    [...document.querySelectorAll("header, main, main p, footer")].map((e) => {
+      const { x, y, width, height } = e.getBoundingClientRect();
+      return [x, y, width, height].join();
+    });
+  const box = details.getBoundingClientRect();
+  const sizes = [...note.querySelectorAll("summary, p, time")].map((e) => parseFloat(getComputedStyle(e).fontSize));
+  const seen = {
+    text: note.innerText,
+    direction: getComputedStyle(note).direction,
+    language: note.lang,
+    visible: box.width > 0 && box.x >= 0 && box.right <= innerWidth && box.y >= innerHeight / 2 && box.bottom <= innerHeight,
+    height: note.querySelector("summary").getBoundingClientRect().height,
+    smallest: Math.min(...sizes),
+    background: getComputedStyle(details).backgroundColor,
+    opacity: getComputedStyle(details).opacity,
+    needs: document.documentElement.scrollWidth,
+    open: details.open,
+    places: places().join(";"),
+  };
+  note.remove();
+  const without = places().join(";");
+  document.body.prepend(note);
+  return { ...seen, without };
+}
+
+/** The note on a page of the archive: at 320 px without script, on a phone, on a desktop, in the dark. */
+async function noted(browser, language) {
+  const page = { url: `/noted/${language}.html`, status: 200 };
+  const picture = (view) => join(pictures, `note-${language}-${view}.png`);
+  const look = async (view, name, script) => {
+    const { tab, answer } = await load(browser, page, { view, script });
+    const seen = await tab.evaluate(examine);
+    await tab.screenshot({ path: picture(name) });
+    must(seen.language === language, `language \`${seen.language}\``);
+    must(seen.direction === (["ar", "fa"].includes(language) ? "rtl" : "ltr"), `written ${seen.direction}`);
+    must(seen.open && seen.visible && seen.opacity === "1", `${name}: it is not to be seen`);
+    must(seen.needs <= view.width, `${name}: the page needs ${seen.needs} px`);
+    must(seen.smallest >= 16, `${name}: text of ${seen.smallest} px`);
+    must(seen.height >= 44, `${name}: what closes it is ${seen.height} px high`);
+    must(seen.places === seen.without, `${name}: the page lies elsewhere than without the note`);
+    return { tab, answer, seen };
+  };
+  // At 200 % a screen of 640 px has room for 320.
+  const narrow = await look(NARROW, "narrow", false);
+  await narrow.tab.close();
+  const phone = await look(PHONE, "phone", false);
+  await phone.tab.click("aside.seawall-note summary");
+  const left = await phone.tab.evaluate(() => document.querySelector("aside.seawall-note details").getBoundingClientRect().height);
+  must(left === 0, `closed it still covers ${left} px`);
+  await phone.tab.screenshot({ path: picture("closed") });
+  await phone.tab.close();
+
+  const { tab, answer, seen } = await look(DESKTOP, "desktop", true);
+  await accessible(tab);
+  await tab.keyboard.press("Tab");
+  const reached = await tab.evaluate(() => document.activeElement.matches("aside.seawall-note summary"));
+  must(reached, "the keyboard does not reach it first");
+  await tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
+  await tab.screenshot({ path: picture("dark") });
+  const dark = await tab.evaluate(examine);
+  must(dark.background !== seen.background, "the dark scheme looks like the light one");
+  await accessible(tab);
+  // Puppeteer does not know this one.
+  const session = await tab.createCDPSession();
+  await session.send("Emulation.setEmulatedMedia", { features: [{ name: "forced-colors", value: "active" }] });
+  await tab.screenshot({ path: picture("forced") });
+  await accessible(tab);
+  await tab.keyboard.press("Enter");
+  must(!(await tab.evaluate(() => document.querySelector("aside.seawall-note details").open)), "a key does not close it");
+  const report = await new HtmlValidate({ extends: ["html-validate:recommended"] }).validateString(await answer.text());
+  const words = report.results.flatMap((one) => one.messages.map((message) => `${message.ruleId} at ${message.line}`));
+  must(words.length === 0, `html-validate: ${words.join("; ")}`);
+  await tab.close();
+}
+
 async function check(name, run) {
   let problem = null;
   try {
@@ -274,6 +360,9 @@ const browser = await puppeteer.launch({
 });
 try {
   await check("a page and what belongs to it arrive over HTTP/2", () => site(browser));
+  for (const language of NOTED) {
+    await check(`the note of an archived page in ${language}`, () => noted(browser, language));
+  }
   for (const page of OWN) {
     await check(page.name, () => own(browser, page));
   }

@@ -1,8 +1,10 @@
 // The web server behind Seawall in `cargo xtask pages`: one page with what belongs to it, an echo
 // for uploads, and paths that never answer. Usage: node origin.mjs PORT...
 //
-// It says nothing about itself and keeps nothing: what is checked is what arrives at a client.
+// It says nothing about itself and keeps nothing: what is checked is what arrives at a client. Pages of the archive
+// with their note come from what the tests of `seawall-archive` keep.
 import { createHash } from "node:crypto";
+import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:http";
 
 const PAGE = `<!doctype html>
@@ -31,6 +33,14 @@ const FILES = new Map([
   ["/style.css", ["text/css; charset=utf-8", STYLE]],
   ["/picture.svg", ["image/svg+xml", PICTURE]],
 ]);
+
+const ARCHIVE = new URL("../../crates/seawall-archive/", import.meta.url);
+const NOTED = new URL("testdata/note/", ARCHIVE);
+for (const name of readdirSync(NOTED)) {
+  FILES.set(`/noted/${name}`, ["text/html; charset=utf-8", readFileSync(new URL(name, NOTED), "utf8")]);
+}
+const NOTE_STYLE = readFileSync(new URL("src/note/note.css", ARCHIVE), "utf8");
+FILES.set("/.well-known/seawall/note.css", ["text/css; charset=utf-8", NOTE_STYLE]);
 
 function answer(request, response) {
   const file = FILES.get(request.url);

@@ -2,9 +2,9 @@
 //!
 //! Separate from the tests because it needs a browser. The tests know what Seawall sends; this
 //! shows what arrives at somebody: that a browser speaks HTTP/2 with it and draws the page, and
-//! that fifteen of the pages Seawall makes itself (`OWN` in the script) can be read on a small
-//! screen, in the dark, without script and by a screen reader (axe-core finds nothing to complain
-//! about). Pictures of those pages are left in `target/pages` for whoever changes them.
+//! that the pages Seawall makes itself (`OWN` in the script), and those that it puts its note into
+//! (`NOTED`), can be read on a small screen, in the dark, without script and by a screen reader
+//! (axe-core finds nothing to complain about). Pictures of those pages are left in `target/pages` for whoever changes them.
 //!
 //! It deliberately does **not** measure anything, and nothing it starts reaches beyond loopback.
 //! Only `npm ci` does, once: it fetches what `xtask/pages/package-lock.json` names.
