@@ -512,6 +512,48 @@ pub(crate) const KEYS: &[Key] = &[
         "Concurrent HTTP/2 streams of one connection. 1 to 1000.",
     ),
     now(
+        "limits.http2_max_held_bytes",
+        "size or number of bytes",
+        "\"208KiB\"",
+        "What an HTTP/2 connection holds for requests that wait; beyond, it says goodbye and further ones are refused, which browsers repeat on another. More helps where a proxy in front sends many readers over one connection. `64KiB` to `64MiB`.",
+    ),
+    now(
+        "limits.http2_max_resets",
+        "whole number",
+        "60",
+        "Streams that the client of an HTTP/2 connection may reset in ten seconds, beyond half of its streams; closed beyond. 10 to 1000000.",
+    ),
+    now(
+        "limits.http2_max_resets_in_all",
+        "whole number",
+        "10000",
+        "The same over the whole life of a connection, which then ends with a goodbye. 10 to 1000000.",
+    ),
+    now(
+        "limits.http2_max_provoked_resets",
+        "whole number",
+        "60",
+        "Streams that it makes Seawall reset in ten seconds, beyond half of its streams; closed beyond. 10 to 1000000.",
+    ),
+    now(
+        "limits.http2_max_provoked_resets_in_all",
+        "whole number",
+        "500",
+        "The same over the whole life of a connection, which then ends with a goodbye. 10 to 1000000.",
+    ),
+    now(
+        "limits.http2_max_pings",
+        "whole number",
+        "100",
+        "PING frames in ten seconds, beyond one for each DATA frame sent; closed beyond. 10 to 1000000.",
+    ),
+    now(
+        "limits.http2_max_window_updates",
+        "whole number",
+        "400",
+        "WINDOW_UPDATE frames in ten seconds, beyond four for each stream and each DATA frame sent; closed beyond. 10 to 1000000.",
+    ),
+    now(
         "limits.held_rate",
         "rate",
         "\"50/s\"",

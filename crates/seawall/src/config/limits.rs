@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use seawall_model::{Limits, PerSecond};
+use seawall_model::{Http2Limits, Limits, PerSecond};
 
 use crate::config::problem::Code;
 use crate::config::section::{At, Report, Section, use_default};
@@ -16,6 +16,7 @@ pub(crate) fn read(
     mut limits: Limits,
 ) -> Limits {
     counts(report, &mut section, &mut limits);
+    http2(report, &mut section, &mut limits.http2);
     sizes(report, &mut section, &mut limits);
     times(report, &mut section, &mut limits);
     rates(report, &mut section, &mut limits);
@@ -50,6 +51,24 @@ fn counts(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limit
     small("handshake_share", 1..=100, &mut limits.handshake_share_percent);
     small("known_handshake_share", 1..=100, &mut limits.known_handshake_share_percent);
     small("held_burst", 1..=1_000_000, &mut limits.held_burst);
+}
+
+/// Those that a busy proxy in front, whose connections carry many readers, could come near to.
+fn http2(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Http2Limits) {
+    if let Some(bytes) = section.size(report, "http2_max_held_bytes", 64 << 10..=64 << 20) {
+        limits.max_held_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    let mut count = |name, into: &mut u64| {
+        if let Some(found) = section.whole(report, name, 10..=1_000_000) {
+            *into = found;
+        }
+    };
+    count("http2_max_resets", &mut limits.max_resets);
+    count("http2_max_resets_in_all", &mut limits.max_resets_in_all);
+    count("http2_max_provoked_resets", &mut limits.max_provoked_resets);
+    count("http2_max_provoked_resets_in_all", &mut limits.max_provoked_resets_in_all);
+    count("http2_max_pings", &mut limits.max_pings);
+    count("http2_max_window_updates", &mut limits.max_window_updates);
 }
 
 fn sizes(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits) {
