@@ -7,10 +7,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use seawall_model::Cause;
+use seawall_model::{Cause, Language};
 
 use super::form::Form;
-use super::waiting::Language;
 use crate::answer::Prepared;
 
 /// All that a refusal depends on.
@@ -31,8 +30,8 @@ impl Wanted {
     /// All of it in one word. `None`: to come back in half a year is said by no rule of ours.
     fn key(&self) -> Option<u64> {
         let after = self.after_s.map_or(0, |after| after.saturating_add(1));
-        let language = self.language.map_or(0, |language| language.index() as u64 + 1);
-        let cause = self.cause.index() as u64;
+        let language = self.language.map_or(0, |language| language as u64 + 1);
+        let cause = self.cause as usize as u64;
         let small = u64::from(self.status) << 20
             | cause << 12
             | language << 4
@@ -81,7 +80,7 @@ mod tests {
 
     fn all() -> impl Iterator<Item = Wanted> {
         let times = [None, Some(0), Some(1), Some(20), Some(3_600), Some((1 << 24) - 2)];
-        let languages = || std::iter::once(None).chain(Language::all().map(Some));
+        let languages = || std::iter::once(None).chain(Language::ALL.into_iter().map(Some));
         [403, 429, 503, 507].into_iter().flat_map(move |status| {
             Cause::ALL.into_iter().flat_map(move |cause| {
                 [Form::Page, Form::Problem, Form::Text].into_iter().flat_map(move |form| {

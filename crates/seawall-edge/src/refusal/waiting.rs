@@ -6,15 +6,13 @@
 
 use std::ops::RangeInclusive;
 
-use seawall_model::{Cause, Fields};
+use seawall_model::{Cause, Fields, Language};
 
 use super::STYLE;
 
 /// What the page says in one language.
 struct Texts {
-    /// BCP 47.
-    tag: &'static str,
-    direction: &'static str,
+    language: Language,
     heading: &'static str,
     reason: &'static str,
     /// With `{}` for the seconds, in the form that the language has for 11 to 20.
@@ -27,49 +25,19 @@ struct Texts {
 /// the word (Unicode CLDR: `many` of Ukrainian and Belarusian is 5 to 20) and Arabic has two.
 pub(super) const AFTER_S: RangeInclusive<u64> = 8..=20;
 
-/// One of the languages that are spoken here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Language(usize);
-
-impl Language {
-    /// Its place among them.
-    pub(super) const fn index(self) -> usize {
-        self.0
-    }
-
-    /// BCP 47.
-    pub(super) fn tag(self) -> &'static str {
-        self.texts().tag
-    }
-
-    fn texts(self) -> &'static Texts {
-        &LANGUAGES[self.0]
-    }
-
-    #[cfg(test)]
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..LANGUAGES.len()).map(Self)
-    }
-}
-
 /// The page in a language. It loads again after `seconds`, which lie in [`AFTER_S`].
 pub(super) fn page(cause: Cause, language: Language, seconds: u64) -> String {
-    html(cause, language.texts(), seconds)
+    html(cause, &LANGUAGES[language as usize], seconds)
 }
 
 /// The sentence that says when.
 fn when(texts: &Texts, seconds: u64) -> String {
     let mut wait = texts.wait.to_owned();
-    if texts.tag == "ar" && seconds <= 10 {
+    if texts.language == Language::Arabic && seconds <= 10 {
         // CLDR: `few` is 3 to 10, with the noun in the plural.
         wait = wait.replace("ثانية", "ثوانٍ");
     }
-    // Western digits are read everywhere, but where others are the usual ones a reader sees them first.
-    let zero = match texts.tag {
-        "fa" => '۰',
-        "ar" => '٠',
-        _ => '0',
-    };
+    let zero = texts.language.zero();
     let digit = |digit: char| digit.to_digit(10).and_then(|d| char::from_u32(zero as u32 + d));
     let number: String = seconds.to_string().chars().filter_map(digit).collect();
     // The two stay on one line.
@@ -77,7 +45,8 @@ fn when(texts: &Texts, seconds: u64) -> String {
 }
 
 fn html(cause: Cause, texts: &Texts, seconds: u64) -> String {
-    let Texts { tag, direction, heading, reason, again, help, .. } = texts;
+    let Texts { language, heading, reason, again, help, .. } = texts;
+    let (tag, direction) = (language.tag(), language.direction());
     let wait = when(texts, seconds);
     let code = cause.code();
     format!(
@@ -101,36 +70,18 @@ pub(super) fn choose(fields: &dyn Fields) -> Language {
         for range in line.split(|&byte| byte == b',').take(left) {
             left -= 1;
             let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-            let Some(language) = parts.next().and_then(spoken) else { continue };
+            let Some(language) = parts.next().and_then(Language::of_tag) else { continue };
             let weight = parts.next().map_or(1_000, weight);
             if weight > best.map_or(0, |(_, best)| best) {
                 best = Some((language, weight));
             }
         }
     });
-    best.map_or(Language(0), |(language, _)| language)
+    best.map_or(Language::English, |(language, _)| language)
 }
 
 /// More ranges than any browser sends are not read.
 const MAX_RANGES: usize = 32;
-
-fn spoken(range: &[u8]) -> Option<Language> {
-    let mut subtags = range.split(|&byte| byte == b'-');
-    let primary = subtags.next()?;
-    let wanted: &[u8] = if primary.eq_ignore_ascii_case(b"zh") {
-        // RFC 5646: a script says it; regions that write traditional characters imply it.
-        let is = |tag: &[u8], one: &[u8]| tag.eq_ignore_ascii_case(one);
-        let is_traditional =
-            |tag| [b"hant".as_slice(), b"tw", b"hk", b"mo"].iter().any(|one| is(tag, one));
-        let simplified = range.windows(4).any(|part| is(part, b"hans"));
-        if !simplified && subtags.any(is_traditional) { b"zh-Hant" } else { b"zh-Hans" }
-    } else {
-        primary
-    };
-    let found =
-        LANGUAGES.iter().position(|texts| texts.tag.as_bytes().eq_ignore_ascii_case(wanted));
-    found.map(Language)
-}
 
 /// `q=0.8` in thousandths; what cannot be read counts for nothing.
 fn weight(parameter: &[u8]) -> u32 {
@@ -139,11 +90,10 @@ fn weight(parameter: &[u8]) -> u32 {
     value.filter(|q| (0.0..=1.0).contains(q)).map_or(0, |q| (q * 1_000.0) as u32)
 }
 
-/// The first is for those whose language is not here.
+/// In the order of [`Language::ALL`].
 static LANGUAGES: [Texts; 10] = [
     Texts {
-        tag: "en",
-        direction: "ltr",
+        language: Language::English,
         heading: "The site is busy",
         reason: "More people are asking for it right now than it can answer. Pages that others have \
                  read lately may still open.",
@@ -152,8 +102,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "If you need help, tell the people who run this site the code",
     },
     Texts {
-        tag: "de",
-        direction: "ltr",
+        language: Language::German,
         heading: "Die Website ist überlastet",
         reason: "Mehr Menschen rufen sie auf, als sie beantworten kann. Seiten, die andere vor Kurzem \
                  gelesen haben, öffnen sich vielleicht noch.",
@@ -163,8 +112,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "Wenn Sie Hilfe brauchen, nennen Sie den Betreibern der Website den Code",
     },
     Texts {
-        tag: "fr",
-        direction: "ltr",
+        language: Language::French,
         heading: "Le site est surchargé",
         reason: "Il reçoit plus de demandes qu’il ne peut en traiter. Les pages que d’autres ont lues \
                  récemment peuvent encore s’ouvrir.",
@@ -173,8 +121,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "Si vous avez besoin d’aide, indiquez aux responsables du site le code",
     },
     Texts {
-        tag: "es",
-        direction: "ltr",
+        language: Language::Spanish,
         heading: "El sitio está saturado",
         reason: "Recibe más visitas de las que puede atender. Es posible que las páginas que otros han \
                  leído hace poco todavía se abran.",
@@ -183,8 +130,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "Si necesita ayuda, indique a los responsables del sitio el código",
     },
     Texts {
-        tag: "zh-Hant",
-        direction: "ltr",
+        language: Language::TraditionalChinese,
         heading: "網站目前忙碌中",
         reason: "造訪人數超過網站能處理的數量。其他人最近看過的頁面可能仍可開啟。",
         wait: "您不需要做任何事：本頁會在 {} 秒後自動重試。",
@@ -192,8 +138,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "如需協助，請將此代碼告知網站管理者：",
     },
     Texts {
-        tag: "zh-Hans",
-        direction: "ltr",
+        language: Language::SimplifiedChinese,
         heading: "网站正忙",
         reason: "访问人数超出了网站的处理能力。其他人最近看过的页面可能仍能打开。",
         wait: "您无需任何操作：本页会在 {} 秒后自动重试。",
@@ -201,8 +146,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "如需帮助，请将此代码告知网站管理者：",
     },
     Texts {
-        tag: "uk",
-        direction: "ltr",
+        language: Language::Ukrainian,
         heading: "Сайт перевантажений",
         reason: "До нього звертається більше людей, ніж він може обслужити. Сторінки, які нещодавно \
                  читали інші, можливо, відкриються.",
@@ -211,8 +155,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "Якщо потрібна допомога, повідомте тим, хто веде цей сайт, код",
     },
     Texts {
-        tag: "be",
-        direction: "ltr",
+        language: Language::Belarusian,
         heading: "Сайт перагружаны",
         reason: "Да яго звяртаецца больш людзей, чым ён можа абслужыць. Старонкі, якія нядаўна чыталі \
                  іншыя, магчыма, адкрыюцца.",
@@ -221,8 +164,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "Калі патрэбна дапамога, паведаміце тым, хто вядзе гэты сайт, код",
     },
     Texts {
-        tag: "fa",
-        direction: "rtl",
+        language: Language::Persian,
         heading: "این وب‌سایت شلوغ است",
         reason: "بیش از توان پاسخ‌گویی آن بازدید می‌شود. شاید صفحه‌هایی که دیگران به‌تازگی خوانده‌اند هنوز باز شوند.",
         wait: "لازم نیست کاری بکنید: این صفحه {} ثانیهٔ دیگر خودش دوباره تلاش می‌کند.",
@@ -230,8 +172,7 @@ static LANGUAGES: [Texts; 10] = [
         help: "اگر کمک می‌خواهید، این کد را به گردانندگان وب‌سایت بگویید:",
     },
     Texts {
-        tag: "ar",
-        direction: "rtl",
+        language: Language::Arabic,
         heading: "الموقع مشغول",
         reason: "عدد الزوار أكبر مما يستطيع الموقع خدمته. قد تُفتح الصفحات التي قرأها آخرون مؤخرًا.",
         wait: "لا حاجة إلى فعل شيء: ستعيد هذه الصفحة المحاولة من تلقاء نفسها بعد {} ثانية.",
@@ -245,7 +186,7 @@ mod tests {
     use http::HeaderMap;
     use http::header::{ACCEPT_LANGUAGE, HeaderValue};
     use seawall_cache::MapFields;
-    use seawall_model::Cause;
+    use seawall_model::{Cause, Language};
 
     use super::{AFTER_S, LANGUAGES, Texts, choose, html, when};
 
@@ -255,30 +196,33 @@ mod tests {
 
     #[test]
     fn every_language_says_everything_in_words_of_its_own_and_in_two_packets() {
-        let wanted = ["en", "de", "fr", "es", "zh-Hant", "zh-Hans", "uk", "be", "fa", "ar"];
-        assert_eq!(LANGUAGES.each_ref().map(|texts| texts.tag), wanted);
+        assert_eq!(LANGUAGES.each_ref().map(|texts| texts.language), Language::ALL);
         for (at, texts) in LANGUAGES.iter().enumerate() {
             for other in &LANGUAGES[..at] {
                 for (mine, theirs) in words(texts).into_iter().zip(words(other)) {
-                    assert_ne!(mine, theirs, "{} and {}", texts.tag, other.tag);
+                    assert_ne!(
+                        mine,
+                        theirs,
+                        "{} and {}",
+                        texts.language.tag(),
+                        other.language.tag()
+                    );
                 }
             }
             for word in words(texts) {
                 assert!(word.len() > 8 && !word.contains(['<', '>', '&', '"']), "{word}");
             }
-            let rtl = matches!(texts.tag, "fa" | "ar");
-            assert_eq!(texts.direction, if rtl { "rtl" } else { "ltr" });
             let page = html(Cause::OriginBusy, texts, 20);
-            assert!(page.len() < 2_048, "{}: {} bytes", texts.tag, page.len());
+            assert!(page.len() < 2_048, "{}: {} bytes", texts.language.tag(), page.len());
             for forbidden in ["//", "<script", "http-equiv"] {
-                assert!(!page.contains(forbidden), "{}: {forbidden}", texts.tag);
+                assert!(!page.contains(forbidden), "{}: {forbidden}", texts.language.tag());
             }
         }
     }
 
     #[track_caller]
     fn check(tag: &str, seconds: u64, want: &str) {
-        let texts = LANGUAGES.iter().find(|texts| texts.tag == tag).expect("a language");
+        let texts = LANGUAGES.iter().find(|texts| texts.language.tag() == tag).expect("a language");
         let said = when(texts, seconds).replace('\u{a0}', " ");
         assert!(said.contains(want), "{said}");
     }
