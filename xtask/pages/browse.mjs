@@ -328,6 +328,7 @@ async function noted(browser, language) {
   await session.send("Emulation.setEmulatedMedia", { features: [{ name: "forced-colors", value: "active" }] });
   await tab.screenshot({ path: picture("forced") });
   await accessible(tab);
+  await tab.focus("aside.seawall-note summary");
   await tab.keyboard.press("Enter");
   must(!(await tab.evaluate(() => document.querySelector("aside.seawall-note details").open)), "a key does not close it");
   const report = await new HtmlValidate({ extends: ["html-validate:recommended"] }).validateString(await answer.text());
