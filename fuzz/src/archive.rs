@@ -1,9 +1,12 @@
-//! What must hold for anything that the crawl brings home.
+//! What must hold for anything that the crawl brings home, and for any bytes said to be of an archive.
+
+use std::io::Cursor;
 
 use bytes::Bytes;
 use seawall_archive::{
-    Capture, FoundBy, KeepPolicy, Note, Scope, ScopeRules, Why, Zone, judge_response, normal_url,
-    read, with_note,
+    Capture, FoundBy, KeepPolicy, Members, Note, Record, Scope, ScopeRules, Why, Zone,
+    judge_response, normal_url, read, read_checked_member, read_member, read_package_in,
+    response_record, with_note,
 };
 use seawall_model::WallTime;
 
@@ -45,4 +48,53 @@ pub fn archive_links(data: &[u8]) {
         Some([&page[..from], &page[to..]].concat())
     });
     assert!(without.any(|page| page == body), "the page is not what it was");
+}
+
+/// The most content of a record.
+const MAX: usize = 64 * 1024;
+
+/// A record, or a file of records, in gzip members or bare. Nothing panics; a walk leaves no byte out;
+/// a response that was read is written and read again as the same.
+pub fn archive_records(data: &[u8]) {
+    let read = read_member(data, MAX);
+    if let Ok(record) = &read {
+        let unchecked = read_checked_member(data, MAX);
+        assert!(unchecked.is_ok_and(|unchecked| unchecked == *record), "checks change a record");
+    }
+    let length = data.len() as u64;
+    let mut end = 0;
+    for found in Members::new(Cursor::new(data), 0, length, MAX) {
+        assert_eq!(found.offset, end, "something was left out");
+        end += found.length;
+        if let Ok(Record::Response(capture)) = found.record {
+            reads_back(capture);
+        }
+    }
+    assert!(end == length, "the end was left out");
+    let searched = Members::new(Cursor::new(data), 0, length, MAX).searching();
+    assert!(searched.map(|found| found.length).sum::<u64>() == length);
+}
+
+/// A package. Nothing panics; what is told of it lies in it.
+pub fn archive_package(data: &[u8]) {
+    let Ok(package) = read_package_in(Cursor::new(data), MAX) else { return };
+    let length = data.len() as u64;
+    for entry in package.entries {
+        assert!(entry.offset + entry.length <= length, "a record outside of the package");
+    }
+}
+
+fn reads_back(capture: Capture) {
+    assert!(capture.body.len() <= MAX, "more content than allowed");
+    let written = response_record(&capture);
+    let Ok(Record::Response(mut again)) = read_member(&written.member, MAX) else {
+        panic!("what was read cannot be written and read");
+    };
+    // A time is written in milliseconds, and what would end a line as a space.
+    again.captured = capture.captured;
+    let is_plain = |value: &[u8]| !value.iter().any(|byte| matches!(byte, b'\r' | 0));
+    if capture.fields.iter().all(|(_, value)| is_plain(value)) && !capture.url.contains(['<', '>'])
+    {
+        assert_eq!(again, capture);
+    }
 }

@@ -47,7 +47,8 @@ pub use self::store::{
 };
 pub use self::verify::{Verified, VerifyFailure, verify_package};
 pub use self::wacz::{
-    Package, PackageEntry, PackageMeta, Sealed, WarcFile, member_at, read_package, seal_package,
+    Package, PackageEntry, PackageMeta, Sealed, WarcFile, member_at, read_package, read_package_in,
+    seal_package,
 };
 pub use self::warc::{
     Found, Members, Record, Revisit, RevisitOf, Written, info_record, read_checked_member,

@@ -40,7 +40,7 @@ use crate::warc::info_record;
 
 use self::zip::{Layout, Part};
 
-pub use self::read::{Package, WarcFile, read_package};
+pub use self::read::{Package, WarcFile, read_package, read_package_in};
 
 /// One record of a package, or one that shall go into one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +106,8 @@ pub struct Sealed {
 /// damaged it may say so. Each is held against its digest, and left out if it is another.
 ///
 /// # Errors
-/// [`ArchiveError::Io`]; [`ArchiveError::Unsupported`] for more than 4 GiB; and what `member` says, but
-/// for damage.
+/// [`ArchiveError::Io`], after which the new package is in place only if its name could not be made
+/// durable; [`ArchiveError::Unsupported`] for more than 4 GiB; and what `member` says, but for damage.
 pub fn seal_package(
     entries: &[PackageEntry],
     member: impl FnMut(usize, &PackageEntry) -> Result<Vec<u8>, ArchiveError>,

@@ -1,4 +1,4 @@
-//! Replays the fuzz corpus with the stable compiler: every input ever committed stays harmless.
+//! Replays the fuzz corpora with the stable compiler: every input ever committed stays harmless.
 
 use std::fs;
 use std::path::Path;
@@ -7,15 +7,28 @@ use std::path::Path;
 #[allow(unreachable_pub, reason = "public to the fuzz targets")]
 mod archive;
 
-#[test]
-fn archive_links_corpus_holds_its_properties() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/archive_links");
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut count = 0;
     for entry in fs::read_dir(&folder).expect("the corpus is part of the repository") {
-        archive::archive_links(
-            &fs::read(entry.expect("a corpus entry").path()).expect("a corpus file"),
-        );
+        let path = entry.expect("a corpus entry").path();
+        check(&fs::read(&path).expect("a corpus file"));
         count += 1;
     }
     assert!(count > 0, "the corpus is empty");
+}
+
+#[test]
+fn records_corpus_holds_its_properties() {
+    replay("archive_records", archive::archive_records);
+}
+
+#[test]
+fn package_corpus_holds_its_properties() {
+    replay("archive_package", archive::archive_package);
+}
+
+#[test]
+fn links_corpus_holds_its_properties() {
+    replay("archive_links", archive::archive_links);
 }

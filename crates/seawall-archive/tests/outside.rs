@@ -9,7 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use seawall_archive::{Capture, RevisitOf, info_record, response_record, revisit_record};
+use seawall_archive::{
+    Capture, RevisitOf, info_record, read_package, response_record, revisit_record,
+};
 use seawall_model::WallTime;
 use seawall_seal::Digest;
 
@@ -69,6 +71,29 @@ fn wacz_finds_a_package_valid() {
     let Some(checked) = run(folder.path(), "wacz", &["validate", "-f", "1.wacz"]) else { return };
     let text = said(&checked);
     assert!(checked.status.success() && text.contains("is valid"), "{text}");
+}
+
+/// A package that another program made, with its lists compressed, of records that are ours.
+#[test]
+fn a_package_made_by_wacz_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = Open::new();
+    let file = [info_record(open.entries[0].captured, "seawall test"), open.file].concat();
+    fs::write(folder.path().join("data.warc.gz"), file).expect("written");
+    let arguments = ["create", "-o", "1.wacz", "--title", "Other", "--url", "https://example.org/"];
+    let arguments = [&arguments[..], &["data.warc.gz"]].concat();
+    let Some(made) = run(folder.path(), "wacz", &arguments) else { return };
+    assert!(made.status.success(), "{}", said(&made));
+    let package = read_package(&folder.path().join("1.wacz"), 1 << 20).expect("a package");
+    assert_eq!((package.title.as_str(), package.damaged), ("Other", 0));
+    assert!(package.created.is_some() && package.signed_by.is_none());
+    assert_eq!(package.entries.len(), open.entries.len());
+    for (read, put) in package.entries.iter().zip(&open.entries) {
+        assert_eq!((&read.url, read.captured, read.status), (&put.url, put.captured, put.status));
+        assert_eq!((read.member, read.payload), (put.member, put.payload));
+        assert_eq!(read.revisit_of, put.revisit_of);
+        assert_eq!(read.is_page, read.url == "https://example.org/", "as it was told");
+    }
 }
 
 /// The index is, but for the order of spaces, what another program makes of the same records; also for

@@ -364,6 +364,34 @@ fn a_package_of_another_program_is_read() {
     assert_eq!(walked.filter(|found| found.record.is_ok()).count(), 2);
 }
 
+/// A thousand names in the directory for the same bytes: each would be read.
+#[test]
+fn files_that_lie_over_each_other_are_refused() {
+    let folder = Folder::new();
+    let path = folder.path("other.wacz");
+    let noise: Vec<u8> = (0..100_u32).flat_map(|n| Digest::of(&n.to_le_bytes()).0).collect();
+    let name = |n: usize| format!("archive/{n}.warc.gz");
+    let mut files: Files = (1..10).map(|n| (name(n), Vec::new())).collect();
+    files.insert(0, (name(0), noise));
+    zipped(&path, &files);
+    let mut bytes = fs::read(&path).expect("there");
+    let find = |bytes: &[u8], from: usize, what: &[u8]| {
+        let at = bytes[from..].windows(what.len()).position(|window| window == what);
+        at.map(|at| from + at)
+    };
+    let mut at = find(&bytes, 0, b"PK\x01\x02").expect("a directory");
+    let first = bytes[at..at + 46].to_vec();
+    while let Some(next) = find(&bytes, at + 1, b"PK\x01\x02") {
+        // Checksum and sizes, and the place of the header.
+        bytes[next + 16..next + 28].copy_from_slice(&first[16..28]);
+        bytes[next + 42..next + 46].copy_from_slice(&first[42..46]);
+        at = next;
+    }
+    fs::write(&path, bytes).expect("written");
+    let read = read_package(&path, MAX);
+    assert!(matches!(read, Err(ArchiveError::Damaged(Damage::Zip))), "{read:?}");
+}
+
 #[test]
 fn what_is_no_package_is_refused() {
     let folder = Folder::new();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use ::zip::result::ZipError;
@@ -60,8 +60,22 @@ pub struct WarcFile {
 /// [`ArchiveError::Unsupported`] if its WARC files are compressed once more, which WACZ forbids.
 pub fn read_package(path: &Path, max: usize) -> Result<Package, ArchiveError> {
     let file = File::open(path).map_err(ArchiveError::io("open the package"))?;
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(of_zip)?;
+    read_package_in(BufReader::new(file), max)
+}
+
+/// As [`read_package`], of a package that lies anywhere.
+///
+/// # Errors
+/// As [`read_package`].
+pub fn read_package_in<R: Read + Seek>(mut file: R, max: usize) -> Result<Package, ArchiveError> {
+    let length = file.seek(SeekFrom::End(0)).map_err(ArchiveError::io("read the package"))?;
+    let mut zip = ZipArchive::new(file).map_err(of_zip)?;
     let warcs = warc_files(&mut zip)?;
+    // Files that lie over each other would be read once for each of them.
+    let total = warcs.iter().fold(0_u64, |sum, warc| sum.saturating_add(warc.length));
+    if total > length {
+        return Err(Damage::Zip.into());
+    }
     let about = match contents(&mut zip, Part::MANIFEST.name)? {
         Some(text) => serde_json::from_slice(&text).unwrap_or_default(),
         None => About::default(),
@@ -81,8 +95,6 @@ pub fn read_package(path: &Path, max: usize) -> Result<Package, ArchiveError> {
     Ok(Package { warcs, entries, damaged, title: about.title, created, signed_by })
 }
 
-type Zip = ZipArchive<BufReader<File>>;
-
 /// The most bytes of a list. A million pages with long titles are 200 MB; who has these has packages of
 /// fewer.
 const MAX_LIST: u64 = 64 << 20;
@@ -90,7 +102,7 @@ const MAX_LIST: u64 = 64 << 20;
 /// The most WARC files of one package.
 const MAX_WARCS: usize = 10_000;
 
-fn warc_files(zip: &mut Zip) -> Result<Vec<WarcFile>, ArchiveError> {
+fn warc_files<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<Vec<WarcFile>, ArchiveError> {
     let mut warcs = Vec::new();
     for index in 0..zip.len() {
         let entry = zip.by_index_raw(index).map_err(of_zip)?;
@@ -112,7 +124,10 @@ fn warc_files(zip: &mut Zip) -> Result<Vec<WarcFile>, ArchiveError> {
 }
 
 /// The content of a file in the package, if it is there.
-fn contents(zip: &mut Zip, name: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
+fn contents<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    name: &str,
+) -> Result<Option<Vec<u8>>, ArchiveError> {
     let Some(index) = zip.index_for_name(name) else { return Ok(None) };
     let entry = zip.by_index_raw(index).map_err(of_zip)?;
     let method = entry.compression();
@@ -136,7 +151,7 @@ struct About {
     created: Option<String>,
 }
 
-fn signer(zip: &mut Zip) -> Result<Option<PublicKey>, ArchiveError> {
+fn signer<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<Option<PublicKey>, ArchiveError> {
     let mut read = |part: Part| contents(zip, part.name);
     let (Some(key), Some(sums), Some(signature)) =
         (read(Part::KEY)?, read(Part::SUMS)?, read(Part::SIGNATURE)?)
@@ -148,7 +163,9 @@ fn signer(zip: &mut Zip) -> Result<Option<PublicKey>, ArchiveError> {
 }
 
 /// Titles by URL. Other programs list further pages beside the main ones.
-fn pages(zip: &mut Zip) -> Result<HashMap<String, Option<String>>, ArchiveError> {
+fn pages<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+) -> Result<HashMap<String, Option<String>>, ArchiveError> {
     let mut pages = HashMap::new();
     for name in [Part::PAGES.name, "pages/extraPages.jsonl"] {
         let Some(text) = contents(zip, name)? else { continue };

@@ -36,15 +36,15 @@ pub struct Members<R> {
     from: Window<R>,
     max: usize,
     is_searching: bool,
-    /// Bytes that were looked at more than once.
+    /// Bytes that were read, or became of what was read, for nothing.
     wasted: u64,
     /// Whether the end of what is being read was found, whatever it is.
     is_whole: bool,
     is_done: bool,
 }
 
-/// How many bytes are looked at again in all. A file that was made to waste time stops here; one with
-/// damage does not come near it.
+/// How many bytes may be read for nothing while searching. A file that was made to waste time stops here;
+/// one with damage does not come near it.
 const MAX_WASTED: u64 = 1 << 30;
 
 impl<R: Read + Seek> Members<R> {
@@ -111,7 +111,12 @@ impl<R: Read + Seek> Members<R> {
             return Err(Damage::WarcHead.into());
         }
         record.extend_from_slice(&begin);
-        fill(&mut decoder, &mut record, max_record(self.max), self.max)?;
+        let filled = fill(&mut decoder, &mut record, max_record(self.max), self.max);
+        if filled.is_err() {
+            self.wasted =
+                self.wasted.saturating_add(u64::try_from(record.len()).unwrap_or(u64::MAX));
+        }
+        filled?;
         // Its checksum was right.
         self.is_whole = true;
         parse(&Bytes::from(record), self.max, Check::Digests)

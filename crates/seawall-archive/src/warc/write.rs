@@ -27,9 +27,8 @@ pub fn info_record(now: WallTime, software: &str) -> Vec<u8> {
 /// lower case, and values are what HTTP allows (RFC 9110 §5.5); of others, line breaks become spaces.
 pub fn response_record(capture: &Capture) -> Written {
     let payload = Digest::of(&capture.body);
-    let mut fields = fields_of(capture, "response", payload);
-    fields.push(("WARC-Identified-Payload-Type", clean(&capture.media_type())));
-    fields.retain(|(_, value)| !value.is_empty());
+    // Without WARC-Identified-Payload-Type: that is for what was found out by looking (WARC 1.1 §5.19).
+    let fields = fields_of(capture, "response", payload);
     let head = http::head_of(capture);
     let level = if is_compressed(&capture.media_type()) {
         // A little is still found around the content; looking harder costs time for nothing.
