@@ -10,7 +10,7 @@ pub(crate) fn with_millis(at: WallTime) -> String {
 }
 
 /// `2026-11-22T10:08:00Z`: RFC 3339 in whole seconds.
-pub(crate) fn with_seconds(at: WallTime) -> String {
+pub fn with_seconds(at: WallTime) -> String {
     let Civil { year, month, day, hour, minute, second } = civil(at.unix_secs());
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }

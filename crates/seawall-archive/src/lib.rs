@@ -30,6 +30,7 @@ mod wacz;
 mod warc;
 
 pub use self::capture::{Capture, Field};
+pub use self::dates::with_seconds as rfc3339;
 pub use self::error::{ArchiveError, Damage};
 pub use self::frontier::{
     FailReason, FetchOutcome, Known, MAX_VALIDATOR_BYTES, Validators, after_fetch, asked_for,

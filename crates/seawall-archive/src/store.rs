@@ -117,6 +117,9 @@ pub struct ArchiveStats {
     pub pinned_before: Option<WallTime>,
 }
 
+/// Few enough for others to get their turn in between.
+const MADE_DUE_AT_ONCE: usize = 1_000;
+
 /// Index number: nothing captured from this on is shown.
 const PIN: &str = "pinned before, ns";
 /// Index number: the file that is being written.
@@ -209,6 +212,44 @@ impl Archive {
     /// As the disk has it.
     pub fn due_count(&self, now: WallTime, most: usize) -> Result<usize, ArchiveError> {
         self.index.look(|look| look.due_count(now, most))
+    }
+
+    /// How many versions there are.
+    ///
+    /// # Errors
+    /// As the disk has it.
+    pub fn versions(&self) -> Result<u64, ArchiveError> {
+        Ok(self.index.look(crate::index::Look::counts)?.1)
+    }
+
+    /// Makes every known URL due now, in their order of priority.
+    ///
+    /// # Errors
+    /// As the disk has it; what was made due until then stays so.
+    pub fn make_due(&self, now: WallTime) -> Result<(), ArchiveError> {
+        let mut from = String::new();
+        loop {
+            let mut some = Vec::new();
+            self.index.look(|look| {
+                look.each_known(&from, |url, bytes| {
+                    some.extend(Known::decode(bytes).map(|known| (url.to_owned(), known)));
+                    some.len() < MADE_DUE_AT_ONCE
+                })
+            })?;
+            let Some((last, _)) = some.last() else { return Ok(()) };
+            // The least string that comes after it.
+            from = format!("{last}\0");
+            let _writer = self.writer.lock();
+            self.index.change(|change| {
+                for (url, mut known) in some {
+                    if known.due > now {
+                        known.due = now;
+                        self::keep::put_known(change, &url, &known)?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
     }
 
     /// When the next URL is due.

@@ -76,6 +76,8 @@ pub enum CacheStatus {
         /// Whether it was shared.
         collapsed: Collapsed,
     },
+    /// It came from the archive, because the origin could not answer (RFC 9211 §2.8).
+    Archived,
     /// Seawall answered by itself, without store or origin (a refusal, a 504).
     Own,
 }
@@ -102,6 +104,7 @@ pub fn write_cache_status(out: &mut Vec<u8>, status: &CacheStatus) {
                 out.extend_from_slice(b"; collapsed");
             }
         }
+        CacheStatus::Archived => out.extend_from_slice(b"; hit; detail=archive"),
         CacheStatus::Own => {}
     }
 }

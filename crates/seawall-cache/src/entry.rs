@@ -56,6 +56,18 @@ impl Entry {
         Self { key, head, forms, plan, rendered: Default::default(), tags, residence, serial }
     }
 
+    /// A response that comes from elsewhere than the store and is not in it: 200 or another status with
+    /// this content, uncoded. It is compressed here, once: milliseconds for a large page.
+    pub fn apart(key: Key, head: StoredHead, body: Bytes) -> Arc<Self> {
+        let ledger = Arc::new(Ledger::new(u64::MAX));
+        let forms = Arc::new(Forms::from_origin(&head.headers, body, ledger));
+        let entry = Self::new(key, head, forms, Arc::default(), Residence::new(0), 0);
+        if entry.awaits_packing() {
+            entry.forms.pack_gzip();
+        }
+        Arc::new(entry)
+    }
+
     /// Chooses what to send to a reader with this `Accept-Encoding` (RFC 9110 §12.5.3).
     ///
     /// Of what is acceptable and at hand, the best liked wins; of equals brotli, then gzip, then
@@ -442,6 +454,17 @@ impl Forms {
         }
         self.is_packed.store(true, Ordering::Release);
         self.shed_identity();
+    }
+
+    /// Makes the form that is cheap to make.
+    fn pack_gzip(&self) {
+        let packed =
+            self.identity_at_hand().and_then(|body| encode::compress(Encoding::Gzip, &body));
+        if let Some(packed) = packed {
+            let _ = self.gzip.set(packed);
+        }
+        self.is_asked.store(true, Ordering::Relaxed);
+        self.is_packed.store(true, Ordering::Release);
     }
 
     /// Drops an identity form that can be decoded again; returns the bytes freed.

@@ -89,7 +89,26 @@ pub(crate) struct Note {
     pub(crate) close: bool,
 }
 
+impl AnswerHead {
+    /// The field Content-Type, of a head that is not the store's.
+    pub(crate) fn media_type(&self) -> Option<&[u8]> {
+        match self {
+            Self::Held { .. } | Self::Prepared(_) => None,
+            Self::Map(map) => map.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes),
+        }
+    }
+}
+
 impl AnswerBody {
+    /// Waits for the first piece and looks at it; it is still to come. Empty where there is none.
+    pub(crate) async fn first(&self) -> Bytes {
+        match self {
+            Self::None | Self::Upgrade(..) => Bytes::new(),
+            Self::Whole(bytes) => bytes.clone(),
+            Self::Shared(reader) => reader.first().await,
+        }
+    }
+
     /// The length, where it is known before the end.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {
@@ -272,6 +291,21 @@ impl SharedBody {
 }
 
 impl SharedReader {
+    async fn first(&self) -> Bytes {
+        std::future::poll_fn(|cx| {
+            let mut state = self.body.state.borrow_mut();
+            match (state.chunks.front(), state.end) {
+                (Some(first), _) => Poll::Ready(first.clone()),
+                (None, Some(_)) => Poll::Ready(Bytes::new()),
+                (None, None) => {
+                    state.reader = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
     async fn next(&mut self) -> Result<Option<Chunk>, Broken> {
         if self.done {
             return Ok(None);

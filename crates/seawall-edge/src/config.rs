@@ -142,6 +142,69 @@ pub struct Site {
     pub routes: Vec<Route>,
     /// Methods the site takes; empty: all but CONNECT and TRACE.
     pub methods: Vec<Method>,
+    /// How the always-online copy is kept; `None`: not at all.
+    pub archive: Option<SiteArchive>,
+}
+
+/// How the always-online copy of a site is kept and shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteArchive {
+    /// Scheme and host of the URLs that are copied, as readers know them: `https://example.org`.
+    pub base: String,
+    /// Where the crawl begins, and what it fetches first; paths.
+    pub seeds: Vec<String>,
+    /// Paths that are not copied, with all below them.
+    pub exclude: Vec<String>,
+    /// Requests a second that the crawl makes at most. Default 10.
+    pub max_rate: u32,
+    /// Bytes on disk.
+    pub max_bytes: u64,
+    /// Bytes of one object that is copied. Default 32 MiB.
+    pub max_object_bytes: usize,
+    /// How long a reader of a page that is copied waits for the origin. Default 2 s.
+    pub patience: Duration,
+    /// What is said on a copy.
+    pub note: ArchiveNote,
+    /// Texts by which an error page is known that comes with status 200.
+    pub error_markers: Vec<String>,
+    /// Other addresses of the site, named where it cannot be read.
+    pub mirrors: Vec<String>,
+    /// The site's onion address, as `http://….onion`.
+    pub onion: Option<String>,
+}
+
+impl SiteArchive {
+    /// The defaults for the site at `base`, within `max_bytes` on disk.
+    pub fn new(base: String, max_bytes: u64) -> Self {
+        Self {
+            base,
+            seeds: SEEDS.map(str::to_owned).to_vec(),
+            exclude: Vec::new(),
+            max_rate: 10,
+            max_bytes,
+            max_object_bytes: 32 << 20,
+            patience: Duration::from_secs(2),
+            note: ArchiveNote::NotAnswering,
+            error_markers: Vec::new(),
+            mirrors: Vec::new(),
+            onion: None,
+        }
+    }
+}
+
+/// Where most sites say what they have.
+const SEEDS: [&str; 2] = ["/", "/sitemap.xml"];
+
+/// What a copy says of itself to its reader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ArchiveNote {
+    /// Nothing that is seen.
+    Off,
+    /// That the site is not answering, and of when the copy is.
+    #[default]
+    NotAnswering,
+    /// That the site is under attack, and of when the copy is.
+    UnderAttack,
 }
 
 impl Site {
@@ -149,7 +212,8 @@ impl Site {
     pub fn new(hosts: Vec<String>, origin: Origin) -> Self {
         let cache = SitePolicy::default();
         let login_cookies = CookiePatterns::new(LOGIN_COOKIES);
-        Self { hosts, origin, cache, login_cookies, routes: Vec::new(), methods: Vec::new() }
+        let (routes, methods) = (Vec::new(), Vec::new());
+        Self { hosts, origin, cache, login_cookies, routes, methods, archive: None }
     }
 
     /// What the site is called where it has to be told from others: its first host.

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use self::job::{Job, JobCause, run};
 use crate::answer::{Answer, AnswerBody, AnswerHead, Tunnel};
+use crate::archive;
 use crate::clock;
 use crate::forward::{self, Draft, Purpose};
 use crate::held::{self, Served};
@@ -126,6 +127,25 @@ async fn obtain(
     if let Some(answer) = from_disk(ctx, policy, &mut plan, ask).await {
         return answer;
     }
+    if !archive::concerns(ctx, policy, &plan) {
+        return from_origin(ctx, policy, plan, ask, headers, spooled, interim).await;
+    }
+    let behind = plan.clone();
+    let origin = from_origin(ctx, policy, plan, ask, headers, spooled, interim);
+    // In a box: most sites' requests need not carry the room for it.
+    Box::pin(archive::obtain(ctx, policy, behind, ask, origin)).await
+}
+
+/// Answers by the origin, or by what another reader's fetch brings from it.
+async fn from_origin(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    plan: Box<Plan>,
+    ask: &Ask<'_>,
+    headers: Rc<HeaderMap>,
+    spooled: Option<SpooledBody>,
+    interim: Option<Interim>,
+) -> Answer {
     // What waits in the origin for something to happen must not make others wait for it.
     if spooled.is_none()
         && plan.lane != RouteLane::Stream

@@ -11,6 +11,7 @@
 pub mod access_log;
 pub mod admin;
 mod answer;
+mod archive;
 mod buffers;
 pub mod cdn_hint;
 mod clock;
@@ -40,8 +41,10 @@ mod stream;
 pub mod systemd;
 pub mod tls;
 mod tunnel;
+mod view;
 mod visitor;
 mod worker;
 
+pub use crate::archive::{ArchiveOpenError, archive_dir, archive_options, sealing_key};
 pub use crate::origin::OriginTlsError;
-pub use crate::server::{Reload, ServeError, Server, serve};
+pub use crate::server::{ARCHIVE_DISK_SHARE, Reload, ServeError, Server, serve};

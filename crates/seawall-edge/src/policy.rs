@@ -9,6 +9,7 @@ use std::sync::Arc;
 use seawall_cache::{Learned, Learner, LearnerConfig, Misses};
 use seawall_decide::{OriginGateConfig, RouteRule, SiteRules, Table, TableSource};
 
+use crate::archive::SiteCopy;
 use crate::clock;
 use crate::config::{Config, OriginTarget, Site};
 use crate::learned;
@@ -25,6 +26,9 @@ pub(crate) struct Policy {
     pub(crate) learners: Vec<Arc<Learner>>,
     /// Which paths of each site are probably made up, in the order of the sites.
     pub(crate) misses: Vec<Arc<Misses>>,
+    /// The always-online copy of each site that has one, in the order of the sites. Opened at the start:
+    /// a site that a reload brings has none until the next.
+    pub(crate) copies: Vec<Option<Arc<SiteCopy>>>,
     /// Keys the hashing of what clients send.
     seed: [u64; 2],
     /// That of the learners, which is kept over restarts.
@@ -42,8 +46,13 @@ struct Hosts {
 
 impl Policy {
     /// Compiles `config` for a process that starts.
-    pub(crate) fn first(config: Config, seed: [u64; 2], kept: &Learned) -> Self {
-        Self::new(config, None, seed, kept)
+    pub(crate) fn first(
+        config: Config,
+        seed: [u64; 2],
+        kept: &Learned,
+        copies: Vec<Option<Arc<SiteCopy>>>,
+    ) -> Self {
+        Self { copies, ..Self::new(config, None, seed, kept) }
     }
 
     /// Compiles `config` for a reload. Gates of origins that `before` had as well are carried over,
@@ -76,8 +85,20 @@ impl Policy {
                 }
             }
         }
+        let copies = copies(&config, before);
         let generation = before.map_or(0, |policy| policy.generation + 1);
-        Self { generation, config, table, gates, learners, misses, seed, learning_seed, hosts }
+        Self {
+            generation,
+            config,
+            table,
+            gates,
+            learners,
+            misses,
+            copies,
+            seed,
+            learning_seed,
+            hosts,
+        }
     }
 
     /// The site that answers to `host` (lower case, no port).
@@ -184,6 +205,12 @@ fn misses(config: &Config, before: Option<&Policy>, seed: [u64; 2]) -> Vec<Arc<M
         let new = || Arc::new(Misses::new(limits.max_known_paths, limits.made_up, seed));
         kept.map_or_else(new, Arc::clone)
     };
+    config.sites.iter().map(of).collect()
+}
+
+/// The copy of a site stays with it over a reload.
+fn copies(config: &Config, before: Option<&Policy>) -> Vec<Option<Arc<SiteCopy>>> {
+    let of = |site: &Site| before.and_then(|old| old.copies[old.same_site(site)?].clone());
     config.sites.iter().map(of).collect()
 }
 

@@ -235,6 +235,7 @@ fn heading(status: u16, cause: Cause) -> &'static str {
     match (status, cause) {
         (503, Cause::NoRoom) => "There is no room for what was sent",
         (503, Cause::Draining) => "The site is being restarted",
+        (503, Cause::Emergency) => "The site is for reading only at the moment",
         (504, Cause::Default) => "There is no stored copy of this page",
         (400, _) => "The request could not be understood",
         (403, Cause::DenyList) => "This site is closed to your network",
@@ -262,6 +263,10 @@ fn reason(status: u16, cause: Cause) -> &'static str {
     match (status, cause) {
         (503, Cause::NoRoom) => "Reading goes on as usual, but nothing can be sent at the moment.",
         (503, Cause::Draining) => "That takes a moment.",
+        (503, Cause::Emergency) => {
+            "Most of its pages can be read as ever. This one cannot be shown, and nothing can be sent, \
+             until the people who run it say so."
+        }
         (504, Cause::Default) => "Your browser asked for a stored copy and nothing else.",
         (400, _) => "Your browser, or something between it and this site, garbled it.",
         (403, Cause::DenyList) => "The people who run it have shut out the network you come from.",

@@ -27,6 +27,7 @@ use seawall_wire::forwarded;
 use seawall_wire::http1::RequestView;
 
 use crate::answer::{Answer, AnswerBody, AnswerHead, CacheText, Note};
+use crate::archive;
 use crate::clock;
 use crate::fetch;
 use crate::held::{self, Served};
@@ -213,6 +214,9 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     };
     if visitor::is_pass(ask.path) {
         return Look::Answer(shared.reception.open_pass(ctx, ask, times));
+    }
+    if ask.path == seawall_archive::NOTE_STYLE_PATH.as_bytes() {
+        return Look::Answer(archive::note_style(ask));
     }
     let given = |mut answer| {
         if let Some(offer) = who.offer {

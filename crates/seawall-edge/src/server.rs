@@ -8,39 +8,36 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use seawall_cache::{Store, StoreConfig, StoreError};
-use seawall_decide::GRANT_HOURS;
-use seawall_model::{Instant, WallTime};
+use seawall_model::Instant;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
 use crate::access_log::{AccessLogHandle, LogWriter};
-use crate::admin::{
-    AdminError, AdminServer, AdminView, CountryWork, ListStatus, Pass, Purge, State, Status,
-};
+use crate::admin::{AdminError, AdminServer, AdminView};
+use crate::archive::{self, ArchiveOpenError, Crawler};
 use crate::clock;
 use crate::config::{Config, Listen};
-use crate::gates;
 use crate::learned::{Keep, LearnedFile};
 use crate::listen;
-use crate::metrics::{Metrics, RequestRate, Sample};
+use crate::metrics::Metrics;
 use crate::origin::{OriginTlsError, Pool};
 use crate::policy::Policy;
-use crate::query;
 use crate::reload;
 use crate::shared::{Parts, Shared};
 use crate::slots::SWEEP;
 use crate::spool::{Spool, SpoolBudget};
 use crate::systemd::Notifier;
 use crate::tls::{CertEvent, CertStore, CertWatch, TlsError, server_config};
-use crate::visitor::{PASS_PATH, Reception};
+use crate::view::View;
+use crate::visitor::Reception;
 use crate::worker::Worker;
 
 /// Reads the configuration anew. The error is what to tell the operator; the old one stays.
@@ -69,6 +66,9 @@ pub enum ServeError {
     /// The cache cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The archives cannot be opened.
+    #[error(transparent)]
+    Archive(#[from] ArchiveOpenError),
     /// Certificates cannot be used; all of them are listed.
     #[error("cannot use the certificates: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Certificates(Vec<TlsError>),
@@ -90,6 +90,7 @@ pub struct Server {
     admin_address: Option<SocketAddr>,
     workers: Vec<JoinHandle<()>>,
     control: Option<JoinHandle<()>>,
+    crawler: Option<JoinHandle<()>>,
     watch: Arc<Mutex<CertWatch>>,
     stop: Option<oneshot::Sender<()>>,
     log: Option<AccessLogHandle>,
@@ -100,8 +101,10 @@ const CACHE_SHARE: u64 = 60;
 const SPOOL_MEMORY_SHARE: u64 = 10;
 const IN_FLIGHT_SHARE: u64 = 10;
 /// Parts of the disk budget.
-const CACHE_DISK_SHARE: u64 = 70;
+const CACHE_DISK_SHARE: u64 = 45;
 const SPOOL_DISK_SHARE: u64 = 20;
+/// Of all archives together; what makes a configuration divides it among the sites.
+pub const ARCHIVE_DISK_SHARE: u64 = 25;
 
 impl Server {
     /// Opens everything and starts serving.
@@ -138,6 +141,8 @@ impl Server {
         let reception = reception.map_err(state)?;
         let (learned_file, learned) = LearnedFile::open(&config.state_dir).map_err(state)?;
         let spool = open_spool(&config).map_err(state)?;
+        let copies = archive::open_all(&config)?;
+        let has_copies = copies.iter().any(Option::is_some);
         let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
         let tls = open_tls(&config, &certs)?;
         let admin = open_admin(&config)?;
@@ -151,7 +156,7 @@ impl Server {
         let metrics = Metrics::new(workers);
         let in_flight = config.memory_bytes / 100 * IN_FLIGHT_SHARE;
         let parts = Parts {
-            policy: Policy::first(config, seed, &learned),
+            policy: Policy::first(config, seed, &learned, copies),
             learned_file,
             store,
             reception,
@@ -171,18 +176,33 @@ impl Server {
             admin_address,
             workers: Vec::new(),
             control: None,
+            crawler: None,
             watch: Arc::clone(&watch),
             stop: Some(stop),
             log: Some(log),
         };
         server.control = Some(spawn("control", Control { shared, admin, watch, stopped })?);
-        for (index, (sockets, log)) in groups.into_iter().zip(writers).enumerate() {
+        if has_copies {
             let shared = Arc::clone(&server.shared);
-            let thread =
-                WorkerThread { shared, index, sockets, log, prefix: seed[0] ^ index as u64 };
-            server.workers.push(spawn(&format!("worker-{index}"), thread)?);
+            server.crawler = Some(spawn("crawler", CrawlerThread(shared))?);
         }
+        server.employ(groups, writers, seed)?;
         Ok(server)
+    }
+
+    fn employ(
+        &mut self,
+        groups: Vec<Sockets>,
+        writers: Vec<LogWriter>,
+        seed: [u64; 2],
+    ) -> io::Result<()> {
+        for (index, (sockets, log)) in groups.into_iter().zip(writers).enumerate() {
+            let shared = Arc::clone(&self.shared);
+            let prefix = seed[0] ^ index as u64;
+            let thread = WorkerThread { shared, index, sockets, log, prefix };
+            self.workers.push(spawn(&format!("worker-{index}"), thread)?);
+        }
+        Ok(())
     }
 
     /// The addresses listened on, in the order of the configuration, with the ports that the system
@@ -214,6 +234,9 @@ impl Server {
         self.shared.draining.store(true, Ordering::Relaxed);
         for worker in self.workers.drain(..) {
             let _ = worker.join();
+        }
+        if let Some(crawler) = self.crawler.take() {
+            let _ = crawler.join();
         }
         drop(self.stop.take());
         if let Some(control) = self.control.take() {
@@ -396,6 +419,14 @@ impl Thread for WorkerThread {
     }
 }
 
+struct CrawlerThread(Arc<Shared>);
+
+impl Thread for CrawlerThread {
+    fn run(self, runtime: &LocalRuntime) {
+        runtime.block_on(Crawler::new(self.0).run());
+    }
+}
+
 /// Lets the connections of a worker finish what they do, within the drain time-out.
 async fn drain(worker: &Rc<Worker>) {
     let limit = worker.policy().config.limits.drain_timeout;
@@ -420,11 +451,7 @@ impl Thread for Control {
     fn run(self, runtime: &LocalRuntime) {
         let Self { shared, admin, watch, mut stopped } = self;
         runtime.block_on(async move {
-            let view = Arc::new(View {
-                shared: Arc::clone(&shared),
-                started: clock::now(),
-                rate: Mutex::new(RequestRate::default()),
-            });
+            let view = Arc::new(View::new(Arc::clone(&shared)));
             let shown: Arc<dyn AdminView> = Arc::<View>::clone(&view);
             tokio::task::spawn_local(admin.serve(shown));
             if shared.pacer.is_some() {
@@ -470,281 +497,6 @@ fn tell_certificate(event: CertEvent) {
         }
         CertEvent::Expiry(warning) => tracing::warn!("{warning}"),
     }
-}
-
-/// What the admin doors show and do.
-struct View {
-    shared: Arc<Shared>,
-    started: Instant,
-    rate: Mutex<RequestRate>,
-}
-
-impl AdminView for View {
-    fn status(&self) -> Status {
-        let policy = self.shared.policy.load();
-        let healthy = self.shared.origin_is_healthy();
-        let origin = gates::status(&policy.gates, healthy);
-        let now = clock::now();
-        Status {
-            version: env!("CARGO_PKG_VERSION"),
-            uptime_s: now.saturating_since(self.started).as_secs(),
-            state: State::Normal,
-            requests_per_s: self.requests_per_s(now),
-            origin,
-            work_by_country: self.work_by_country(&policy, now),
-            lists: lists(&policy, clock::wall()),
-            mitigations: Vec::new(),
-            memory_bytes: resident_bytes(),
-            memory_pressure: self.shared.memory.step().index(),
-            events: self.shared.events.last(clock::wall()),
-        }
-    }
-
-    fn metrics(&self) -> String {
-        let store = self.shared.store.stats();
-        let gauge = |name, help, value: u64| Sample::gauge(name, help, value as f64);
-        let counter = |name, help, value: u64| Sample::counter(name, help, value as f64);
-        let mut samples = vec![
-            gauge("seawall_cache_entries", "Stored responses.", store.entries),
-            gauge(
-                "seawall_cache_memory_bytes",
-                "Bytes of stored responses in memory.",
-                store.memory_bytes,
-            ),
-            gauge(
-                "seawall_cache_stored_bytes",
-                "Bytes of stored responses on disk.",
-                store.disk_bytes,
-            ),
-            counter(
-                "seawall_cache_evictions_total",
-                "Responses that left memory for others.",
-                store.evictions,
-            ),
-            counter(
-                "seawall_cache_damaged_total",
-                "Stored responses that failed their checksum.",
-                store.damaged,
-            ),
-            counter(
-                "seawall_cache_write_failures_total",
-                "Responses the disk did not take.",
-                store.write_failures,
-            ),
-            counter(
-                "seawall_cache_queue_full_total",
-                "Responses not written because the disk was behind.",
-                store.queue_full,
-            ),
-            gauge(
-                "seawall_spool_memory_bytes",
-                "Bytes of request content in memory.",
-                self.shared.spool.memory_bytes(),
-            ),
-            gauge(
-                "seawall_spool_disk_bytes",
-                "Bytes of request content on disk.",
-                self.shared.spool.disk_bytes(),
-            ),
-            gauge(
-                "seawall_process_resident_bytes",
-                "Resident memory of the process.",
-                resident_bytes(),
-            ),
-        ];
-        samples.extend(self.shared.memory.samples(self.shared.spool.diverted()));
-        samples.extend(self.of_sites());
-        samples.extend(self.client_samples());
-        samples.extend(self.visitor_samples());
-        self.shared.metrics.render(&samples)
-    }
-
-    fn purge(&self, what: Purge) -> Result<usize, String> {
-        let store = &self.shared.store;
-        let purged = match what {
-            Purge::Url(url) => self.purge_url(&url),
-            Purge::Tag(tag) => store.purge_tag(tag.as_bytes()),
-            Purge::All => store.purge_all(),
-        };
-        purged.map_err(|error| {
-            tracing::error!("a purge was not written to disk: {error}");
-            format!("dropped from memory, but not from disk: {error}")
-        })
-    }
-
-    fn pass(&self, days: u8) -> Result<Pass, String> {
-        let token = self.shared.reception.grant(clock::wall(), days);
-        let token = token.map_err(|error| format!("there are no random numbers: {error}"))?;
-        let policy = self.shared.policy.load();
-        let sites = policy.config.sites.iter();
-        Ok(Pass {
-            path: format!("{PASS_PATH}{}", token.as_str()),
-            hosts: sites.flat_map(|site| site.hosts.iter().cloned()).collect(),
-            open_hours: GRANT_HOURS,
-            days,
-        })
-    }
-}
-
-impl View {
-    /// The tables of clients and their budgets.
-    fn client_samples(&self) -> Vec<Sample> {
-        let (limiters, budgets) = (&self.shared.limiters, &self.shared.budgets);
-        vec![
-            Sample::gauge(
-                "seawall_budgets_bytes",
-                "Memory of the budgets of origin work and of routes, fixed at start.",
-                budgets.bytes() as f64,
-            ),
-            Sample::counter(
-                "seawall_budgets_forgotten_total",
-                "Budgets that owed something and were forgotten to make room for others.",
-                budgets.forgotten() as f64,
-            ),
-            Sample::counter(
-                "seawall_route_budgets_forgotten_total",
-                "Budgets of routes that owed something and were forgotten to make room for others.",
-                budgets.forgotten_of_routes() as f64,
-            ),
-            Sample::gauge(
-                "seawall_limiters_bytes",
-                "Memory of the client tables, fixed at start.",
-                limiters.bytes() as f64,
-            ),
-            Sample::counter(
-                "seawall_clients_forgotten_total",
-                "Clients forgotten to make room for others.",
-                limiters.evictions() as f64,
-            ),
-            Sample::counter(
-                "seawall_clients_hashed_total",
-                "Clients forgotten whose demand goes on to count by hash.",
-                limiters.hashed() as f64,
-            ),
-            Sample::counter(
-                "seawall_clients_untracked_total",
-                "Look-ups of clients that found no room at that moment.",
-                limiters.untracked() as f64,
-            ),
-            Sample::counter(
-                "seawall_offenders_barred_total",
-                "Clients kept from connecting for a while, for what they did.",
-                limiters.barred() as f64,
-            ),
-            Sample::counter(
-                "seawall_offenders_forgotten_total",
-                "Offenders forgotten to make room for others.",
-                limiters.offenders_forgotten() as f64,
-            ),
-            self.shared.events.sample(),
-        ]
-    }
-
-    /// What happened to credentials, passes and logins.
-    fn visitor_samples(&self) -> Vec<Sample> {
-        let reception = &self.shared.reception;
-        let counts = &reception.counts;
-        let counter = |name, help, counter: &AtomicU64| {
-            Sample::counter(name, help, counter.load(Ordering::Relaxed) as f64)
-        };
-        let logins = reception.logins.len() as f64;
-        vec![
-            counter(
-                "seawall_credentials_accepted_total",
-                "Requests with a good credential.",
-                &counts.accepted,
-            ),
-            counter(
-                "seawall_credentials_rejected_total",
-                "Requests with a forged, foreign, cut or expired credential.",
-                &counts.rejected,
-            ),
-            counter(
-                "seawall_credentials_lent_total",
-                "Requests with a credential or login in too many places at once.",
-                &counts.lent,
-            ),
-            counter(
-                "seawall_credentials_issued_total",
-                "Credentials given to readers who had none.",
-                &counts.issued,
-            ),
-            counter(
-                "seawall_credentials_renewed_total",
-                "Credentials replaced by those of the day.",
-                &counts.renewed,
-            ),
-            counter(
-                "seawall_passes_opened_total",
-                "Links of passes that were opened.",
-                &counts.passes,
-            ),
-            Sample::gauge("seawall_logins", "Logins remembered.", logins),
-            Sample::counter(
-                "seawall_logins_forgotten_total",
-                "Logins forgotten to make room for others.",
-                reception.logins.forgotten() as f64,
-            ),
-            Sample::counter(
-                "seawall_visitors_forgotten_total",
-                "Sessions and holders of credentials forgotten to make room for others.",
-                reception.forgotten() as f64,
-            ),
-        ]
-    }
-
-    /// Called every second as well, so that whoever asks for the first time is told something.
-    fn requests_per_s(&self, now: Instant) -> f64 {
-        self.rate.lock().observe(now, self.shared.metrics.totals().requests)
-    }
-
-    fn work_by_country(&self, policy: &Policy, now: Instant) -> Vec<CountryWork> {
-        if policy.config.countries.is_empty() {
-            return Vec::new();
-        }
-        let shares = self.shared.work_by_country.top(now, SHOWN_COUNTRIES).into_iter();
-        let work = shares.map(|share| CountryWork {
-            country: share.country.map(|country| country.as_str().to_owned()),
-            percent: share.percent,
-        });
-        work.collect()
-    }
-
-    /// What sites and their origins have to show.
-    fn of_sites(&self) -> Vec<Sample> {
-        let policy = self.shared.policy.load();
-        query::samples(&policy).into_iter().chain(gates::samples(&policy.gates)).collect()
-    }
-
-    /// A URL with a port also names what is stored without one, and is stored so behind a port
-    /// that another machine forwards.
-    fn purge_url(&self, url: &str) -> Result<usize, StoreError> {
-        let Some(key) = seawall_cache::Key::from_url(url) else { return Ok(0) };
-        let (store, bare) = (&self.shared.store, key.without_port());
-        let asked = store.purge_url(&key);
-        // Both are tried, whatever becomes of the first.
-        let elsewhere = if bare == key { Ok(0) } else { store.purge_url(&bare) };
-        Ok(asked? + elsewhere?)
-    }
-}
-
-/// More would not be read at a glance.
-const SHOWN_COUNTRIES: usize = 5;
-
-fn lists(policy: &Policy, now: WallTime) -> Vec<ListStatus> {
-    let lists = policy.config.lists.iter().map(|list| ListStatus {
-        name: list.name,
-        entries: list.entries as u64,
-        age_s: list.written.map(|at| now.unix_secs().saturating_sub(at.unix_secs())),
-    });
-    lists.collect()
-}
-
-/// Resident memory, from the kernel; 0 where it does not say.
-fn resident_bytes() -> u64 {
-    let Ok(statm) = std::fs::read_to_string("/proc/self/statm") else { return 0 };
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use seawall_model::{Fields, Identity, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
 
 use crate::answer::InFlight;
+use crate::archive::Emergency;
 use crate::cdn_hint::{CdnHint, Forwarded};
 use crate::clock;
 use crate::events::Events;
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) events: Events,
     pub(crate) memory: Memory,
+    pub(crate) emergency: Emergency,
     /// Keys tables that strangers fill.
     pub(crate) seed: [u64; 2],
     cdn: Mutex<CdnHint>,
@@ -111,6 +113,7 @@ impl Shared {
             in_flight: InFlight::new(parts.in_flight_bytes),
             events: Events::new(),
             memory,
+            emergency: Emergency::default(),
             seed: parts.seed,
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),

@@ -63,13 +63,15 @@ pub enum Cause {
     OriginFailed,
     /// Seawall is stopping.
     Draining,
+    /// The operator's emergency: reading only, from what is held, and this is not held or no reading.
+    Emergency,
     /// The configuration forbids serving this (for example an upload without room to spool it).
     NoRoom,
 }
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -97,6 +99,7 @@ impl Cause {
         Self::MadeUp,
         Self::OriginFailed,
         Self::Draining,
+        Self::Emergency,
         Self::NoRoom,
     ];
 
@@ -130,6 +133,7 @@ impl Cause {
             Self::MadeUp => "made_up",
             Self::OriginFailed => "origin_failed",
             Self::Draining => "draining",
+            Self::Emergency => "emergency",
             Self::NoRoom => "no_room",
         }
     }
@@ -163,6 +167,7 @@ impl Cause {
             Self::OriginFailed => "SW-302",
             Self::Draining => "SW-303",
             Self::NoRoom => "SW-304",
+            Self::Emergency => "SW-307",
             Self::OriginBudget => "SW-305",
             Self::MadeUp => "SW-306",
         }

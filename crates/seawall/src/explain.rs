@@ -199,6 +199,11 @@ fn meaning(cause: Cause) -> Meaning {
             "An error with status 502 or 504. Stored pages were served all the while.",
             "Check that the site runs (`systemctl status nginx php8.2-fpm mariadb`, or what it is made of) and that `site.origin` is its address.",
         ),
+        Cause::Emergency => (
+            "The operator has declared an emergency: the site is for reading only, from what Seawall holds. This page is not held, or it was an attempt to send something.",
+            "A short page with status 503. Every page in the cache and the archive was served all the while, and signed-in editors reached the site.",
+            "`seawall mitigate emergency off` ends it. `seawall archive list` shows what is held.",
+        ),
         Cause::Draining => (
             "Seawall was stopping or being restarted.",
             "A short page with status 503, or a closed connection; trying again works.",

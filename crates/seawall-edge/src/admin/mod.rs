@@ -1,7 +1,7 @@
 //! The operator's door: a unix socket and, if wished, a TCP address.
 //!
-//! Five requests of HTTP/1.1, one per connection: `GET /status`, `GET /metrics`, `POST /purge`,
-//! `POST /pass`, and nothing else. It is separate from the serving code on purpose: it must answer while the
+//! A few requests of HTTP/1.1, one per connection: `GET /status`, `GET /metrics`, `GET /archive`,
+//! `POST /purge`, `POST /pass`, `POST /archive`, `POST /emergency`, and nothing else. It is separate from the serving code on purpose: it must answer while the
 //! workers are busy, and a flaw in one must not open the other. It runs on the control thread,
 //! bounded in connections, bytes and time.
 //!
@@ -41,6 +41,119 @@ pub trait AdminView: Send + Sync {
     /// # Errors
     /// What the system refused, for the operator to read.
     fn pass(&self, days: u8) -> Result<Pass, String>;
+
+    /// The always-online copies of all sites that have one. Reads the disk.
+    ///
+    /// # Errors
+    /// What the disk refused, for the operator to read.
+    fn archive(&self) -> Result<Vec<ArchiveStatus>, String>;
+
+    /// Changes something about all copies. Writes to the disk.
+    ///
+    /// # Errors
+    /// What the disk refused, for the operator to read.
+    fn change_archive(&self, what: ArchiveChange) -> Result<(), String>;
+
+    /// Puts reading only into force, for some seconds or until it is taken back; or takes it back.
+    fn emergency(&self, what: EmergencyChange);
+}
+
+/// What to do with the copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveChange {
+    /// Make everything known due now, so that all of it is looked at again.
+    Crawl,
+    /// Show nothing that was captured from this second (since the Unix epoch) on.
+    Pin(u64),
+    /// Show everything again.
+    Unpin,
+    /// Pack and sign what is held.
+    Seal,
+}
+
+/// What to do about reading only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmergencyChange {
+    /// Into force, until it is taken back.
+    On,
+    /// Into force for so many seconds.
+    OnFor(u64),
+    /// Out of force.
+    Off,
+}
+
+/// The copy of one site: `seawall archive list --json`. Names are a contract, keys may only be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ArchiveStatus {
+    /// The site: scheme and host.
+    pub site: String,
+    /// URLs that are known.
+    pub pages_known: u64,
+    /// Of those, the ones that are held.
+    pub pages_held: u64,
+    /// Versions of them, older ones included.
+    pub versions: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Until when the origin confirmed the page that it confirmed longest ago; RFC 3339.
+    pub oldest: Option<String>,
+    /// The same of the latest.
+    pub newest: Option<String>,
+    /// Pages by how long ago the origin confirmed them.
+    pub ages: Ages,
+    /// What could not be fetched last time, 100 of them at most.
+    pub failures: Vec<ArchiveFailure>,
+    /// How many could not.
+    pub failed: u64,
+    /// URLs that were withdrawn and may not come back.
+    pub withdrawn: u64,
+    /// Records that turned out damaged since the start.
+    pub damaged: u64,
+    /// Nothing captured from this time on is shown; RFC 3339.
+    pub pinned_before: Option<String>,
+    /// How the crawl goes.
+    pub crawl: CrawlStatus,
+    /// Whether readers are sent to the origin: `closed`, `open` (nobody with a copy is) or `recovering`.
+    pub breaker: &'static str,
+    /// Copies given to readers since the start.
+    pub served: u64,
+}
+
+/// Pages by age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Ages {
+    pub hour: u64,
+    pub day: u64,
+    pub week: u64,
+    pub month: u64,
+    pub older: u64,
+}
+
+/// Something that could not be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ArchiveFailure {
+    /// The URL.
+    pub url: String,
+    /// Why, in a word.
+    pub reason: &'static str,
+}
+
+/// How a crawl goes. Counts are since the start of the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CrawlStatus {
+    /// URLs asked for.
+    pub fetched: u64,
+    /// Of those, new or changed.
+    pub stored: u64,
+    /// Of those, unchanged.
+    pub unchanged: u64,
+    /// Of those, not kept.
+    pub failed: u64,
+    /// URLs to be fetched now.
+    pub due: u64,
+    /// Whether the first pages are still missing.
+    pub cold: bool,
 }
 
 /// What a pass's link is made of.
@@ -85,6 +198,8 @@ pub struct Status {
     pub work_by_country: Vec<CountryWork>,
     /// The operator's lists.
     pub lists: Vec<ListStatus>,
+    /// Whether the operator has made the sites reading only.
+    pub emergency: bool,
     /// Standing measures.
     pub mitigations: Vec<serde_json::Value>,
     /// Resident memory.

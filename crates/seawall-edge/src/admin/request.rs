@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seawall_decide::MAX_CREDENTIAL_DAYS;
 
-use super::Purge;
+use super::{ArchiveChange, EmergencyChange, Purge};
 
 /// Through which door a request came.
 #[derive(Clone, Debug)]
@@ -26,6 +26,10 @@ pub(super) enum Query {
     Purge(Purge),
     /// A pass for so many days.
     Pass(u8),
+    /// The copies of all sites.
+    Archive,
+    ChangeArchive(ArchiveChange),
+    Emergency(EmergencyChange),
 }
 
 /// An answer that needs no view: status and text of the error.
@@ -83,19 +87,24 @@ impl<'a> Head<'a> {
     pub(super) fn query(&self, door: &Door) -> Result<Query, Denied> {
         self.authorise(door)?;
         let (path, parameters) = self.target.split_once('?').unwrap_or((self.target, ""));
-        let wanted = match path {
-            "/status" | "/metrics" => "GET",
-            "/purge" | "/pass" => "POST",
-            _ => return Err(Denied(404, "there are /status, /metrics, /purge and /pass")),
-        };
-        if self.method != wanted {
-            return Err(Denied(405, "use GET for /status and /metrics, POST for /purge and /pass"));
-        }
-        match path {
-            "/status" => Ok(Query::Status),
-            "/metrics" => Ok(Query::Metrics),
-            "/pass" => days(parameters).map(Query::Pass),
-            _ => purge(parameters).map(Query::Purge),
+        let is_get = self.method == "GET";
+        match (self.method, path) {
+            ("GET", "/status") => Ok(Query::Status),
+            ("GET", "/metrics") => Ok(Query::Metrics),
+            ("GET", "/archive") => Ok(Query::Archive),
+            ("POST", "/archive") => archive(parameters).map(Query::ChangeArchive),
+            ("POST", "/emergency") => emergency(parameters).map(Query::Emergency),
+            ("POST", "/pass") => days(parameters).map(Query::Pass),
+            ("POST", "/purge") => purge(parameters).map(Query::Purge),
+            (_, "/status" | "/metrics") => Err(Denied(405, "use GET here")),
+            (_, "/purge" | "/pass" | "/emergency") if is_get => Err(Denied(405, "use POST here")),
+            (_, "/archive" | "/purge" | "/pass" | "/emergency") => {
+                Err(Denied(405, "use GET to look and POST to change"))
+            }
+            _ => Err(Denied(
+                404,
+                "there are /status, /metrics, /archive, /purge, /pass and /emergency",
+            )),
         }
     }
 
@@ -175,6 +184,32 @@ fn purge(parameters: &str) -> Result<Purge, Denied> {
     found.ok_or(USAGE)
 }
 
+fn archive(parameters: &str) -> Result<ArchiveChange, Denied> {
+    match parameters.split_once('=') {
+        Some(("crawl", "1")) => Ok(ArchiveChange::Crawl),
+        Some(("seal", "1")) => Ok(ArchiveChange::Seal),
+        Some(("pin", "none")) => Ok(ArchiveChange::Unpin),
+        Some(("pin", second)) => second
+            .parse()
+            .map(ArchiveChange::Pin)
+            .map_err(|_| Denied(400, "say pin=SECONDS since 1970, or pin=none")),
+        _ => Err(Denied(400, "say exactly one of crawl=1, seal=1, pin=SECONDS, pin=none")),
+    }
+}
+
+fn emergency(parameters: &str) -> Result<EmergencyChange, Denied> {
+    const USAGE: Denied = Denied(400, "say on=1, on=1&for_s=SECONDS, or on=0");
+    match parameters {
+        "on=1" => Ok(EmergencyChange::On),
+        "on=0" => Ok(EmergencyChange::Off),
+        _ => {
+            let seconds = parameters.strip_prefix("on=1&for_s=").ok_or(USAGE)?;
+            let seconds = seconds.parse().map_err(|_| USAGE)?;
+            if seconds == 0 { Err(USAGE) } else { Ok(EmergencyChange::OnFor(seconds)) }
+        }
+    }
+}
+
 fn days(parameters: &str) -> Result<u8, Denied> {
     let days = parameters.strip_prefix("days=").and_then(|days| days.parse().ok());
     days.filter(|days| (1..=MAX_CREDENTIAL_DAYS).contains(days))
@@ -200,7 +235,7 @@ fn percent_decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{Denied, Door, Head, Query, is_loopback_host};
-    use crate::admin::Purge;
+    use crate::admin::{ArchiveChange, EmergencyChange, Purge};
 
     #[track_caller]
     fn check(door: Door, request: &str, want: Result<Query, u16>) {
@@ -296,6 +331,28 @@ mod tests {
         }
         check(Door::Unix, "GET /pass?days=1 HTTP/1.1\n\n", Err(405));
         check(Door::Loopback, "POST /pass?days=1 HTTP/1.1\nHost: localhost\n\n", Err(403));
+    }
+
+    #[test]
+    fn changes_of_the_archive_and_emergencies_are_said_in_one_way() {
+        for (target, want) in [
+            ("/archive?crawl=1", Ok(Query::ChangeArchive(ArchiveChange::Crawl))),
+            ("/archive?seal=1", Ok(Query::ChangeArchive(ArchiveChange::Seal))),
+            ("/archive?pin=17", Ok(Query::ChangeArchive(ArchiveChange::Pin(17)))),
+            ("/archive?pin=none", Ok(Query::ChangeArchive(ArchiveChange::Unpin))),
+            ("/archive?pin=-1", Err(400)),
+            ("/archive", Err(400)),
+            ("/emergency?on=1", Ok(Query::Emergency(EmergencyChange::On))),
+            ("/emergency?on=1&for_s=60", Ok(Query::Emergency(EmergencyChange::OnFor(60)))),
+            ("/emergency?on=0", Ok(Query::Emergency(EmergencyChange::Off))),
+            ("/emergency?on=1&for_s=0", Err(400)),
+            ("/emergency", Err(400)),
+        ] {
+            check(Door::Unix, &format!("POST {target} HTTP/1.1\n\n"), want);
+        }
+        check(Door::Unix, "GET /archive HTTP/1.1\n\n", Ok(Query::Archive));
+        check(Door::Unix, "GET /emergency?on=1 HTTP/1.1\n\n", Err(405));
+        check(Door::Unix, "DELETE /archive HTTP/1.1\n\n", Err(405));
     }
 
     #[test]

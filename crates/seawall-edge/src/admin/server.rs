@@ -214,6 +214,25 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
             Ok(Err(_)) => failure(500, "the pass cannot be written as JSON"),
             Err(why) => failure(500, &why),
         },
+        Query::Archive => match tokio::task::spawn_blocking(move || view.archive()).await {
+            Ok(Ok(archives)) => match serde_json::to_vec(&archives) {
+                Ok(body) => response(200, JSON, &body),
+                Err(_) => failure(500, "the archives cannot be written as JSON"),
+            },
+            Ok(Err(why)) => failure(500, &why),
+            Err(_) => failure(500, "looking into the archive failed on a bug; see the log"),
+        },
+        Query::ChangeArchive(what) => {
+            match tokio::task::spawn_blocking(move || view.change_archive(what)).await {
+                Ok(Ok(())) => response(200, JSON, b"{}"),
+                Ok(Err(why)) => failure(507, &why),
+                Err(_) => failure(500, "changing the archive failed on a bug; see the log"),
+            }
+        }
+        Query::Emergency(what) => {
+            view.emergency(what);
+            response(200, JSON, b"{}")
+        }
     }
 }
 

@@ -27,6 +27,8 @@ labels! {
         Hit = "hit",
         /// A stale one, allowed to be served.
         Stale = "stale",
+        /// A copy from the archive, because the origin could not answer.
+        Archive = "archive",
         /// Nothing usable was stored; the origin was asked.
         Miss = "miss",
         /// Another reader's fetch was waited for.

@@ -8,6 +8,7 @@
 mod admin;
 mod admission;
 mod ambiguous;
+mod archive;
 mod cache;
 mod client;
 mod credentials;

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use seawall_edge::admin::{
-    AdminError, AdminServer, AdminView, Answer, ClientError, OriginStatus, Pass, Purge, State,
-    Status, query,
+    AdminError, AdminServer, AdminView, Answer, ArchiveChange, ArchiveStatus, ClientError,
+    EmergencyChange, OriginStatus, Pass, Purge, State, Status, query,
 };
 
 #[derive(Default)]
@@ -31,6 +31,7 @@ impl AdminView for View {
             },
             work_by_country: Vec::new(),
             lists: Vec::new(),
+            emergency: false,
             mitigations: Vec::new(),
             memory_bytes: 1_000,
             memory_pressure: 0,
@@ -53,6 +54,19 @@ impl AdminView for View {
     fn pass(&self, days: u8) -> Result<Pass, String> {
         Ok(Pass { path: "/x".to_owned(), hosts: Vec::new(), open_hours: 24, days })
     }
+
+    fn archive(&self) -> Result<Vec<ArchiveStatus>, String> {
+        Ok(Vec::new())
+    }
+
+    fn change_archive(&self, what: ArchiveChange) -> Result<(), String> {
+        match what {
+            ArchiveChange::Seal => Err("the disk is full".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn emergency(&self, _: EmergencyChange) {}
 }
 
 /// Serves while `client` runs on a thread of its own.
@@ -111,7 +125,7 @@ fn socket_answers_status_metrics_and_purge() {
     };
     let (answers, purged) = with_server(|| AdminServer::bind(Some(&path), None, None), client);
     let [status, metrics, purge, unwritable, nowhere] = answers;
-    let want = r#"{"version":"0.1.0","uptime_s":7,"state":"normal","requests_per_s":1.5,"origin":{"limit":256,"in_flight":3,"queued":0,"waiting":{"signed_in":0,"aged_reader":0,"passed":0,"anonymous":0,"demoted":0,"background":0},"oldest_wait_ms":0,"streams":0,"slowdown":0.0,"shedding":false,"healthy":true},"work_by_country":[],"lists":[],"mitigations":[],"memory_bytes":1000,"memory_pressure":0,"events":[]}"#;
+    let want = r#"{"version":"0.1.0","uptime_s":7,"state":"normal","requests_per_s":1.5,"origin":{"limit":256,"in_flight":3,"queued":0,"waiting":{"signed_in":0,"aged_reader":0,"passed":0,"anonymous":0,"demoted":0,"background":0},"oldest_wait_ms":0,"streams":0,"slowdown":0.0,"shedding":false,"healthy":true},"work_by_country":[],"lists":[],"emergency":false,"mitigations":[],"memory_bytes":1000,"memory_pressure":0,"events":[]}"#;
     assert_eq!(status, Answer { status: 200, body: want.into() });
     assert_eq!(metrics.body, b"seawall_build_info{version=\"x\"} 1\n");
     assert_eq!(purge.body, b"{\"removed\":3}");

@@ -15,7 +15,7 @@ use crate::config::machine::{Machine, half_of};
 use crate::config::problem::Code;
 use crate::config::section::{At, Report, Section};
 use crate::config::value;
-use crate::config::{files, lists};
+use crate::config::{archive, files, lists};
 
 /// What reading a file depends on besides its text.
 pub(crate) struct Builder<'a> {
@@ -37,13 +37,16 @@ impl Builder<'_> {
         let listeners = self.listeners(report, &mut root, &mut config);
         self.certificates(report, &mut root, &mut config, &listeners);
         let mut hosts = HashMap::new();
+        let mut archives = Vec::new();
         for section in root.sections(report, "site") {
             let read = self.site(report, section, site.clone(), &mut hosts);
             if let Some(line) = read.origin_line {
                 check_loops(report, &config.listen, &read.site.origin.target, line);
             }
             config.sites.push(read.site);
+            archives.push(read.archive);
         }
+        archive::finish(report, &mut config, archives);
         let section = root.section(report, "limits");
         config.limits = crate::config::limits::read(report, section, config.limits);
         let log = root.section(report, "log");

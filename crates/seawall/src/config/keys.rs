@@ -382,17 +382,66 @@ pub(crate) const KEYS: &[Key] = &[
         "\"30s\"",
         "How long an idle connection is kept. Keep it below the origin's own time-out. `1s` to `1h`.",
     ),
-    later(
+    now(
         "site.archive.enabled",
         "true or false",
-        "false",
-        "Keep a copy of every page for the time when the origin is gone.",
+        "(yes, where `site.hosts` names a host)",
+        "Keep a copy of the whole site for the time when its origin cannot answer: see `docs/archive.md`.",
     ),
-    later(
+    now(
+        "site.archive.url",
+        "address",
+        "(the first name in `site.hosts`, with https if a listener has `tls`)",
+        "Scheme and host of the site as its readers know it.",
+    ),
+    now(
         "site.archive.seeds",
         "list of paths",
         "[\"/\", \"/sitemap.xml\"]",
-        "Where the crawl begins.",
+        "Where the crawl begins, and what it fetches first.",
+    ),
+    now("site.archive.exclude", "list of paths", "[]", "What is not copied, with all below it."),
+    now(
+        "site.archive.max_rate",
+        "whole number",
+        "10",
+        "Requests a second that the crawl makes at most; while the first pages are missing twice as many. It never takes capacity that readers want. 1 to 1000.",
+    ),
+    now(
+        "site.archive.max_object_bytes",
+        "size",
+        "\"32MiB\"",
+        "What is larger is not copied. `64KiB` to `1GiB`.",
+    ),
+    now(
+        "site.archive.patience",
+        "duration",
+        "\"2s\"",
+        "How long a reader of a copied page waits for the origin; after time-outs less, down to 300 ms. `300ms` to `1m`.",
+    ),
+    now(
+        "site.archive.note",
+        "text",
+        "\"not_answering\"",
+        "What a copy says of itself at its top: `not_answering`, `under_attack`, or nothing with `off`.",
+    ),
+    now(
+        "site.archive.error_markers",
+        "list of texts",
+        "[]",
+        "Texts by which an error page is known that comes with status 200: it is not copied, and readers get the copy instead.",
+    ),
+    now(
+        "site.archive.mirrors",
+        "list of addresses",
+        "[]",
+        "Other addresses of the site, named on pages that say it cannot be read.",
+    ),
+    now(
+        "site.archive.onion",
+        "address",
+        "(none)",
+        "The site's onion address, told to Tor Browser in `Onion-Location`.",
     ),
     now(
         "network.trusted_proxies",

@@ -18,6 +18,7 @@ pub(crate) mod machine;
 pub(crate) mod problem;
 pub(crate) mod value;
 
+mod archive;
 mod build;
 mod defaults;
 #[cfg(test)]

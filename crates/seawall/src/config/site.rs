@@ -7,7 +7,8 @@ use seawall_cache::{CookiePatterns, SitePolicy};
 use seawall_edge::config::{Origin, OriginTarget, Route, Site};
 use seawall_model::{Method, Prefix};
 
-use crate::config::build::{Builder, warn_not_built};
+use crate::config::archive::{self, ReadArchive};
+use crate::config::build::Builder;
 use crate::config::files;
 use crate::config::problem::Code;
 use crate::config::section::{At, Report, Section};
@@ -19,6 +20,8 @@ pub(crate) struct ReadSite {
     pub(crate) site: Site,
     /// The line of `origin`; `None` if it is missing or cannot be read.
     pub(crate) origin_line: Option<usize>,
+    /// What it says about its archive.
+    pub(crate) archive: ReadArchive,
 }
 
 impl Builder<'_> {
@@ -66,9 +69,9 @@ impl Builder<'_> {
         let limits = section.section(report, "origin_limits");
         read_origin_limits(report, limits, &mut site.origin);
         let archive = section.section(report, "archive");
-        read_archive(report, archive);
+        let archive = archive::read(report, archive);
         section.finish(report);
-        ReadSite { site, origin_line }
+        ReadSite { site, origin_line, archive }
     }
 
     fn origin_tls(
@@ -273,15 +276,6 @@ fn read_origin_limits(report: &mut Report<'_>, mut section: Section<'_>, origin:
     time("idle_timeout", tenth..=hour, &mut origin.idle_timeout);
     time("total_timeout", Duration::from_secs(1)..=DAY, &mut origin.total_timeout);
     time("keep_alive", Duration::from_secs(1)..=hour, &mut origin.keep_alive);
-    section.finish(report);
-}
-
-fn read_archive(report: &mut Report<'_>, mut section: Section<'_>) {
-    let enabled = section.flag(report, "enabled");
-    section.list(report, "seeds", (Code::Path, value::path));
-    if let Some(At { value: true, line }) = enabled {
-        warn_not_built(report, "site.archive.enabled", line, "no archive is kept");
-    }
     section.finish(report);
 }
 

@@ -1,0 +1,282 @@
+//! The always-online copy of each site: opened here, filled by the crawler, shown where the origin
+//! cannot answer.
+//!
+//! It does **not** know the form of packages or what is worth fetching: `seawall-archive` does. Looking
+//! into it blocks on the disk, so readers' requests do so on a blocking thread.
+
+mod crawl;
+mod fallback;
+mod stand_in;
+pub(crate) mod view;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use seawall_archive::{Archive, ArchiveError, ArchiveOptions, Repaired};
+use seawall_cache::Key;
+use seawall_decide::{Breaker, BreakerConfig, BreakerState, OriginOutcome};
+use seawall_model::{Instant, WallTime};
+use seawall_seal::{KeyError, SigningKey};
+
+pub(crate) use self::crawl::{CrawlView, Crawler};
+pub(crate) use self::fallback::{concerns, obtain};
+use self::stand_in::Ready;
+pub(crate) use self::stand_in::note_style;
+use crate::clock;
+use crate::config::{Config, SiteArchive};
+
+/// The copy of one site.
+pub(crate) struct SiteCopy {
+    pub(crate) archive: Archive,
+    pub(crate) settings: SiteArchive,
+    breaker: Mutex<Breaker>,
+    /// URLs that readers were served, for the crawler to look at.
+    wishes: Mutex<VecDeque<String>>,
+    ready: Ready,
+    crawl: Mutex<CrawlView>,
+    served: AtomicU64,
+}
+
+/// More are forgotten: the crawler finds most pages by itself.
+const MAX_WISHES: usize = 1_024;
+
+/// Why the copies cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveOpenError {
+    /// The folder of one cannot be used.
+    #[error("cannot use the archive of `{site}`: {source}")]
+    Archive {
+        /// The site.
+        site: String,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// The key that signs cannot be read or made.
+    #[error("cannot use the sealing key `{path}`: {source}")]
+    Key {
+        /// Its file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Opens the copies of all sites that have one, in the order of the sites.
+///
+/// # Errors
+/// [`ArchiveOpenError`]. Damage is mended and said in the log, and is no error.
+pub(crate) fn open_all(config: &Config) -> Result<Vec<Option<Arc<SiteCopy>>>, ArchiveOpenError> {
+    if config.sites.iter().all(|site| site.archive.is_none()) {
+        return Ok(vec![None; config.sites.len()]);
+    }
+    let key = Arc::new(sealing_key(&config.state_dir)?);
+    let mut copies = Vec::with_capacity(config.sites.len());
+    for site in &config.sites {
+        let Some(settings) = &site.archive else {
+            copies.push(None);
+            continue;
+        };
+        let copy = SiteCopy::open(&config.state_dir, settings.clone(), Arc::clone(&key));
+        let copy = copy
+            .map_err(|source| ArchiveOpenError::Archive { site: site.name().to_owned(), source })?;
+        copies.push(Some(Arc::new(copy)));
+    }
+    Ok(copies)
+}
+
+/// Where the archive of the site at `base` lies below the state folder.
+pub fn archive_dir(state_dir: &Path, base: &str) -> std::path::PathBuf {
+    let host = base.split("://").nth(1).unwrap_or(base);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let name: String = host.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    state_dir.join("archive").join(name)
+}
+
+/// How archives are kept with these settings.
+pub fn archive_options(settings: &SiteArchive) -> ArchiveOptions {
+    let mut options = ArchiveOptions::new(settings.max_bytes);
+    options.max_body_bytes = settings.max_object_bytes;
+    // Small budgets get small packages, so that there is room to write one anew.
+    options.package_bytes = options.package_bytes.min(settings.max_bytes / 8).max(1 << 20);
+    options
+}
+
+/// The key of this installation that signs archives; made if there is none.
+///
+/// # Errors
+/// What the system says, or that the file holds no key: a key is never replaced behind the operator's
+/// back, because what it signed could not be told from what others signed any more.
+pub fn sealing_key(state_dir: &Path) -> Result<SigningKey, ArchiveOpenError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let path = state_dir.join("sealing-key.pem");
+    let fail = |source| ArchiveOpenError::Key { path: path.display().to_string(), source };
+    let none = |error: KeyError| fail(io::Error::new(io::ErrorKind::InvalidData, error));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => return SigningKey::from_pem(&text).map_err(none),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(fail(error)),
+    }
+    let key = SigningKey::generate().map_err(none)?;
+    let pem = key.to_pem().map_err(none)?;
+    let beside = state_dir.join("sealing-key.pem.tmp");
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|mut file| file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&beside, &path));
+    written.map_err(fail)?;
+    Ok(key)
+}
+
+impl SiteCopy {
+    fn open(
+        state_dir: &Path,
+        settings: SiteArchive,
+        key: Arc<SigningKey>,
+    ) -> Result<Self, ArchiveError> {
+        let dir = archive_dir(state_dir, &settings.base);
+        let options = archive_options(&settings);
+        let (archive, repaired) = Archive::open(&dir, options, key, clock::wall())?;
+        tell_repaired(&settings.base, &repaired);
+        let breaker =
+            Breaker::new(BreakerConfig { patience: settings.patience, ..BreakerConfig::default() });
+        Ok(Self {
+            archive,
+            settings,
+            breaker: Mutex::new(breaker),
+            wishes: Mutex::default(),
+            ready: Ready::default(),
+            crawl: Mutex::default(),
+            served: AtomicU64::new(0),
+        })
+    }
+
+    /// The URL under which a page of this key is copied: scheme and host are those of the site, whatever
+    /// of its hosts the reader came by. `None` for what has no place there.
+    pub(crate) fn url_of(&self, key: &Key) -> Option<String> {
+        let mut url = self.settings.base.clone();
+        url.push_str(std::str::from_utf8(key.path()).ok()?);
+        if let Some(query) = key.query() {
+            url.push('?');
+            url.push_str(std::str::from_utf8(query).ok()?);
+        }
+        seawall_archive::normal_url(None, &url)
+    }
+
+    /// Notes how an exchange with the origin ended.
+    pub(crate) fn note(&self, now: Instant, outcome: OriginOutcome) {
+        let (before, after) = {
+            let mut breaker = self.breaker.lock();
+            let before = breaker.state();
+            breaker.note(now, outcome);
+            (before, breaker.state())
+        };
+        if before != after {
+            let site = &self.settings.base;
+            match after {
+                BreakerState::Open => tracing::warn!(
+                    site,
+                    "the origin does not answer: readers get the archived copy, where there is one"
+                ),
+                BreakerState::Recovering => {
+                    tracing::info!(
+                        site,
+                        "the origin answers again: readers go back little by little"
+                    );
+                }
+                BreakerState::Closed => {
+                    tracing::info!(site, "the origin is well: all readers get its own pages");
+                }
+            }
+        }
+    }
+
+    /// Whether a page says, in a text that the operator named, that it is an error in the place of a page.
+    pub(crate) fn is_error_page(&self, body: &[u8]) -> bool {
+        let mut markers = self.settings.error_markers.iter();
+        markers.any(|marker| memchr::memmem::find(body, marker.as_bytes()).is_some())
+    }
+
+    /// Notes a URL that a reader was served and that others may be served.
+    pub(crate) fn wish(&self, key: &Key) {
+        let Some(url) = self.url_of(key) else { return };
+        let mut wishes = self.wishes.lock();
+        if wishes.len() < MAX_WISHES && wishes.back() != Some(&url) {
+            wishes.push_back(url);
+        }
+    }
+
+    /// Takes a page away for good, erases its content soon, and forgets what was made ready of it.
+    pub(crate) fn withdraw(&self, url: &str, now: WallTime) -> Result<bool, ArchiveError> {
+        let was_held = self.archive.withdraw(url, now)?;
+        self.ready.forget(url);
+        Ok(was_held)
+    }
+
+    /// The state of the breaker, for status and metrics.
+    pub(crate) fn breaker_state(&self) -> BreakerState {
+        self.breaker.lock().state()
+    }
+
+    /// Copies given to readers since the start.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// How the crawl goes.
+    pub(crate) fn crawl_view(&self) -> CrawlView {
+        self.crawl.lock().clone()
+    }
+}
+
+fn tell_repaired(site: &str, repaired: &Repaired) {
+    if repaired.is_clean() {
+        return;
+    }
+    tracing::warn!(
+        site,
+        index_rebuilt = repaired.index_rebuilt,
+        recovered = repaired.recovered,
+        cut_bytes = repaired.cut_bytes,
+        leftovers = repaired.leftovers,
+        lost_packages = repaired.lost_packages,
+        "the archive was mended"
+    );
+}
+
+/// When reading only began to be in force, or ends: the operator's emergency.
+#[derive(Debug, Default)]
+pub(crate) struct Emergency {
+    /// Nanoseconds of the wall clock; 0: off.
+    until: AtomicU64,
+}
+
+impl Emergency {
+    /// Puts it into force, until the operator says otherwise or for a time.
+    pub(crate) fn begin(&self, until: Option<WallTime>) {
+        self.until.store(until.map_or(u64::MAX, WallTime::unix_nanos), Ordering::Relaxed);
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&self) {
+        self.until.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it is in force. One read of memory when it is not.
+    pub(crate) fn is_on(&self, now: impl FnOnce() -> WallTime) -> bool {
+        let until = self.until.load(Ordering::Relaxed);
+        until != 0 && (until == u64::MAX || now().unix_nanos() < until)
+    }
+}

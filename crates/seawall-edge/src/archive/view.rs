@@ -1,0 +1,124 @@
+//! What the operator is told of the copies, and what an operator changes about them.
+
+use std::time::Duration;
+
+use seawall_archive::{ArchiveError, rfc3339};
+use seawall_model::WallTime;
+
+use super::SiteCopy;
+use crate::admin::{Ages, ArchiveChange, ArchiveFailure, ArchiveStatus, CrawlStatus};
+use crate::metrics::Sample;
+use crate::policy::Policy;
+
+/// More failures than anybody reads are counted only.
+const MAX_FAILURES: usize = 100;
+
+/// All copies. O(URLs).
+pub(crate) fn status(policy: &Policy, now: WallTime) -> Result<Vec<ArchiveStatus>, String> {
+    let copies = policy.copies.iter().flatten();
+    copies.map(|copy| of_one(copy, now).map_err(|error| error.to_string())).collect()
+}
+
+fn of_one(copy: &SiteCopy, now: WallTime) -> Result<ArchiveStatus, ArchiveError> {
+    let stats = copy.archive.stats()?;
+    let (mut failures, mut failed, mut ages) = (Vec::new(), 0, Ages::default());
+    copy.archive.each_known("", |url, known, newest| {
+        if let Some(reason) = known.reason {
+            failed += 1;
+            if failures.len() < MAX_FAILURES {
+                failures.push(ArchiveFailure { url: url.to_owned(), reason: reason.as_str() });
+            }
+        }
+        if let Some((_, validated)) = newest {
+            let hours = now.saturating_since(validated).as_secs() / 3_600;
+            *match hours {
+                0 => &mut ages.hour,
+                1..24 => &mut ages.day,
+                24..168 => &mut ages.week,
+                168..720 => &mut ages.month,
+                _ => &mut ages.older,
+            } += 1;
+        }
+        true
+    })?;
+    let crawl = copy.crawl_view();
+    Ok(ArchiveStatus {
+        site: copy.settings.base.clone(),
+        pages_known: stats.known,
+        pages_held: stats.held,
+        versions: stats.versions,
+        bytes: stats.bytes,
+        oldest: stats.oldest.map(rfc3339),
+        newest: stats.newest.map(rfc3339),
+        ages,
+        failures,
+        failed,
+        withdrawn: stats.withdrawn,
+        damaged: stats.damaged,
+        pinned_before: stats.pinned_before.map(rfc3339),
+        crawl: CrawlStatus {
+            fetched: crawl.fetched,
+            stored: crawl.stored,
+            unchanged: crawl.unchanged,
+            failed: crawl.failed,
+            due: crawl.due,
+            cold: crawl.is_cold,
+        },
+        breaker: copy.breaker_state().as_str(),
+        served: copy.served(),
+    })
+}
+
+/// Changes something about all copies.
+pub(crate) fn change(policy: &Policy, what: ArchiveChange, now: WallTime) -> Result<(), String> {
+    for copy in policy.copies.iter().flatten() {
+        let archive = &copy.archive;
+        let done = match what {
+            ArchiveChange::Crawl => archive.make_due(now),
+            ArchiveChange::Pin(second) => archive.pin(Some(WallTime::from_unix_secs(second)), now),
+            ArchiveChange::Unpin => archive.pin(None, now),
+            ArchiveChange::Seal => archive.seal(now).map(drop),
+        };
+        done.map_err(|error| format!("the archive of {}: {error}", copy.settings.base))?;
+    }
+    Ok(())
+}
+
+/// For `/metrics`: all copies together.
+pub(crate) fn samples(policy: &Policy) -> Vec<Sample> {
+    let copies: Vec<_> = policy.copies.iter().flatten().collect();
+    if copies.is_empty() {
+        return Vec::new();
+    }
+    let sum = |pick: fn(&SiteCopy) -> u64| copies.iter().map(|copy| pick(copy)).sum::<u64>() as f64;
+    vec![
+        Sample::gauge(
+            "seawall_archive_versions",
+            "Versions of pages and what they load in the archives.",
+            sum(|copy| copy.archive.versions().unwrap_or(0)),
+        ),
+        Sample::gauge(
+            "seawall_archive_due",
+            "URLs that the crawler has to fetch now.",
+            sum(|copy| copy.crawl_view().due),
+        ),
+        Sample::counter(
+            "seawall_archive_fetched_total",
+            "URLs that the crawler asked for.",
+            sum(|copy| copy.crawl_view().fetched),
+        ),
+        Sample::counter(
+            "seawall_archive_served_total",
+            "Archived copies given to readers because the origin could not answer.",
+            sum(SiteCopy::served),
+        ),
+        Sample::gauge(
+            "seawall_archive_origins_away",
+            "Origins that readers with a copy are not sent to now.",
+            sum(|copy| u64::from(copy.breaker_state() == seawall_decide::BreakerState::Open)),
+        ),
+    ]
+}
+
+/// How long an emergency lasts at most that has an end.
+pub(crate) const LONGEST_EMERGENCY: Duration = Duration::from_secs(30 * 86_400);

@@ -1,0 +1,287 @@
+//! Whatever becomes of the origin, readers get the page that was copied before; and nothing of a
+//! person, nothing that was withdrawn, and nothing that was never there.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use seawall_edge::config::{ArchiveNote, SiteArchive};
+
+use crate::client::{Response, get};
+use crate::origin::{Asked, Origin, Then, ok, respond, say};
+use crate::shield::{Shield, until};
+
+const FRONT: &str = "<!doctype html><html lang=\"en\"><head><title>Front</title>\
+     <link rel=\"stylesheet\" href=\"/style.css\"></head><body><h1>News</h1>\
+     <a href=\"/one\">one</a> <a href=\"/two?page=2\">two</a> <a href=\"/paper.pdf\">paper</a>\
+     <a href=\"/feed\">feed</a> <a href=\"/gone\">gone</a> <a href=\"/private\">mine</a>\
+     <img src=\"/logo.png\" alt=\"\"></body></html>";
+
+/// How the origin is.
+#[derive(Clone, Default)]
+struct Mood(Arc<AtomicU8>);
+
+impl Mood {
+    fn set(&self, mood: u8) {
+        self.0.store(mood, Ordering::SeqCst);
+    }
+}
+
+const WELL: u8 = 0;
+const SHEDDING: u8 = 1;
+const HANGING: u8 = 2;
+const ERROR_PAGE: u8 = 3;
+
+fn site(asked: &Asked) -> Vec<u8> {
+    let html = "Content-Type: text/html; charset=utf-8\r\n";
+    match asked.path() {
+        "/" => ok(html, FRONT),
+        "/one" => ok(html, "<!doctype html><title>One</title><p>The first article."),
+        "/two?page=2" => ok(html, "<!doctype html><title>Two</title><p>The second."),
+        "/style.css" => ok("Content-Type: text/css\r\nETag: \"v1\"\r\n", "h1{color:red}"),
+        "/logo.png" => ok("Content-Type: image/png\r\n", [0x89, b'P', b'N', b'G', 0, 1, 2, 3]),
+        "/paper.pdf" => ok("Content-Type: application/pdf\r\n", "%PDF-0123456789"),
+        "/feed" => ok(
+            "Content-Type: application/rss+xml\r\n",
+            "<rss version=\"2.0\"><channel><item><link>https://example.org/one</link></item></channel></rss>",
+        ),
+        "/private" => ok(
+            "Content-Type: text/html\r\nCache-Control: private\r\n",
+            "<!doctype html><p>planted-secret of somebody",
+        ),
+        _ => respond("404 Not Found", html, "<p>nothing here"),
+    }
+}
+
+/// An origin in a mood, and a shield before it that has copied all of it.
+fn copied(change: impl FnOnce(&mut SiteArchive)) -> (Origin, Mood, Shield) {
+    let mood = Mood::default();
+    let origin = Origin::run({
+        let mood = mood.clone();
+        move |asked, stream| match mood.0.load(Ordering::SeqCst) {
+            SHEDDING => say(stream, respond("503 Service Unavailable", "", "too much to do")),
+            ERROR_PAGE => say(stream, ok("Content-Type: text/html\r\n", "<p>no database today")),
+            HANGING => {
+                let mut byte = [0];
+                // Until the other side leaves.
+                let _ = std::io::Read::read(stream, &mut byte);
+                Then::Close
+            }
+            _ => say(stream, site(asked)),
+        }
+    });
+    let shield = Shield::with(&origin, |config| {
+        let mut archive = SiteArchive::new("http://example.org".to_owned(), 64 << 20);
+        archive.max_rate = 1_000;
+        archive.patience = Duration::from_millis(300);
+        change(&mut archive);
+        config.sites[0].archive = Some(archive);
+    });
+    until("all pages are copied", || {
+        let archive = shield.admin("GET", "/archive");
+        held(&archive) >= 7 && archive.contains("\"due\":0")
+    });
+    (origin, mood, shield)
+}
+
+fn held(archive: &str) -> u64 {
+    let value: serde_json::Value = serde_json::from_str(archive).expect("JSON");
+    value[0]["pages_held"].as_u64().expect("a number")
+}
+
+/// A copy of `/one`, with its note.
+#[track_caller]
+fn assert_copy_of_one(got: &Response) {
+    got.assert_status(200).assert_cache("hit; detail=archive");
+    let text = got.text();
+    assert!(text.contains("The first article."), "{text}");
+    assert!(text.contains("The site is not answering"), "{text}");
+    assert!(got.field("memento-datetime").is_some(), "{}", got.head);
+    assert!(got.field("age").is_some(), "{}", got.head);
+    assert_eq!(got.field("cache-control").as_deref(), Some("no-cache"));
+    assert_eq!(got.field("warning"), None);
+}
+
+#[test]
+fn a_dead_origin_is_read_on() {
+    let (mut origin, _, shield) = copied(|_| {});
+    origin.die();
+    let mut client = shield.client();
+    assert_copy_of_one(&client.get("/one", ""));
+    client.get("/two?page=2", "").assert_status(200);
+    client.get("/style.css", "").assert_status(200).assert_body("h1{color:red}");
+    let logo = client.get("/logo.png", "");
+    logo.assert_status(200).assert_body([0x89, b'P', b'N', b'G', 0, 1, 2, 3]);
+    let feed = client.get("/feed", "");
+    assert!(!feed.text().contains("not answering"), "no note in feeds: {}", feed.text());
+    client.get("/never-there", "").assert_status(502);
+    let range = client.get("/paper.pdf", "Range: bytes=5-7\r\n");
+    range.assert_status(206).assert_body("012");
+    client.get("/style.css", "If-None-Match: \"v1\"\r\n").assert_status(304);
+    let etag = client.get("/one", "").field("etag").expect("of the page with its note");
+    client.get("/one", &format!("If-None-Match: {etag}\r\n")).assert_status(304);
+    client.send("HEAD /one HTTP/1.1\r\nHost: example.org\r\n\r\n");
+    client.read("HEAD").assert_status(200);
+    assert!(shield.metric("seawall_archive_served_total") >= 8);
+}
+
+#[test]
+fn an_origin_that_sheds_is_read_on_and_asked_again_when_it_is_well() {
+    let (origin, mood, shield) = copied(|_| {});
+    mood.set(SHEDDING);
+    let mut client = shield.client();
+    for _ in 0..3 {
+        assert_copy_of_one(&client.get("/one", ""));
+    }
+    until("the breaker is open", || {
+        shield.metric("seawall_archive_origins_away") == 1 || {
+            client.get("/one", "").assert_status(200);
+            false
+        }
+    });
+    mood.set(WELL);
+    until("readers get the origin's own page again", || {
+        let got = client.get("/one", "");
+        got.assert_status(200);
+        got.field("memento-datetime").is_none()
+    });
+    assert!(origin.count() > 0);
+}
+
+#[test]
+fn an_origin_that_hangs_costs_a_reader_one_patience_at_most() {
+    let (_origin, mood, shield) = copied(|_| {});
+    mood.set(HANGING);
+    let mut client = shield.client();
+    assert_copy_of_one(&client.get("/one", ""));
+    until("the breaker is open", || {
+        client.get("/two?page=2", "").assert_status(200);
+        shield.metric("seawall_archive_origins_away") == 1
+    });
+}
+
+#[test]
+fn nothing_of_a_person_comes_into_the_archive() {
+    let (mut origin, _, shield) = copied(|_| {});
+    let mut client = shield.client();
+    let cookie = "Cookie: wordpress_logged_in_x=planted-secret-cookie\r\n";
+    client.get("/one?planted-secret-query", cookie).assert_status(404);
+    client.get("/private", "Authorization: Basic planted-secret-login\r\n").assert_status(200);
+    shield.admin("POST", "/archive?seal=1");
+    for asked in origin.asked().iter().filter(|asked| asked.head.contains("archive of this site")) {
+        assert_eq!((asked.field("cookie"), asked.field("authorization")), (None, None));
+    }
+    origin.die();
+    client.get("/private", "").assert_status(502);
+    let folder = shield.config().state_dir.join("archive");
+    assert!(!holds_text(&folder, b"planted-secret"), "in {}", folder.display());
+}
+
+#[test]
+fn a_page_that_is_purged_does_not_come_back() {
+    let (mut origin, _, shield) = copied(|_| {});
+    shield.admin("POST", "/purge?url=http://example.org/one");
+    origin.die();
+    shield.client().get("/one", "").assert_status(502);
+    shield.client().get("/two?page=2", "").assert_status(200);
+}
+
+#[test]
+fn in_an_emergency_readers_read_and_nothing_reaches_the_origin() {
+    let (origin, _, shield) = copied(|_| {});
+    let before = origin.count();
+    shield.admin("POST", "/emergency?on=1");
+    let mut client = shield.client();
+    assert_copy_of_one(&client.get("/one", ""));
+    let refused = client.get("/never-there", "Accept: text/html\r\n");
+    refused.assert_status(503);
+    assert!(refused.text().contains("SW-307"), "{}", refused.text());
+    client.send("POST /one HTTP/1.1\r\nHost: example.org\r\nContent-Length: 2\r\n\r\nhi");
+    client.read("POST").assert_status(503);
+    assert_eq!(origin.count(), before, "{:?}", origin.asked());
+    shield.admin("POST", "/emergency?on=0");
+    client.get("/never-there", "").assert_status(404);
+}
+
+#[test]
+fn an_error_page_behind_a_200_is_neither_copied_nor_shown_where_there_is_a_copy() {
+    let (_origin, mood, shield) = copied(|archive| {
+        archive.error_markers = vec!["no database today".to_owned()];
+    });
+    mood.set(ERROR_PAGE);
+    shield.admin("POST", "/archive?crawl=1");
+    let mut client = shield.client();
+    until("the crawler has seen the error page", || {
+        shield.admin("GET", "/archive").contains("error_page")
+    });
+    assert_copy_of_one(&client.get("/one", ""));
+}
+
+#[test]
+fn the_note_is_the_operators_to_choose() {
+    let (mut origin, _, shield) = copied(|archive| archive.note = ArchiveNote::Off);
+    origin.die();
+    let mut client = shield.client();
+    let got = client.get("/one", "");
+    got.assert_status(200).assert_body("<!doctype html><title>One</title><p>The first article.");
+    assert!(got.field("memento-datetime").is_some());
+    let style = client.get("/.well-known/seawall/note.css", "");
+    style.assert_status(200);
+    assert_eq!(style.field("content-type").as_deref(), Some("text/css; charset=utf-8"));
+}
+
+#[test]
+fn a_page_that_is_gone_at_the_origin_is_gone_from_the_archive() {
+    let is_there = Mood::default();
+    let origin = Origin::answering({
+        let is_there = is_there.clone();
+        move |asked| match (asked.path(), is_there.0.load(Ordering::SeqCst)) {
+            ("/one", 1) => respond("410 Gone", "", "gone"),
+            _ => site(asked),
+        }
+    });
+    let shield = Shield::with(&origin, |config| {
+        let mut archive = SiteArchive::new("http://example.org".to_owned(), 64 << 20);
+        archive.max_rate = 1_000;
+        config.sites[0].archive = Some(archive);
+    });
+    until("all pages are copied", || held(&shield.admin("GET", "/archive")) >= 7);
+    is_there.set(1);
+    shield.admin("POST", "/archive?crawl=1");
+    until("it is withdrawn", || shield.admin("GET", "/archive").contains("\"withdrawn\":1"));
+    let mut origin = origin;
+    origin.die();
+    shield.client().get("/one", "").assert_status(502);
+}
+
+#[test]
+fn the_archive_is_there_after_a_restart_and_goes_on() {
+    let (mut origin, _, mut shield) = copied(|_| {});
+    origin.die();
+    shield.restart();
+    assert_copy_of_one(&shield.client().get("/one", ""));
+    let mut client = shield.client();
+    client.send(get("/two?page=2", ""));
+    client.read("GET").assert_status(200);
+}
+
+/// Whether a text stands in any file below a folder, also within gzip.
+fn holds_text(folder: &Path, text: &[u8]) -> bool {
+    let has = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    std::fs::read_dir(folder).expect("readable").any(|entry| {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            return holds_text(&path, text);
+        }
+        let bytes = std::fs::read(path).expect("readable");
+        let mut members = bytes.windows(3).enumerate().filter(|(_, it)| *it == [0x1f, 0x8b, 8]);
+        has(&bytes)
+            || members.any(|(at, _)| {
+                let mut plain = Vec::new();
+                let mut gzip = flate2::read::GzDecoder::new(&bytes[at..]);
+                let _ = std::io::Read::read_to_end(&mut gzip, &mut plain);
+                has(&plain)
+            })
+    })
+}
