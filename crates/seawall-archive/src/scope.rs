@@ -122,7 +122,7 @@ impl Refusal {
     }
 }
 
-/// The judge of one site. It counts what it took, in at most [`MAX_COUNTS`] counts (24 bytes each, with
+/// The judge of one site. It counts what it took, in at most `MAX_COUNTS` counts (24 bytes each, with
 /// room to grow into).
 #[derive(Debug)]
 pub struct Scope {
