@@ -466,13 +466,13 @@ pub(crate) const KEYS: &[Key] = &[
         "network.country_db",
         "path",
         "(none)",
-        "File with the countries that networks are registered in: lines of `network,CC`, `first,last,CC` (DB-IP) or, between tabs, `first last CC` or `first last number CC` (iptoasn.com, the same file as for `asn_db`). Shown in `seawall status`; nothing is decided by it. Read at the start and on reload; 12 bytes of memory for a range of IPv4, 48 for one of IPv6.",
+        "File with the countries that networks are registered in: a MaxMind database (`.mmdb`: GeoLite2, DB-IP, IPinfo), or lines of `network,CC`, `first,last,CC` (DB-IP) or, between tabs, `first last CC` or `first last number CC` (iptoasn.com, the same file as for `asn_db`). Shown in `seawall status`; nothing is decided by it. Read at the start and on reload; 12 bytes of memory for a range of IPv4, 48 for one of IPv6.",
     ),
     now(
         "network.asn_db",
         "path",
         "(none)",
-        "File with networks and the number of the autonomous system that owns them: lines of `network,number,…` (GeoLite2 ASN) or, between tabs, `first last number …` (iptoasn.com). Read at the start and on reload.",
+        "File with networks and the number of the autonomous system that owns them: a MaxMind database (`.mmdb`), or lines of `network,number,…` (GeoLite2 ASN) or, between tabs, `first last number …` (iptoasn.com). Read at the start and on reload.",
     ),
     now(
         "network.tor_exits",

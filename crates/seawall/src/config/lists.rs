@@ -11,6 +11,7 @@ use std::path::Path;
 use seawall_decide::{Countries, OwnedRange, Owners, RegisteredRange};
 use seawall_model::{Country, Prefix, WallTime};
 
+use crate::config::databases::{self, DatabaseError};
 use crate::config::files::reason;
 use crate::config::problem::Code;
 use crate::config::section::Report;
@@ -34,6 +35,15 @@ pub(crate) fn read_tor_exits(report: &mut Report<'_>, line: usize, file: &Path) 
 
 /// Reads owners: `network,number,…` or, between tabs, `first last number …`.
 pub(crate) fn read_owners(report: &mut Report<'_>, line: usize, file: &Path) -> Owners {
+    if databases::is_database(file) {
+        return Owners::new(&from_database(
+            report,
+            "network.asn_db",
+            line,
+            file,
+            databases::owners,
+        ));
+    }
     let mut ranges = Vec::new();
     each_line(report, "network.asn_db", line, file, |text| {
         // The title line of GeoLite2.
@@ -53,6 +63,10 @@ pub(crate) fn read_owners(report: &mut Report<'_>, line: usize, file: &Path) -> 
 /// Reads countries: `network,CC…`, `first,last,CC…`, or between tabs `first last CC…` or, as in the list of
 /// owners, `first last number CC…`.
 pub(crate) fn read_countries(report: &mut Report<'_>, line: usize, file: &Path) -> Countries {
+    if databases::is_database(file) {
+        let read = databases::countries;
+        return Countries::new(&from_database(report, "network.country_db", line, file, read));
+    }
     let mut ranges = Vec::new();
     each_line(report, "network.country_db", line, file, |text| {
         if text.starts_with("network,") {
@@ -81,6 +95,22 @@ pub(crate) fn read_countries(report: &mut Report<'_>, line: usize, file: &Path) 
     Countries::new(&ranges)
 }
 
+/// Reads a list that is a MaxMind database.
+fn from_database<R>(
+    report: &mut Report<'_>,
+    key: &str,
+    line: usize,
+    file: &Path,
+    read: fn(&Path) -> Result<Vec<R>, DatabaseError>,
+) -> Vec<R> {
+    read(file).unwrap_or_else(|error| {
+        let message = format!("`{key}` is `{}`, which {error}", file.display());
+        let hint = "check the path; until it can be read, and a reload, there is no such list";
+        report.warning(Code::StrangeList, line, message, hint);
+        Vec::new()
+    })
+}
+
 fn unquoted(text: &str) -> &str {
     text.trim().trim_matches('"')
 }
@@ -101,7 +131,7 @@ fn from_commas(text: &str) -> Option<OwnedRange> {
 }
 
 /// The first address of a network, and the last.
-fn ends_of(network: Prefix) -> (IpAddr, IpAddr) {
+pub(crate) fn ends_of(network: Prefix) -> (IpAddr, IpAddr) {
     let last = match network.network() {
         IpAddr::V4(ip) => {
             let host = u32::MAX.checked_shr(u32::from(network.bits())).unwrap_or(0);
@@ -141,12 +171,7 @@ fn each_line(
     };
     let shown = file.display();
     let read = read();
-    if is_database(file) {
-        let message = format!("`{key}` is `{shown}`, a MaxMind database, which is not read");
-        let hint =
-            "take the same list as CSV or as text between tabs; see docs/config.md for the forms";
-        report.warning(Code::StrangeList, line, message, hint);
-    } else if let Err(error) = read {
+    if let Err(error) = read {
         let message = format!("`{key}` is `{shown}`, which cannot be read: {}", reason(&error));
         let hint = "check the path; until it can be read, and a reload, there is no such list";
         report.warning(Code::UnreadableFile, line, message, hint);
@@ -163,12 +188,6 @@ fn each_line(
     }
 }
 
-/// Whether a file is in a form that tools have for such lists and this one has not.
-fn is_database(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mmdb"))
-        && file.exists()
-}
-
 /// When a list was written, as far as that is known.
 pub(crate) fn written(file: &Path) -> Option<WallTime> {
     let modified = std::fs::metadata(file).ok()?.modified().ok()?;
@@ -177,7 +196,7 @@ pub(crate) fn written(file: &Path) -> Option<WallTime> {
 }
 
 /// The whole table of the internet's networks takes 30 MiB.
-const MAX_BYTES: u64 = 128 << 20;
+pub(crate) const MAX_BYTES: u64 = 128 << 20;
 const MAX_LINE_BYTES: u64 = 4 << 10;
 
 #[cfg(test)]
@@ -269,7 +288,7 @@ mod tests {
     fn a_database_is_called_one() {
         let (countries, said) =
             read("c.mmdb", "\u{ab}\u{cd}\n", |report, file| read_countries(report, 1, file));
-        assert!(countries.is_empty() && said[0].contains("a MaxMind database"), "{said:?}");
+        assert!(countries.is_empty() && said[0].contains("is no MaxMind database"), "{said:?}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(crate) mod value;
 
 mod archive;
 mod build;
+mod databases;
 mod defaults;
 #[cfg(test)]
 mod doc;
