@@ -73,6 +73,11 @@ impl AdminView for View {
                 store.evictions,
             ),
             counter(
+                "seawall_cache_invalidated_total",
+                "Responses that an unsafe method made invalid.",
+                store.invalidated,
+            ),
+            counter(
                 "seawall_cache_damaged_total",
                 "Stored responses that failed their checksum.",
                 store.damaged,

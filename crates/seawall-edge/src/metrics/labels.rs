@@ -83,11 +83,3 @@ labels! {
         Restart = "restart",
     }
 }
-
-labels! {
-    /// Why an event was not passed on.
-    EventDrop {
-        /// The worker's ring was full.
-        RingFull = "ring_full",
-    }
-}

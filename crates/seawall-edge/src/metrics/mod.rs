@@ -21,7 +21,7 @@ use seawall_model::{Cause, Decision, HttpVersion, Instant, Misbehaviour};
 
 pub use self::histogram::LATENCY_BOUNDS;
 use self::histogram::{Histogram, HistogramTotals};
-pub use self::labels::{CacheOutcome, EventDrop, Handshake, LogDrop, OriginFailure};
+pub use self::labels::{CacheOutcome, Handshake, LogDrop, OriginFailure};
 pub use self::render::Sample;
 
 /// All counters of the process: one block per worker and one for the control thread.
@@ -125,7 +125,6 @@ pub struct WorkerMetrics {
     origin_dequeued: Counter,
     origin_doubtful: Counter,
     origin_failures: Counters<{ OriginFailure::ALL.len() }>,
-    event_drops: Counters<{ EventDrop::ALL.len() }>,
 }
 
 impl WorkerMetrics {
@@ -237,11 +236,6 @@ impl WorkerMetrics {
     /// Counts a failed exchange with an origin.
     pub fn origin_failed(&self, kind: OriginFailure) {
         self.origin_failures[kind as usize].add(1);
-    }
-
-    /// Counts events that were not passed on.
-    pub fn event_dropped(&self, reason: EventDrop) {
-        self.event_drops[reason as usize].add(1);
     }
 }
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use seawall_model::{Cause, HttpVersion, Misbehaviour};
 
 use super::{
-    CacheOutcome, Counter, EventDrop, Handshake, HistogramTotals, LATENCY_BOUNDS, OriginFailure,
-    WorkerMetrics,
+    CacheOutcome, Counter, Handshake, HistogramTotals, LATENCY_BOUNDS, OriginFailure, WorkerMetrics,
 };
 
 /// A value measured elsewhere (cache size, log counters) to be printed with the rest. Names and
@@ -46,7 +45,6 @@ pub(super) fn render(blocks: &[Arc<WorkerMetrics>], extra: &[Sample]) -> String 
     page.http();
     page.connections();
     page.origin();
-    page.losses();
     page.extra(extra);
     page.text
 }
@@ -209,16 +207,6 @@ impl Page<'_> {
             "Requests waiting before origins now.",
             |b| &b.origin_queued,
             |b| &b.origin_dequeued,
-        );
-    }
-
-    fn losses(&mut self) {
-        self.by_label(
-            "seawall_events_dropped_total",
-            "Events not passed on, by reason.",
-            "reason",
-            &EventDrop::ALL.map(EventDrop::as_str),
-            |b, i| &b.event_drops[i],
         );
     }
 
