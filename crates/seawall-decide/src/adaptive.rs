@@ -1,20 +1,22 @@
 //! How many requests an origin can bear at once, found by measuring.
 //!
-//! Vegas (Brakmo and Peterson 1995) as Netflix's `concurrency-limits` applies it to servers: the
-//! origin's own queue is estimated from how much slower it is than at low load, `L * (1 - 1/r)`, and
-//! the limit `L` rises while that is below `3 log10 L` and falls above `6 log10 L`. Four things differ:
+//! After Vegas (Brakmo and Peterson 1995), which Netflix's `concurrency-limits` applies to servers: the
+//! limit `L` rises while the origin is less than 1.3 times as slow as at low load and falls, to where it
+//! should be 1.5 times, when it is more than 1.7 times. Why not by the published bounds, and what each of
+//! the following is for, is in decision 0010.
 //!
 //! * Latencies are multiples of what the same template takes at low load ([`TemplateCosts`]), and only
 //!   successful ones count.
-//! * For a small `L` the published bounds let latency more than double; they are capped at 30 % and 43 %
-//!   of `L`, where it is 1.4 and 1.75 times that at low load.
-//! * The estimate at low load forgets: while readers wait, the limit is halved for about a dozen
-//!   requests, at first after 0.5 s and then every 1 to 5 s. Beyond the knee that costs nothing,
-//!   below it 2 % of the work. Without it a latency that was measured under load becomes the norm (the
-//!   drift that Uber's Cinnamon reports).
+//! * Low load is a third of `L`: at the limits that are settled on at most two thirds of what the origin
+//!   works on at once. In calm it is seen for nothing. While readers wait, the limit is lowered to it for
+//!   a dozen requests, soon again when something has changed, else so seldom that it costs 2 % of the work.
+//!   What is slower or faster than all that was measured before replaces it.
+//! * Slowdown is looked at for the limit as it is now, not as it was when those requests began: so the limit
+//!   does not run ahead of what is measured, however few answers a second there are.
+//! * The noisier latencies are and the fewer of them are known, the more it takes to lower the limit, and it
+//!   never falls below 1.2 times what the origin is seen to work on (Little's law).
 //! * The covariance guard of Cinnamon: where more requests at work did not bring more answers, the
-//!   limit does not rise; where they bring more in proportion and latency is below double, it does not
-//!   fall.
+//!   limit does not rise; where they bring more and latency is below double, it does not fall.
 //!
 //! Failures: above 10 % of time-outs and server errors in a window, and two at least, `L` is cut to
 //! 70 %, and does not rise for a second. In one second it never falls below half. A template that
@@ -28,6 +30,7 @@ use core::time::Duration;
 use seawall_model::Instant;
 
 use crate::costs::{Answered, Load, TemplateCosts};
+use crate::speed::median;
 
 /// The range of an [`AdaptiveLimiter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +78,26 @@ pub struct AdaptiveLimiter {
     window: Window,
     /// Latency as a multiple of that at low load, smoothed.
     slowdown: f32,
+    /// Requests at work, smoothed alike, and the part of the limit that is made use of.
+    work: f32,
+    fill: f32,
+    /// Requests that the origin works on at once, as far as that shows in how much it gets done (Little's law).
+    busy: f32,
     moments: Moments,
-    /// Windows in a row that raised or lowered the limit.
+    /// Windows in a row that raised the limit.
     rises: u32,
-    falls: u32,
     no_rise_before: Instant,
     /// When the current second began, and the limit then.
     second: (Instant, f32),
     probe: Probe,
+    /// What requests take in the mean, microseconds.
+    typical_us: f32,
+    /// Between two probes.
+    every: Duration,
+    /// Limit and slowdown when the last probe ended.
+    settled: (f32, f32),
+    /// The limit was to fall when it was last looked at.
+    is_strained: bool,
     /// Somebody had to wait since this time.
     limited_since: Option<Instant>,
     limited_at: Instant,
@@ -100,29 +115,45 @@ impl AdaptiveLimiter {
             limit: start,
             window: Window::new(),
             slowdown: 1.0,
+            work: 1.0,
+            fill: 0.0,
+            busy: 0.0,
             moments: Moments::default(),
             rises: 0,
-            falls: 0,
             no_rise_before: zero,
             second: (zero, start),
-            probe: Probe::Idle { next: None, every: FIRST_PROBE_EVERY },
+            probe: Probe::Idle { next: None },
+            typical_us: 0.0,
+            every: FIRST_PROBE_EVERY,
+            settled: (start, 1.0),
+            is_strained: false,
             limited_since: None,
             limited_at: zero,
         }
     }
 
-    /// Requests that may be at work now: the limit found, or half of it while low load is measured.
+    /// Requests that may be at work now: the limit found, or a third of it while low load is measured.
     pub fn limit(&self) -> usize {
-        let limit = self.steady_limit();
         match self.probe {
-            Probe::Idle { .. } => limit,
-            Probe::Running { .. } => (limit / 2).max(self.config.min),
+            Probe::Idle { .. } => self.steady_limit(),
+            Probe::Running { .. } => self.low(),
         }
+    }
+
+    /// So few that none waits for another.
+    fn low(&self) -> usize {
+        let limit = self.steady_limit();
+        (if self.is_unsure() { limit / 4 } else { (limit + 1) / 3 }).max(1)
     }
 
     /// The limit found, whether or not low load is being measured now.
     pub fn steady_limit(&self) -> usize {
         (self.limit as usize).clamp(self.config.min, self.config.max)
+    }
+
+    /// Whether low load was hardly measured yet: then a limit may be far from what is right for it.
+    const fn is_unsure(&self) -> bool {
+        self.costs.lows() < UNSURE
     }
 
     /// The range.
@@ -146,7 +177,7 @@ impl AdaptiveLimiter {
         self.limit = self.limit.clamp(self.config.min as f32, self.config.max as f32);
         if self.is_pinned() {
             self.limit = self.config.max as f32;
-            self.probe = Probe::Idle { next: None, every: FIRST_PROBE_EVERY };
+            self.probe = Probe::Idle { next: None };
         }
     }
 
@@ -168,14 +199,14 @@ impl AdaptiveLimiter {
             WorkOutcome::ServerError | WorkOutcome::TimedOut => Answered::Failed,
         };
         let always_fails = self.costs.fails_always(sample.template);
-        let low = (self.steady_limit() / 2).max(self.config.min);
-        let load = if sample.in_flight_at_start <= low { Load::Low } else { Load::High };
+        let half = (self.steady_limit() / 2).max(self.config.min);
+        let load = if sample.in_flight_at_start <= half { Load::Low } else { Load::High };
         self.costs.note_answer(sample.template, answered, load);
         self.window.begin(now);
         self.window.total += 1;
         self.window.in_flight += sample.in_flight_at_start as f32;
         match sample.outcome {
-            WorkOutcome::Success => self.observe_latency(now, sample, load),
+            WorkOutcome::Success => self.observe_latency(now, sample),
             WorkOutcome::ServerError | WorkOutcome::TimedOut if !always_fails => {
                 self.window.failures += 1;
             }
@@ -193,49 +224,105 @@ impl AdaptiveLimiter {
         self.config.min == self.config.max
     }
 
-    fn observe_latency(&mut self, now: Instant, sample: WorkSample, load: Load) {
+    fn observe_latency(&mut self, now: Instant, sample: WorkSample) {
         let latency_us = sample.latency.as_nanos() as f32 / 1_000.0;
-        let ratio = self.costs.note_latency(sample.template, latency_us, load);
+        let weight = if self.typical_us == 0.0 { 1.0 } else { 1.0 / 16.0 };
+        self.typical_us += weight * (latency_us - self.typical_us);
+        let load = self.load_of(now, sample);
+        let ratio = self.learn(|costs| costs.note_latency(sample.template, latency_us, load));
         match &mut self.probe {
-            Probe::Running { since, seen, ratios, .. } => {
-                // What began before the limit was halved met a fuller origin.
-                if now.saturating_since(*since) >= sample.latency {
-                    *seen += 1;
-                    *ratios += ratio;
-                }
+            Probe::Running { until, steady_from: Some(_), .. } => {
+                *until = now + patience(self.typical_us);
             }
-            Probe::Idle { .. } => self.window.push(ratio),
+            Probe::Running { .. } => {}
+            Probe::Idle { .. } => self.window.push(ratio, latency_us),
+        }
+    }
+
+    /// After `step` there may be another norm: what was measured by the old one is restated.
+    fn learn<R>(&mut self, step: impl FnOnce(&mut TemplateCosts) -> R) -> R {
+        let before = self.costs.speed();
+        let result = step(&mut self.costs);
+        self.slowdown *= before / self.costs.speed();
+        result
+    }
+
+    /// How loaded the origin was with `sample`, for what is learnt of low load.
+    fn load_of(&mut self, now: Instant, sample: WorkSample) -> Load {
+        if sample.in_flight_at_start > self.low() {
+            return Load::High;
+        }
+        let Probe::Running { steady_from, .. } = &mut self.probe else { return Load::Low };
+        // Of those that begin when a probe does, the quick ones end first: they say too little.
+        let known = Duration::from_micros(self.costs.overall_us() as u64);
+        let from = *steady_from.get_or_insert_with(|| now + known * 2);
+        if now >= from { Load::Low } else { Load::High }
+    }
+
+    /// Ends a probe whose time is over, when nothing came back that could end it.
+    pub fn tick(&mut self, now: Instant) {
+        if let Probe::Running { since, until, .. } = self.probe
+            && (now >= until || now >= since + PROBE_AT_MOST)
+        {
+            self.end_probe(now, since);
         }
     }
 
     fn run_probe(&mut self, now: Instant) {
         match self.probe {
-            Probe::Running { until, seen, ratios, every, .. } => {
-                if seen < PROBE_SAMPLES && now < until {
-                    return;
+            Probe::Running { since, lows, .. } => {
+                if self.costs.lows() - lows < PROBE_SAMPLES {
+                    self.tick(now);
+                } else {
+                    self.end_probe(now, since);
                 }
-                // A probe that found another latency than expected wants a second look soon.
-                let mean = if seen == 0 { 1.0 } else { ratios / seen as f32 };
-                let found_news = !(0.8..=1.25).contains(&mean);
-                let every =
-                    if found_news { FIRST_PROBE_EVERY } else { (every * 2).min(PROBE_EVERY) };
-                self.probe = Probe::Idle { next: Some(now + every), every };
-                self.window = Window::new();
             }
-            Probe::Idle { next, every } => {
+            Probe::Idle { next } => {
                 let Some(since) = self.limited_since else { return };
                 if now.saturating_since(self.limited_at) > CALM {
                     self.limited_since = None;
                     return;
                 }
-                let due = next.map_or(since + FIRST_PROBE, |next| next.max(since + FIRST_PROBE));
-                if now < due || self.steady_limit() <= self.config.min {
+                let due = match next {
+                    None if self.costs.overall_us() == 0.0 => since,
+                    None => since + FIRST_PROBE,
+                    Some((at, _)) if !self.has_moved() => at,
+                    Some((_, soonest)) => soonest,
+                };
+                if now < due {
                     return;
                 }
-                let until = now + PROBE_AT_MOST;
-                self.probe = Probe::Running { since: now, until, seen: 0, ratios: 0.0, every };
+                let until = now + patience(self.typical_us);
+                self.costs.begin_batch();
+                let lows = self.costs.lows();
+                self.probe = Probe::Running { since: now, until, steady_from: None, lows };
             }
         }
+    }
+
+    fn end_probe(&mut self, now: Instant, since: Instant) {
+        self.learn(TemplateCosts::end_batch);
+        let lasted = now.saturating_since(since);
+        let factor = if self.costs.doubt().1 < KNOWN { 12 } else { 25 };
+        let least = FIRST_PROBE_EVERY.max(lasted * if self.is_unsure() { 4 } else { 8 });
+        self.every = if self.has_moved() {
+            least
+        } else {
+            (self.every * 2).max(least).min(PROBE_EVERY.max(lasted * factor))
+        };
+        let soonest = now + least;
+        self.probe = Probe::Idle { next: Some((now + self.every, soonest)) };
+        self.settled = (self.limit, self.slowdown);
+        self.window = Window::new();
+    }
+
+    /// Whether limit or slowdown are so different from what they were that it may be for a wrong norm.
+    fn has_moved(&self) -> bool {
+        let (limit, slowdown) = self.settled;
+        let by = (self.limit - limit).abs();
+        self.is_strained
+            || by > (0.4 * limit).max(2.0)
+            || !(0.66..=1.5).contains(&(self.slowdown / slowdown))
     }
 
     fn close_window(&mut self, now: Instant) {
@@ -249,37 +336,46 @@ impl AdaptiveLimiter {
         if window.failures >= MIN_FAILURES && window.failures * 10 > window.total {
             self.lower_to(self.limit * 0.7);
             self.no_rise_before = now + Duration::from_secs(1);
-            (self.rises, self.falls) = (0, 0);
+            self.rises = 0;
             return;
         }
         let limited = window.limited;
         let in_flight = window.in_flight / total;
-        self.moments.add(in_flight, total / elapsed);
-        let Some(ratio) = window.median() else { return };
-        self.slowdown += SMOOTHING * (ratio - self.slowdown);
-        let at_work = in_flight.min(self.limit);
-        let queue = at_work * (1.0 - 1.0 / self.slowdown.max(1.0));
-        // At a limit of 1 the logarithm is 0, and nothing would let it rise again.
-        let log = log10(self.limit.max(2.0));
-        let (alpha, beta) =
-            ((3.0 * log).min(0.30 * self.limit), (6.0 * log).min(0.43 * self.limit));
+        // A probe is not how the origin answers to more or less work: its queue runs dry first.
+        if matches!(self.probe, Probe::Idle { .. }) {
+            self.moments.add(in_flight, total / elapsed);
+        }
+        let weight = (window.successes as f32 * SAMPLE_WEIGHT).min(WINDOW_WEIGHT);
+        let busy = window.work_us / 1e6 / elapsed * (total - 1.0) / total;
+        let Some(ratio) = window.median().filter(|_| self.costs.overall_us() > 0.0) else { return };
+        self.slowdown += weight * (ratio - self.slowdown);
+        self.work += weight * (in_flight - self.work);
+        self.busy += (busy - self.busy) / 16.0;
+        let limit = self.steady_limit() as f32;
+        let fill = (in_flight / limit).min(1.0);
+        self.fill = fill.max(self.fill + 0.1 * (fill - self.fill));
+        // What was measured is of the limit as it was; this is what it will be as it is now.
+        let ahead = self.slowdown * (limit * self.fill / self.work).clamp(0.5, 1.3);
+        let ahead = ahead / (1.0 + self.costs.doubt().0);
+        let queue = in_flight.min(limit) * (1.0 - 1.0 / ahead.max(1.0));
+        let (alpha, beta) = (QUEUE_LOW * limit, QUEUE_HIGH * limit);
         let gain = self.moments.elasticity();
-        if queue > beta {
-            (self.rises, self.falls) = (0, self.falls + 1);
+        self.is_strained = queue > beta;
+        if self.is_strained {
+            self.rises = 0;
             // Not while twice as slow: when an origin loses strength, work and answers fall together.
-            let scales = self.slowdown < 2.0 && gain.is_some_and(|gain| gain >= 0.7);
+            let scales = self.slowdown < 2.0 && gain.is_some_and(|gain| gain >= 0.45);
             if !scales {
-                self.lower_to(self.limit - (1 + self.falls / 4) as f32);
+                self.lower_to((self.limit * AIM / ahead).max(self.busy * LEAST));
             }
         } else if queue < alpha && limited && now >= self.no_rise_before {
-            self.falls = 0;
             if gain.is_none_or(|gain| gain > 0.1) {
                 self.rises += 1;
                 // Longer steps the longer it goes well: from 8 to 256 in 7 s, not in 25.
                 self.limit = (self.limit + (1 + self.rises / 8) as f32).min(self.config.max as f32);
             }
         } else {
-            (self.rises, self.falls) = (0, 0);
+            self.rises = 0;
         }
     }
 
@@ -297,8 +393,22 @@ fn normalised(config: AdaptiveConfig) -> AdaptiveConfig {
 /// Measuring low load under pressure.
 #[derive(Clone, Copy, Debug)]
 enum Probe {
-    Idle { next: Option<Instant>, every: Duration },
-    Running { since: Instant, until: Instant, seen: u32, ratios: f32, every: Duration },
+    /// When the next one is due, and when at the soonest if something has moved.
+    Idle {
+        next: Option<(Instant, Instant)>,
+    },
+    Running {
+        since: Instant,
+        until: Instant,
+        steady_from: Option<Instant>,
+        lows: u64,
+    },
+}
+
+/// How long a probe waits for an answer at low load.
+fn patience(latency_us: f32) -> Duration {
+    let latency = Duration::from_micros(latency_us as u64);
+    (latency * 2).clamp(Duration::from_millis(20), PROBE_AT_MOST / 2)
 }
 
 /// The samples since the last update.
@@ -311,6 +421,8 @@ struct Window {
     failures: u32,
     in_flight: f32,
     limited: bool,
+    /// What its requests take of an idle origin, together.
+    work_us: f32,
 }
 
 impl Window {
@@ -323,6 +435,7 @@ impl Window {
             failures: 0,
             in_flight: 0.0,
             limited: false,
+            work_us: 0.0,
         }
     }
 
@@ -330,7 +443,8 @@ impl Window {
         self.began.get_or_insert(now);
     }
 
-    fn push(&mut self, ratio: f32) {
+    fn push(&mut self, ratio: f32, latency_us: f32) {
+        self.work_us += latency_us / ratio.max(1e-3);
         if self.successes < MAX_SAMPLES {
             self.ratios[self.successes] = ratio;
             self.successes += 1;
@@ -347,13 +461,7 @@ impl Window {
     }
 
     fn median(mut self) -> Option<f32> {
-        let ratios = &mut self.ratios[..self.successes];
-        if ratios.is_empty() {
-            return None;
-        }
-        let middle = ratios.len() / 2;
-        let (_, median, _) = ratios.select_nth_unstable_by(middle, f32::total_cmp);
-        Some(*median)
+        median(&mut self.ratios[..self.successes])
     }
 }
 
@@ -387,15 +495,6 @@ impl Moments {
     }
 }
 
-/// log10, by linear interpolation between powers of two: 0.03 off at most. `core` has no logarithm of
-/// fractions.
-fn log10(value: f32) -> f32 {
-    let value = (value.max(1.0)) as u32;
-    let whole = value.ilog2();
-    let part = value as f32 / (1u32 << whole) as f32 - 1.0;
-    (whole as f32 + part) * core::f32::consts::LOG10_2
-}
-
 /// The limit before anything is known (`detection.md` §6).
 const START: usize = 8;
 const MAX_SAMPLES: usize = 50;
@@ -404,12 +503,26 @@ const MIN_SAMPLES: u32 = 5;
 const MIN_FAILURES: u32 = 2;
 const WINDOW: Duration = Duration::from_millis(100);
 const LONGEST_WINDOW: Duration = Duration::from_secs(1);
-/// Weight of a window in the smoothed slowdown.
-const SMOOTHING: f32 = 0.4;
+/// Weight of a sample, and of a window at most, in the smoothed slowdown.
+const SAMPLE_WEIGHT: f32 = 1.0 / 40.0;
+const WINDOW_WEIGHT: f32 = 0.4;
+/// Part of the limit that may queue in the origin: below the first the limit rises, which is at 1.3 times the
+/// latency at low load, above the second, at 1.7 times, it falls.
+const QUEUE_LOW: f32 = 0.23;
+const QUEUE_HIGH: f32 = 0.41;
+/// Slowdown that it falls to.
+const AIM: f32 = 1.5;
+/// The limit does not fall below this multiple of what is worked on.
+const LEAST: f32 = 1.2;
 /// Nobody waited for this long: pressure is over.
 const CALM: Duration = Duration::from_secs(2);
 const FIRST_PROBE: Duration = Duration::from_millis(500);
 const FIRST_PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_EVERY: Duration = Duration::from_secs(5);
-const PROBE_AT_MOST: Duration = Duration::from_millis(1_500);
-const PROBE_SAMPLES: u32 = 12;
+/// Latencies at low load that the first of them are not trusted without.
+const UNSURE: u64 = 16;
+/// Of how many the norm has to be, for seldom probes.
+const KNOWN: usize = 32;
+/// Answers at low load that are enough.
+const PROBE_SAMPLES: u64 = 8;
+const PROBE_AT_MOST: Duration = Duration::from_secs(8);

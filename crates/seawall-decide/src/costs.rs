@@ -14,6 +14,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::speed::{BATCH, Speed, median};
+
 /// The measured costs of an origin's templates.
 #[derive(Debug)]
 pub struct TemplateCosts {
@@ -21,25 +23,45 @@ pub struct TemplateCosts {
     /// Room for finding the median without allocating.
     scratch: Vec<f32>,
     median_us: f32,
-    /// Median latency of all at low load, whatever they asked for.
+    /// Median latency of all at low load, whatever they asked for; times `speed`, as with slots.
     overall_us: f32,
+    /// What all of them take now, as a multiple of what is noted of them.
+    speed: Speed,
+    /// Latencies at low load that are not learnt from yet.
+    batch: [Low; BATCH],
+    batched: usize,
+    /// Latencies at low load so far.
+    lows: u64,
     until_median: u32,
     evictions: u64,
     /// Templates seen often enough to be believed, and of these the ones that mostly fail.
     known: u32,
     failing: u32,
+    /// Those whose cost is believed.
+    measured: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     /// 0: empty.
     template: u64,
-    /// Median latency at low load, microseconds.
+    /// Median latency at low load, microseconds at a speed of 1.
     base_us: f32,
     /// Part of the requests at low load that failed, decayed.
     errors: f32,
-    /// How often it was seen; halved when it has to compete for its place.
+    /// How often it was seen; less when it has to compete for its place.
     uses: u32,
+    /// Latencies at low load learnt from.
+    lows: u32,
+}
+
+/// A latency at low load.
+#[derive(Clone, Copy, Debug, Default)]
+struct Low {
+    template: u64,
+    latency_us: f32,
+    /// As a multiple of what is noted.
+    ratio: f32,
 }
 
 impl TemplateCosts {
@@ -51,10 +73,15 @@ impl TemplateCosts {
             scratch: Vec::with_capacity(slots),
             median_us: 0.0,
             overall_us: 0.0,
+            speed: Speed::new(),
+            batch: [Low::default(); BATCH],
+            batched: 0,
+            lows: 0,
             until_median: MEDIAN_EVERY,
             evictions: 0,
             known: 0,
             failing: 0,
+            measured: 0,
         }
     }
 
@@ -66,16 +93,34 @@ impl TemplateCosts {
     /// What `template` takes of an idle origin, if it is known. O(1).
     pub fn latency(&self, template: u64) -> Option<Duration> {
         let slot = self.find(template).filter(|slot| slot.base_us > 0.0)?;
-        Some(Duration::from_micros(slot.base_us as u64))
+        Some(Duration::from_micros((slot.base_us * self.speed.ratio()) as u64))
+    }
+
+    /// What a request takes of an idle origin, whatever it asks for; 0 if nothing is known.
+    pub(crate) fn overall_us(&self) -> f32 {
+        self.overall_us * self.speed.ratio()
+    }
+
+    /// What all templates take now, as a multiple of an arbitrary unit.
+    pub(crate) const fn speed(&self) -> f32 {
+        self.speed.ratio()
+    }
+
+    /// See [`Speed::doubt`] and [`Speed::len`].
+    pub(crate) const fn doubt(&self) -> (f32, usize) {
+        (self.speed.doubt(), self.speed.len())
+    }
+
+    /// Latencies at low load so far.
+    pub(crate) const fn lows(&self) -> u64 {
+        self.lows
     }
 
     /// The cost of `template` in ordinary requests: 1 for the median template and for one not known,
     /// from 1/4 to 16. O(1).
     pub fn relative(&self, template: u64) -> f32 {
         match self.find(template) {
-            Some(slot)
-                if slot.uses >= TRUSTED_USES && slot.base_us > 0.0 && self.median_us > 0.0 =>
-            {
+            Some(slot) if slot.is_measured() && self.median_us > 0.0 => {
                 (slot.base_us / self.median_us).clamp(0.25, 16.0)
             }
             _ => 1.0,
@@ -117,21 +162,74 @@ impl TemplateCosts {
 
     /// Takes one successful latency. Returns it as a multiple of what the template takes at low load, or
     /// what all do, if that is not known: a flood of pages that nobody asked for before must not look
-    /// like an origin at ease. O(1), no allocation.
+    /// like an origin at ease. O(1); every twelfth at low load two medians more. No allocation.
     pub(crate) fn note_latency(&mut self, template: u64, latency_us: f32, load: Load) -> f32 {
         self.recompute_median();
         let latency_us = latency_us.max(1.0);
-        if load == Load::Low || self.overall_us == 0.0 {
+        let slot = self.find(template).filter(|slot| slot.is_measured());
+        let is_measured = slot.is_some();
+        let noted_us = slot.map_or(self.overall_us, |slot| slot.base_us);
+        let ratio = if noted_us > 0.0 { latency_us / noted_us } else { 1.0 };
+        if load == Load::Low {
+            self.lows += 1;
+            if !is_measured {
+                self.measure(template, latency_us);
+            }
+            if is_measured || self.measured == 0 {
+                self.batch[self.batched] = Low { template, latency_us, ratio };
+                self.batched += 1;
+                if self.speed.len() == 0 && self.batched >= FIRST {
+                    let mut first = self.batch.map(|low| low.latency_us);
+                    self.overall_us = median(&mut first[..self.batched]).unwrap_or(0.0);
+                }
+                if self.batched == BATCH {
+                    self.learn();
+                }
+            }
+        }
+        ratio / self.speed.ratio()
+    }
+
+    /// What comes now is to be learnt from by itself: it is of another time than what came before.
+    pub(crate) const fn begin_batch(&mut self) {
+        self.batched = 0;
+    }
+
+    /// Learns from what came since, if that is enough to say something.
+    pub(crate) fn end_batch(&mut self) {
+        if self.batched >= BATCH / 2 {
+            self.learn();
+        }
+    }
+
+    /// Notes what a template takes that is not believed yet: it tells nothing of the origin.
+    fn measure(&mut self, template: u64, latency_us: f32) {
+        let latency_us = latency_us / self.speed.ratio();
+        if self.overall_us > 0.0 {
             track_median(&mut self.overall_us, latency_us, 0.08);
         }
-        let overall_us = self.overall_us;
-        let Some(slot) = self.slot_mut(template) else { return latency_us / overall_us };
-        if load == Load::Low {
-            let step = if slot.uses < 16 { 0.16 } else { 0.08 };
-            track_median(&mut slot.base_us, latency_us, step);
+        if let Some(slot) = self.existing(template) {
+            track_median(&mut slot.base_us, latency_us, 0.16);
+            slot.lows += 1;
+            self.measured += u32::from(slot.is_measured());
         }
-        let known = slot.uses >= TRUSTED_USES && slot.base_us > 0.0;
-        latency_us / if known { slot.base_us } else { overall_us }
+    }
+
+    /// Learns from a batch: first what is common to all of it, then how templates differ from that.
+    fn learn(&mut self) {
+        let ratios = self.batch.map(|low| low.ratio);
+        let batched = core::mem::take(&mut self.batched);
+        self.speed.note(&ratios[..batched]);
+        let speed = self.speed.ratio();
+        let batch = self.batch;
+        for &Low { template, latency_us, .. } in &batch[..batched] {
+            track_median(&mut self.overall_us, latency_us / speed, 0.04);
+            if let Some(slot) = self.existing(template).filter(|slot| slot.is_measured()) {
+                slot.lows = slot.lows.saturating_add(1);
+                let step = if slot.lows < 32 { 0.16 } else { 0.04 };
+                track_median(&mut slot.base_us, latency_us / speed, step);
+            }
+        }
     }
 
     fn recompute_median(&mut self) {
@@ -143,17 +241,11 @@ impl TemplateCosts {
         self.scratch.clear();
         // Over templates and not over requests: whoever asks a thousand times for one page must not
         // decide what counts as dear. Seen often, or random paths would.
-        let known = self
-            .slots
-            .iter()
-            .filter(|slot| slot.template != 0 && slot.uses >= TRUSTED_USES && slot.base_us > 0.0);
+        let known = self.slots.iter().filter(|slot| slot.template != 0 && slot.is_measured());
         self.scratch.extend(known.map(|slot| slot.base_us));
-        if self.scratch.is_empty() {
-            return;
+        if let Some(median) = median(&mut self.scratch) {
+            self.median_us = median;
         }
-        let middle = self.scratch.len() / 2;
-        let (_, median, _) = self.scratch.select_nth_unstable_by(middle, f32::total_cmp);
-        self.median_us = *median;
     }
 
     fn set(&self, template: u64) -> usize {
@@ -166,6 +258,12 @@ impl TemplateCosts {
         let template = template.max(1);
         let start = self.set(template);
         self.slots[start..start + WAYS].iter().find(|slot| slot.template == template)
+    }
+
+    fn existing(&mut self, template: u64) -> Option<&mut Slot> {
+        let template = template.max(1);
+        let start = self.set(template);
+        self.slots[start..start + WAYS].iter_mut().find(|slot| slot.template == template)
     }
 
     /// The slot of `template`, made if need be. `None`: everything in its set is used more.
@@ -188,6 +286,7 @@ impl TemplateCosts {
         if self.slots[at].template != 0 {
             self.evictions += 1;
         }
+        self.measured -= u32::from(self.slots[at].is_measured());
         // It was seen once at most, so it counted as neither known nor failing.
         self.slots[at] = Slot { template, ..Slot::default() };
         Some(&mut self.slots[at])
@@ -198,6 +297,11 @@ impl Slot {
     /// Whether it was seen often enough to be believed.
     const fn is_known(&self) -> bool {
         self.uses >= TRUSTED_USES
+    }
+
+    /// Whether what it takes is believed.
+    const fn is_measured(&self) -> bool {
+        self.lows >= TRUSTED_USES
     }
 
     /// Whether it is known to fail most of the time at low load.
@@ -227,7 +331,7 @@ pub(crate) enum Answered {
 /// How loaded the origin was while it worked on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// At most half of what it may bear.
+    /// So few at once that none can have waited for another.
     Low,
     High,
 }
@@ -241,6 +345,8 @@ const MEDIAN_EVERY: u32 = 64;
 const TRUSTED_USES: u32 = 8;
 /// Beyond this multiple of the median a template is expensive (`detection.md` §6).
 const EXPENSIVE: f32 = 5.0;
+/// Latencies at low load that are enough to begin with.
+const FIRST: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,7 @@ mod owners;
 mod path;
 mod prefix_counts;
 mod prefix_set;
+mod speed;
 mod table;
 mod template;
 mod visitors;

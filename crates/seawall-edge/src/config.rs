@@ -232,7 +232,7 @@ pub struct Origin {
     pub target: OriginTarget,
     /// Whether to send the client's Host (`true`, the default) or the origin's own authority.
     pub preserve_host: bool,
-    /// Requests that may always be at work in the origin at once. Default 2. Equal to the upper end the
+    /// Lower end of the limit on requests at work in the origin at once. Default 2. Equal to the upper end the
     /// limit is fixed.
     pub min_concurrency: usize,
     /// Upper end of the limit on requests at work, which is found by measuring. Default 256.

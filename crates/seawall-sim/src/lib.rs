@@ -11,6 +11,6 @@ mod origin;
 mod random;
 mod timeline;
 
-pub use crate::origin::{SimOrigin, SimOriginModel};
+pub use crate::origin::{SimOrigin, SimOriginModel, Spread};
 pub use crate::random::Random;
 pub use crate::timeline::Timeline;

@@ -18,8 +18,33 @@ pub struct SimOriginModel {
     pub workers: usize,
     /// An ordinary page.
     pub service: Duration,
-    /// The work for a page is spread evenly by this part around `service`, 0 to 1.
-    pub spread: f64,
+    /// How the work for pages of one kind differs.
+    pub spread: Spread,
+    /// A page that is the only one at work takes this part longer, one of two half of that, and so on:
+    /// pools that fork, processors that go to sleep.
+    pub cold: f64,
+}
+
+/// How the work for pages of one kind differs; the mean is `service` for all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Spread {
+    /// Evenly, by this part around the mean, 0 to 1.
+    Even(f64),
+    /// As the exponential distribution: half of the pages take 69 % of the mean.
+    Exponential,
+    /// As the lognormal distribution with this sigma: at 1 half of the pages take 61 % of the mean and one in
+    /// 20 takes 3.1 times the mean.
+    Lognormal(f64),
+}
+
+impl Spread {
+    fn draw(self, random: &mut Random) -> f64 {
+        match self {
+            Self::Even(part) => 1.0 + random.between(-part, part),
+            Self::Exponential => random.exponential(),
+            Self::Lognormal(sigma) => (sigma * random.normal() - sigma * sigma / 2.0).exp(),
+        }
+    }
 }
 
 impl SimOriginModel {
@@ -81,8 +106,9 @@ impl<J> SimOrigin<J> {
         }
         let (job, cost) = self.waiting.pop_front()?;
         self.busy += 1;
-        let spread = self.random.between(-self.model.spread, self.model.spread);
-        let takes = self.model.service.mul_f64(cost * (1.0 + spread));
+        let cold = 1.0 + self.model.cold / self.busy as f64;
+        let takes = cost * cold * self.model.spread.draw(&mut self.random);
+        let takes = self.model.service.mul_f64(takes);
         Some((now + takes, job))
     }
 }

@@ -15,7 +15,7 @@ use seawall_decide::{
     WorkOutcome, WorkPrice, WorkRequest, WorkSource,
 };
 use seawall_model::{ClientAddr, Fingerprint, Instant, Limits};
-use seawall_sim::{Random, SimOrigin, SimOriginModel, Timeline};
+use seawall_sim::{Random, SimOrigin, SimOriginModel, Spread, Timeline};
 
 const SEEDS: std::ops::Range<u64> = 0..5;
 const CALM_S: u64 = 60;
@@ -28,8 +28,12 @@ const THINKS_S: f64 = 5.0;
 const KINDS: [&[u8]; 8] =
     [b"/", b"/story/1", b"/tag/a", b"/author/b", b"/live", b"/2024/05/01/x", b"/forum/1", b"/map"];
 const FIRST_BOT: u32 = 0x0b00_0001;
-const ORIGIN: SimOriginModel =
-    SimOriginModel { workers: 4, service: Duration::from_millis(40), spread: 0.3 };
+const ORIGIN: SimOriginModel = SimOriginModel {
+    workers: 4,
+    service: Duration::from_millis(40),
+    spread: Spread::Even(0.3),
+    cold: 0.0,
+};
 
 /// Who floods, and how it can be told from readers.
 #[derive(Clone, Copy)]

@@ -256,6 +256,7 @@ impl<W> OriginGate<W> {
         ask: WorkRequest,
         make_waiter: impl FnOnce() -> W,
     ) -> Asked<W> {
+        self.limiter.tick(now);
         let expensive =
             ask.price == WorkPrice::Costly || self.limiter.costs().is_expensive(ask.template);
         let cost = if expensive { Cost::Expensive } else { Cost::Ordinary };
@@ -323,6 +324,7 @@ impl<W> OriginGate<W> {
     /// waiter turns out to be gone, release its permit in turn.
     #[must_use = "the waiter must be woken, or its permit is lost"]
     pub fn poll_grant(&mut self, now: Instant) -> Option<(W, OriginPermit)> {
+        self.limiter.tick(now);
         if self.queue.len() == 0 || self.counters.in_flight >= self.limiter.limit() {
             return None;
         }

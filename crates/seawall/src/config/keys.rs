@@ -336,7 +336,7 @@ pub(crate) const KEYS: &[Key] = &[
         "site.origin_limits.min_concurrency",
         "whole number",
         "2",
-        "Requests that may always be at work in the origin at once, 1 to 65536. The same as \
+        "The limit does not fall below so many requests at work in the origin at once, 1 to 65536; for a moment, when low load is measured, one by one. The same as \
          `max_concurrency`, or more, fixes the limit.",
     ),
     now(

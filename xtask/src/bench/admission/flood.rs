@@ -44,6 +44,7 @@ pub(super) fn live(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
     let (settled, of_settled) = share("settled_kinds", "live_new");
     let (calm, flood) = (number(&found.calm["page_p95_ms"]), number(&found.site["page_p95_ms"]));
     let (peak, limit) = (number(&found.site["peak_in_flight"]), found.most_limit);
+    let done = number(&found.site["requests"]) / found.flood_lasted;
     let mut lines = found.rate();
     lines.extend([
         Line::new("cacheable pages served", cacheable, "%", Bar::AtLeast(99.9))
@@ -58,6 +59,8 @@ pub(super) fn live(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
             .note(format!("{flood} ms to {calm} ms")),
         Line::new("most at work in the origin at once", peak, "", Bar::AtMost(limit))
             .note("the bar is the largest limit that was found meanwhile"),
+        Line::new("requests done by the origin", done, "/s", Bar::None)
+            .note(format!("at a limit of {:.1} on average", found.mean_limit)),
         Line::new(
             "turned away by the origin",
             number(&found.site["refused"]),
@@ -125,6 +128,7 @@ struct Found {
     calm: Value,
     site: Value,
     most_limit: f64,
+    mean_limit: f64,
     most_queued: f64,
     mean_in_flight: f64,
     cpu_ns: u64,
@@ -223,11 +227,13 @@ fn play(scene: &Scene<'_>, play: Play) -> Outcome<Found> {
     let calm = site.figures();
     site.tell("mark");
     let (before, begin) = (shield.cpu_ns(), Instant::now());
-    let (mut most_limit, mut most_queued, mut in_flight) = (0.0_f64, 0.0_f64, Vec::new());
+    let (mut most_limit, mut most_queued) = (0.0_f64, 0.0_f64);
+    let (mut limits, mut in_flight) = (Vec::new(), Vec::new());
     while begin.elapsed() < flood_lasts {
         let origin = shield.status()["origin"].clone();
         most_limit = most_limit.max(number(&origin["limit"]));
         most_queued = most_queued.max(number(&origin["queued"]));
+        limits.extend(origin["limit"].as_f64());
         in_flight.extend(origin["in_flight"].as_f64());
         thread::sleep(Duration::from_millis(100));
     }
@@ -240,6 +246,7 @@ fn play(scene: &Scene<'_>, play: Play) -> Outcome<Found> {
         calm,
         site: site.figures(),
         most_limit,
+        mean_limit: limits.iter().sum::<f64>() / limits.len() as f64,
         most_queued,
         mean_in_flight: in_flight.iter().sum::<f64>() / in_flight.len() as f64,
         cpu_ns,
