@@ -23,7 +23,7 @@ pub(crate) fn digits(at: WallTime) -> String {
 
 /// Reads RFC 3339 in UTC with up to nine digits of a fraction, from 1970 to 2554. `None` for anything
 /// else.
-pub(crate) fn parse(text: &str) -> Option<WallTime> {
+pub fn parse(text: &str) -> Option<WallTime> {
     let text = text.trim().as_bytes();
     let number = |from: usize, to: usize| -> Option<u64> {
         let digits = text.get(from..to)?;

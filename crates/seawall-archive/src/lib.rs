@@ -30,7 +30,7 @@ mod wacz;
 mod warc;
 
 pub use self::capture::{Capture, Field};
-pub use self::dates::with_seconds as rfc3339;
+pub use self::dates::{parse as parse_rfc3339, with_seconds as rfc3339};
 pub use self::error::{ArchiveError, Damage};
 pub use self::frontier::{
     FailReason, FetchOutcome, Known, MAX_VALIDATOR_BYTES, Validators, after_fetch, asked_for,
@@ -44,7 +44,8 @@ pub use self::normal::{MAX_URL_BYTES, normal_url};
 pub use self::note::{NOTE_STYLE, NOTE_STYLE_PATH, Note, Why, Zone, with_note};
 pub use self::scope::{FoundBy, Refusal, Scope, ScopeRules, Verdict};
 pub use self::store::{
-    Archive, ArchiveOptions, ArchiveStats, Discovered, Fetched, Held, Kept, Repaired, Upkeep,
+    Archive, ArchiveOptions, ArchiveStats, Discovered, Fetched, Held, HeldVersion, Kept, Repaired,
+    Upkeep,
 };
 pub use self::verify::{Verified, VerifyFailure, verify_package};
 pub use self::wacz::{

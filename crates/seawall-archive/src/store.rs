@@ -92,6 +92,23 @@ pub struct Held {
     pub validated: WallTime,
 }
 
+/// One version of a URL, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldVersion {
+    /// When it was captured.
+    pub captured: WallTime,
+    /// Until when the origin is known to have said the same.
+    pub validated: WallTime,
+    /// The status code.
+    pub status: u16,
+    /// The media type.
+    pub media_type: String,
+    /// Bytes of its record on disk.
+    pub record_bytes: u64,
+    /// Whether the pin lets it be shown.
+    pub is_shown: bool,
+}
+
 /// What the archive has, in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveStats {
@@ -250,6 +267,32 @@ impl Archive {
                 Ok(())
             })?;
         }
+    }
+
+    /// The versions of `url`, oldest first. Reads the index only.
+    ///
+    /// # Errors
+    /// As the disk has it.
+    pub fn history(&self, url: &str) -> Result<Vec<HeldVersion>, ArchiveError> {
+        let pin = self.pinned_before()?;
+        let versions = self.index.look(|look| look.versions(url))?;
+        let view = |version: Version| HeldVersion {
+            captured: version.captured,
+            validated: version.validated,
+            status: version.status,
+            record_bytes: u64::from(version.length),
+            is_shown: shown(&version, pin),
+            media_type: version.media_type,
+        };
+        Ok(versions.into_iter().map(view).collect())
+    }
+
+    /// When `url` was withdrawn, if it was and has not been kept again since.
+    ///
+    /// # Errors
+    /// As the disk has it.
+    pub fn withdrawn_at(&self, url: &str) -> Result<Option<WallTime>, ArchiveError> {
+        self.index.look(|look| look.withdrawn(url))
     }
 
     /// When the next URL is due.

@@ -45,6 +45,8 @@ mod view;
 mod visitor;
 mod worker;
 
-pub use crate::archive::{ArchiveOpenError, archive_dir, archive_options, sealing_key};
+pub use crate::archive::{
+    ArchiveOpenError, archive_dir, archive_options, archive_status, archived_page, sealing_key,
+};
 pub use crate::origin::OriginTlsError;
 pub use crate::server::{ARCHIVE_DISK_SHARE, Reload, ServeError, Server, serve};

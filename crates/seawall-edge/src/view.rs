@@ -10,8 +10,8 @@ use seawall_decide::GRANT_HOURS;
 use seawall_model::{Instant, WallTime};
 
 use crate::admin::{
-    AdminView, ArchiveChange, ArchiveStatus, CountryWork, EmergencyChange, ListStatus, Pass, Purge,
-    State, Status,
+    AdminView, ArchiveChange, ArchiveStatus, ArchivedPage, CountryWork, EmergencyChange,
+    ListStatus, Pass, Purge, State, Status,
 };
 use crate::archive::view as archive;
 use crate::clock;
@@ -151,6 +151,10 @@ impl AdminView for View {
 
     fn archive(&self) -> Result<Vec<ArchiveStatus>, String> {
         archive::status(&self.shared.policy.load(), clock::wall())
+    }
+
+    fn archived_page(&self, url: &str) -> Result<Vec<ArchivedPage>, String> {
+        archive::pages(&self.shared.policy.load(), url)
     }
 
     fn change_archive(&self, what: ArchiveChange) -> Result<(), String> {

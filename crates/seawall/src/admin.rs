@@ -1,6 +1,7 @@
 //! Asks the running program over its admin socket, and says in words why that failed.
 
 use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use seawall_edge::admin::{Answer, ClientError, query};
@@ -21,6 +22,14 @@ pub(crate) fn ask(socket: &Path, method: &str, target: &str) -> Result<Value, Fa
         }
         Err(error) => Err(Failure::failed(error.to_string(), "check the socket's path")),
     }
+}
+
+/// Whether a program listens there. One that cannot be asked for another reason counts as running, so that
+/// asking it says why.
+pub(crate) fn is_running(socket: &Path) -> bool {
+    let connected = UnixStream::connect(socket).map_err(|error| error.kind());
+    use ErrorKind::{ConnectionRefused, NotADirectory, NotFound};
+    !matches!(connected, Err(NotFound | NotADirectory | ConnectionRefused))
 }
 
 /// Writes a value so that it can stand in a query (RFC 3986 §2.1 and §2.3).

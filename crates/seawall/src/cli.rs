@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{demo, selftest};
+use crate::{archive, demo, mitigate, selftest, verify};
 
 /// Keeps a website readable under a DDoS attack.
 #[derive(Debug, Parser)]
@@ -41,6 +41,12 @@ pub(crate) enum Command {
     Purge(PurgeArgs),
     /// Make a link that lets an editor through when the site is busy.
     Pass(PassArgs),
+    /// The always-online copy: what it has, and what is done with it.
+    Archive(archive::Args),
+    /// What the operator decides by hand.
+    Mitigate(mitigate::Args),
+    /// Check a package of an archive with nothing but the file.
+    Verify(verify::Args),
     /// Say in plain words what a code or a request's outcome means.
     Explain(ExplainArgs),
     /// Show it: a sample site, readers and a flood, first without Seawall, then with it.

@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod archive;
 mod check;
 mod cli;
 mod config;
 mod demo;
 mod explain;
+mod mitigate;
 mod output;
 mod pass;
 mod purge;
@@ -19,6 +21,8 @@ mod selftest;
 mod serve;
 mod status;
 mod target;
+mod times;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,6 +39,9 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(config.as_deref(), &args),
         Command::Purge(args) => purge::run(config.as_deref(), &args),
         Command::Pass(args) => pass::run(config.as_deref(), &args),
+        Command::Archive(args) => archive::run(config.as_deref(), &args),
+        Command::Mitigate(args) => mitigate::run(config.as_deref(), &args),
+        Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(config.as_deref(), &args),
         Command::Demo(args) => return demo::finish(demo::run(args)),
         Command::Selftest(args) => selftest::run(&args),

@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::Done;
 use crate::cli::ServeArgs;
 use crate::config::{self, machine::Machine};
-use crate::output::{Failure, say};
+use crate::output::{Failure, say, with_causes};
 use crate::target::config_file;
 
 /// Runs the shield until SIGTERM or a failure.
@@ -197,19 +197,6 @@ fn raise_open_files() {
             files / 2
         );
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// What systemd grants a service that asks for many; a small site under a flood needs no more.

@@ -167,7 +167,7 @@ fn who_waits(origin: &Value) -> Option<String> {
     Some(words.join(", "))
 }
 
-fn uptime(seconds: u64) -> String {
+pub(crate) fn uptime(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
@@ -178,7 +178,7 @@ fn uptime(seconds: u64) -> String {
 }
 
 /// A size with three digits or so: nobody reads bytes.
-fn readable_size(bytes: u64) -> String {
+pub(crate) fn readable_size(bytes: u64) -> String {
     let shift = [40, 30, 20, 10].into_iter().find(|shift| bytes >> shift >= 10).unwrap_or(0);
     write_size(bytes >> shift << shift)
 }

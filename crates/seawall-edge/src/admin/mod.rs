@@ -22,7 +22,7 @@ pub use self::client::{Answer, ClientError, query};
 pub use self::server::{AdminError, AdminServer};
 
 /// What the rest of the edge tells and does for the operator. Called on the control thread
-/// (`status`, `metrics`, `pass`) or on a blocking thread (`purge`).
+/// (`status`, `metrics`, `pass`) or on a blocking thread (the others).
 pub trait AdminView: Send + Sync {
     /// What it sees and does now.
     fn status(&self) -> Status;
@@ -47,6 +47,12 @@ pub trait AdminView: Send + Sync {
     /// # Errors
     /// What the disk refused, for the operator to read.
     fn archive(&self) -> Result<Vec<ArchiveStatus>, String>;
+
+    /// What is known and held of one URL, for each site that knows it. Reads the disk.
+    ///
+    /// # Errors
+    /// What the disk refused, for the operator to read.
+    fn archived_page(&self, url: &str) -> Result<Vec<ArchivedPage>, String>;
 
     /// Changes something about all copies. Writes to the disk.
     ///
@@ -113,10 +119,54 @@ pub struct ArchiveStatus {
     pub pinned_before: Option<String>,
     /// How the crawl goes.
     pub crawl: CrawlStatus,
-    /// Whether readers are sent to the origin: `closed`, `open` (nobody with a copy is) or `recovering`.
+    /// Whether readers are sent to the origin: `closed`, `open` (nobody with a copy is) or `recovering`;
+    /// `stopped` if no program runs.
     pub breaker: &'static str,
     /// Copies given to readers since the start.
     pub served: u64,
+}
+
+/// What is known and held of one URL: `seawall archive show URL --json`. Times are RFC 3339. Names are a
+/// contract, keys may only be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ArchivedPage {
+    /// The site: scheme and host.
+    pub site: String,
+    /// The URL as the archive spells it.
+    pub url: String,
+    /// What is held of it, oldest first.
+    pub versions: Vec<ArchivedVersion>,
+    /// When it was withdrawn: nothing captured until then comes back.
+    pub withdrawn: Option<String>,
+    /// When it was fetched last.
+    pub last_fetched: Option<String>,
+    /// When it will be fetched next.
+    pub due: Option<String>,
+    /// Fetches that were answered.
+    pub fetches: u32,
+    /// Of those, with something new.
+    pub changes: u32,
+    /// Fetches in a row that failed.
+    pub failures: u32,
+    /// Why the last one did, in a word.
+    pub reason: Option<&'static str>,
+}
+
+/// One version of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ArchivedVersion {
+    /// When it was captured.
+    pub captured: String,
+    /// Until when the origin is known to have said the same.
+    pub confirmed: String,
+    /// The status code.
+    pub status: u16,
+    /// The media type.
+    pub media_type: String,
+    /// Bytes of its record on disk.
+    pub record_bytes: u64,
+    /// Whether readers may be given it: the pin does not hold it back.
+    pub shown: bool,
 }
 
 /// Pages by age.

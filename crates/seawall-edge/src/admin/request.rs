@@ -28,6 +28,8 @@ pub(super) enum Query {
     Pass(u8),
     /// The copies of all sites.
     Archive,
+    /// What is known and held of one URL.
+    ArchivedPage(String),
     ChangeArchive(ArchiveChange),
     Emergency(EmergencyChange),
 }
@@ -91,7 +93,8 @@ impl<'a> Head<'a> {
         match (self.method, path) {
             ("GET", "/status") => Ok(Query::Status),
             ("GET", "/metrics") => Ok(Query::Metrics),
-            ("GET", "/archive") => Ok(Query::Archive),
+            ("GET", "/archive") if parameters.is_empty() => Ok(Query::Archive),
+            ("GET", "/archive") => page(parameters).map(Query::ArchivedPage),
             ("POST", "/archive") => archive(parameters).map(Query::ChangeArchive),
             ("POST", "/emergency") => emergency(parameters).map(Query::Emergency),
             ("POST", "/pass") => days(parameters).map(Query::Pass),
@@ -182,6 +185,12 @@ fn purge(parameters: &str) -> Result<Purge, Denied> {
         }
     }
     found.ok_or(USAGE)
+}
+
+fn page(parameters: &str) -> Result<String, Denied> {
+    let url = parameters.strip_prefix("url=").filter(|url| !url.contains('&'));
+    let url = url.ok_or(Denied(400, "say url=…, or nothing"))?;
+    percent_decode(url).ok_or(Denied(400, "bad percent encoding"))
 }
 
 fn archive(parameters: &str) -> Result<ArchiveChange, Denied> {
@@ -351,6 +360,10 @@ mod tests {
             check(Door::Unix, &format!("POST {target} HTTP/1.1\n\n"), want);
         }
         check(Door::Unix, "GET /archive HTTP/1.1\n\n", Ok(Query::Archive));
+        let page = Query::ArchivedPage("https://a.b/?c".to_owned());
+        check(Door::Unix, "GET /archive?url=https%3A%2F%2Fa.b%2F%3Fc HTTP/1.1\n\n", Ok(page));
+        check(Door::Unix, "GET /archive?site=x HTTP/1.1\n\n", Err(400));
+        check(Door::Unix, "GET /archive?url=%zz HTTP/1.1\n\n", Err(400));
         check(Door::Unix, "GET /emergency?on=1 HTTP/1.1\n\n", Err(405));
         check(Door::Unix, "DELETE /archive HTTP/1.1\n\n", Err(405));
     }

@@ -222,6 +222,16 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
             Ok(Err(why)) => failure(500, &why),
             Err(_) => failure(500, "looking into the archive failed on a bug; see the log"),
         },
+        Query::ArchivedPage(url) => {
+            match tokio::task::spawn_blocking(move || view.archived_page(&url)).await {
+                Ok(Ok(pages)) => match serde_json::to_vec(&pages) {
+                    Ok(body) => response(200, JSON, &body),
+                    Err(_) => failure(500, "the page cannot be written as JSON"),
+                },
+                Ok(Err(why)) => failure(500, &why),
+                Err(_) => failure(500, "looking into the archive failed on a bug; see the log"),
+            }
+        }
         Query::ChangeArchive(what) => {
             match tokio::task::spawn_blocking(move || view.change_archive(what)).await {
                 Ok(Ok(())) => response(200, JSON, b"{}"),

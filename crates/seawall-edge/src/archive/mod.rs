@@ -26,6 +26,7 @@ pub(crate) use self::crawl::{CrawlView, Crawler};
 pub(crate) use self::fallback::{concerns, obtain};
 use self::stand_in::Ready;
 pub(crate) use self::stand_in::note_style;
+pub use self::view::{archive_status, archived_page};
 use crate::clock;
 use crate::config::{Config, SiteArchive};
 

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use seawall_archive::{ArchiveError, rfc3339};
+use seawall_archive::{Archive, ArchiveError, rfc3339};
 use seawall_model::WallTime;
 
 use super::SiteCopy;
-use crate::admin::{Ages, ArchiveChange, ArchiveFailure, ArchiveStatus, CrawlStatus};
+use crate::admin::{
+    Ages, ArchiveChange, ArchiveFailure, ArchiveStatus, ArchivedPage, ArchivedVersion, CrawlStatus,
+};
 use crate::metrics::Sample;
 use crate::policy::Policy;
 
 /// More failures than anybody reads are counted only.
 const MAX_FAILURES: usize = 100;
+/// Counting more that is due would take longer than it is worth.
+const MAX_COUNTED: usize = 100_000;
 
 /// All copies. O(URLs).
 pub(crate) fn status(policy: &Policy, now: WallTime) -> Result<Vec<ArchiveStatus>, String> {
@@ -19,10 +23,84 @@ pub(crate) fn status(policy: &Policy, now: WallTime) -> Result<Vec<ArchiveStatus
     copies.map(|copy| of_one(copy, now).map_err(|error| error.to_string())).collect()
 }
 
+/// One URL in all copies that know it.
+pub(crate) fn pages(policy: &Policy, url: &str) -> Result<Vec<ArchivedPage>, String> {
+    let copies = policy.copies.iter().flatten();
+    let pages = copies.map(|copy| archived_page(&copy.archive, &copy.settings.base, url));
+    let pages: Result<Vec<_>, _> = pages.collect();
+    Ok(pages.map_err(|error| error.to_string())?.into_iter().flatten().collect())
+}
+
 fn of_one(copy: &SiteCopy, now: WallTime) -> Result<ArchiveStatus, ArchiveError> {
-    let stats = copy.archive.stats()?;
+    let mut status = archive_status(&copy.archive, &copy.settings.base, now)?;
+    let crawl = copy.crawl_view();
+    status.crawl = CrawlStatus {
+        fetched: crawl.fetched,
+        stored: crawl.stored,
+        unchanged: crawl.unchanged,
+        failed: crawl.failed,
+        cold: crawl.is_cold,
+        ..status.crawl
+    };
+    status.breaker = copy.breaker_state().as_str();
+    status.served = copy.served();
+    Ok(status)
+}
+
+/// What is known and held of `url` in an archive; `None` if it never heard of it.
+///
+/// # Errors
+/// As the disk has it.
+pub fn archived_page(
+    archive: &Archive,
+    site: &str,
+    url: &str,
+) -> Result<Option<ArchivedPage>, ArchiveError> {
+    let Some(url) = seawall_archive::normal_url(Some(&format!("{site}/")), url) else {
+        return Ok(None);
+    };
+    let (known, withdrawn) = (archive.known(&url)?, archive.withdrawn_at(&url)?);
+    if known.is_none() && withdrawn.is_none() {
+        return Ok(None);
+    }
+    let versions = archive.history(&url)?.into_iter().map(|version| ArchivedVersion {
+        captured: rfc3339(version.captured),
+        confirmed: rfc3339(version.validated),
+        status: version.status,
+        media_type: version.media_type,
+        record_bytes: version.record_bytes,
+        shown: version.is_shown,
+    });
+    let mut page = ArchivedPage {
+        site: site.to_owned(),
+        versions: versions.collect(),
+        withdrawn: withdrawn.map(rfc3339),
+        url,
+        ..ArchivedPage::default()
+    };
+    if let Some(known) = known {
+        page.last_fetched = known.last_fetched.map(rfc3339);
+        page.due = Some(rfc3339(known.due));
+        page.fetches = known.fetches;
+        page.changes = known.changes;
+        page.failures = known.failures;
+        page.reason = known.reason.map(seawall_archive::FailReason::as_str);
+    }
+    Ok(Some(page))
+}
+
+/// What an archive has, whether a program is running that keeps it or not. O(URLs).
+///
+/// # Errors
+/// As the disk has it.
+pub fn archive_status(
+    archive: &Archive,
+    site: &str,
+    now: WallTime,
+) -> Result<ArchiveStatus, ArchiveError> {
+    let stats = archive.stats()?;
     let (mut failures, mut failed, mut ages) = (Vec::new(), 0, Ages::default());
-    copy.archive.each_known("", |url, known, newest| {
+    archive.each_known("", |url, known, newest| {
         if let Some(reason) = known.reason {
             failed += 1;
             if failures.len() < MAX_FAILURES {
@@ -41,9 +119,9 @@ fn of_one(copy: &SiteCopy, now: WallTime) -> Result<ArchiveStatus, ArchiveError>
         }
         true
     })?;
-    let crawl = copy.crawl_view();
+    let due = archive.due_count(now, MAX_COUNTED)? as u64;
     Ok(ArchiveStatus {
-        site: copy.settings.base.clone(),
+        site: site.to_owned(),
         pages_known: stats.known,
         pages_held: stats.held,
         versions: stats.versions,
@@ -56,16 +134,9 @@ fn of_one(copy: &SiteCopy, now: WallTime) -> Result<ArchiveStatus, ArchiveError>
         withdrawn: stats.withdrawn,
         damaged: stats.damaged,
         pinned_before: stats.pinned_before.map(rfc3339),
-        crawl: CrawlStatus {
-            fetched: crawl.fetched,
-            stored: crawl.stored,
-            unchanged: crawl.unchanged,
-            failed: crawl.failed,
-            due: crawl.due,
-            cold: crawl.is_cold,
-        },
-        breaker: copy.breaker_state().as_str(),
-        served: copy.served(),
+        crawl: CrawlStatus { due, ..CrawlStatus::default() },
+        breaker: "stopped",
+        served: 0,
     })
 }
 

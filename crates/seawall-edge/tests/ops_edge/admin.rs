@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use seawall_edge::admin::{
-    AdminError, AdminServer, AdminView, Answer, ArchiveChange, ArchiveStatus, ClientError,
-    EmergencyChange, OriginStatus, Pass, Purge, State, Status, query,
+    AdminError, AdminServer, AdminView, Answer, ArchiveChange, ArchiveStatus, ArchivedPage,
+    ClientError, EmergencyChange, OriginStatus, Pass, Purge, State, Status, query,
 };
 
 #[derive(Default)]
@@ -53,6 +53,10 @@ impl AdminView for View {
 
     fn pass(&self, days: u8) -> Result<Pass, String> {
         Ok(Pass { path: "/x".to_owned(), hosts: Vec::new(), open_hours: 24, days })
+    }
+
+    fn archived_page(&self, _: &str) -> Result<Vec<ArchivedPage>, String> {
+        Ok(Vec::new())
     }
 
     fn archive(&self) -> Result<Vec<ArchiveStatus>, String> {

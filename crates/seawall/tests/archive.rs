@@ -1,0 +1,326 @@
+//! The archive through the real binary: filled from a small site, looked at, pinned, checked.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A site of a few pages, on a port that the system chose, for as long as the test runs.
+struct Origin(SocketAddr);
+
+impl Origin {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.local_addr().expect("it is bound");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || serve(stream));
+            }
+        });
+        Self(address)
+    }
+}
+
+fn serve(stream: TcpStream) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut start, mut line) = (String::new(), String::new());
+        if reader.read_line(&mut start).is_ok_and(|read| read == 0) {
+            return;
+        }
+        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+            line.clear();
+        }
+        let path = start.split(' ').nth(1).unwrap_or("/");
+        let (status, kind, body) = page(path);
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{}\r\n{body}",
+            body.len(),
+            if status.starts_with('3') { "Location: /news/\r\n" } else { "" },
+        );
+        if reader.get_mut().write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn page(path: &str) -> (&'static str, &'static str, String) {
+    let html = |title: &str, body: &str| {
+        let text = format!(
+            "<!doctype html><html lang=\"en\"><head><title>{title}</title>\
+             <link rel=\"stylesheet\" href=\"/css/site.css\"></head><body>{body}</body></html>"
+        );
+        ("200 OK", "text/html; charset=utf-8", text)
+    };
+    match path {
+        "/" => html(
+            "Front page",
+            "<a href=\"/news/\">News</a> <a href=\"/old\">Old</a> <a href=\"/missing\">Gone</a> <a href=\"/news/?page=2\">2</a>",
+        ),
+        "/news/" => html("News", "<a href=\"../\">Back</a><img src=\"/img/a.png\" alt=\"\">"),
+        "/news/?page=2" => html("News, second page", "<a href=\"/news/#top\">First</a>"),
+        "/css/site.css" => ("200 OK", "text/css", "body{background:url(../img/a.png)}".to_owned()),
+        "/img/a.png" => ("200 OK", "image/png", "no picture, but bytes".to_owned()),
+        "/old" => ("301 Moved Permanently", "text/html", String::new()),
+        _ => ("404 Not Found", "text/plain", "nothing here".to_owned()),
+    }
+}
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|_| panic!("{}{}", self.stdout, self.stderr))
+    }
+}
+
+/// A folder with a configuration for the site `https://example.org`.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(origin: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let text = format!(
+            "state_dir = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+             [[site]]\nhosts = [\"example.org\"]\norigin = \"http://{origin}\"\n\
+             [site.archive]\nurl = \"https://example.org\"\nmax_rate = 1000\n"
+        );
+        fs::write(folder.path().join("seawall.toml"), text).expect("own folder");
+        fs::create_dir(folder.path().join("state")).expect("own folder");
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        run_in(self.folder.path(), args)
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> Ran {
+        let ran = self.run(args);
+        assert_eq!(ran.code, Some(0), "{args:?}: {}{}", ran.stdout, ran.stderr);
+        ran
+    }
+
+    /// The packages that there are.
+    fn packages(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("state/archive/example.org")).expect("the archive");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths.filter(|path| path.extension().is_some_and(|it| it == "wacz")).collect()
+    }
+}
+
+fn run_in(folder: &Path, args: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
+        .args(args)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the binary starts");
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// A running shield; killed at the end.
+struct Shield {
+    process: Child,
+    address: String,
+    _log: BufReader<std::process::ChildStderr>,
+}
+
+impl Shield {
+    fn start(place: &Place) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .arg("serve")
+            .current_dir(place.folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut log = BufReader::new(process.stderr.take().expect("stderr is piped"));
+        let mut said = String::new();
+        while !said.contains("ready") {
+            assert!(log.read_line(&mut said).is_ok_and(|read| read > 0), "{said}");
+        }
+        let address = said.split("listen=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address = address.expect("it says where it listens").to_owned();
+        Self { process, address, _log: log }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("it answers");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_stopped_program_is_crawled_listed_pinned_and_verified() {
+    let origin = Origin::start();
+    let place = Place::new(origin.0);
+    let crawled = place.ok(&["archive", "crawl", "--json"]).json();
+    assert_eq!((&crawled["due"], &crawled["origin_away"]), (&0.into(), &false.into()), "{crawled}");
+
+    let listed = place.ok(&["archive", "list", "--json"]).json();
+    // `/`, `/news/`, its second page, the style sheet, the picture and the redirect.
+    assert_eq!(listed["pages_held"], 6, "{listed}");
+    assert!(listed["bytes"].as_u64() > Some(100) && listed["oldest"].is_string(), "{listed}");
+    let failures = listed["failures"].as_array().expect("a list");
+    let missing = failures.iter().find(|it| it["url"] == "https://example.org/missing");
+    assert_eq!(missing.expect("what is missing is said")["reason"], "gone");
+    assert_eq!(listed["sites"][0]["site"], "https://example.org");
+    let text = place.ok(&["archive", "list"]).stdout;
+    assert!(text.contains("held        6 of ") && text.contains("missing (gone)"), "{text}");
+
+    let shown = |url: &str| {
+        let pages = place.ok(&["archive", "show", url, "--json"]).json();
+        pages["pages"][0]["versions"][0]["shown"].clone()
+    };
+    assert_eq!(shown("https://example.org/news/"), true);
+    place.ok(&["archive", "pin", "--before", "2020-01-01"]);
+    assert_eq!(shown("/news/"), false);
+    assert_eq!(place.ok(&["archive", "list", "--json"]).json()["pages_held"], 0);
+    place.ok(&["archive", "pin", "--off"]);
+    assert_eq!(shown("/news/"), true);
+    assert_eq!(place.run(&["archive", "show", "https://example.net/"]).code, Some(1));
+
+    let verified = place.ok(&["archive", "verify", "--json"]).json();
+    assert_eq!(verified["packages"].as_array().map(Vec::len), Some(1), "{verified}");
+    assert_eq!(verified["ok"], true);
+}
+
+#[test]
+fn a_crawl_says_that_the_origin_is_away() {
+    // Nobody listens on a port that was free a moment ago.
+    let address =
+        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("loopback");
+    let place = Place::new(address);
+    let ran = place.run(&["archive", "crawl", "--json"]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.json()["origin_away"], true);
+    assert!(ran.stderr.contains("the origin does not answer"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("(unreachable)"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_running_program_is_asked_and_reads_only_in_an_emergency() {
+    let origin = Origin::start();
+    let place = Place::new(origin.0);
+    let shield = Shield::start(&place);
+    place.ok(&["archive", "crawl"]);
+    let listed = place.ok(&["archive", "list", "--json"]).json();
+    assert_eq!(listed["pages_held"], 6, "{listed}");
+    let page = place.ok(&["archive", "show", "https://example.org/news/?page=2", "--json"]).json();
+    assert_eq!(page["pages"][0]["versions"][0]["status"], 200, "{page}");
+    let text = place.ok(&["archive", "show", "/news/"]).stdout;
+    assert!(text.contains("200 text/html"), "{text}");
+
+    let tried = place.ok(&["mitigate", "emergency", "on", "--for", "2h", "--dry-run"]);
+    assert_eq!(tried.stdout, "reading only would be on for 2h\n");
+    assert!(shield.get("/nothing").starts_with("HTTP/1.1 404"));
+    let done = place.ok(&["mitigate", "emergency", "on", "--for", "2h", "--json"]).json();
+    assert_eq!((&done["emergency"], &done["was"]), (&true.into(), &false.into()), "{done}");
+    assert!(shield.get("/news/").starts_with("HTTP/1.1 200"));
+    assert!(shield.get("/something-else").starts_with("HTTP/1.1 503"));
+    assert_eq!(place.ok(&["mitigate", "emergency", "off"]).stdout, "reading only off\n");
+    assert!(shield.get("/something-else").starts_with("HTTP/1.1 404"));
+
+    place.ok(&["archive", "pin", "--before", "1h"]);
+    let listed = place.ok(&["archive", "list", "--json"]).json();
+    assert!(
+        listed["pages_held"] == 0 && listed["sites"][0]["pinned_before"].is_string(),
+        "{listed}"
+    );
+    assert_eq!(place.ok(&["archive", "verify", "--json"]).json()["ok"], true);
+}
+
+#[test]
+fn a_flipped_byte_is_found_and_its_record_named() {
+    let origin = Origin::start();
+    let place = Place::new(origin.0);
+    place.ok(&["archive", "crawl"]);
+    let package = place.packages().pop().expect("the crawl ended with a package");
+    let copy = place.path("copy.wacz");
+    fs::copy(&package, &copy).expect("own folder");
+    let elsewhere = tempfile::tempdir().expect("a temporary folder");
+    let file = copy.to_str().expect("a plain path");
+    let good = run_in(elsewhere.path(), &["verify", file, "--json"]);
+    assert_eq!((good.code, &good.json()["ok"]), (Some(0), &true.into()), "{}", good.stderr);
+
+    let key = place.path("key.pem");
+    fs::write(&key, place.ok(&["archive", "key"]).stdout).expect("own folder");
+    let key = key.to_str().expect("a plain path");
+    let trusted = run_in(elsewhere.path(), &["verify", file, "--key", key]);
+    assert!(
+        trusted.code == Some(0) && trusted.stderr.contains("the key given"),
+        "{}",
+        trusted.stderr
+    );
+
+    let mut bytes = fs::read(&copy).expect("own folder");
+    // Within the second record: the first, about the file, begins behind the head of the ZIP entry.
+    let second = find(&bytes[100..], &[0x1f, 0x8b, 8]).expect("a member") + 100;
+    bytes[second + 40] ^= 1;
+    fs::write(&copy, &bytes).expect("own folder");
+    let bad = run_in(elsewhere.path(), &["verify", file, "--json"]);
+    assert_eq!(
+        (bad.code, &bad.json()["ok"], &bad.json()["first_bad"]),
+        (Some(1), &false.into(), &2.into())
+    );
+    let told = run_in(elsewhere.path(), &["verify", file]);
+    assert!(told.stdout.contains("BAD, record 2:"), "{}", told.stdout);
+
+    fs::copy(&copy, &package).expect("own folder");
+    let all = place.run(&["archive", "verify", "--json"]);
+    assert_eq!((all.code, &all.json()["ok"]), (Some(1), &false.into()));
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+#[test]
+fn wrong_usage_of_the_archive_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (args, code, words) in [
+        (&["archive"][..], 2, "Usage"),
+        (&["archive", "pin"], 2, "--before"),
+        (&["archive", "pin", "--before", "yesterday"], 2, "no time such as"),
+        (&["archive", "list", "--state", "."], 1, "there is no archive in"),
+        (&["archive", "list", "--state", "/nonexistent"], 1, "no running Seawall"),
+        (&["archive", "crawl", "--state", "."], 1, "--config FILE"),
+        (&["mitigate", "emergency", "on", "--for", "0s"], 2, "between"),
+        (&["mitigate", "emergency", "on", "--state", "."], 1, "no running Seawall"),
+        (&["verify", "/nonexistent.wacz"], 1, "is not what was signed"),
+        (&["verify", "x", "--key", "/nonexistent.pem"], 1, "holds no public key"),
+    ] {
+        let ran = run_in(folder.path(), args);
+        assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{args:?}: {}", ran.stderr);
+    }
+}
