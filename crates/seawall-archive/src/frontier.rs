@@ -290,7 +290,8 @@ const DEEP: u8 = 4;
 const MINUTE_S: u32 = 60;
 const HOUR_S: u32 = 60 * MINUTE_S;
 const DAY_S: u32 = 24 * HOUR_S;
-const LONGEST_S: u32 = 30 * DAY_S;
+/// No URL is left alone for longer.
+pub(crate) const LONGEST_S: u32 = 30 * DAY_S;
 
 fn unfetched(kind: LinkKind, priority: u8, depth: u8, now: WallTime) -> Known {
     Known {

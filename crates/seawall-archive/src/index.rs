@@ -6,8 +6,10 @@
 //!
 //! Library: `redb` (copy-on-write B-trees, checksums); its page cache is the memory it takes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use parking_lot::RwLock;
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
     ReadableTableMetadata as _, TableDefinition, WriteTransaction,
@@ -70,9 +72,23 @@ const ERASE: TableDefinition<'_, u32, u64> = TableDefinition::new("erase");
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 
 /// The database.
+///
+/// After a write that failed (a full disk) the library neither reads nor writes until it is opened
+/// again, so that is done here: readers need what is there most when something else is broken.
 pub(crate) struct Index {
-    database: Database,
+    path: PathBuf,
+    cache_bytes: usize,
+    state: RwLock<State>,
 }
+
+/// `database` is `None` while it could not be opened again.
+struct State {
+    database: Option<Database>,
+    has_failed: bool,
+}
+
+/// How long to wait for others to finish with a database that failed, before leaving it to the next.
+const TURN: Duration = Duration::from_millis(200);
 
 impl Index {
     /// Opens or makes it. `cache_bytes` bounds its memory.
@@ -81,12 +97,9 @@ impl Index {
     /// [`ArchiveError::InUse`] if another process has it; [`ArchiveError::Index`] if it is damaged or
     /// cannot be read.
     pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Self, ArchiveError> {
-        let database = Builder::new().set_cache_size(cache_bytes).create(path);
-        let database = database.map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => ArchiveError::InUse,
-            other => ArchiveError::Index(Box::new(other.into())),
-        })?;
-        let index = Self { database };
+        let database = Some(open(path, cache_bytes)?);
+        let state = RwLock::new(State { database, has_failed: false });
+        let index = Self { path: path.to_owned(), cache_bytes, state };
         // Readers expect the tables.
         index.change(|_| Ok(()))?;
         Ok(index)
@@ -97,23 +110,64 @@ impl Index {
         &self,
         read: impl FnOnce(&Look) -> Result<T, redb::Error>,
     ) -> Result<T, ArchiveError> {
-        let look = Look(self.database.begin_read().map_err(failed)?);
-        read(&look).map_err(failed)
+        self.with(|database| read(&Look(database.begin_read()?)))
     }
 
-    /// Changes it in one transaction, which is on disk at the end or did not happen.
+    /// Changes it in one transaction, which is on disk at the end or did not happen. Only after a
+    /// failing disk it may be either, see [`crate::Archive`].
     pub(crate) fn change<T>(
         &self,
         write: impl FnOnce(&mut Change<'_>) -> Result<T, redb::Error>,
     ) -> Result<T, ArchiveError> {
-        let transaction = self.database.begin_write().map_err(failed)?;
-        let value = {
-            let mut change = Change::new(&transaction).map_err(failed)?;
-            write(&mut change).map_err(failed)?
-        };
-        transaction.commit().map_err(failed)?;
-        Ok(value)
+        self.with(|database| {
+            let transaction = database.begin_write()?;
+            let value = write(&mut Change::new(&transaction)?)?;
+            transaction.commit()?;
+            Ok(value)
+        })
     }
+
+    fn with<T>(
+        &self,
+        run: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, ArchiveError> {
+        // Looks may lie within looks; one that waits for a writer in between would wait for itself.
+        let mut state = self.state.read_recursive();
+        if state.has_failed {
+            drop(state);
+            self.open_again()?;
+            state = self.state.read_recursive();
+        }
+        let Some(database) = &state.database else { return Err(failed(redb::Error::PreviousIo)) };
+        let ran = run(database);
+        drop(state);
+        if let Err(redb::Error::Io(_) | redb::Error::PreviousIo) = &ran {
+            if let Some(mut state) = self.state.try_write_for(TURN) {
+                state.has_failed = true;
+            }
+            // What failed is told to the caller anyway.
+            let _ = self.open_again();
+        }
+        ran.map_err(failed)
+    }
+
+    fn open_again(&self) -> Result<(), ArchiveError> {
+        let Some(mut state) = self.state.try_write_for(TURN) else { return Ok(()) };
+        if state.has_failed {
+            // It holds the lock of the file.
+            state.database = None;
+            state.database = Some(open(&self.path, self.cache_bytes)?);
+            state.has_failed = false;
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path, cache_bytes: usize) -> Result<Database, ArchiveError> {
+    Builder::new().set_cache_size(cache_bytes).create(path).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => ArchiveError::InUse,
+        other => failed(other),
+    })
 }
 
 fn failed(error: impl Into<redb::Error>) -> ArchiveError {
@@ -232,6 +286,23 @@ impl Look {
             count += table.range((priority, 0, "")..end)?.take(most - count).count();
         }
         Ok(count)
+    }
+
+    /// URLs that are due after this time, `most` at most.
+    pub(crate) fn due_after(
+        &self,
+        time: WallTime,
+        most: usize,
+    ) -> Result<Vec<String>, redb::Error> {
+        let table = self.0.open_table(DUE)?;
+        let mut urls = Vec::new();
+        for priority in 0..=MAX_PRIORITY {
+            let from = (priority, time.unix_secs() + 1, "");
+            for row in table.range(from..(priority + 1, 0, ""))?.take(most - urls.len()) {
+                urls.push(row?.0.value().2.to_owned());
+            }
+        }
+        Ok(urls)
     }
 
     /// When the next URL will be due, if any is waited for.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use seawall_model::WallTime;
 use seawall_seal::{Digest, SigningKey};
 
@@ -28,7 +28,7 @@ pub use self::repack::Upkeep;
 use crate::capture::Capture;
 use crate::error::ArchiveError;
 use crate::frontier::Known;
-use crate::index::{Index, PackageId, Version};
+use crate::index::{Change, Index, PackageId, Version};
 use crate::warc::{Record, read_checked_member};
 
 /// How an archive is kept.
@@ -81,6 +81,8 @@ struct Writer {
     /// Bytes that the index knows of.
     length: u64,
     begun: WallTime,
+    /// A change of the index failed on the way to the disk, and may be there or not.
+    in_doubt: bool,
 }
 
 /// What is held of a URL.
@@ -141,6 +143,8 @@ const MADE_DUE_AT_ONCE: usize = 1_000;
 const PIN: &str = "pinned before, ns";
 /// Index number: the file that is being written.
 const OPEN_ID: &str = "open file";
+/// Index number: it is being made again from the packages, which is not done.
+const REBUILDING: &str = "being made again";
 
 impl Archive {
     /// What is held of `url`, in normal form ([`crate::normal_url`]): the newest version, or with `near`
@@ -256,7 +260,7 @@ impl Archive {
             let Some((last, _)) = some.last() else { return Ok(()) };
             // The least string that comes after it.
             from = format!("{last}\0");
-            let _writer = self.writer.lock();
+            let _writer = self.writer()?;
             self.index.change(|change| {
                 for (url, mut known) in some {
                     if known.due > now {
@@ -383,10 +387,36 @@ impl Archive {
     /// # Errors
     /// As the disk has it.
     pub fn packages(&self) -> Result<Vec<PathBuf>, ArchiveError> {
-        let open = self.writer.lock().id;
+        let open = self.writer()?.id;
         let rows = self.index.look(crate::index::Look::packages)?;
         let ids = rows.into_iter().map(|(id, _)| id).filter(|id| *id != open);
         Ok(ids.map(|id| self.dir.join(package_name(id))).collect())
+    }
+
+    /// The right to change the archive. What is written is what the index says, also after a change
+    /// of which nobody knew whether it was on disk.
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, ArchiveError> {
+        let mut writer = self.writer.lock();
+        if writer.in_doubt {
+            let open = self.index.look(|look| look.number(OPEN_ID))?;
+            let id = open.and_then(|id| PackageId::try_from(id).ok()).unwrap_or(writer.id);
+            let begun = self::open::begin(&self.dir, &self.index, id, writer.begun)?;
+            begun.file.set_len(begun.length)?;
+            self.files.lock().insert(id, Arc::clone(&begun.file));
+            *writer = begun;
+        }
+        Ok(writer)
+    }
+
+    /// Changes the index for whoever holds the right to.
+    fn change<T>(
+        &self,
+        writer: &mut Writer,
+        write: impl FnOnce(&mut Change<'_>) -> Result<T, redb::Error>,
+    ) -> Result<T, ArchiveError> {
+        let changed = self.index.change(write);
+        writer.in_doubt |= changed.is_err();
+        changed
     }
 
     fn choose(&self, url: &str, near: Option<WallTime>) -> Result<Option<Version>, ArchiveError> {

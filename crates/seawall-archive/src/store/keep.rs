@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use seawall_model::WallTime;
 use seawall_seal::Digest;
@@ -80,14 +81,14 @@ impl Archive {
                 capture.captured = WallTime::from_unix_nanos(millis * 1_000_000);
             }
         }
-        let mut writer = self.writer.lock();
-        let gathered = self.gather(&writer, &fetched)?;
+        let mut writer = self.writer()?;
+        let gathered = self.gather(&writer, &fetched, now)?;
         for url in &gathered.gone {
             self.write_down("gone", url, now)?;
         }
         write_at_end(&mut writer, &gathered.batch.bytes)?;
         let id = writer.id;
-        self.index.change(|change| {
+        self.change(&mut writer, |change| {
             gathered.write(change, id, now)?;
             for fetched in &fetched {
                 put_known(change, &fetched.url, &fetched.known)?;
@@ -102,7 +103,12 @@ impl Archive {
     }
 
     /// Finds out what has to be written for what was fetched.
-    fn gather(&self, writer: &Writer, fetched: &[Fetched]) -> Result<Gathered, ArchiveError> {
+    fn gather(
+        &self,
+        writer: &Writer,
+        fetched: &[Fetched],
+        now: WallTime,
+    ) -> Result<Gathered, ArchiveError> {
         let batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
         let mut gathered =
             Gathered { batch, validated: Vec::new(), removed: Vec::new(), gone: BTreeSet::new() };
@@ -110,13 +116,14 @@ impl Archive {
             match &fetched.kept {
                 Kept::Response(capture) => {
                     let title = fetched.title.as_deref().unwrap_or_default();
-                    let Gathered { batch, validated, .. } = &mut gathered;
-                    self.place(writer, batch, capture, title, validated)?;
+                    self.drop_ahead(capture, &mut gathered.removed)?;
+                    self.place(writer, &mut gathered, capture, title)?;
                 }
                 Kept::Unchanged => {
                     let versions = self.index.look(|look| look.versions(&fetched.url))?;
-                    let newest = versions.last().map(|it| (fetched.url.clone(), it.captured));
-                    gathered.validated.extend(newest);
+                    let newest = versions.last();
+                    let confirmed = newest.map(|it| (fetched.url.clone(), it.captured, now));
+                    gathered.validated.extend(confirmed);
                 }
                 Kept::Gone => {
                     let versions = self.index.look(|look| look.versions(&fetched.url))?;
@@ -142,7 +149,7 @@ impl Archive {
     /// # Errors
     /// As the disk has it.
     pub fn withdraw(&self, url: &str, now: WallTime) -> Result<bool, ArchiveError> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer()?;
         let versions = self.index.look(|look| look.versions(url))?;
         let removed: Vec<_> = versions.into_iter().map(|it| (url.to_owned(), it)).collect();
         let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
@@ -150,7 +157,7 @@ impl Archive {
         self.write_down("withdrawn", url, now)?;
         write_at_end(&mut writer, &batch.bytes)?;
         let id = writer.id;
-        self.index.change(|change| {
+        self.change(&mut writer, |change| {
             for placed in &batch.placed {
                 put(change, placed)?;
                 change.note_live(id, u64::from(placed.version.length))?;
@@ -170,12 +177,12 @@ impl Archive {
         &self,
         removed: &[(String, Version)],
     ) -> Result<(), ArchiveError> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer()?;
         let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
         self.give_content_to_heirs(&writer, &mut batch, removed)?;
         write_at_end(&mut writer, &batch.bytes)?;
         let id = writer.id;
-        self.index.change(|change| {
+        self.change(&mut writer, |change| {
             for placed in &batch.placed {
                 put(change, placed)?;
                 change.note_live(id, u64::from(placed.version.length))?;
@@ -194,7 +201,7 @@ impl Archive {
     /// # Errors
     /// As the disk has it.
     pub fn pin(&self, before: Option<WallTime>, now: WallTime) -> Result<(), ArchiveError> {
-        let _writer = self.writer.lock();
+        let _writer = self.writer()?;
         let nanos = before.map(WallTime::unix_nanos);
         let text = nanos.map_or_else(|| "none".to_owned(), |nanos| nanos.to_string());
         self.write_down("pin", &text, now)?;
@@ -206,7 +213,7 @@ impl Archive {
 
     /// Forgets a version whose bytes are damaged, and makes its URL due.
     pub(super) fn forget_damaged(&self, url: &str, captured: WallTime) -> Result<(), ArchiveError> {
-        let _writer = self.writer.lock();
+        let _writer = self.writer()?;
         self.index.change(|change| {
             change.remove_version(url, captured)?;
             let known = change.known(url)?.and_then(|bytes| Known::decode(&bytes));
@@ -230,19 +237,21 @@ impl Archive {
     fn place(
         &self,
         writer: &Writer,
-        batch: &mut Batch,
+        gathered: &mut Gathered,
         capture: &Capture,
         title: &str,
-        validated: &mut Vec<(String, WallTime)>,
     ) -> Result<(), ArchiveError> {
+        let Gathered { batch, validated, removed, .. } = gathered;
         let payload = Digest::of(&capture.body);
-        let (versions, same) =
+        let (mut versions, same) =
             self.index.look(|look| Ok((look.versions(&capture.url)?, look.same(&payload)?)))?;
+        versions.retain(|it| !removed.iter().any(|(of, gone)| *of == capture.url && gone == it));
         let newest = versions.last();
         if let Some(newest) = newest
             && says_the_same(newest, capture, &payload)
         {
-            validated.push((capture.url.clone(), newest.captured));
+            // Not the present: a record may also come from a file after a restart.
+            validated.push((capture.url.clone(), newest.captured, capture.captured));
             return Ok(());
         }
         let in_batch =
@@ -265,6 +274,21 @@ impl Archive {
         Ok(())
     }
 
+    /// Versions from a time when the clock was ahead go when a fetch shows it: they would be the newest
+    /// until that time has come.
+    fn drop_ahead(
+        &self,
+        capture: &Capture,
+        removed: &mut Vec<(String, Version)>,
+    ) -> Result<(), ArchiveError> {
+        let versions = self.index.look(|look| look.versions(&capture.url))?;
+        let ahead = versions
+            .into_iter()
+            .filter(|version| version.captured.saturating_since(capture.captured) > CLOCK_SLACK);
+        removed.extend(ahead.map(|version| (capture.url.clone(), version)));
+        Ok(())
+    }
+
     /// What a URL has too many of.
     fn surplus(
         &self,
@@ -273,7 +297,8 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let urls: BTreeSet<_> = batch.placed.iter().map(|it| it.url.as_str()).collect();
         for url in urls {
-            let versions = self.index.look(|look| look.versions(url))?;
+            let mut versions = self.index.look(|look| look.versions(url))?;
+            versions.retain(|it| !removed.iter().any(|(of, gone)| of == url && gone == it));
             let more = batch.placed.iter().filter(|it| it.url == url).count();
             let surplus = (versions.len() + more).saturating_sub(self.options.max_versions.max(1));
             removed.extend(versions.into_iter().take(surplus).map(|it| (url.to_owned(), it)));
@@ -370,11 +395,14 @@ impl Archive {
     }
 }
 
+/// A version that the origin said again: its URL, when it was captured, when it was said.
+type Confirmed = (String, WallTime, WallTime);
+
 /// What has to be written for what was fetched.
 struct Gathered {
     batch: Batch,
     /// Versions that the origin confirmed.
-    validated: Vec<(String, WallTime)>,
+    validated: Vec<Confirmed>,
     /// Versions that go.
     removed: Vec<(String, Version)>,
     /// URLs of which nothing may come back.
@@ -392,8 +420,8 @@ impl Gathered {
             put(change, placed)?;
             change.note_live(id, u64::from(placed.version.length))?;
         }
-        for (url, captured) in &self.validated {
-            change.put_validated(url, *captured, now)?;
+        for (url, captured, validated) in &self.validated {
+            change.put_validated(url, *captured, *validated)?;
         }
         for (url, version) in &self.removed {
             change.remove_version(url, version.captured)?;
@@ -480,6 +508,9 @@ fn write_at_end(writer: &mut Writer, bytes: &[u8]) -> Result<(), ArchiveError> {
     }
     Ok(())
 }
+
+/// Clocks that are set right in smaller steps change nothing.
+const CLOCK_SLACK: Duration = Duration::from_secs(3_600);
 
 /// Smaller contents are written again: a reference takes as much.
 const WORTH_REFERRING: usize = 512;

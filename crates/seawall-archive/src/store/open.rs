@@ -14,7 +14,8 @@ use seawall_seal::SigningKey;
 
 use super::keep::{WITHDRAWN, put_known};
 use super::{
-    Archive, ArchiveOptions, Fetched, Kept, OPEN_ID, PIN, Writer, open_name, package_name,
+    Archive, ArchiveOptions, Fetched, Kept, OPEN_ID, PIN, REBUILDING, Writer, open_name,
+    package_name,
 };
 use crate::capture::Capture;
 use crate::error::ArchiveError;
@@ -37,6 +38,9 @@ pub struct Repaired {
     /// Packages that are gone or cannot be read, with what was in them.
     pub lost_packages: u64,
 }
+
+/// Bytes of content in memory while a file is taken in.
+const TAKEN_AT_ONCE: usize = 4 << 20;
 
 impl Repaired {
     /// Whether there was nothing to mend.
@@ -65,7 +69,12 @@ impl Archive {
         let open = open.and_then(|id| PackageId::try_from(id).ok());
         let id = match open.filter(|_| !repaired.index_rebuilt) {
             Some(id) => id,
-            None => index.change(|change| change.take_id(files.highest() + 1))?,
+            None => index.change(|change| {
+                if repaired.index_rebuilt {
+                    change.put_number(REBUILDING, 1)?;
+                }
+                change.take_id(files.highest() + 1)
+            })?,
         };
         let writer = begin(dir, &index, id, now)?;
         let archive = Self {
@@ -168,13 +177,30 @@ impl Archive {
         }
         let current = self.writer.lock().id;
         for &id in files.open.iter().filter(|id| **id != current) {
-            let (captures, _) = self.captures(&self.dir.join(open_name(id)), 0)?;
-            repaired.recovered += captures.len() as u64;
-            for chunk in captures.chunks(64) {
-                self.take_in(chunk.to_vec(), now)?;
+            repaired.recovered += self.take_in_file(&self.dir.join(open_name(id)), now)?;
+        }
+        // Until here it is taken for none, and begun again after a kill: what it does not name yet
+        // would be taken for left over.
+        self.index.change(|change| change.remove_number(REBUILDING))
+    }
+
+    /// Takes in the responses of a file that is no package, a few at a time.
+    fn take_in_file(&self, path: &Path, now: WallTime) -> Result<u64, ArchiveError> {
+        let file = File::open(path)?;
+        let end = file.metadata()?.len();
+        let (mut some, mut bytes, mut taken) = (Vec::new(), 0, 0);
+        for found in Members::new(file, 0, end, self.options.max_body_bytes) {
+            let Ok(Record::Response(capture)) = found.record else { continue };
+            taken += 1;
+            bytes += capture.body.len();
+            some.push(capture);
+            if bytes >= TAKEN_AT_ONCE {
+                self.take_in(std::mem::take(&mut some), now)?;
+                bytes = 0;
             }
         }
-        Ok(())
+        self.take_in(some, now)?;
+        Ok(taken)
     }
 
     fn take_package(
@@ -268,10 +294,7 @@ pub(super) fn begin(
     id: PackageId,
     now: WallTime,
 ) -> Result<Writer, ArchiveError> {
-    let path = dir.join(open_name(id));
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-    File::open(dir)?.sync_all()?;
+    let file = open_file(dir, id)?;
     let row = index.change(|change| {
         change.put_number(OPEN_ID, u64::from(id))?;
         match change.package(id)? {
@@ -283,7 +306,17 @@ pub(super) fn begin(
             }
         }
     })?;
-    Ok(Writer { id, file: Arc::new(file), length: row.bytes, begun: row.created })
+    let (length, begun) = (row.bytes, row.created);
+    Ok(Writer { id, file: Arc::new(file), length, begun, in_doubt: false })
+}
+
+/// The file of this number, whose name is on disk when this returns.
+pub(super) fn open_file(dir: &Path, id: PackageId) -> io::Result<File> {
+    let path = dir.join(open_name(id));
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+    File::open(dir)?.sync_all()?;
+    Ok(file)
 }
 
 fn open_index(
@@ -295,7 +328,21 @@ fn open_index(
     let path = dir.join("index.redb");
     let was_there = path.exists();
     repaired.index_rebuilt = !was_there && !files.is_empty();
-    match Index::open(&path, options.index_memory_bytes) {
+    let opened = Index::open(&path, options.index_memory_bytes);
+    if let Ok(index) = &opened
+        && was_there
+        && !files.is_empty()
+        && index.look(|look| {
+            Ok(look.number(REBUILDING)?.is_some() || look.number(OPEN_ID)?.is_none())
+        })?
+    {
+        // A kill came before it was made.
+        drop(opened);
+        fs::remove_file(&path)?;
+        repaired.index_rebuilt = true;
+        return Index::open(&path, options.index_memory_bytes);
+    }
+    match opened {
         Err(ArchiveError::Index(_)) if was_there => {
             fs::rename(&path, dir.join("index.damaged"))?;
             repaired.index_rebuilt = true;

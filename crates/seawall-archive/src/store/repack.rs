@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_model::WallTime;
 
 use super::keep::put_known;
-use super::open::begin;
-use super::{Archive, Writer, open_name, package_name};
+use super::open::open_file;
+use super::{Archive, MADE_DUE_AT_ONCE, OPEN_ID, Writer, open_name, package_name};
 use crate::error::ArchiveError;
-use crate::frontier::Known;
-use crate::index::{PackageId, PackageRow, Version};
+use crate::frontier::{Known, LONGEST_S};
+use crate::index::{Change, PackageId, PackageRow, Version};
 use crate::wacz::{PackageEntry, PackageMeta, seal_package};
 
 /// What upkeep did.
@@ -45,8 +46,9 @@ impl Archive {
         let mut done = Upkeep::default();
         let erase: BTreeSet<_> =
             self.index.look(crate::index::Look::to_erase)?.into_iter().collect();
+        self.mend_due(now)?;
         self.drop_superseded(&mut done)?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer()?;
         let is_due = writer.length >= self.options.package_bytes
             || (writer.length > 0
                 && (now.saturating_since(writer.begun) >= SEAL_AFTER
@@ -66,7 +68,7 @@ impl Archive {
     /// As the disk has it.
     pub fn seal(&self, now: WallTime) -> Result<Upkeep, ArchiveError> {
         let mut done = Upkeep::default();
-        let mut writer = self.writer.lock();
+        let mut writer = self.writer()?;
         if writer.length > 0 {
             self.pack_open(&mut writer, &mut done, now)?;
         }
@@ -80,13 +82,28 @@ impl Archive {
         now: WallTime,
     ) -> Result<(), ArchiveError> {
         let old = writer.id;
-        let package = self.repack(&[old], done, now)?;
-        done.sealed += u32::from(package);
         let id = self.index.change(|change| change.take_id(0))?;
-        let next = begin(&self.dir, &self.index, id, now)?;
-        self.files.lock().insert(next.id, std::sync::Arc::clone(&next.file));
+        let file = Arc::new(open_file(&self.dir, id)?);
+        let next = Writer { id, file, length: 0, begun: now, in_doubt: false };
+        // One change for both: what is packed is not in the open file any more.
+        match self.repack(&[old], Some(&next), done, now) {
+            Ok(is_made) => done.sealed += u32::from(is_made),
+            Err(error) => {
+                writer.in_doubt = true;
+                self.remove_unless_known(id)?;
+                return Err(error);
+            }
+        }
+        self.files.lock().insert(id, Arc::clone(&next.file));
         *writer = next;
         self.remove(&[old])
+    }
+
+    /// Removes the files of a number that a failed change may have made known, if it did not: on a full
+    /// disk each further try would leave another.
+    fn remove_unless_known(&self, id: PackageId) -> Result<(), ArchiveError> {
+        let rows = self.index.look(crate::index::Look::packages)?;
+        if rows.iter().any(|(known, _)| *known == id) { Ok(()) } else { self.remove(&[id]) }
     }
 
     fn rewrite_packages(
@@ -95,7 +112,7 @@ impl Archive {
         done: &mut Upkeep,
         now: WallTime,
     ) -> Result<(), ArchiveError> {
-        self.repack(ids, done, now)?;
+        self.repack(ids, None, done, now)?;
         done.compacted += u32::try_from(ids.len()).unwrap_or(u32::MAX);
         self.remove(ids)
     }
@@ -126,17 +143,24 @@ impl Archive {
         Ok(groups)
     }
 
-    /// Writes what is of use in `sources` into a new package, and has the index say so. `false` if
-    /// nothing was. The sources' files are still there afterwards.
+    /// Writes what is of use in `sources` into a new package, and has the index say so, and that `next` is
+    /// written from now on. `false` if nothing was. The sources' files are still there afterwards.
     fn repack(
         &self,
         sources: &[PackageId],
+        next: Option<&Writer>,
         done: &mut Upkeep,
         now: WallTime,
     ) -> Result<bool, ArchiveError> {
+        let go_on = |change: &mut Change<'_>| {
+            let Some(Writer { id, begun: created, .. }) = next else { return Ok(()) };
+            change.put_number(OPEN_ID, u64::from(*id))?;
+            change.put_package(*id, PackageRow { bytes: 0, live_bytes: 0, created: *created })
+        };
         let (entries, versions) = self.of_use(sources)?;
         if entries.is_empty() {
             self.index.change(|change| {
+                go_on(change)?;
                 sources.iter().try_for_each(|source| change.remove_package(*source))
             })?;
             return Ok(false);
@@ -157,14 +181,18 @@ impl Archive {
         }
         let live_bytes = sealed.entries.iter().map(|entry| entry.length).sum();
         let row = PackageRow { bytes: sealed.bytes, live_bytes, created: now };
-        self.index.change(|change| {
+        let moved = self.index.change(|change| {
             change.put_package(id, row)?;
+            go_on(change)?;
             for entry in &sealed.entries {
                 change.move_version(&entry.url, entry.captured, id, entry.offset)?;
             }
             sources.iter().try_for_each(|source| change.remove_package(*source))
-        })?;
-        Ok(true)
+        });
+        match moved {
+            Ok(()) => Ok(true),
+            Err(error) => self.remove_unless_known(id).and(Err(error)),
+        }
     }
 
     /// The records of these files that are of use, in their order.
@@ -220,6 +248,31 @@ impl Archive {
             }
             Ok(())
         })
+    }
+
+    /// Makes due what is to be fetched later than anything can be: it was fetched while the clock was
+    /// ahead.
+    fn mend_due(&self, now: WallTime) -> Result<(), ArchiveError> {
+        let latest = now + Duration::from_secs(2 * u64::from(LONGEST_S));
+        loop {
+            let urls = self.index.look(|look| look.due_after(latest, MADE_DUE_AT_ONCE))?;
+            if urls.is_empty() {
+                return Ok(());
+            }
+            let mut writer = self.writer()?;
+            self.change(&mut writer, |change| {
+                for url in urls {
+                    if let Some(bytes) = change.known(&url)?
+                        && let Some(mut known) = Known::decode(&bytes)
+                        && known.due > latest
+                    {
+                        known.due = now;
+                        put_known(change, &url, &known)?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
     }
 
     /// Drops the longest superseded versions until what is left fits.
