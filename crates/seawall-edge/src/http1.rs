@@ -339,6 +339,8 @@ impl Conn {
                     });
                     let Some(stall) = stall else {
                         ctx.misbehaved(Misbehaviour::SlowReader);
+                        // What the kernel still holds for it is given up as well.
+                        let _ = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
                         return Poll::Ready(Err(Stop::Expired));
                     };
                     slot.arm(stall.due(&ctx.worker.policy().config.limits));

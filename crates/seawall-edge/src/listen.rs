@@ -82,9 +82,14 @@ pub(crate) fn prepare(listener: &TcpListener, listen: &Listen, limits: &Limits) 
         // Refused only for sockets that are not TCP; going on without costs a wake-up.
         let _ = seawall_kernel::set_defer_accept(listener, DEFER_ACCEPT);
     }
-    // Both are inherited by accepted connections. Without the first the kernel keeps megabytes for
+    // All are inherited by accepted connections. Without the first the kernel keeps megabytes for
     // each client that does not read; it is refused only for sockets that are not TCP.
     let _ = SockRef::from(listener).set_tcp_notsent_lowat(limits.max_unsent_bytes);
+    // Without this one a reader of nothing keeps what the kernel has taken of an answer: for as long as a
+    // connection may be idle, and for minutes after it was closed. It comes after our own measure of slow
+    // readers, which knows them by name.
+    let patience = limits.response_grace + limits.response_grace / 2;
+    let _ = SockRef::from(listener).set_tcp_user_timeout(Some(patience));
     SockRef::from(listener).set_tcp_nodelay(true)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use seawall_model::PerSecond;
 
-use crate::client::{get, is_timeout};
+use crate::client::{Client, get, is_timeout};
 use crate::origin::Origin;
 use crate::shield::{Shield, content, until};
 
@@ -108,6 +108,24 @@ fn a_large_answer_earns_a_reader_who_takes_nothing_no_more_time() {
         until("the connection is given up", || shield.metric("seawall_connections_open") == 0);
         client = shield.client();
     }
+}
+
+#[test]
+fn a_reader_who_takes_nothing_of_what_the_kernel_has_taken_is_closed() {
+    let origin = Origin::page("Cache-Control: max-age=60\r\n", content(64 << 10));
+    let shield = Shield::with(&origin, |config| {
+        config.limits.response_grace = SOON;
+        config.limits.idle_timeout = Duration::from_secs(600);
+    });
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    // So that most of the answer stays on our side, where it looks as if it had been sent.
+    socket.set_recv_buffer_size(2 << 10).expect("as the system allows");
+    socket.connect(&shield.addresses()[0].into()).expect("connects");
+    let mut client = Client::over(TcpStream::from(socket));
+    client.send(get("/", ""));
+    until("the answer is on its way", || origin.count() == 1);
+    until("the connection is given up", || shield.metric("seawall_connections_open") == 0);
 }
 
 #[test]
