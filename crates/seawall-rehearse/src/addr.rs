@@ -393,6 +393,7 @@ mod tests {
             ("attack/wire", include_str!("attack/wire.rs")),
             ("budget", include_str!("budget.rs")),
             ("child", include_str!("child.rs")),
+            ("copies", include_str!("copies.rs")),
             ("flood", include_str!("flood.rs")),
             ("http", include_str!("http.rs")),
             ("readers", include_str!("readers.rs")),

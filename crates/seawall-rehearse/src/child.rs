@@ -24,9 +24,11 @@ use crate::budget::Budget;
 use crate::files::raise_open_files;
 use crate::flood::{BENCH_BOTS, BENCH_PREFIXES, Busting, Flooding, Strength, popular_pages};
 use crate::guests::places;
-use crate::measure::Report;
+use crate::measure::{Kind, Report};
 use crate::readers::{REPORT_EVERY, Reading};
-use crate::schedule::{Visit, browsing_schedule, reader_schedule, warm_up_schedule};
+use crate::schedule::{
+    Visit, browsing_schedule, origin_dead_schedule, reader_schedule, warm_up_schedule,
+};
 use crate::site::{Model, Origin, Site};
 use crate::sources::Sources;
 use crate::{caps, flood, readers};
@@ -91,6 +93,9 @@ pub enum Play {
     Live,
     /// Readers who browse, and 500 who send in letters at 600 bytes a second.
     Uploads,
+    /// The demo's readers with the origin dead, who also want what nobody has read; no flood. They are
+    /// ready while it is still there to say whose run this is, and come when they are told to go.
+    OriginDead,
     /// The demo's readers, the same in the quiet and under the flood, and random queries and paths.
     Busting,
 }
@@ -229,10 +234,15 @@ async fn load(
     let site = Site::new(job.seed);
     let sources = Sources::new(job.seed);
     let quiet = Duration::from_millis(job.quiet_ms);
-    let end = quiet + Duration::from_millis(job.flood_ms);
+    let mut end = quiet + Duration::from_millis(job.flood_ms);
     let mut visits = Vec::new();
     if role == Role::Readers {
         visits = visits_of(job, &site, &sources, quiet, end.min(caps::MAX_RUN));
+    }
+    let ends_with_visits = job.play == Play::OriginDead;
+    if ends_with_visits {
+        // They come until the end, and who comes last has time, too.
+        end += Kind::Tor.budget();
     }
     let guests = (job.play == Play::Live)
         .then(|| (places(&sources.browsers), job.credentials.last().cloned()));
@@ -245,31 +255,15 @@ async fn load(
     let playing = async {
         match role {
             Role::Flood => {
-                let flooding = Flooding {
-                    strength: Strength::of_bench(job.play).bounded(connections),
-                    bots: match job.play {
-                        Play::Demo => sources.bots,
-                        _ => sources.bots_in(BENCH_BOTS, BENCH_PREFIXES),
-                    },
-                    pages: match job.play {
-                        Play::Live => site.live_paths(),
-                        _ => popular_pages(&site),
-                    },
-                    busting: match job.play {
-                        Play::Busting => Busting::QueryOrPath,
-                        _ => Busting::Query,
-                    },
-                    seed: job.seed,
-                    begin: begin + quiet,
-                    end: begin + end.min(caps::MAX_RUN),
-                };
+                let lasts = [begin + quiet, begin + end.min(caps::MAX_RUN)];
+                let flooding = flooding_of(job, &site, sources, connections, lasts);
                 flood::play(flooding, target, budget, |figures| {
                     say(output, &Report::Flood(figures))
                 })
                 .await;
             }
             Role::Readers | Role::Site => {
-                let reading = Reading { visits, quiet, end, tls, guests };
+                let reading = Reading { visits, quiet, end, tls, guests, ends_with_visits };
                 readers::play(reading, site, target, budget, |figures| {
                     say(output, &Report::Readers(Box::new(figures)))
                 })
@@ -284,6 +278,33 @@ async fn load(
     Ok(())
 }
 
+fn flooding_of(
+    job: &Job,
+    site: &Site,
+    sources: Sources,
+    connections: usize,
+    [begin, end]: [Instant; 2],
+) -> Flooding {
+    Flooding {
+        strength: Strength::of_bench(job.play).bounded(connections),
+        bots: match job.play {
+            Play::Demo => sources.bots,
+            _ => sources.bots_in(BENCH_BOTS, BENCH_PREFIXES),
+        },
+        pages: match job.play {
+            Play::Live => site.live_paths(),
+            _ => popular_pages(site),
+        },
+        busting: match job.play {
+            Play::Busting => Busting::QueryOrPath,
+            _ => Busting::Query,
+        },
+        seed: job.seed,
+        begin,
+        end,
+    }
+}
+
 fn visits_of(
     job: &Job,
     site: &Site,
@@ -293,6 +314,7 @@ fn visits_of(
 ) -> Vec<Visit> {
     let mut visits = match job.play {
         Play::Demo => reader_schedule(job.seed, site, sources, end),
+        Play::OriginDead => origin_dead_schedule(job.seed, site, sources, end),
         Play::Live | Play::Uploads => {
             browsing_schedule(job.seed, site, sources, end, &job.credentials)
         }

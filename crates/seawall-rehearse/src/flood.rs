@@ -69,6 +69,7 @@ impl Strength {
         };
         match play {
             Play::Demo => Self::default(),
+            Play::OriginDead => nothing,
             Play::Live => Self { page_bots: BENCH_BOTS, pages_per_second: BENCH_RATE, ..nothing },
             Play::Uploads => Self { upload_bots: UPLOADING, ..nothing },
             Play::Busting => {

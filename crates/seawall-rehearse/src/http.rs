@@ -22,6 +22,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// `ETag` as sent.
     pub(crate) etag: Option<String>,
+    /// Whether it says that it is a copy of an earlier time (`Memento-Datetime`, RFC 7089 §2.1.1).
+    pub(crate) is_memento: bool,
     /// The decoded body, or nothing under [`Keep::Nothing`].
     pub(crate) body: Vec<u8>,
     /// Whether another request may follow on the connection.
@@ -109,7 +111,8 @@ impl<S: AsyncRead + Unpin> ResponseReader<S> {
             return Err(ExchangeError::Malformed);
         }
         let reusable = !head.close && head.framing() != Framing::UntilClose;
-        Ok(Response { status: head.status, etag: head.etag, body, reusable })
+        let Head { status, etag, is_memento, .. } = head;
+        Ok(Response { status, etag, is_memento, body, reusable })
     }
 
     async fn read_head(&mut self, pace: Option<Pace>) -> Result<Head, ExchangeError> {
@@ -255,6 +258,7 @@ impl<S: AsyncRead + Unpin> ResponseReader<S> {
 struct Head {
     status: u16,
     etag: Option<String>,
+    is_memento: bool,
     encoding: Encoding,
     length: Option<usize>,
     chunked: bool,
@@ -290,6 +294,7 @@ impl Head {
         let mut head = Self {
             status,
             etag: None,
+            is_memento: false,
             encoding: Encoding::Identity,
             length: None,
             chunked: false,
@@ -315,6 +320,8 @@ impl Head {
                 value.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
         } else if name.eq_ignore_ascii_case("etag") {
             self.etag = Some(value.to_owned());
+        } else if name.eq_ignore_ascii_case("memento-datetime") {
+            self.is_memento = true;
         }
         Some(())
     }

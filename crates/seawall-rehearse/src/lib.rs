@@ -23,6 +23,7 @@ pub mod attack;
 mod budget;
 pub mod caps;
 pub mod child;
+mod copies;
 mod files;
 mod flood;
 mod guests;
@@ -40,5 +41,7 @@ pub use crate::measure::{
     Failures, FloodFigures, GuestFigures, Kind, ReaderFigures, Report, SiteFigures, Stretch, Tally,
 };
 pub use crate::rng::Rng;
-pub use crate::schedule::{Visit, browsing_schedule, reader_schedule, warm_up_schedule};
+pub use crate::schedule::{
+    Visit, browsing_schedule, origin_dead_schedule, reader_schedule, warm_up_schedule,
+};
 pub use crate::sources::{Cohort, Sources};

@@ -24,6 +24,8 @@ pub enum Kind {
     Feed,
     /// A browser on a slow, shared line, as through Tor.
     Tor,
+    /// A browser that wants a page nobody has wanted before.
+    Unread,
     /// A question to the site's search: no copy can answer it.
     Search,
     /// A search engine's crawler, in the quiet before a flood only.
@@ -39,7 +41,7 @@ impl Kind {
     /// page, 10 s through Tor). A live page may take as long as it is worth waiting for.
     pub fn budget(self) -> Duration {
         match self {
-            Self::Browser | Self::Feed | Self::Search => Duration::from_secs(4),
+            Self::Browser | Self::Unread | Self::Feed | Self::Search => Duration::from_secs(4),
             Self::Tor | Self::Crawler | Self::LiveAged | Self::LiveNew => Duration::from_secs(10),
         }
     }
@@ -131,6 +133,12 @@ pub struct ReaderFigures {
     pub guests: GuestFigures,
     /// Under the flood, why those that a held copy can serve failed.
     pub failures: Failures,
+    /// Under the flood, page views served by a page that says it is a copy of an earlier time.
+    #[serde(default)]
+    pub copies: u64,
+    /// What such a page says of itself to its reader, in its own words.
+    #[serde(default)]
+    pub copy_says: Option<String>,
 }
 
 /// A slow upload, an event stream and a WebSocket, so far.

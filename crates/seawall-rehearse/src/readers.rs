@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 
 use crate::addr::LoopbackAddr;
 use crate::budget::{Budget, Connection};
+use crate::copies;
 use crate::guests::Guests;
 use crate::http::{ExchangeError, Keep, Pace, Response};
 use crate::measure::{Failures, Kind, ReaderFigures, Stretch, Times};
@@ -32,6 +33,8 @@ pub(crate) struct Reading {
     pub(crate) tls: Option<Arc<ClientConfig>>,
     /// Those who stay: from where, and what the uploading one shows of who it is.
     pub(crate) guests: Option<([Ipv4Addr; 3], Option<String>)>,
+    /// Whether it is over as soon as all visits are.
+    pub(crate) ends_with_visits: bool,
 }
 
 /// Plays `reading` against `target` and hands figures to `report` each 250 ms and once at the end.
@@ -51,6 +54,7 @@ pub(crate) async fn play(
         tls: reading.tls,
         known: Mutex::default(),
         guests: Arc::default(),
+        copy_says: Mutex::default(),
     });
     let (finished, mut outcomes) = mpsc::unbounded_channel();
     let mut book = Book::default();
@@ -62,7 +66,6 @@ pub(crate) async fn play(
             tokio::spawn(desk.clone().stay(stay, place, from, until, credential.clone()));
         }
     }
-    let guests = Arc::clone(&desk.guests);
     let mut tick = interval(REPORT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = start + reading.end;
@@ -72,13 +75,17 @@ pub(crate) async fn play(
         // Who could not be done by the end, even if served at the last moment, does not come.
         .filter(|visit| visit.at + visit.kind.budget() <= reading.end)
         .peekable();
-    loop {
+    let mut under_way = 0_usize;
+    while under_way > 0 || visits.peek().is_some() || !reading.ends_with_visits {
         let next = visits.peek().map_or(end, |visit| start + visit.at);
         tokio::select! {
             biased;
-            Some(outcome) = outcomes.recv() => book.enter(outcome),
+            Some(outcome) = outcomes.recv() => {
+                under_way -= 1;
+                book.enter(outcome);
+            }
             _ = tick.tick() => {
-                if !report(book.figures(start.elapsed(), &guests)) {
+                if !report(book.figures(start.elapsed(), &desk)) {
                     return;
                 }
             }
@@ -86,18 +93,19 @@ pub(crate) async fn play(
                 let Some(visit) = visits.next() else { break };
                 let stretch = stretch_of(visit.at, reading.quiet);
                 let (desk, finished) = (desk.clone(), finished.clone());
+                under_way += 1;
                 tokio::spawn(async move {
                     let _ = finished.send(desk.serve(&visit, stretch, start).await);
                 });
             }
         }
     }
-    // Every budget ends before `end`, so everything in flight has been told off by now.
+    // Every budget ends before `end`, so everything under way has been told off by now.
     drop(finished);
     while let Ok(Some(outcome)) = timeout_at(end + DRAIN, outcomes.recv()).await {
         book.enter(outcome);
     }
-    report(book.figures(start.elapsed(), &guests));
+    report(book.figures(start.elapsed(), &desk));
 }
 
 fn stretch_of(at: Duration, quiet: Duration) -> Stretch {
@@ -116,6 +124,8 @@ struct Desk {
     tls: Option<Arc<ClientConfig>>,
     known: Mutex<Known>,
     guests: Arc<Guests>,
+    /// What the first copy of an earlier time said of itself.
+    copy_says: Mutex<Option<String>>,
 }
 
 /// How somebody stays.
@@ -136,7 +146,16 @@ struct Known {
 struct Outcome {
     kind: Kind,
     stretch: Stretch,
-    taken: Result<Duration, Failure>,
+    taken: Result<(Duration, Source), Failure>,
+}
+
+/// What a page came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// The site, or what was kept of its answers.
+    Site,
+    /// A copy that says of itself that it is one.
+    Copy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,37 +172,42 @@ impl Desk {
         let wanted = start + visit.at;
         let deadline = wanted + visit.kind.budget();
         let taken = match timeout_at(deadline, self.read_page(visit)).await {
-            Ok(Ok(())) => Ok(wanted.elapsed()),
+            Ok(Ok(source)) => Ok((wanted.elapsed(), source)),
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(Failure::Late),
         };
         Outcome { kind: visit.kind, stretch, taken }
     }
 
-    async fn read_page(&self, visit: &Visit) -> Result<(), Failure> {
+    async fn read_page(&self, visit: &Visit) -> Result<Source, Failure> {
         let mut session = Session { desk: self, visit, connection: None };
         if visit.kind == Kind::Feed {
             return self.read_feed(&mut session, visit.source).await;
         }
-        session.fetch_whole(&visit.page).await?;
+        let source = session.fetch_whole(&visit.page).await?;
         for asset in &visit.subresources {
             session.fetch_whole(asset).await?;
         }
-        Ok(())
+        Ok(source)
     }
 
-    async fn read_feed(&self, session: &mut Session<'_>, source: Ipv4Addr) -> Result<(), Failure> {
+    async fn read_feed(
+        &self,
+        session: &mut Session<'_>,
+        source: Ipv4Addr,
+    ) -> Result<Source, Failure> {
         let path = &session.visit.page;
         let etag = self.known().feed_etags.get(&source).cloned();
         let response = session.fetch(path, etag.as_deref()).await?;
         match response.status {
-            304 if etag.is_some() => Ok(()),
+            304 if etag.is_some() => Ok(response.source()),
             200 => {
-                self.check_bytes(path, &response.body)?;
+                self.check_bytes(path, &response)?;
+                let from = response.source();
                 if let Some(etag) = response.etag {
                     self.known().feed_etags.insert(source, etag);
                 }
-                Ok(())
+                Ok(from)
             }
             _ => Err(Failure::TurnedAway),
         }
@@ -217,11 +241,27 @@ impl Desk {
         }
     }
 
-    fn check_bytes(&self, path: &str, body: &[u8]) -> Result<(), Failure> {
-        let mut known = self.known();
-        let expected =
-            known.pages.entry(path.to_owned()).or_insert_with(|| self.site.resource(path).body);
-        if expected == body { Ok(()) } else { Err(Failure::WrongBytes) }
+    /// The bytes must be the site's; a copy that says that it is one may say so on the page, too.
+    fn check_bytes(&self, path: &str, response: &Response) -> Result<(), Failure> {
+        let expected = {
+            let mut known = self.known();
+            let page = known.pages.entry(path.to_owned());
+            page.or_insert_with(|| self.site.resource(path).body).clone()
+        };
+        if *expected == response.body[..] {
+            return Ok(());
+        }
+        let remark = response.is_memento.then(|| copies::put_in(&expected, &response.body));
+        let remark = remark.flatten().ok_or(Failure::WrongBytes)?;
+        let mut said = self.copy_says();
+        if said.is_none() {
+            *said = copies::words(remark);
+        }
+        Ok(())
+    }
+
+    fn copy_says(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.copy_says.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -237,12 +277,13 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn fetch_whole(&mut self, path: &str) -> Result<(), Failure> {
+    async fn fetch_whole(&mut self, path: &str) -> Result<Source, Failure> {
         let response = self.fetch(path, None).await?;
         if response.status != 200 {
             return Err(Failure::TurnedAway);
         }
-        self.desk.check_bytes(path, &response.body)
+        self.desk.check_bytes(path, &response)?;
+        Ok(response.source())
     }
 
     async fn fetch(&mut self, path: &str, etag: Option<&str>) -> Result<Response, Failure> {
@@ -274,9 +315,15 @@ impl Session<'_> {
     }
 }
 
+impl Response {
+    fn source(&self) -> Source {
+        if self.is_memento { Source::Copy } else { Source::Site }
+    }
+}
+
 fn request(visit: &Visit, path: &str, etag: Option<&str>) -> String {
     let (agent, accept) = match visit.kind {
-        Kind::Browser | Kind::Search | Kind::LiveAged | Kind::LiveNew => (
+        Kind::Browser | Kind::Unread | Kind::Search | Kind::LiveAged | Kind::LiveNew => (
             "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
             "text/html,application/xhtml+xml,*/*;q=0.8",
         ),
@@ -303,12 +350,15 @@ struct Book {
     failures: Failures,
     aged_failures: Failures,
     new_failures: Failures,
+    copies: u64,
     recent: Vec<(Instant, Kind, Option<Duration>)>,
 }
 
 impl Book {
     fn enter(&mut self, outcome: Outcome) {
         let Outcome { kind, stretch, taken } = outcome;
+        let from = taken.ok().map(|(_, source)| source);
+        let taken = taken.map(|(time, _)| time);
         let counts = if stretch == Stretch::Settled { &COUNTS_TWICE[..] } else { &[stretch] };
         for &stretch in counts {
             self.kinds.entry((stretch, kind)).or_default().push(taken.ok(), kind.budget());
@@ -316,12 +366,15 @@ impl Book {
         if kind.is_cacheable() {
             self.recent.push((Instant::now(), kind, taken.ok()));
         }
+        self.copies += u64::from(from == Some(Source::Copy) && stretch != Stretch::Quiet);
         let (Err(failure), Stretch::Flood | Stretch::Settled) = (taken, stretch) else { return };
         let failures = match kind {
             Kind::LiveAged => &mut self.aged_failures,
             Kind::LiveNew => &mut self.new_failures,
             Kind::Search => return,
-            Kind::Browser | Kind::Feed | Kind::Tor | Kind::Crawler => &mut self.failures,
+            Kind::Browser | Kind::Unread | Kind::Feed | Kind::Tor | Kind::Crawler => {
+                &mut self.failures
+            }
         };
         *match failure {
             Failure::Refused => &mut failures.refused,
@@ -332,7 +385,7 @@ impl Book {
         } += 1;
     }
 
-    fn figures(&mut self, elapsed: Duration, guests: &Guests) -> ReaderFigures {
+    fn figures(&mut self, elapsed: Duration, desk: &Desk) -> ReaderFigures {
         self.recent.retain(|(at, _, _)| at.elapsed() < Duration::from_secs(1));
         let mut last_second = Times::default();
         for (_, kind, taken) in &self.recent {
@@ -360,10 +413,12 @@ impl Book {
             kinds: kinds(Stretch::Flood),
             settled_kinds: kinds(Stretch::Settled),
             quiet_kinds: kinds(Stretch::Quiet),
-            guests: guests.figures(),
+            guests: desk.guests.figures(),
             failures: self.failures.clone(),
             aged_failures: self.aged_failures.clone(),
             new_failures: self.new_failures.clone(),
+            copies: self.copies,
+            copy_says: desk.copy_says().clone(),
         }
     }
 }
@@ -388,13 +443,15 @@ const DRAIN: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::time::Duration;
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::time::Instant;
 
     use super::{Reading, play};
-    use crate::addr::{LoopbackAddr, RunKey};
+    use crate::addr::{LoopbackAddr, RunKey, challenge_in};
     use crate::budget::Budget;
     use crate::measure::{Kind, ReaderFigures};
     use crate::schedule::Visit;
@@ -408,23 +465,57 @@ mod tests {
         let addr = listener.local_addr().expect("bound");
         let origin = Origin::new(origin_seed, key.clone(), model);
         tokio::spawn(async move { origin.serve(listener).await });
-        let target = LoopbackAddr::verify(addr, &key, [1; 16]).await.expect("our own origin");
+        read(addr, &key, visits).await
+    }
+
+    /// Plays `visits`, expecting what seed 1 says, until all are over.
+    async fn read(addr: SocketAddr, key: &RunKey, visits: Vec<Visit>) -> ReaderFigures {
+        let target = LoopbackAddr::verify(addr, key, [1; 16]).await.expect("it knows the key");
         let reading = Reading {
             visits,
             quiet: Duration::ZERO,
-            end: Duration::from_secs(11),
+            end: Duration::from_secs(600),
             tls: None,
             guests: None,
+            ends_with_visits: true,
         };
         let budget = Budget::new(Instant::now(), Duration::from_secs(60), 100);
         let mut last = ReaderFigures::default();
         play(reading, Site::new(1), target, budget, |figures| {
             last = figures;
-            // All visits are at the very start: no need to wait for the rest of the run.
-            last.flood.transactions + last.needs_origin.transactions < 4
+            true
         })
         .await;
         last
+    }
+
+    /// Serves the pages of seed 1 with `remark` at the top and `fields` in the head.
+    async fn stand_in(key: RunKey, fields: &'static str, remark: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback binds");
+        let addr = listener.local_addr().expect("bound");
+        let site = Site::new(1);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.expect("a whole head"));
+                }
+                let head = String::from_utf8(head).expect("our own readers write text");
+                let target = head.split(' ').nth(1).expect("a target");
+                let body = match challenge_in(target) {
+                    Some(challenge) => key.answer(challenge),
+                    None => String::from_utf8(site.resource(target).body.to_vec())
+                        .expect("pages are text")
+                        .replace("<body>", &format!("<body>{remark}")),
+                };
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).await.expect("a reader takes it");
+            }
+        });
+        addr
     }
 
     fn visits() -> Vec<Visit> {
@@ -459,6 +550,27 @@ mod tests {
         let figures = check(2, Model::default(), visits()).await;
         assert_eq!(figures.failures.wrong_bytes, 2, "the seed changes front page and feed");
         assert_eq!(figures.flood.ok, 1, "the page about the paper is the same: {figures:?}");
+    }
+
+    #[tokio::test]
+    async fn a_copy_may_say_that_it_is_one_and_nobody_else_may_say_anything() {
+        const COPY: &str = "Memento-Datetime: Wed, 18 Sep 2024 06:00:00 GMT\r\n";
+        const REMARK: &str = "<p>Gone. A copy.</p>";
+        for (fields, remark, copies, wrong_bytes, says) in [
+            (COPY, REMARK, 3, 0, Some("Gone. A copy.")),
+            (COPY, "", 3, 0, None),
+            ("", "", 0, 0, None),
+            ("", REMARK, 0, 2, None),
+        ] {
+            let key = RunKey::draw().expect("the system has randomness");
+            let addr = stand_in(key.clone(), fields, remark).await;
+            let visits = visits().into_iter().take(3).collect();
+            let figures = read(addr, &key, visits).await;
+            assert_eq!(figures.flood.transactions, 3, "{fields}{remark}");
+            assert_eq!(figures.copies, copies, "{fields}{remark}: {figures:?}");
+            assert_eq!(figures.failures.wrong_bytes, wrong_bytes, "{fields}{remark}");
+            assert_eq!(figures.copy_says.as_deref(), says, "{fields}{remark}");
+        }
     }
 
     #[tokio::test]

@@ -50,6 +50,23 @@ pub fn reader_schedule(seed: u64, site: &Site, sources: &Sources, run: Duration)
     visits
 }
 
+/// The same readers, of whom every fourth with a browser wants an old story that nobody has wanted before,
+/// as long as there are any: what is answered then was not fetched for a reader.
+pub fn origin_dead_schedule(
+    seed: u64,
+    site: &Site,
+    sources: &Sources,
+    run: Duration,
+) -> Vec<Visit> {
+    let mut visits = reader_schedule(seed, site, sources, run);
+    let browsers = visits.iter_mut().filter(|visit| visit.kind == Kind::Browser);
+    for (visit, page) in browsers.step_by(4).zip(site.unread_paths()) {
+        let subresources = site.subresources(&page);
+        *visit = Visit { kind: Kind::Unread, page, subresources, ..visit.clone() };
+    }
+    visits
+}
+
 /// The visits of readers who browse for a minute each: 50 come a minute, half of them with one of
 /// `credentials`, and all read a page and then a live one about every five seconds. The first came a
 /// minute before the run, so that it begins with as many as it ends with.
@@ -177,7 +194,7 @@ fn draw_visit(rng: &mut Rng, kind: Kind, at: Duration, pages: &Pages, sources: &
 
 fn stream_of(kind: Kind) -> &'static str {
     match kind {
-        Kind::Browser => "browser",
+        Kind::Browser | Kind::Unread => "browser",
         Kind::Feed => "feed",
         Kind::Tor => "tor",
         Kind::Search => "search",
@@ -230,7 +247,7 @@ mod tests {
     use std::collections::HashSet;
     use std::time::Duration;
 
-    use super::{MIX, browsing_schedule, reader_schedule, warm_up_schedule};
+    use super::{MIX, browsing_schedule, origin_dead_schedule, reader_schedule, warm_up_schedule};
     use crate::measure::Kind;
     use crate::site::Site;
     use crate::sources::Sources;
@@ -266,6 +283,28 @@ mod tests {
                 visit.credential.is_some() && visit.subresources.is_empty()
             );
         }
+    }
+
+    #[test]
+    fn with_the_origin_dead_the_same_readers_also_want_what_nobody_has_read() {
+        let (site, sources) = (Site::new(9), Sources::new(9));
+        let usual = reader_schedule(9, &site, &sources, RUN / 4);
+        let visits = origin_dead_schedule(9, &site, &sources, RUN / 4);
+        let unread: HashSet<_> = site.unread_paths().into_iter().collect();
+        let (mut wanted, mut count) = (HashSet::new(), 0);
+        for (visit, usual) in visits.iter().zip(&usual) {
+            assert_eq!((visit.at, visit.source), (usual.at, usual.source));
+            assert_eq!(visit.kind == Kind::Unread, unread.contains(&visit.page));
+            if visit.kind == Kind::Unread {
+                count += 1;
+                wanted.insert(visit.page.clone());
+            } else {
+                assert_eq!(visit, usual);
+            }
+        }
+        assert_eq!(visits.len(), usual.len());
+        assert_eq!(wanted.len(), count, "each is wanted once");
+        assert!(count > 40, "{count}");
     }
 
     #[test]

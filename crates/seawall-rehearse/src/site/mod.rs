@@ -54,6 +54,7 @@ pub struct Site {
 #[derive(Debug)]
 struct Content {
     articles: Vec<Article>,
+    old_stories: Vec<Article>,
     assets: Vec<Asset>,
 }
 
@@ -86,6 +87,7 @@ impl Site {
     /// Writes the whole newspaper of `seed`.
     pub fn new(seed: u64) -> Self {
         let articles = text::write_articles(seed);
+        let old_stories = text::write_old_stories(seed);
         let mut assets: Vec<Asset> = assets::all(seed)
             .into_iter()
             .map(|(path, content_type, body)| Asset::new(path, content_type, body))
@@ -98,9 +100,9 @@ impl Site {
         assets.push(Asset::new(
             "/sitemap.xml".into(),
             "application/xml; charset=utf-8",
-            pages::sitemap(&articles),
+            pages::sitemap(articles.iter().chain(&old_stories)),
         ));
-        Self { content: Arc::new(Content { articles, assets }) }
+        Self { content: Arc::new(Content { articles, old_stories, assets }) }
     }
 
     /// What stands under `target` (path and query). As in WordPress an unknown query changes
@@ -140,6 +142,13 @@ impl Site {
         if let Some(at) = articles.iter().position(|article| article.path == path) {
             return Resource::page(pages::article(articles, at));
         }
+        let old = &self.content.old_stories;
+        if path == text::OLD_ROOT {
+            return Resource::page(pages::files(old));
+        }
+        if let Some(at) = old.iter().position(|story| story.path == path) {
+            return Resource::page(pages::article(old, at));
+        }
         Resource { status: 404, ..Resource::page(pages::not_found()) }
     }
 
@@ -148,12 +157,18 @@ impl Site {
         &self.content.articles
     }
 
-    /// All pages that are linked or in the sitemap, without search.
+    /// All pages that readers come for, without search.
     pub fn page_paths(&self) -> Vec<String> {
         let mut paths = vec!["/".to_owned(), "/about/".to_owned()];
         paths.extend(text::SECTIONS.iter().map(|section| section_path(section)));
         paths.extend(self.content.articles.iter().map(|article| article.path.clone()));
         paths
+    }
+
+    /// Old stories, each linked and in the sitemap. No reader comes for them, nor a search engine's crawler,
+    /// as long as the origin is there: no cache holds them.
+    pub fn unread_paths(&self) -> Vec<String> {
+        self.content.old_stories.iter().map(|story| story.path.clone()).collect()
     }
 
     /// Pages that no cache may keep, each with letters about one story. As dear as any page.
@@ -168,7 +183,9 @@ impl Site {
         let articles = &self.content.articles;
         if path == "/" {
             needed.extend(articles.iter().take(2).map(|article| article.picture.clone()));
-        } else if let Some(article) = articles.iter().find(|article| article.path == path) {
+        } else if let Some(article) =
+            articles.iter().chain(&self.content.old_stories).find(|article| article.path == path)
+        {
             needed.push(article.picture.clone());
         }
         needed.dedup();
@@ -291,6 +308,28 @@ mod tests {
         }
         for link in links {
             assert_eq!(site.resource(&link).status, 200, "{link}");
+        }
+    }
+
+    #[test]
+    fn old_stories_stand_are_linked_and_are_nothing_that_readers_come_for() {
+        let site = Site::new(1);
+        let read: HashSet<_> = site.page_paths().into_iter().collect();
+        let text = |path| String::from_utf8(site.resource(path).body.to_vec()).expect("UTF-8");
+        let (files, sitemap) = (text("/files/"), text("/sitemap.xml"));
+        assert!(text("/").contains("href=\"/files/\""));
+        let unread = site.unread_paths();
+        assert_eq!(unread.iter().collect::<HashSet<_>>().len(), 60, "addresses repeat");
+        for path in unread {
+            assert!(!read.contains(&path), "{path}");
+            assert!(files.contains(&format!("href=\"{path}\"")), "{path}");
+            assert!(sitemap.contains(&format!("{path}</loc>")), "{path}");
+            let page = site.resource(&path);
+            assert_eq!((page.status, page.cost), (200, Cost::Page), "{path}");
+            let html = std::str::from_utf8(&page.body).expect("pages are UTF-8");
+            let needed = site.subresources(&path);
+            assert_eq!(needed.len(), 4, "{path}");
+            assert!(needed.iter().all(|asset| html.contains(asset)), "{path}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::site::text::{Article, SECTIONS};
+use crate::site::text::{Article, OLD_ROOT, SECTIONS};
 use crate::site::{HOST, assets, section_path};
 
 /// The front page: two large stories and a long list.
@@ -49,6 +49,13 @@ pub(crate) fn article(articles: &[Article], at: usize) -> String {
     push_teasers(&mut main, next);
     main.push_str("</aside>\n");
     whole(&article.title, &article.summary, &main)
+}
+
+/// What old stories there are.
+pub(crate) fn files(old: &[Article]) -> String {
+    let mut main = String::from("<h1>From the files</h1>\n");
+    push_teasers(&mut main, old.iter());
+    whole("From the files", "What was in this paper ten years ago", &main)
 }
 
 /// Letters about one story, of which more come in all the time.
@@ -119,7 +126,7 @@ pub(crate) fn feed(articles: &[Article]) -> String {
 }
 
 /// All stories for search engines.
-pub(crate) fn sitemap(articles: &[Article]) -> String {
+pub(crate) fn sitemap<'a>(articles: impl Iterator<Item = &'a Article>) -> String {
     let mut xml = String::from(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n",
     );
@@ -154,7 +161,7 @@ fn whole(title: &str, description: &str, main: &str) -> String {
         html,
         "</ul>\n</nav>\n<form class=\"search\" action=\"/search\" role=\"search\"><input name=\"q\" aria-label=\"Search\"><button>Search</button></form>\n\
          </header>\n<main>\n{main}</main>\n<footer class=\"site\">\n\
-         <p class=\"meta\">The Tidewater Post · <a href=\"/about/\">About</a> · <a href=\"/feed.xml\">Feed</a> · all names invented</p>\n</footer>\n</body>\n</html>\n",
+         <p class=\"meta\">The Tidewater Post · <a href=\"/about/\">About</a> · <a href=\"{OLD_ROOT}\">Files</a> · <a href=\"/feed.xml\">Feed</a> · all names invented</p>\n</footer>\n</body>\n</html>\n",
     );
     html
 }

@@ -51,18 +51,33 @@ pub(crate) const SECTIONS: [&str; 6] =
 /// Writes all stories of `seed`, newest first.
 pub(crate) fn write_articles(seed: u64) -> Vec<Article> {
     let mut rng = Rng::stream(seed, "articles");
-    (0..ARTICLES).map(|number| write_article(&mut rng, number)).collect()
+    (0..ARTICLES).map(|number| write_article(&mut rng, &NEWS, ARTICLES - number)).collect()
 }
 
-fn write_article(rng: &mut Rng, number: usize) -> Article {
+/// Writes the old stories of `seed`, newest first.
+pub(crate) fn write_old_stories(seed: u64) -> Vec<Article> {
+    let mut rng = Rng::stream(seed, "old stories");
+    (0..OLD_STORIES).map(|number| write_article(&mut rng, &OLD, OLD_STORIES - number)).collect()
+}
+
+/// A run of stories: where they stand and when they appeared.
+struct Run {
+    /// What their addresses begin with.
+    root: &'static str,
+    stories: usize,
+    /// Seconds since 1970 of the newest.
+    newest_s: u64,
+}
+
+fn write_article(rng: &mut Rng, run: &Run, number: usize) -> Article {
     let section = rng.pick(&SECTIONS);
     let topic = Topic::draw(rng);
     let title = topic.fill(rng.pick(&HEADLINES));
     // Eleven hours apart, back from the newest: the paper has been at it for four months.
-    let published_s = NEWEST_S - number as u64 * 39_600;
+    let published_s = run.newest_s - (run.stories - number) as u64 * 39_600;
     let summary = topic.fill(rng.pick(&LEADS));
     Article {
-        path: format!("/{}/{}-{}/", year_and_month(published_s), slug(&title), ARTICLES - number),
+        path: format!("{}{}/{}-{number}/", run.root, year_and_month(published_s), slug(&title)),
         title,
         section,
         byline: format!("{} {}", rng.pick(&FIRST_NAMES), rng.pick(&LAST_NAMES)),
@@ -177,6 +192,17 @@ fn year_and_month(seconds: u64) -> String {
 }
 
 const ARTICLES: usize = 300;
+
+const OLD_STORIES: usize = 60;
+
+/// What is in the paper now.
+const NEWS: Run = Run { root: "/", stories: ARTICLES, newest_s: NEWEST_S };
+
+/// What was in it ten years before.
+const OLD: Run = Run { root: OLD_ROOT, stories: OLD_STORIES, newest_s: NEWEST_S - 315_576_000 };
+
+/// Where the old stories stand.
+pub(crate) const OLD_ROOT: &str = "/files/";
 
 /// A local paper buys its pictures from one agency and uses them again and again.
 pub(crate) const PICTURES: usize = 24;
