@@ -49,7 +49,7 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Say in plain words what a code or a request's outcome means.
     Explain(ExplainArgs),
-    /// Show it: a sample site, readers and a flood, first without Seawall, then with it.
+    /// Show it: a sample site, readers and a flood, first without Seawall, then with it; then the site dies.
     Demo(demo::Args),
     /// Attack an instance of its own in every known way and say whether each was bounded.
     Selftest(selftest::Args),

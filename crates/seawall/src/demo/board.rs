@@ -1,10 +1,12 @@
-//! What is known at a moment: both sides of the comparison, and what is happening now.
+//! What is known at a moment: all sides of the comparison, and what is happening now.
 //!
 //! Filled by `play`, read by everything that shows it. It deliberately knows no terminal.
 
 use std::time::Duration;
 
 use seawall_rehearse::{FloodFigures, ReaderFigures, SiteFigures};
+
+use crate::demo::archive::Archived;
 
 /// Which side of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(crate) enum Which {
     Without,
     /// Through Seawall.
     With,
+    /// Through Seawall, with the origin dead.
+    OriginDead,
 }
 
 impl Which {
@@ -21,6 +25,7 @@ impl Which {
         match self {
             Self::Without => "without Seawall",
             Self::With => "with Seawall",
+            Self::OriginDead => "server dead",
         }
     }
 }
@@ -36,6 +41,10 @@ pub(crate) enum Stage {
     Flood,
     /// The flood is over and the origin catches its breath.
     Between,
+    /// The flood is over and the archive takes what it has not taken yet.
+    Copying,
+    /// Readers, and no origin.
+    Dead,
     /// Over.
     Done,
 }
@@ -59,6 +68,10 @@ pub(crate) struct Board {
     pub(crate) without: Side,
     /// Through Seawall.
     pub(crate) with: Side,
+    /// Through Seawall, with the origin dead.
+    pub(crate) origin_dead: Side,
+    /// What the archive held when the origin died.
+    pub(crate) archived: Archived,
 }
 
 /// One side of the comparison.
@@ -66,7 +79,7 @@ pub(crate) struct Board {
 pub(crate) struct Side {
     /// Whether it has begun.
     pub(crate) begun: bool,
-    /// How long its flood lasted so far.
+    /// How long its flood, or what it has in its place, lasted so far.
     pub(crate) flooded: Duration,
     /// The readers, last heard.
     pub(crate) readers: ReaderFigures,
@@ -108,6 +121,8 @@ impl Board {
             url: None,
             without: Side::default(),
             with: Side::default(),
+            origin_dead: Side::default(),
+            archived: Archived::default(),
         }
     }
 
@@ -116,6 +131,7 @@ impl Board {
         match self.which {
             Which::Without => &self.without,
             Which::With => &self.with,
+            Which::OriginDead => &self.origin_dead,
         }
     }
 
@@ -124,6 +140,7 @@ impl Board {
         match self.which {
             Which::Without => &mut self.without,
             Which::With => &mut self.with,
+            Which::OriginDead => &mut self.origin_dead,
         }
     }
 
@@ -133,20 +150,28 @@ impl Board {
             (Stage::Starting, Which::Without) => {
                 "Starting a sample newspaper whose server bears about 100 pages a second."
             }
-            (Stage::Starting, Which::With) => "Putting Seawall in front of the same server.",
+            (Stage::Starting, Which::With | Which::OriginDead) => {
+                "Putting Seawall in front of the same server."
+            }
             (Stage::Quiet, Which::Without) => {
                 "Quiet: readers and a search engine's crawler read the paper; this is not counted."
             }
-            (Stage::Quiet, Which::With) => {
+            (Stage::Quiet, Which::With | Which::OriginDead) => {
                 "Quiet again, now through Seawall, which keeps what the crawler and readers fetch; not counted."
             }
             (Stage::Flood, Which::Without) => {
                 "3,000 addresses flood the server directly: pages, random queries, connections that never finish."
             }
-            (Stage::Flood, Which::With) => {
+            (Stage::Flood, Which::With | Which::OriginDead) => {
                 "The same flood meets Seawall, which serves what it holds; random queries still reach the server."
             }
             (Stage::Between, _) => "The flood has stopped; the server works off its queue.",
+            (Stage::Copying, _) => {
+                "The flood has stopped. Seawall makes sure that it has a copy of the whole paper."
+            }
+            (Stage::Dead, _) => {
+                "The server is dead: its process was killed. Readers go on reading what Seawall has."
+            }
             (Stage::Done, _) => "Done.",
         }
     }

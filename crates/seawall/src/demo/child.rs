@@ -113,6 +113,17 @@ impl Child {
         Ok(child)
     }
 
+    /// Kills it, as a crash does: without a word, and in the middle of everything. It is gone when this
+    /// returns.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn kill(&mut self) -> Result<(), DemoError> {
+        // SIGKILL; that it has ended already is no error, but nobody expects it.
+        let ended = self.process.kill().and_then(|()| self.process.wait());
+        ended.map(drop).map_err(DemoError::system("kill the sample site"))
+    }
+
     /// Writes one line to its standard input. A child that is gone is heard of elsewhere.
     pub(crate) fn tell(&mut self, line: &str) {
         if let Some(input) = &mut self.input {

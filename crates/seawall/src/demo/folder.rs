@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use seawall_rehearse::RunKey;
+use seawall_rehearse::site::HOST;
 
 use crate::demo::error::DemoError;
 
@@ -60,7 +61,7 @@ impl Folder {
         }
     }
 
-    /// Writes Seawall's configuration: the defaults, an address and an origin.
+    /// Writes Seawall's configuration: the defaults, an address, an origin and what the site is called.
     ///
     /// # Errors
     /// When the system refuses.
@@ -70,9 +71,18 @@ impl Folder {
         origin: SocketAddr,
     ) -> Result<PathBuf, DemoError> {
         let path = self.path("seawall.toml");
-        let text = config_text(&self.temporary.join("state"), listen, origin);
+        let text = config_text(&self.state(), listen, origin);
         fs::write(&path, text).map_err(DemoError::system(format!("write `{}`", path.display())))?;
         Ok(path)
+    }
+
+    /// Where Seawall can be asked while it runs.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.state().join("admin.sock")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.temporary.join("state")
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -87,11 +97,11 @@ impl Drop for Folder {
     }
 }
 
-/// What a site owner would write, and nothing more.
+/// What a site owner would write, who has an hour and not a few seconds for the first crawl.
 fn config_text(state: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
     let state = toml::Value::from(state.to_string_lossy().into_owned());
     format!(
-        "# Written by `seawall demo`: the defaults, an address and an origin.\n\
+        "# Written by `seawall demo`: the defaults, an address, an origin and what the site is called.\n\
          state_dir = {state}\n\
          disk = \"1GiB\"\n\n\
          [[listen]]\n\
@@ -100,7 +110,11 @@ fn config_text(state: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
          hosts = [\"*\"]\n\
          origin = \"http://{origin}\"\n\n\
          [site.cache]\n\
-         default_ttl = \"10s\"\n"
+         default_ttl = \"10s\"\n\n\
+         [site.archive]\n\
+         url = \"http://{HOST}\"\n\
+         # The default, 10, takes 40 s for this site.\n\
+         max_rate = 40\n"
     )
 }
 
@@ -118,6 +132,8 @@ mod tests {
         let table: toml::Table = text.parse().expect("well-formed TOML");
         assert_eq!(table["state_dir"].as_str(), Some("/tmp/a \"b\"/state"));
         assert_eq!(table["site"][0]["origin"].as_str(), Some("http://127.0.0.1:9000"));
+        let archive = &table["site"][0]["archive"];
+        assert_eq!(archive["url"].as_str(), Some("http://tidewater-post.example"));
         assert_eq!(table["site"][0]["cache"]["default_ttl"].as_str(), Some("10s"));
     }
 

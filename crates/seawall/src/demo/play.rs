@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use seawall_rehearse::child::{Job, Play, word};
 use seawall_rehearse::{Report, RunKey};
 
+use crate::demo::archive::{self, Archived};
 use crate::demo::board::{Board, Stage, Which};
 use crate::demo::child::{Child, Heard, Who};
 use crate::demo::error::DemoError;
@@ -70,6 +71,7 @@ impl Director<'_> {
         let shield = Child::shield(&config, self.folder, &self.ears)?;
         self.board.url = Some(format!("http://{listen}/"));
         self.play_side(Which::With, self.plan.with, listen, &mut site)?;
+        self.play_origin_dead(listen, site)?;
         drop(shield);
         self.board.url = None;
         self.board.stage = Stage::Done;
@@ -90,7 +92,7 @@ impl Director<'_> {
         let job = self.job(Some(target), Some(span));
         let mut readers = Child::rehearse(Who::Readers, &job, self.folder, &self.ears)?;
         let mut flood = Child::rehearse(Who::Flood, &job, self.folder, &self.ears)?;
-        self.wait_for_both()?;
+        self.wait_for(&[Who::Readers, Who::Flood])?;
         if let Some(url) = self.board.url.clone() {
             self.show.offer(&url);
         }
@@ -98,7 +100,7 @@ impl Director<'_> {
         site.tell(word::MARK);
         readers.tell(word::GO);
         flood.tell(word::GO);
-        self.begin(which);
+        self.begin(which, Stage::Quiet);
         let start = now();
         let mut marked = false;
         let mut done = (false, false);
@@ -135,12 +137,81 @@ impl Director<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, which: Which) {
-        self.board.stage = Stage::Quiet;
+    /// Readers alone at `target`, once what is behind it is dead.
+    fn play_origin_dead(&mut self, target: SocketAddr, mut site: Child) -> Result<(), DemoError> {
+        let lasts = self.plan.origin_dead;
+        self.board.stage = Stage::Copying;
+        self.show.draw(&self.board);
+        self.board.archived = self.let_it_copy()?;
+        let span = Span { quiet: Duration::ZERO, flood: lasts };
+        let job = Job { play: Play::OriginDead, ..self.job(Some(target), Some(span)) };
+        // Made sure of its target while there is still somebody who can prove whose it is.
+        let mut readers = Child::rehearse(Who::Readers, &job, self.folder, &self.ears)?;
+        self.wait_for(&[Who::Readers])?;
+        site.kill()?;
+        readers.tell(word::GO);
+        self.board.which = Which::OriginDead;
+        self.begin(Which::OriginDead, Stage::Dead);
+        let start = now();
+        let mut seconds = 0;
+        loop {
+            let elapsed = start.elapsed();
+            if elapsed > lasts + LATE {
+                let why = "it did not end".to_owned();
+                return Err(DemoError::Child { who: Who::Readers.name(), why });
+            }
+            if let Some(Heard { who, report }) = self.next(TICK)? {
+                match (who, report) {
+                    (Who::Readers, Some(Report::Done)) => break,
+                    (Who::Shield | Who::Readers, None) => return Err(self.ended(who)),
+                    // Its last words came before its end.
+                    (Who::Site, _) => {}
+                    (_, Some(report)) => self.note(who, report, u64::MAX)?,
+                    (_, None) => {}
+                }
+            }
+            if elapsed.as_secs() > seconds && elapsed < lasts {
+                seconds = elapsed.as_secs();
+                self.close_second(elapsed, span);
+            }
+        }
+        self.board.side_mut().flooded = lasts;
+        Ok(())
+    }
+
+    /// Waits until the archive has all of the site, and no longer than its readers would.
+    fn let_it_copy(&mut self) -> Result<Archived, DemoError> {
+        let socket = self.folder.admin_socket();
+        let unclear = |why| DemoError::Child { who: Who::Shield.name(), why };
+        let start = now();
+        let mut is_told = false;
+        loop {
+            let archived = archive::ask(&socket).map_err(unclear)?;
+            if archived.is_whole() || start.elapsed() > COPY_PATIENCE {
+                return Ok(archived);
+            }
+            if archived.has_given_up() && !is_told {
+                is_told = true;
+                archive::crawl(&socket).map_err(unclear)?;
+            }
+            let asked = now();
+            while asked.elapsed() < ASK_EVERY {
+                if let Some(Heard { who: who @ (Who::Shield | Who::Site), report: None }) =
+                    self.next(TICK)?
+                {
+                    return Err(self.ended(who));
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, which: Which, stage: Stage) {
+        self.board.stage = stage;
         self.board.side_mut().begun = true;
         let before = match which {
             Which::Without => Duration::ZERO,
             Which::With => self.plan.without.whole(),
+            Which::OriginDead => self.plan.without.whole() + self.plan.with.whole(),
         };
         self.begun = Some((now(), before));
         self.show.draw(&self.board);
@@ -186,21 +257,18 @@ impl Director<'_> {
         Err(DemoError::Slow { who: Who::Site.name(), seconds: START_PATIENCE.as_secs() })
     }
 
-    /// Waits until readers and flood have made sure of their target.
-    fn wait_for_both(&mut self) -> Result<(), DemoError> {
+    /// Waits until these have made sure of their target.
+    fn wait_for(&mut self, children: &[Who]) -> Result<(), DemoError> {
         let start = now();
-        let mut ready = (false, false);
-        while ready != (true, true) {
+        let mut missing = children.to_vec();
+        while let Some(first) = missing.first() {
             if start.elapsed() > START_PATIENCE {
-                let who = if ready.0 { Who::Flood } else { Who::Readers };
-                return Err(DemoError::Slow { who: who.name(), seconds: START_PATIENCE.as_secs() });
+                let seconds = START_PATIENCE.as_secs();
+                return Err(DemoError::Slow { who: first.name(), seconds });
             }
             match self.next(TICK)? {
-                Some(Heard { who: Who::Readers, report: Some(Report::Ready { .. }) }) => {
-                    ready.0 = true;
-                }
-                Some(Heard { who: Who::Flood, report: Some(Report::Ready { .. }) }) => {
-                    ready.1 = true;
+                Some(Heard { who, report: Some(Report::Ready { .. }) }) => {
+                    missing.retain(|child| *child != who);
                 }
                 Some(Heard { who, report: Some(Report::Failed { why }) }) => {
                     return Err(DemoError::Child { who: who.name(), why });
@@ -290,3 +358,8 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 const LATE: Duration = Duration::from_secs(15);
 /// A full queue of 132 pages is worked off in 1.3 s.
 const REST: Duration = Duration::from_secs(4);
+/// How long the archive may take for what it has not copied under the flood. All of the site takes 10 s
+/// at its rate, and what the origin had no room for is tried again.
+const COPY_PATIENCE: Duration = Duration::from_secs(45);
+/// How often the archive is asked.
+const ASK_EVERY: Duration = Duration::from_millis(250);

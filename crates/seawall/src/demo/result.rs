@@ -26,28 +26,25 @@ pub(crate) enum Verdict {
     TooFew,
 }
 
-impl Verdict {
-    /// Whether the exit code is 0.
-    pub(crate) fn is_success(self) -> bool {
-        self == Self::Served
-    }
-}
-
 impl Outcome {
     /// From the last state of the board.
     pub(crate) fn new(board: Board) -> Self {
         Self { board }
     }
 
-    /// Judges the side with Seawall.
+    /// Judges the side with Seawall under flood.
     pub(crate) fn verdict(&self) -> Verdict {
-        let readers = &self.board.with.readers;
-        match readers.flood.served() {
-            _ if readers.failures.wrong_bytes > 0 => Verdict::WrongBytes,
-            _ if readers.flood.transactions < ENOUGH => Verdict::TooFew,
-            Some(share) if share >= BAR => Verdict::Served,
-            _ => Verdict::NotServed,
-        }
+        Verdict::on(&self.board.with)
+    }
+
+    /// Judges the side with Seawall and a dead origin.
+    pub(crate) fn verdict_with_origin_dead(&self) -> Verdict {
+        Verdict::on(&self.board.origin_dead)
+    }
+
+    /// Whether the exit code is 0.
+    pub(crate) fn is_success(&self) -> bool {
+        [self.verdict(), self.verdict_with_origin_dead()] == [Verdict::Served; 2]
     }
 
     /// The shape in `interface.md`, with keys added. All counts are of the flood alone; the quiet
@@ -61,20 +58,52 @@ impl Outcome {
             "seed": self.board.seed,
             "without": side(&self.board.without),
             "with": with,
+            "with_origin_dead": self.origin_dead(),
+        })
+    }
+
+    fn origin_dead(&self) -> Value {
+        let Board { origin_dead, archived, .. } = &self.board;
+        json!({
+            "seconds": origin_dead.flooded.as_secs_f64(),
+            "readers": readers(origin_dead),
+            "needs_origin": tally(&origin_dead.readers.needs_origin),
+            "kinds": origin_dead.readers.kinds,
+            "pages_known": archived.known,
+            "pages_held": archived.held,
+            "copies": origin_dead.readers.copies,
+            "copy_says": origin_dead.readers.copy_says,
         })
     }
 }
 
+impl Verdict {
+    fn on(side: &Side) -> Self {
+        let readers = &side.readers;
+        match readers.flood.served() {
+            _ if readers.failures.wrong_bytes > 0 => Self::WrongBytes,
+            _ if readers.flood.transactions < ENOUGH => Self::TooFew,
+            Some(share) if share >= BAR => Self::Served,
+            _ => Self::NotServed,
+        }
+    }
+}
+
+fn readers(side: &Side) -> Value {
+    let mut all = tally(&side.readers.flood);
+    all["failures"] = json!(side.readers.failures);
+    all
+}
+
 fn side(side: &Side) -> Value {
     let readers = &side.readers;
-    let mut all = tally(&readers.flood);
-    all["failures"] = json!(readers.failures);
     json!({
         "seconds": side.flooded.as_secs_f64(),
-        "readers": all,
+        "readers": self::readers(side),
         "needs_origin": tally(&readers.needs_origin),
         "kinds": readers.kinds,
         "quiet": tally(&readers.quiet),
+        "copies": readers.copies,
         "origin": {
             "requests": side.site.requests,
             "refused": side.site.refused,
@@ -110,6 +139,7 @@ pub(crate) mod tests {
     use seawall_rehearse::{Kind, Tally};
 
     use super::{Outcome, Verdict};
+    use crate::demo::archive::Archived;
     use crate::demo::board::Board;
 
     pub(crate) fn tally(transactions: u64, ok: u64, times: [f64; 3]) -> Tally {
@@ -162,6 +192,22 @@ pub(crate) mod tests {
         side.series.origin = vec![90, 95, 60, 400, 410, 395, 400, 402, 399, 401, 400, 398];
         side.series.attack =
             vec![0, 0, 900, 1_700, 1_700, 1_700, 1_700, 1_700, 1_690, 1_700, 1_700, 1_700];
+        let side = &mut board.origin_dead;
+        (side.begun, side.flooded) = (true, Duration::from_secs(18));
+        side.readers.flood = tally(430, 430, [4.4, 560.0, 640.0]);
+        side.readers.needs_origin = tally(27, 0, [4_000.0; 3]);
+        side.readers.kinds.insert(Kind::Browser, tally(264, 264, [4.1, 9.0, 12.0]));
+        side.readers.kinds.insert(Kind::Unread, tally(60, 60, [4.9, 9.8, 14.0]));
+        side.readers.kinds.insert(Kind::Tor, tally(50, 50, [560.0, 600.0, 650.0]));
+        side.readers.kinds.insert(Kind::Feed, tally(56, 56, [1.0, 2.0, 4.0]));
+        side.readers.copies = 190;
+        side.readers.copy_says =
+            Some("The site is not answering. This is its copy from 14:05 UTC.".to_owned());
+        side.series.served = vec![100; 9];
+        side.series.median_ms = vec![4; 9];
+        side.series.origin = vec![0; 9];
+        side.series.attack = vec![0; 9];
+        board.archived = Archived { known: 399, held: 399, due: 0 };
         Outcome::new(board)
     }
 
@@ -179,6 +225,13 @@ pub(crate) mod tests {
             outcome.board.with.readers.flood = tally(transactions, ok, [1.0; 3]);
             outcome.board.with.readers.failures.wrong_bytes = wrong_bytes;
             assert_eq!(outcome.verdict(), expected, "{ok} of {transactions}, {wrong_bytes} wrong");
+            assert_eq!(outcome.is_success(), expected == Verdict::Served);
+            let mut outcome = example();
+            assert!(outcome.is_success());
+            outcome.board.origin_dead.readers.flood = tally(transactions, ok, [1.0; 3]);
+            outcome.board.origin_dead.readers.failures.wrong_bytes = wrong_bytes;
+            assert_eq!(outcome.verdict_with_origin_dead(), expected);
+            assert_eq!(outcome.is_success(), expected == Verdict::Served, "the third act counts");
         }
     }
 
@@ -197,6 +250,11 @@ pub(crate) mod tests {
                 }
             }
         }
+        let dead = &json["with_origin_dead"];
+        for key in ["transactions", "ok", "p50_ms", "p95_ms", "p99_ms"] {
+            assert!(dead["readers"][key].is_number(), "with_origin_dead.readers.{key}");
+        }
+        assert_eq!((&dead["pages_held"], &dead["copies"]), (&399.into(), &190.into()));
         assert!(json["with"]["detected_after_s"].is_null());
         assert_eq!(json["with"]["signatures"], serde_json::json!([]));
         assert!(json["without"].get("signatures").is_none());

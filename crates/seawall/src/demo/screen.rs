@@ -114,20 +114,28 @@ fn render(frame: &mut Frame<'_>, board: &Board, palette: Palette) {
     let halves = Layout::horizontal([Constraint::Ratio(1, 2), Constraint::Ratio(1, 2)]).spacing(2);
     let [left_name, right_name] = halves.areas(names);
     let [left, right] = halves.areas(columns);
-    for (which, side, name_area, area) in [
-        (Which::Without, &board.without, left_name, left),
-        (Which::With, &board.with, right_name, right),
-    ] {
+    let shown = match board.which {
+        Which::Without | Which::With => {
+            [(Which::Without, &board.without), (Which::With, &board.with)]
+        }
+        Which::OriginDead => [(Which::With, &board.with), (Which::OriginDead, &board.origin_dead)],
+    };
+    // One scale for both sides, so that heights can be compared.
+    let both = shown.map(|(_, side)| &side.series);
+    for ((which, side), name_area, area) in
+        [(shown[0], left_name, left), (shown[1], right_name, right)]
+    {
         let style = if board.which == which { bold } else { palette.quiet };
         let state = match (side.begun, board.which == which, board.stage) {
             (false, _, _) => "comes next".to_owned(),
             (true, true, Stage::Quiet) => "quiet".to_owned(),
             (true, true, Stage::Flood) => format!("flood for {} s", side.flooded.as_secs()),
+            (true, true, Stage::Dead) => format!("for {} s", side.flooded.as_secs()),
             (true, _, _) => "over".to_owned(),
         };
         let text = format!("\n{} ({state})", capital(which.name()));
         frame.render_widget(Paragraph::new(text).style(style), name_area);
-        render_side(frame, area, side, board, palette);
+        render_side(frame, area, side, both, palette);
     }
     let foot_text = board
         .url
@@ -136,17 +144,21 @@ fn render(frame: &mut Frame<'_>, board: &Board, palette: Palette) {
     frame.render_widget(Line::styled(foot_text, palette.quiet), foot);
 }
 
-fn render_side(frame: &mut Frame<'_>, area: Rect, side: &Side, board: &Board, palette: Palette) {
+fn render_side(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    side: &Side,
+    both: [&Series; 2],
+    palette: Palette,
+) {
     if !side.begun {
         return;
     }
     let rows: [Rect; 4] = Layout::vertical([Constraint::Ratio(1, 4); 4]).areas(area);
     let series = &side.series;
     let last = |values: &[u64]| values.last().copied().unwrap_or(0);
-    // One scale for both sides, so that heights can be compared.
     let most = |pick: fn(&Series) -> &Vec<u64>| {
-        let both = pick(&board.without.series).iter().chain(pick(&board.with.series));
-        both.copied().max().unwrap_or(0).max(1)
+        both.into_iter().flat_map(pick).copied().max().unwrap_or(0).max(1)
     };
     let served = last(&series.served);
     let health = if served >= 99 { palette.good } else { palette.bad };
@@ -237,8 +249,22 @@ mod tests {
     }
 
     #[test]
+    fn when_the_origin_dies_its_side_stands_beside_the_one_with_seawall() {
+        let mut board = under_flood();
+        board.which = Which::OriginDead;
+        board.stage = Stage::Dead;
+        let drawn = check(&board, 80, 24);
+        for text in ["The server is dead", "With Seawall (over)", "Server dead (for 18 s)"] {
+            assert!(drawn.contains(text), "{text}:\n{drawn}");
+        }
+        assert!(!drawn.contains("Without Seawall"), "{drawn}");
+    }
+
+    #[test]
     fn no_size_of_terminal_makes_it_panic() {
-        for board in [under_flood(), Board::new(1, Duration::ZERO)] {
+        let mut dead = under_flood();
+        dead.which = Which::OriginDead;
+        for board in [under_flood(), dead, Board::new(1, Duration::ZERO)] {
             for (width, height) in [(1, 1), (10, 3), (40, 12), (200, 60)] {
                 check(&board, width, height);
             }

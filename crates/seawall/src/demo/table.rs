@@ -1,10 +1,10 @@
-//! The end: both sides in one table, what it means, and where to look next.
+//! The end: all sides in one table, what it means, and where to look next.
 
 use std::fmt::Write as _;
 
 use seawall_rehearse::{Kind, Tally};
 
-use crate::demo::board::Side;
+use crate::demo::board::{Board, Side};
 use crate::demo::folder::Folder;
 use crate::demo::plain::{grouped, milliseconds, percent};
 use crate::demo::result::{Outcome, Verdict};
@@ -19,37 +19,71 @@ pub(crate) fn render(outcome: &Outcome, folder: &Folder) -> String {
 }
 
 fn summary(outcome: &Outcome) -> String {
-    let (without, with) = (&outcome.board.without, &outcome.board.with);
+    let Board { without, with, origin_dead, .. } = &outcome.board;
     let mut text = String::new();
-    let _ = writeln!(text, "{:<34}{:>18}{:>18}", "", "without Seawall", "with Seawall");
+    let mut row = |name: &str, [without, with, dead]: [String; 3]| {
+        let _ = writeln!(text, "{name:<34}{without:>16}{with:>13}{dead:>16}");
+    };
+    row("", ["without", "with", "with Seawall,"].map(str::to_owned));
+    row("", ["Seawall", "Seawall", "server dead"].map(str::to_owned));
     for (name, figure) in ROWS {
-        let _ = writeln!(text, "{name:<34}{:>18}{:>18}", figure(without), figure(with));
+        row(name, [figure(without), figure(with), figure(origin_dead)]);
+    }
+    for (name, figure) in ROWS_WITH_A_SERVER {
+        row(name, [figure(without), figure(with), "–".to_owned()]);
     }
     let _ = write!(
         text,
-        "\n{}\n\nCounted is the flood alone: {} s without Seawall, {} s with it (seed {}). Both sides had the same\n\
-         readers and the same flood. In the quiet before it, which is not counted, a crawler read every\n\
-         page, as search engines do; a page that nobody has read yet is not held and waits for the origin.\n\
-         {}\n\nWhere to look next\n",
-        sentence(outcome),
+        "\n{}\n{}\n\nCounted is the flood alone: {} s without Seawall, {} s with it (seed {}). Both sides had the same\n\
+         readers and the same flood. In the quiet before it, which is not counted, a crawler read all but\n\
+         the old stories, as search engines do; what nobody has read yet is not in Seawall's cache.\n\
+         {}\n\n{}\n\nWhere to look next\n",
+        sentence(outcome.verdict(), with, "with Seawall on"),
+        sentence(outcome.verdict_with_origin_dead(), origin_dead, "with the server dead"),
         without.flooded.as_secs(),
         with.flooded.as_secs(),
         outcome.board.seed,
         search_sentence(with),
+        death(&outcome.board),
     );
     text.push_str(NEXT);
     text
 }
 
-fn sentence(outcome: &Outcome) -> String {
-    let readers = &outcome.board.with.readers;
+/// What happened when the server died, and where the pages came from then.
+fn death(board: &Board) -> String {
+    let Board { origin_dead: Side { readers, flooded, .. }, archived, .. } = board;
+    let unread = kind(&board.origin_dead, Kind::Unread);
+    let mut text = format!(
+        "Then the flood stopped, the server's process was killed (SIGKILL), and readers came for {} s more.\n\
+         Seawall had copied the paper meanwhile, from its front page and sitemap on: when the server died,\n\
+         its archive held {} of {} addresses (pages, pictures, style sheet, feed). {} page views came from\n\
+         the archive, the others from the cache. Of {} old stories that nobody had opened before, which\n\
+         only the archive has, {} were served. Searches need the server: {} of {} were answered.",
+        flooded.as_secs(),
+        grouped(archived.held),
+        grouped(archived.known),
+        grouped(readers.copies),
+        grouped(unread.transactions),
+        grouped(unread.ok),
+        grouped(readers.needs_origin.ok),
+        grouped(readers.needs_origin.transactions),
+    );
+    if let Some(says) = &readers.copy_says {
+        let _ = write!(text, "\nA page from the archive says at its top: “{says}”");
+    }
+    text
+}
+
+fn sentence(verdict: Verdict, side: &Side, when: &str) -> String {
+    let readers = &side.readers;
     let served = format!(
-        "{} of {} page views were served with Seawall on ({})",
+        "{} of {} page views were served {when} ({})",
         grouped(readers.flood.ok),
         grouped(readers.flood.transactions),
         percent(readers.flood.served()),
     );
-    match outcome.verdict() {
+    match verdict {
         Verdict::Served => format!("Readers were served: {served}."),
         Verdict::NotServed => {
             format!("Readers were NOT served well enough: {served}; the bar is 99 %.")
@@ -76,18 +110,24 @@ fn search_sentence(with: &Side) -> String {
 
 type Figure = fn(&Side) -> String;
 
-const ROWS: [(&str, Figure); 18] = [
+const ROWS: [(&str, Figure); 13] = [
     ("Page views served", |side| percent(side.readers.flood.served())),
     ("  by browsers", |side| percent(kind(side, Kind::Browser).served())),
     ("  by feed readers", |side| percent(kind(side, Kind::Feed).served())),
     ("  over slow lines, as through Tor", |side| percent(kind(side, Kind::Tor).served())),
+    ("  of pages nobody had opened before", |side| percent(kind(side, Kind::Unread).served())),
     ("  page views in all", |side| grouped(side.readers.flood.transactions)),
+    ("  of these, from the archive", |side| grouped(side.readers.copies)),
     ("  with wrong bytes", |side| grouped(side.readers.failures.wrong_bytes)),
     ("Time for a page, median", |side| milliseconds(side.readers.flood.p50_ms)),
     ("  browsers, 95 of 100 under", |side| milliseconds(kind(side, Kind::Browser).p95_ms)),
     ("  browsers, 99 of 100 under", |side| milliseconds(kind(side, Kind::Browser).p99_ms)),
     ("  all readers, 99 of 100 under", |side| milliseconds(side.readers.flood.p99_ms)),
     ("Searches served (need the origin)", |side| percent(side.readers.needs_origin.served())),
+];
+
+/// What there is no more when the server is dead.
+const ROWS_WITH_A_SERVER: [(&str, Figure); 7] = [
     ("Requests at the origin", |side| per_second(side.site.requests, side)),
     ("  of these refused by it", |side| per_second(side.site.refused, side)),
     ("  connections refused by it", |side| per_second(side.site.refused_connections, side)),
@@ -137,5 +177,15 @@ mod tests {
         assert!(summary(&outcome).contains("NOT served well enough: 600 of 1,000"));
         outcome.board.with.readers.failures.wrong_bytes = 2;
         assert!(summary(&outcome).contains("WRONG BYTES under a 200, 2 times"));
+        let mut outcome = example();
+        outcome.board.origin_dead.readers.flood = tally(400, 300, [4_000.0; 3]);
+        let text = summary(&outcome);
+        assert!(text.contains("Readers were served: 1,199 of 1,200"), "{text}");
+        assert!(
+            text.contains(
+                "NOT served well enough: 300 of 400 page views were served with the server dead"
+            ),
+            "{text}"
+        );
     }
 }

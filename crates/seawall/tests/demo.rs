@@ -1,0 +1,40 @@
+//! `seawall demo` through the real binary: what it says of a site that has died.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Goal: with the origin dead every page that anybody wants is there, also those that nobody had wanted
+/// before. Method: the whole demo, with floods too short to judge anything by, and its figures. The archive
+/// is waited for before the origin is killed, so that what is claimed does not hang on how fast anything is.
+#[test]
+fn the_origin_dies_and_readers_do_not_notice() {
+    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
+        .args(["demo", "--brief", "--json", "--no-browser"])
+        .output()
+        .expect("the binary starts");
+    let Output { stdout, stderr, .. } = output;
+    let said = String::from_utf8_lossy(&stderr);
+    let figures: Value = serde_json::from_slice(&stdout).unwrap_or_else(|_| panic!("{said}"));
+    let dead = &figures["with_origin_dead"];
+    let number = |at: &str| dead.pointer(at).and_then(Value::as_u64).expect("every key is there");
+    // 300 stories and 60 old ones, with lists, pictures and the rest.
+    assert!(number("/pages_held") > 360, "{dead:#}");
+    assert_eq!(number("/pages_held"), number("/pages_known"), "{dead:#}");
+    assert!(number("/readers/transactions") >= 100, "{dead:#}");
+    for failure in ["refused", "turned_away", "broken", "wrong_bytes"] {
+        assert_eq!(number(&format!("/readers/failures/{failure}")), 0, "{failure}: {dead:#}");
+    }
+    // Nobody but the archive can have served these; and nobody but a live origin a search.
+    assert!(number("/kinds/unread/ok") > 0, "{dead:#}");
+    assert!(number("/copies") >= number("/kinds/unread/ok"), "{dead:#}");
+    assert!(number("/needs_origin/transactions") > 0, "{dead:#}");
+    assert_eq!(number("/needs_origin/ok"), 0, "the origin is dead: {dead:#}");
+    let says = dead["copy_says"].as_str().expect("a copy says that it is one");
+    assert!(says.starts_with("The site is not answering. This is its copy from "), "{says}");
+    for (act, text) in
+        [("first", "without Seawall"), ("second", "with Seawall"), ("third", "The server is dead")]
+    {
+        assert!(said.contains(text), "the {act} act is announced: {said}");
+    }
+}
