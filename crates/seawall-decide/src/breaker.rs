@@ -1,14 +1,16 @@
 //! Whether readers who could be given an archived copy should have the origin asked for them.
 //!
 //! A circuit breaker for one origin. It concerns only requests that have a copy to fall back to; others
-//! go on asking, for there is nothing else to give them, and what comes of it counts here too.
+//! go on asking, for there is nothing else to give them.
 //!
-//! * **Signal:** how exchanges with the origin ended. What our own queue refused says nothing.
+//! * **Signal:** how exchanges for pages of which there is a copy ended: such a page was well once, so
+//!   that one broken page, or somebody who asks for it on purpose, opens nothing. What our own queue
+//!   refused or held up says nothing.
 //! * **Trip:** three failures in a row, or half of at least ten in ten seconds.
 //! * **While open:** nobody with a copy waits. One probe goes each second, less often the longer it
 //!   lasts, by whoever calls [`Breaker::takes_probe`], never by a reader.
 //! * **Recovery:** a slow start: a tenth of the readers, half as many more with each second that goes
-//!   well. One failure opens it again.
+//!   well. It opens again as it opened first.
 //! * **Patience:** how long one reader waits before the copy is given. It halves with each time-out and
 //!   grows slowly with answers, between [`BreakerConfig::least_patience`] and
 //!   [`BreakerConfig::patience`].
@@ -97,6 +99,7 @@ const TRIP_OF: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 const LONGEST_PROBE: Duration = Duration::from_secs(10);
+const OVERDUE: Duration = Duration::from_secs(30);
 const FIRST_SHARE: f32 = 0.1;
 const RAISE_BY: f32 = 1.5;
 const RAISE_EVERY: Duration = Duration::from_secs(1);
@@ -132,6 +135,8 @@ impl Breaker {
     pub fn asks_origin(&mut self, now: Instant) -> bool {
         match self.state {
             BreakerState::Closed => true,
+            // Whoever probes does not: better one reader asks than that nobody ever does.
+            BreakerState::Open if now >= self.next_probe + OVERDUE => self.takes_probe(now),
             BreakerState::Open => false,
             BreakerState::Recovering => {
                 self.raise(now);
@@ -168,10 +173,10 @@ impl Breaker {
             (BreakerState::Open, _) => {}
             (BreakerState::Recovering, OriginOutcome::Answered) => {
                 self.answered = true;
+                self.count(now, outcome);
                 self.raise(now);
             }
-            (BreakerState::Recovering, _) => self.open(now),
-            (BreakerState::Closed, _) => self.count(now, outcome),
+            (BreakerState::Recovering | BreakerState::Closed, _) => self.count(now, outcome),
         }
     }
 
@@ -198,7 +203,9 @@ impl Breaker {
         self.failed = self.failed.saturating_add(1);
         let is_half = self.seen >= TRIP_OF && self.failed * 2 >= self.seen;
         if self.in_a_row >= TRIP_IN_A_ROW || is_half {
-            self.probe_every = FIRST_PROBE;
+            if self.state == BreakerState::Closed {
+                self.probe_every = FIRST_PROBE;
+            }
             self.open(now);
         }
     }
@@ -212,6 +219,9 @@ impl Breaker {
     fn begin_recovery(&mut self, now: Instant) {
         self.state = BreakerState::Recovering;
         (self.share, self.credit, self.raised) = (FIRST_SHARE, 0.0, now);
+        // What it was like when it failed says nothing of how it is now.
+        self.patience = self.config.patience;
+        (self.in_a_row, self.seen, self.failed, self.window_began) = (0, 0, 0, now);
         self.answered = false;
     }
 
@@ -333,13 +343,23 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_while_recovering_opens_it_again() {
+    fn failures_while_recovering_open_it_again_and_one_alone_does_not() {
         let mut breaker = opened();
         breaker.note(at(2_000), OriginOutcome::Answered);
         assert_eq!(breaker.state(), BreakerState::Recovering);
         breaker.note(at(2_100), OriginOutcome::Failed);
+        assert_eq!(breaker.state(), BreakerState::Recovering);
+        breaker.note(at(2_110), OriginOutcome::Failed);
+        breaker.note(at(2_120), OriginOutcome::TookTooLong);
         assert_eq!(breaker.state(), BreakerState::Open);
         assert!(!breaker.asks_origin(at(2_200)));
+    }
+
+    #[test]
+    fn where_nobody_probes_a_reader_does_in_the_end() {
+        let mut breaker = opened();
+        let asked = (1_000..62_000).step_by(10).filter(|ms| breaker.asks_origin(at(*ms))).count();
+        assert!((1..=2).contains(&asked), "{asked} in a minute");
     }
 
     #[test]

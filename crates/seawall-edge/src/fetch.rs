@@ -563,6 +563,27 @@ fn stand_in(plan: &Plan, ask: &Ask<'_>) -> Option<Answer> {
     Some(self::stale(plan, ask, &stale.entry))
 }
 
+/// What is stored, whatever its age, where nothing else may be asked for.
+pub(crate) fn stand_in_always(plan: &Plan, ask: &Ask<'_>) -> Option<Answer> {
+    let stale = plan.stale.as_ref().filter(|stale| stale.on_error)?;
+    let request = serve::meta(ask, plan.cookies);
+    from_stale(&stale.entry, ask, &request, plan.cause)
+}
+
+/// An answer from a stored response that is stale and stands in.
+pub(crate) fn from_stale(
+    entry: &Arc<Entry>,
+    ask: &Ask<'_>,
+    request: &seawall_cache::RequestMeta<'_>,
+    cause: Cause,
+) -> Option<Answer> {
+    let age_s = entry.head.freshness.age_s(entry.head.response_time, clock::wall());
+    let ttl_s = i64::try_from(entry.head.freshness.lifetime_s).unwrap_or(i64::MAX)
+        - i64::try_from(age_s).unwrap_or(i64::MAX);
+    let note = serve::note(cause, CacheOutcome::Stale);
+    held::answer(entry, ask, request, Served { age_s, cache: CacheStatus::Hit { ttl_s }, note })
+}
+
 fn stale(plan: &Plan, ask: &Ask<'_>, entry: &Arc<Entry>) -> Answer {
     let request = serve::meta(ask, plan.cookies);
     let ttl_s = match reuse(&entry.head, &request, clock::wall()) {

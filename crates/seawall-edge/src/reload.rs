@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, SiteArchive};
 use crate::origin::Pool;
 use crate::policy::Policy;
 use crate::server::ServeError;
@@ -39,6 +39,11 @@ pub(crate) fn publish(
     Ok(())
 }
 
+/// Of the sites that have one.
+fn archives(config: &Config) -> Vec<&SiteArchive> {
+    config.sites.iter().filter_map(|site| site.archive.as_ref()).collect()
+}
+
 /// The keys in which `new` differs from `old` and that are not looked at again.
 fn read_at_start_only(old: &Config, new: &Config) -> Vec<&'static str> {
     let checks = [
@@ -46,6 +51,7 @@ fn read_at_start_only(old: &Config, new: &Config) -> Vec<&'static str> {
         ("workers", old.workers != new.workers),
         ("memory", old.memory_bytes != new.memory_bytes),
         ("disk", old.disk_bytes != new.disk_bytes),
+        ("site.archive", archives(old) != archives(new)),
         ("log", old.log != new.log),
         ("admin.socket", old.admin_socket != new.admin_socket),
         ("admin.address", old.admin_address != new.admin_address),

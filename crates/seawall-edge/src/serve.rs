@@ -370,7 +370,7 @@ fn find(ctx: &ClientConn, policy: &PolicyRef, site: usize, ask: &Ask<'_>, times:
 }
 
 /// RFC 8555 §8.3.
-const ACME_CHALLENGE: &[u8] = b"/.well-known/acme-challenge/";
+pub(crate) const ACME_CHALLENGE: &[u8] = b"/.well-known/acme-challenge/";
 
 /// Why a stored response could not be used.
 pub(crate) fn forward_for(how: &Reuse) -> Forward {

@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::access_log::{AccessLogHandle, LogWriter};
 use crate::admin::{AdminError, AdminServer, AdminView};
-use crate::archive::{self, ArchiveOpenError, Crawler};
+use crate::archive::{self, Crawler};
 use crate::clock;
 use crate::config::{Config, Listen};
 use crate::learned::{Keep, LearnedFile};
@@ -66,9 +66,6 @@ pub enum ServeError {
     /// The cache cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The archives cannot be opened.
-    #[error(transparent)]
-    Archive(#[from] ArchiveOpenError),
     /// Certificates cannot be used; all of them are listed.
     #[error("cannot use the certificates: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Certificates(Vec<TlsError>),
@@ -141,7 +138,7 @@ impl Server {
         let reception = reception.map_err(state)?;
         let (learned_file, learned) = LearnedFile::open(&config.state_dir).map_err(state)?;
         let spool = open_spool(&config).map_err(state)?;
-        let copies = archive::open_all(&config)?;
+        let copies = archive::open_all(&config);
         let has_copies = copies.iter().any(Option::is_some);
         let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
         let tls = open_tls(&config, &certs)?;

@@ -81,6 +81,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let limits = parts.policy.config.limits.clone();
         let config = &parts.policy.config;
+        let emergency = Emergency::open(&config.state_dir);
         let memory = Memory::new(config.memory_bytes, config.memory_reading.clone());
         let pacer = limits.egress_bytes_per_second.map(|rate| {
             Pacer::new(EgressConfig {
@@ -113,7 +114,7 @@ impl Shared {
             in_flight: InFlight::new(parts.in_flight_bytes),
             events: Events::new(),
             memory,
-            emergency: Emergency::default(),
+            emergency,
             seed: parts.seed,
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),

@@ -416,6 +416,11 @@ impl<W> OriginGate<W> {
         self.queue.oldest().map(|since| now.saturating_since(since))
     }
 
+    /// How long the one waits who waits longest of those in `class` or a better one.
+    pub fn oldest_wait_of(&self, now: Instant, class: WorkClass) -> Option<Duration> {
+        self.queue.oldest_of(class).map(|since| now.saturating_since(since))
+    }
+
     /// How many times slower the origin is than at low load.
     pub const fn slowdown(&self) -> f32 {
         self.limiter.slowdown()

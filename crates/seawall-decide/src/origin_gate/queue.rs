@@ -110,6 +110,14 @@ impl<W> Queue<W> {
         self.lanes[ticket.lane.index()].get(&ticket.rank).map(|waiter| waiter.since)
     }
 
+    /// Since when the one waits who waits longest of those in `class` or a better one. Looks at a few only:
+    /// whoever waits behind so many others of worse classes has not waited long.
+    pub(super) fn oldest_of(&self, class: WorkClass) -> Option<Instant> {
+        let mut tickets = self.deadlines.values().take(64);
+        let ticket = tickets.find(|ticket| ticket.lane.class <= class)?;
+        self.lanes[ticket.lane.index()].get(&ticket.rank).map(|waiter| waiter.since)
+    }
+
     pub(super) fn first_deadline(&self) -> Option<Instant> {
         self.deadlines.first_key_value().map(|(&(deadline, _), _)| deadline)
     }

@@ -10,17 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use seawall_cache::Key;
-use seawall_decide::{OriginOutcome, RouteLane};
-use seawall_model::{Cause, Method, Standing};
+use seawall_archive::LinkKind;
+use seawall_cache::{Entry, Key};
+use seawall_decide::{OriginOutcome, RouteLane, WorkClass};
+use seawall_model::{Cause, CookieClass, Method, Standing};
 use tokio::time::timeout;
 
 use super::SiteCopy;
 use super::stand_in::StandIn;
 use crate::answer::Answer;
 use crate::clock;
+use crate::fetch;
 use crate::held::{self, Served};
 use crate::metrics::CacheOutcome;
+use crate::origin::Gate;
 use crate::refusal;
 use crate::serve::{self, Ask, Plan};
 use crate::worker::{ClientConn, PolicyRef};
@@ -31,10 +34,14 @@ struct Fallback {
     key: Key,
     /// The page that a resource belongs to.
     page: Option<Key>,
-    cookies: seawall_model::CookieClass,
+    /// What the cache holds and may stand in.
+    stale: Option<Arc<Entry>>,
+    cookies: CookieClass,
     cause: Cause,
-    /// Whether others wait before the origin already.
-    is_crowded: bool,
+    gate: Arc<Gate>,
+    class: WorkClass,
+    /// What this kind of page takes an idle origin.
+    usual: Duration,
 }
 
 /// Whether a copy, or an emergency, may have a say in the answer to a request.
@@ -52,18 +59,22 @@ pub(crate) async fn obtain(
     ask: &Ask<'_>,
     origin: impl Future<Output = Answer>,
 ) -> Answer {
-    let emergency = ctx.worker.shared.emergency.is_on(|| plan.times.wall);
-    let Some(fallback) = Fallback::of(policy, &plan, ask) else {
-        if emergency {
-            return refusal::failed(503, Cause::Emergency, ask);
-        }
-        return origin.await;
-    };
-    if emergency {
-        let copy = fallback.answer(ask).await;
-        return copy.unwrap_or_else(|| refusal::failed(503, Cause::Emergency, ask));
+    // A certificate has to be renewed in an emergency too.
+    let is_emergency = ctx.worker.shared.emergency.is_on(|| plan.times.wall)
+        && !ask.path.starts_with(serve::ACME_CHALLENGE);
+    let fallback = Fallback::of(policy, &plan, ask);
+    if !is_emergency {
+        return match fallback {
+            Some(fallback) => fallback.or_copy(ask, origin).await,
+            None => origin.await,
+        };
     }
-    fallback.or_copy(ask, origin).await
+    let copy = match &fallback {
+        Some(fallback) => fallback.answer(ask).await,
+        None => None,
+    };
+    let held = || fetch::stand_in_always(&plan, ask);
+    copy.or_else(held).unwrap_or_else(|| refusal::failed(503, Cause::Emergency, ask))
 }
 
 impl Fallback {
@@ -76,14 +87,22 @@ impl Fallback {
             && !matches!(plan.lane, RouteLane::Stream)
             && !ask.fields.has("authorization");
         let key = plan.key.as_ref().or(plan.passed.as_ref()).filter(|_| is_plain)?;
-        let gate = policy.gates[plan.site].view();
+        let gate = Arc::clone(&policy.gates[plan.site]);
+        let template = gate.template(&String::from_utf8_lossy(ask.path), None);
         Some(Self {
             copy: Arc::clone(copy),
             key: key.clone(),
             page: page_of(ask),
+            stale: plan.stale.as_ref().filter(|it| it.on_error).map(|it| Arc::clone(&it.entry)),
             cookies: plan.cookies,
             cause: plan.cause,
-            is_crowded: gate.is_shedding || gate.oldest_wait >= CROWDED,
+            usual: gate.latency(template).unwrap_or_default(),
+            class: match plan.standing {
+                Standing::SignedIn => WorkClass::SignedIn,
+                Standing::AgedReader => WorkClass::AgedReader,
+                Standing::Anonymous => WorkClass::Anonymous,
+            },
+            gate,
         })
     }
 
@@ -98,49 +117,66 @@ impl Fallback {
         let mut origin = pin!(origin);
         // Where others wait already the copy is given at once; a fetch that others share goes on
         // behind it all the same, once it has begun.
-        let patience = if self.is_crowded { Duration::ZERO } else { patience };
+        let is_crowded = self.gate.has_waiting(self.class, CROWDED);
+        // A page that takes its time when all is well is not late yet.
+        let usual = (self.usual * 3).min(self.copy.settings.patience);
+        let patience = if is_crowded { Duration::ZERO } else { patience.max(usual) };
         match timeout(patience, &mut origin).await {
-            Ok(answer) if !self.is_failure(&answer).await => answer,
-            Ok(failure) => self.answer(ask).await.unwrap_or(failure),
-            Err(_) => {
-                if !self.is_crowded {
-                    self.copy.note(clock::now(), OriginOutcome::TookTooLong);
+            Ok(answer) => self.judge(ask, answer).await,
+            Err(_) => match self.answer(ask).await {
+                Some(answer) => {
+                    // The time in our own queue is none of the origin's.
+                    if !is_crowded && !self.gate.has_waiting(self.class, Duration::ZERO) {
+                        self.copy.note(clock::now(), OriginOutcome::TookTooLong);
+                    }
+                    answer
                 }
-                match self.answer(ask).await {
-                    Some(answer) => answer,
-                    None => origin.await,
-                }
-            }
+                None => origin.await,
+            },
         }
     }
 
-    /// Whether an answer says that the origin could not: its own 5xx, ours in its place, or a text in its
-    /// first piece that the operator named.
+    /// The origin's answer, or the copy if that says that the origin could not.
+    async fn judge(&self, ask: &Ask<'_>, answer: Answer) -> Answer {
+        let ours = match answer.note.cause {
+            Cause::OriginBusy | Cause::OriginBudget | Cause::MadeUp => true,
+            _ if self.is_failure(&answer).await => false,
+            _ => {
+                if answer.note.cache != CacheOutcome::Stale {
+                    self.copy.note(clock::now(), OriginOutcome::Answered);
+                }
+                return answer;
+            }
+        };
+        let Some(copy) = self.answer(ask).await else { return answer };
+        if !ours {
+            self.copy.note(clock::now(), OriginOutcome::Failed);
+        }
+        copy
+    }
+
+    /// Whether an answer is the origin's own 5xx, ours in its place, or has a text in its first piece that
+    /// the operator named.
     async fn is_failure(&self, answer: &Answer) -> bool {
-        let ours = matches!(
-            answer.note.cause,
-            Cause::OriginFailed | Cause::OriginBusy | Cause::OriginBudget | Cause::MadeUp
-        );
-        let is_error = matches!(answer.status, 500 | 502..=504) || (ours && answer.status == 429);
+        let is_error = matches!(answer.status, 500 | 502..=504);
         if is_error || self.copy.settings.error_markers.is_empty() || answer.status != 200 {
             return is_error;
         }
         let is_page = answer.head.media_type().is_some_and(|it| it.starts_with(b"text/html"));
-        if !is_page || !self.copy.is_error_page(&answer.body.first().await) {
+        if !is_page {
             return false;
         }
-        self.copy.note(clock::now(), OriginOutcome::Failed);
-        true
+        let first = timeout(self.copy.settings.patience, answer.body.first()).await;
+        first.map_or(true, |first| self.copy.is_error_page(&first))
     }
 
-    /// The copy as an answer, if there is one.
+    /// The copy as an answer, if there is one; or what the cache holds, if that is of later.
     async fn answer(&self, ask: &Ask<'_>) -> Option<Answer> {
-        let (copy, key, page) = (Arc::clone(&self.copy), self.key.clone(), self.page.clone());
-        let found = tokio::task::spawn_blocking(move || {
-            copy.stand_in(&key, page.as_ref(), clock::now(), clock::wall())
-        });
-        let StandIn { entry, validated } = found.await.ok()??;
+        let StandIn { entry, validated } = self.stand_in().await?;
         let request = serve::meta(ask, self.cookies);
+        if let Some(stale) = self.stale.as_ref().filter(|it| it.head.response_time >= validated) {
+            return fetch::from_stale(stale, ask, &request, self.cause);
+        }
         let served = Served {
             age_s: clock::wall().saturating_since(validated).as_secs(),
             cache: seawall_cache::CacheStatus::Archived,
@@ -150,14 +186,38 @@ impl Fallback {
         self.copy.served.fetch_add(1, Ordering::Relaxed);
         Some(answer)
     }
+
+    async fn stand_in(&self) -> Option<StandIn> {
+        if let Some(ready) = self.copy.at_hand(&self.key, self.page.as_ref(), clock::now()) {
+            return ready;
+        }
+        // So that a flood of them does not fill memory and the threads that others wait for.
+        let _place = self.copy.places.acquire().await.ok()?;
+        let (copy, key, page) = (Arc::clone(&self.copy), self.key.clone(), self.page.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            copy.stand_in(&key, page.as_ref(), clock::now(), clock::wall())
+        });
+        found.await.ok()?
+    }
 }
 
 /// A wait before the origin that a reader would feel.
 const CROWDED: Duration = Duration::from_millis(250);
 
-/// The page a resource is loaded for, so that both are of one time.
+/// The page a resource is loaded for, so that both are of one time. Of a page itself nothing: its reader
+/// came by a link.
 fn page_of(ask: &Ask<'_>) -> Option<Key> {
-    let is_resource = ask.fields.first("sec-fetch-dest").is_none_or(|dest| dest != b"document");
+    let is_resource = match ask.fields.first("sec-fetch-dest") {
+        Some(dest) => [&b"style"[..], b"script", b"image", b"font", b"video", b"audio", b"track"]
+            .contains(&dest),
+        None => {
+            let path = String::from_utf8_lossy(ask.path);
+            LinkKind::of_url(&format!("http://x{path}")) == LinkKind::Resource
+        }
+    };
     let referer = ask.fields.first("referer").filter(|_| is_resource)?;
-    Key::from_url(std::str::from_utf8(referer).ok()?)
+    let page = Key::from_url(std::str::from_utf8(referer).ok()?)?;
+    let host = page.host();
+    // Brackets of IPv6 have colons, too, but no such site has resources of two times.
+    (host.split(':').next() == Some(ask.host)).then_some(page)
 }

@@ -9,9 +9,9 @@ mod fallback;
 mod stand_in;
 pub(crate) mod view;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +21,7 @@ use seawall_cache::Key;
 use seawall_decide::{Breaker, BreakerConfig, BreakerState, OriginOutcome};
 use seawall_model::{Instant, WallTime};
 use seawall_seal::{KeyError, SigningKey};
+use tokio::sync::Semaphore;
 
 pub(crate) use self::crawl::{CrawlView, Crawler};
 pub(crate) use self::fallback::{concerns, obtain};
@@ -38,10 +39,16 @@ pub(crate) struct SiteCopy {
     /// URLs that readers were served, for the crawler to look at.
     wishes: Mutex<VecDeque<String>>,
     ready: Ready,
+    /// Who may read from the disk at once for readers.
+    places: Semaphore,
+    /// Withdrawn by the operator in this process's life, whatever the disk says to it.
+    hidden: Mutex<HashSet<String>>,
     crawl: Mutex<CrawlView>,
     served: AtomicU64,
 }
 
+/// As many as read from a disk at once to good effect.
+const MAX_PLACES: usize = 16;
 /// More are forgotten: the crawler finds most pages by itself.
 const MAX_WISHES: usize = 1_024;
 
@@ -49,15 +56,6 @@ const MAX_WISHES: usize = 1_024;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveOpenError {
-    /// The folder of one cannot be used.
-    #[error("cannot use the archive of `{site}`: {source}")]
-    Archive {
-        /// The site.
-        site: String,
-        /// Why.
-        #[source]
-        source: ArchiveError,
-    },
     /// The key that signs cannot be read or made.
     #[error("cannot use the sealing key `{path}`: {source}")]
     Key {
@@ -69,31 +67,35 @@ pub enum ArchiveOpenError {
     },
 }
 
-/// Opens the copies of all sites that have one, in the order of the sites.
-///
-/// # Errors
-/// [`ArchiveOpenError`]. Damage is mended and said in the log, and is no error.
-pub(crate) fn open_all(config: &Config) -> Result<Vec<Option<Arc<SiteCopy>>>, ArchiveOpenError> {
+/// Opens the copies of all sites that have one, in the order of the sites. Damage is mended and said in the
+/// log; of a site whose archive cannot be opened all the same, as on a full disk, there is none until the
+/// next start: the site itself must be read.
+pub(crate) fn open_all(config: &Config) -> Vec<Option<Arc<SiteCopy>>> {
+    let none = || vec![None; config.sites.len()];
     if config.sites.iter().all(|site| site.archive.is_none()) {
-        return Ok(vec![None; config.sites.len()]);
+        return none();
     }
-    let key = Arc::new(sealing_key(&config.state_dir)?);
-    let mut copies = Vec::with_capacity(config.sites.len());
-    for site in &config.sites {
-        let Some(settings) = &site.archive else {
-            copies.push(None);
-            continue;
-        };
+    let key = match sealing_key(&config.state_dir) {
+        Ok(key) => Arc::new(key),
+        Err(error) => {
+            tracing::error!("{error}; there are no archived copies until the next start");
+            return none();
+        }
+    };
+    let open = |settings: &SiteArchive| {
         let copy = SiteCopy::open(&config.state_dir, settings.clone(), Arc::clone(&key));
-        let copy = copy
-            .map_err(|source| ArchiveOpenError::Archive { site: site.name().to_owned(), source })?;
-        copies.push(Some(Arc::new(copy)));
-    }
-    Ok(copies)
+        copy.map(Arc::new)
+            .inspect_err(|error| {
+                let site = &settings.base;
+                tracing::error!(site, "there is no archived copy until the next start: {error}");
+            })
+            .ok()
+    };
+    config.sites.iter().map(|site| site.archive.as_ref().and_then(open)).collect()
 }
 
 /// Where the archive of the site at `base` lies below the state folder.
-pub fn archive_dir(state_dir: &Path, base: &str) -> std::path::PathBuf {
+pub fn archive_dir(state_dir: &Path, base: &str) -> PathBuf {
     let host = base.split("://").nth(1).unwrap_or(base);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     let name: String = host.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
@@ -159,6 +161,8 @@ impl SiteCopy {
             breaker: Mutex::new(breaker),
             wishes: Mutex::default(),
             ready: Ready::default(),
+            places: Semaphore::new(MAX_PLACES),
+            hidden: Mutex::default(),
             crawl: Mutex::default(),
             served: AtomicU64::new(0),
         })
@@ -221,9 +225,26 @@ impl SiteCopy {
 
     /// Takes a page away for good, erases its content soon, and forgets what was made ready of it.
     pub(crate) fn withdraw(&self, url: &str, now: WallTime) -> Result<bool, ArchiveError> {
-        let was_held = self.archive.withdraw(url, now)?;
-        self.ready.forget(url);
-        Ok(was_held)
+        // First of all, and even if the disk is full: nobody is shown it any more.
+        self.hidden.lock().insert(url.to_owned());
+        self.ready.forget(Some(url));
+        let withdrawn = self.archive.withdraw(url, now);
+        if withdrawn.is_ok() {
+            // The index says it now, and may say otherwise when there is something new.
+            self.hidden.lock().remove(url);
+        }
+        self.ready.forget(Some(url));
+        withdrawn
+    }
+
+    /// Forgets all that was made ready, because something else is to be shown from now on.
+    pub(crate) fn forget_ready(&self) {
+        self.ready.forget(None);
+    }
+
+    fn is_hidden(&self, url: &str) -> bool {
+        let hidden = self.hidden.lock();
+        !hidden.is_empty() && hidden.contains(url)
     }
 
     /// The state of the breaker, for status and metrics.
@@ -257,22 +278,42 @@ fn tell_repaired(site: &str, repaired: &Repaired) {
     );
 }
 
-/// When reading only began to be in force, or ends: the operator's emergency.
-#[derive(Debug, Default)]
+/// Reading only, by the operator. Kept in a file, so that a restart in the middle of it changes nothing.
+#[derive(Debug)]
 pub(crate) struct Emergency {
+    path: PathBuf,
     /// Nanoseconds of the wall clock; 0: off.
     until: AtomicU64,
 }
 
 impl Emergency {
+    /// As the file in `state_dir` says; off if there is none or it cannot be read.
+    pub(crate) fn open(state_dir: &Path) -> Self {
+        let path = state_dir.join("emergency");
+        let until = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+        Self { path, until: AtomicU64::new(until.unwrap_or(0)) }
+    }
+
     /// Puts it into force, until the operator says otherwise or for a time.
     pub(crate) fn begin(&self, until: Option<WallTime>) {
-        self.until.store(until.map_or(u64::MAX, WallTime::unix_nanos), Ordering::Relaxed);
+        self.set(until.map_or(u64::MAX, WallTime::unix_nanos));
     }
 
     /// Ends it.
     pub(crate) fn end(&self) {
-        self.until.store(0, Ordering::Relaxed);
+        self.set(0);
+    }
+
+    fn set(&self, until: u64) {
+        self.until.store(until, Ordering::Relaxed);
+        let beside = self.path.with_extension("tmp");
+        let kept = std::fs::write(&beside, until.to_string())
+            .and_then(|()| std::fs::rename(&beside, &self.path));
+        if let Err(error) = kept {
+            tracing::error!(
+                "the emergency is in force as said, but a restart would not know: {error}"
+            );
+        }
     }
 
     /// Whether it is in force. One read of memory when it is not.

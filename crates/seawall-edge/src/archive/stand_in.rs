@@ -4,8 +4,8 @@
 //! flood that is too much for each request, so what was made ready stays ready in a fixed amount of
 //! memory.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,6 +61,9 @@ impl SiteCopy {
         today: WallTime,
     ) -> Option<StandIn> {
         let url = self.url_of(key)?;
+        if self.is_hidden(&url) {
+            return None;
+        }
         let near = page.and_then(|page| self.url_of(page)).and_then(|page| {
             self.archive.find(&page, None).ok().flatten().map(|(captured, _)| captured)
         });
@@ -68,11 +71,36 @@ impl SiteCopy {
         if let Some(ready) = self.ready.get(&url, captured, validated, now) {
             return Some(ready);
         }
+        if let Some(shared) = self.ready.shared(&url, captured) {
+            return Some(StandIn { entry: shared, validated });
+        }
         let held = self.found(self.archive.lookup(&url, Some(captured)))?;
         let entry = self.made_ready(key.clone(), held.capture, held.validated, today)?;
         let made = StandIn { entry, validated: held.validated };
-        self.ready.put(&url, captured, made.clone(), now);
+        // What is near to one page's time is not what others look for.
+        if near.is_none() || made.entry.footprint() > MAX_READY_OBJECT {
+            self.ready.put(&url, captured, made.clone(), now);
+        }
         Some(made)
+    }
+
+    /// The same without the disk: what was made ready in the last moment, for no page in particular. The
+    /// outer `None`: it has to be looked for.
+    #[allow(clippy::option_option, reason = "nothing found is not the same as not looked for")]
+    pub(crate) fn at_hand(
+        &self,
+        key: &Key,
+        page: Option<&Key>,
+        now: Instant,
+    ) -> Option<Option<StandIn>> {
+        if page.is_some() {
+            return None;
+        }
+        let url = self.url_of(key)?;
+        if self.is_hidden(&url) {
+            return Some(None);
+        }
+        self.ready.just_made(&url, now).map(Some)
     }
 
     fn found<T>(&self, found: Result<Option<T>, seawall_archive::ArchiveError>) -> Option<T> {
@@ -174,21 +202,28 @@ struct ReadyState {
     /// By URL; the standard library's keyed hashing.
     made: HashMap<String, Made>,
     bytes: u64,
+    /// Large ones that somebody is being sent at the moment, so that many readers of one share it.
+    large: VecDeque<(String, WallTime, Weak<Entry>)>,
 }
 
 struct Made {
     captured: WallTime,
     stand_in: StandIn,
+    /// When the index was last looked at for it, and when it was made.
+    looked: Instant,
     at: Instant,
     bytes: u64,
 }
 
 /// Bytes of copies kept ready.
 const MAX_READY_BYTES: u64 = 16 << 20;
-/// What takes more is read anew each time: it costs less than what it would push out.
+/// What takes more is read anew when nobody is being sent it: it costs less than what it would push out.
 const MAX_READY_OBJECT: u64 = 1 << 20;
+const MAX_LARGE: usize = 64;
 /// The note says the day if it was not today; a copy does not stay ready over many hours.
 const READY_FOR: Duration = Duration::from_secs(600);
+/// For so long the index is not asked again whether it is still the right one.
+const AT_HAND: Duration = Duration::from_secs(1);
 
 impl Ready {
     fn get(
@@ -198,15 +233,38 @@ impl Ready {
         validated: WallTime,
         now: Instant,
     ) -> Option<StandIn> {
-        let state = self.state.lock();
-        let made = state.made.get(url)?;
+        let mut state = self.state.lock();
+        let made = state.made.get_mut(url)?;
         let is_same = made.captured == captured && made.stand_in.validated == validated;
-        (is_same && now.saturating_since(made.at) < READY_FOR).then(|| made.stand_in.clone())
+        if !is_same || now.saturating_since(made.at) >= READY_FOR {
+            return None;
+        }
+        made.looked = now;
+        Some(made.stand_in.clone())
     }
 
-    /// Forgets what was made ready of a URL.
-    pub(crate) fn forget(&self, url: &str) {
+    /// What was found to be the right one a moment ago.
+    fn just_made(&self, url: &str, now: Instant) -> Option<StandIn> {
+        let state = self.state.lock();
+        let made = state.made.get(url)?;
+        (now.saturating_since(made.looked) < AT_HAND).then(|| made.stand_in.clone())
+    }
+
+    fn shared(&self, url: &str, captured: WallTime) -> Option<Arc<Entry>> {
+        let state = self.state.lock();
+        let mut large = state.large.iter();
+        let found = large.find(|(of, at, _)| of == url && *at == captured)?;
+        found.2.upgrade()
+    }
+
+    /// Forgets what was made ready of a URL; `None`: of all.
+    pub(crate) fn forget(&self, url: Option<&str>) {
         let mut state = self.state.lock();
+        let Some(url) = url else {
+            *state = ReadyState::default();
+            return;
+        };
+        state.large.retain(|(of, ..)| of != url);
         if let Some(old) = state.made.remove(url) {
             state.bytes -= old.bytes;
         }
@@ -214,10 +272,15 @@ impl Ready {
 
     fn put(&self, url: &str, captured: WallTime, stand_in: StandIn, now: Instant) {
         let bytes = stand_in.entry.footprint() + url.len() as u64;
-        if bytes > MAX_READY_OBJECT {
-            return;
-        }
         let mut state = self.state.lock();
+        if bytes > MAX_READY_OBJECT {
+            state.large.retain(|(.., entry)| entry.strong_count() > 0);
+            if state.large.len() >= MAX_LARGE {
+                state.large.pop_front();
+            }
+            let entry = Arc::downgrade(&stand_in.entry);
+            return state.large.push_back((url.to_owned(), captured, entry));
+        }
         if let Some(old) = state.made.remove(url) {
             state.bytes -= old.bytes;
         }
@@ -228,6 +291,7 @@ impl Ready {
             state.bytes -= old.bytes;
         }
         state.bytes += bytes;
-        state.made.insert(url.to_owned(), Made { captured, stand_in, at: now, bytes });
+        let made = Made { captured, stand_in, looked: now, at: now, bytes };
+        state.made.insert(url.to_owned(), made);
     }
 }

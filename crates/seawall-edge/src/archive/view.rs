@@ -150,6 +150,7 @@ pub(crate) fn change(policy: &Policy, what: ArchiveChange, now: WallTime) -> Res
             ArchiveChange::Unpin => archive.pin(None, now),
             ArchiveChange::Seal => archive.seal(now).map(drop),
         };
+        copy.forget_ready();
         done.map_err(|error| format!("the archive of {}: {error}", copy.settings.base))?;
     }
     Ok(())

@@ -17,9 +17,7 @@ use seawall_cache::{
     RequestMeta, StoredHead, head_response_updates, invalidated_by, is_error_status,
     may_serve_stale_on_error, may_serve_stale_when_disconnected, refresh, storable,
 };
-use seawall_decide::{
-    Look, OriginOutcome, RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource,
-};
+use seawall_decide::{Look, RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource};
 use seawall_model::{CookieClass, Fields, Identity, Method, Standing, WallTime};
 use tokio::sync::oneshot;
 
@@ -240,7 +238,6 @@ impl Job {
         // Boxed as well.
         let answered = Box::pin(pool.exchange(permit, request, self.interim.take())).await;
         metrics.origin_ended();
-        self.tell_copy(&answered);
         if answered.is_ok() {
             shared.origin_well();
         }
@@ -268,18 +265,6 @@ impl Job {
             stale: self.validating.as_ref(),
         };
         self.draft.request(&self.worker, &self.policy, &terms)
-    }
-
-    /// Tells the site's copy how the origin does.
-    fn tell_copy(&self, answered: &Result<Exchange, OriginError>) {
-        let Some(copy) = &self.policy.copies[self.site] else { return };
-        let outcome = match answered {
-            Ok(exchange) if is_error_status(exchange.head.status.as_u16()) => OriginOutcome::Failed,
-            Ok(_) => OriginOutcome::Answered,
-            Err(OriginError::Timeout { .. }) => OriginOutcome::TookTooLong,
-            Err(OriginError::Connect(_) | OriginError::Protocol(_)) => OriginOutcome::Failed,
-        };
-        copy.note(clock::now(), outcome);
     }
 
     /// Whether the origin may be asked as far as the site's misses go, now that it has room. What came

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use seawall_decide::{
     Asked, DEMAND_ONE, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
-    StreamPermit, Templater, Ticket, WorkOutcome, WorkRequest,
+    StreamPermit, Templater, Ticket, WorkClass, WorkOutcome, WorkRequest,
 };
 use tokio::sync::oneshot;
 
@@ -78,6 +78,12 @@ impl Gate {
     /// Whether some are refused at once so that others are served in time.
     pub(crate) fn is_shedding(&self) -> bool {
         self.gate.lock().is_shedding()
+    }
+
+    /// Whether somebody of this class or a better one has waited this long already.
+    pub(crate) fn has_waiting(&self, class: WorkClass, wait: Duration) -> bool {
+        let oldest = self.gate.lock().oldest_wait_of(clock::now(), class);
+        oldest.is_some_and(|oldest| oldest >= wait)
     }
 
     /// Waits for a permit.

@@ -32,6 +32,7 @@ const WELL: u8 = 0;
 const SHEDDING: u8 = 1;
 const HANGING: u8 = 2;
 const ERROR_PAGE: u8 = 3;
+const BROKEN_ELSEWHERE: u8 = 4;
 
 fn site(asked: &Asked) -> Vec<u8> {
     let html = "Content-Type: text/html; charset=utf-8\r\n";
@@ -45,6 +46,10 @@ fn site(asked: &Asked) -> Vec<u8> {
         "/feed" => ok(
             "Content-Type: application/rss+xml\r\n",
             "<rss version=\"2.0\"><channel><item><link>https://example.org/one</link></item></channel></rss>",
+        ),
+        "/short" => ok(
+            "Content-Type: text/plain\r\nCache-Control: max-age=0, stale-if-error=600\r\n",
+            "newer",
         ),
         "/private" => ok(
             "Content-Type: text/html\r\nCache-Control: private\r\n",
@@ -61,6 +66,9 @@ fn copied(change: impl FnOnce(&mut SiteArchive)) -> (Origin, Mood, Shield) {
         let mood = mood.clone();
         move |asked, stream| match mood.0.load(Ordering::SeqCst) {
             SHEDDING => say(stream, respond("503 Service Unavailable", "", "too much to do")),
+            BROKEN_ELSEWHERE if asked.line() != "GET /one HTTP/1.1" => {
+                say(stream, respond("500 Internal Server Error", "", "a bug"))
+            }
             ERROR_PAGE => say(stream, ok("Content-Type: text/html\r\n", "<p>no database today")),
             HANGING => {
                 let mut byte = [0];
@@ -189,7 +197,7 @@ fn a_page_that_is_purged_does_not_come_back() {
 
 #[test]
 fn in_an_emergency_readers_read_and_nothing_reaches_the_origin() {
-    let (origin, _, shield) = copied(|_| {});
+    let (origin, _, mut shield) = copied(|_| {});
     let before = origin.count();
     shield.admin("POST", "/emergency?on=1");
     let mut client = shield.client();
@@ -200,8 +208,39 @@ fn in_an_emergency_readers_read_and_nothing_reaches_the_origin() {
     client.send("POST /one HTTP/1.1\r\nHost: example.org\r\nContent-Length: 2\r\n\r\nhi");
     client.read("POST").assert_status(503);
     assert_eq!(origin.count(), before, "{:?}", origin.asked());
+    shield.restart();
+    let mut client = shield.client();
+    client.get("/never-there", "").assert_status(503);
+    assert_copy_of_one(&client.get("/one", ""));
     shield.admin("POST", "/emergency?on=0");
     client.get("/never-there", "").assert_status(404);
+}
+
+#[test]
+fn failures_of_pages_without_a_copy_send_nobody_else_to_copies() {
+    let (_origin, mood, shield) = copied(|_| {});
+    mood.set(BROKEN_ELSEWHERE);
+    let mut client = shield.client();
+    for n in 0..20 {
+        client.get(&format!("/broken/{n}"), "").assert_status(500);
+        client.send("POST /one HTTP/1.1\r\nHost: example.org\r\nContent-Length: 0\r\n\r\n");
+        client.read("POST").assert_status(500);
+    }
+    let got = client.get("/one", "");
+    got.assert_status(200);
+    assert_eq!(got.field("memento-datetime"), None, "{}", got.head);
+}
+
+#[test]
+fn a_page_in_the_cache_that_is_newer_than_its_copy_goes_before_it() {
+    let (origin, mood, shield) = copied(|_| {});
+    let mut client = shield.client();
+    // Into the cache, where it is stale at once.
+    client.get("/short", "").assert_status(200).assert_body("newer");
+    assert!(origin.count() > 0);
+    mood.set(SHEDDING);
+    let got = client.get("/short", "");
+    got.assert_status(200).assert_body("newer").assert_cache("hit; ttl=");
 }
 
 #[test]
