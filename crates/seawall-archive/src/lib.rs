@@ -12,6 +12,7 @@ mod capture;
 mod dates;
 mod entity;
 mod error;
+mod export;
 mod frontier;
 mod html;
 mod index;
@@ -32,6 +33,7 @@ mod warc;
 pub use self::capture::{Capture, Field};
 pub use self::dates::{parse as parse_rfc3339, with_seconds as rfc3339};
 pub use self::error::{ArchiveError, Damage};
+pub use self::export::{Exported, Shelf, export_folder, export_wacz};
 pub use self::frontier::{
     FailReason, FetchOutcome, Known, MAX_VALIDATOR_BYTES, Validators, after_fetch, asked_for,
     discovered, noticed, seed,

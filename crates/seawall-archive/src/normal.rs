@@ -27,6 +27,7 @@ pub fn normal_url(base: Option<&str>, reference: &str) -> Option<String> {
 }
 
 /// What references of one page are resolved against.
+#[derive(Clone)]
 pub(crate) struct Base(Url);
 
 impl Base {

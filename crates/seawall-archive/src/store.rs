@@ -24,6 +24,7 @@ use seawall_seal::{Digest, SigningKey};
 
 pub use self::keep::{Discovered, Fetched, Kept};
 pub use self::open::Repaired;
+pub(crate) use self::open::Told;
 pub use self::repack::Upkeep;
 use crate::capture::Capture;
 use crate::error::ArchiveError;

@@ -6,6 +6,42 @@
 
 /// Calls `found` with each reference, unresolved, until it says that it is enough.
 pub(crate) fn references(css: &str, found: &mut dyn FnMut(&str) -> Flow) {
+    tokens(css, &mut |token| found(&token.reference));
+}
+
+/// The style sheet with each reference replaced for which `other` has another; that must hold no quote, no
+/// backslash and no line end.
+pub(crate) fn rewritten(css: &str, other: &mut dyn FnMut(&str) -> Option<String>) -> String {
+    let (mut out, mut done) = (String::with_capacity(css.len()), 0);
+    tokens(css, &mut |token| {
+        // What the style sheet does not close is left alone.
+        let (Some(before), true) = (css.get(done..token.at), token.end <= css.len()) else {
+            return Flow::Enough;
+        };
+        if let Some(other) = other(&token.reference) {
+            out.push_str(before);
+            out.push_str(&if token.is_url {
+                format!("url(\"{other}\")")
+            } else {
+                format!("\"{other}\"")
+            });
+            done = token.end;
+        }
+        Flow::More
+    });
+    out.push_str(css.get(done..).unwrap_or_default());
+    out
+}
+
+/// A reference and where it stands: from the `u` of `url(` to its bracket, or from quote to quote.
+struct Token {
+    at: usize,
+    end: usize,
+    is_url: bool,
+    reference: String,
+}
+
+fn tokens(css: &str, found: &mut dyn FnMut(Token) -> Flow) {
     let bytes = css.as_bytes();
     let mut at = 0;
     let mut importing = false;
@@ -18,7 +54,11 @@ pub(crate) fn references(css: &str, found: &mut dyn FnMut(&str) -> Flow) {
             }
             b'"' | b'\'' => {
                 let end = string_end(bytes, at);
-                if importing && found(&unescape(slice(css, at + 1, end))) == Flow::Enough {
+                let reference = || unescape(slice(css, at + 1, end));
+                if importing
+                    && found(Token { at, end: end + 1, is_url: false, reference: reference() })
+                        == Flow::Enough
+                {
                     return;
                 }
                 importing = false;
@@ -29,7 +69,13 @@ pub(crate) fn references(css: &str, found: &mut dyn FnMut(&str) -> Flow) {
             b';' | b'{' | b'}' => importing = false,
             b'u' | b'U' if starts(bytes, at, b"url(") && !is_name_before(bytes, at) => {
                 let (reference, end) = url_token(css, at + 4);
-                if found(&reference) == Flow::Enough {
+                // Behind a quoted one there may be blanks before the bracket.
+                let blanks = bytes.get(end..).unwrap_or_default();
+                let blanks = blanks.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                let is_closed = bytes.get(end.saturating_sub(1)) == Some(&b')');
+                let past = if is_closed { end } else { end + blanks + 1 };
+                let end = if is_closed || bytes.get(past - 1) == Some(&b')') { past } else { end };
+                if found(Token { at, end, is_url: true, reference }) == Flow::Enough {
                     return;
                 }
                 importing = false;
@@ -132,7 +178,7 @@ fn unescape(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Flow, references};
+    use super::{Flow, references, rewritten};
 
     fn all(css: &str) -> Vec<String> {
         let mut out = Vec::new();
@@ -172,7 +218,35 @@ mod tests {
         assert_eq!(all(&"url(a)".repeat(100)).len(), 8);
     }
 
+    #[test]
+    fn references_are_replaced_where_they_stand() {
+        let mut other =
+            |reference: &str| reference.starts_with('a').then(|| format!("x/{reference}"));
+        for (css, want) in [
+            ("a{background:url(a.png)}", "a{background:url(\"x/a.png\")}"),
+            ("a{b:URL( 'a.png'  ) , url(b.png)}", "a{b:url(\"x/a.png\") , url(b.png)}"),
+            (
+                "@import 'a.css' screen;@import url(a)",
+                "@import \"x/a.css\" screen;@import url(\"x/a\")",
+            ),
+            ("/* url(a) */ c{content:'url(a)'}", "/* url(a) */ c{content:'url(a)'}"),
+            ("é{b:url(\"a\")}é", "é{b:url(\"x/a\")}é"),
+            ("b{c:url(a", "b{c:url(a"),
+            ("b{c:url('a", "b{c:url('a"),
+            ("@import 'a", "@import 'a"),
+        ] {
+            assert_eq!(rewritten(css, &mut other), want, "{css}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn nothing_changes_where_nothing_is_replaced(css in "[url()'\"\\\\@import;/* é\n]{0,100}") {
+            prop_assert_eq!(rewritten(&css, &mut |_| None), css.clone());
+            // And whatever is replaced, it ends.
+            let _ = rewritten(&css, &mut |_| Some("x".to_owned()));
+        }
+
         #[test]
         fn any_style_sheet_is_read(css in ".{0,200}", near in "[url()'\"\\\\@import;/* é\n]{0,100}") {
             for css in [css, near] {

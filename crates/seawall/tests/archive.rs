@@ -62,12 +62,15 @@ fn page(path: &str) -> (&'static str, &'static str, String) {
         ),
         "/news/" => html("News", "<a href=\"../\">Back</a><img src=\"/img/a.png\" alt=\"\">"),
         "/news/?page=2" => html("News, second page", "<a href=\"/news/#top\">First</a>"),
-        "/css/site.css" => ("200 OK", "text/css", "body{background:url(../img/a.png)}".to_owned()),
-        "/img/a.png" => ("200 OK", "image/png", "no picture, but bytes".to_owned()),
+        "/css/site.css" => ("200 OK", "text/css", "body{background:url(../img/b.png)}".to_owned()),
+        // Large enough, and the same: the second of them is kept as a reference to the first.
+        "/img/a.png" | "/img/b.png" => ("200 OK", "image/png", PICTURE.repeat(40)),
         "/old" => ("301 Moved Permanently", "text/html", String::new()),
         _ => ("404 Not Found", "text/plain", "nothing here".to_owned()),
     }
 }
+
+const PICTURE: &str = "no picture, but bytes\n";
 
 struct Ran {
     code: Option<i32>,
@@ -187,15 +190,15 @@ fn a_stopped_program_is_crawled_listed_pinned_and_verified() {
     assert_eq!((&crawled["due"], &crawled["origin_away"]), (&0.into(), &false.into()), "{crawled}");
 
     let listed = place.ok(&["archive", "list", "--json"]).json();
-    // `/`, `/news/`, its second page, the style sheet, the picture and the redirect.
-    assert_eq!(listed["pages_held"], 6, "{listed}");
+    // `/`, `/news/`, its second page, the style sheet, two pictures and the redirect.
+    assert_eq!(listed["pages_held"], 7, "{listed}");
     assert!(listed["bytes"].as_u64() > Some(100) && listed["oldest"].is_string(), "{listed}");
     let failures = listed["failures"].as_array().expect("a list");
     let missing = failures.iter().find(|it| it["url"] == "https://example.org/missing");
     assert_eq!(missing.expect("what is missing is said")["reason"], "gone");
     assert_eq!(listed["sites"][0]["site"], "https://example.org");
     let text = place.ok(&["archive", "list"]).stdout;
-    assert!(text.contains("held        6 of ") && text.contains("missing (gone)"), "{text}");
+    assert!(text.contains("held        7 of ") && text.contains("missing (gone)"), "{text}");
 
     let shown = |url: &str| {
         let pages = place.ok(&["archive", "show", url, "--json"]).json();
@@ -234,7 +237,7 @@ fn a_running_program_is_asked_and_reads_only_in_an_emergency() {
     let shield = Shield::start(&place);
     place.ok(&["archive", "crawl"]);
     let listed = place.ok(&["archive", "list", "--json"]).json();
-    assert_eq!(listed["pages_held"], 6, "{listed}");
+    assert_eq!(listed["pages_held"], 7, "{listed}");
     let page = place.ok(&["archive", "show", "https://example.org/news/?page=2", "--json"]).json();
     assert_eq!(page["pages"][0]["versions"][0]["status"], 200, "{page}");
     let text = place.ok(&["archive", "show", "/news/"]).stdout;
@@ -323,4 +326,76 @@ fn wrong_usage_of_the_archive_is_told() {
         assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.stderr);
         assert!(ran.stderr.contains(words), "{args:?}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn a_running_archive_is_exported_as_a_folder_and_as_a_package() {
+    let origin = Origin::start();
+    let place = Place::new(origin.0);
+    let _shield = Shield::start(&place);
+    place.ok(&["archive", "crawl"]);
+    place.ok(&["purge", "https://example.org/news/?page=2"]);
+
+    let done = place.ok(&["archive", "export", "--static", "out", "--json"]).json();
+    assert_eq!(done["urls"], 6, "{done}");
+    let read = |name: &str| fs::read_to_string(place.path("out").join(name)).expect(name);
+    let front = read("index.html");
+    assert!(
+        front.contains("href=\"news/index.html\"") && front.contains("href=\"css/site.css\""),
+        "{front}"
+    );
+    assert!(front.contains("href=\"old/index.html\""), "{front}");
+    // What was withdrawn, and what never was, lead to the site itself.
+    assert!(front.contains("href=\"https://example.org/news/?page=2\""), "{front}");
+    assert!(front.contains("href=\"https://example.org/missing\""), "{front}");
+    assert!(read("news/index.html").contains("src=\"../img/a.png\""));
+    assert_eq!(read("css/site.css"), "body{background:url(\"../img/b.png\")}");
+    assert_eq!((read("img/a.png"), read("img/b.png")), (PICTURE.repeat(40), PICTURE.repeat(40)));
+    assert!(read("old/index.html").contains("url=../news/index.html"));
+    let list = read("_/pages.html");
+    assert!(list.contains(">Front page<") && list.contains("../news/index.html"), "{list}");
+    assert!(!list.contains("second page"), "{list}");
+
+    let again = place.run(&["archive", "export", "--static", "out"]);
+    assert!(
+        again.code == Some(1) && again.stderr.contains("nothing is overwritten"),
+        "{}",
+        again.stderr
+    );
+
+    place.ok(&["archive", "export", "--wacz", "site.wacz"]);
+    let verified = place.ok(&["verify", "site.wacz", "--json"]).json();
+    // With the record about the file.
+    assert_eq!((&verified["ok"], &verified["records"]), (&true.into(), &7.into()), "{verified}");
+    let package =
+        seawall_archive::read_package(&place.path("site.wacz"), 1 << 20).expect("a package");
+    assert!(package.entries.iter().all(|entry| entry.revisit_of.is_none()), "it stands by itself");
+    let of_ours =
+        |path: &PathBuf| seawall_archive::read_package(path, 1 << 20).expect("a package").entries;
+    let kept = place.packages().iter().flat_map(of_ours).any(|entry| entry.revisit_of.is_some());
+    assert!(kept, "there was a reference that had to be resolved");
+    let bytes = fs::read(place.path("site.wacz")).expect("the package");
+    assert!(find(&bytes, b"page=2").is_none(), "what was withdrawn is named in the package");
+}
+
+#[test]
+fn what_the_pin_holds_back_is_not_exported() {
+    let origin = Origin::start();
+    let place = Place::new(origin.0);
+    place.ok(&["archive", "crawl"]);
+    place.ok(&["archive", "pin", "--before", "2020-01-01"]);
+    let ran = place.run(&["archive", "export", "--wacz", "site.wacz"]);
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("no copy that may be shown"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!place.path("site.wacz").exists());
+    place.ok(&["archive", "pin", "--off"]);
+    place.ok(&["archive", "export", "--wacz", "site.wacz", "--site", "https://example.org"]);
+    assert!(place.path("site.wacz").exists());
+    assert_eq!(
+        place.run(&["archive", "export", "--wacz", "x", "--site", "example.net"]).code,
+        Some(2)
+    );
 }

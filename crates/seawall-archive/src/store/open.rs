@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -156,7 +156,7 @@ impl Archive {
         repaired: &mut Repaired,
         now: WallTime,
     ) -> Result<(), ArchiveError> {
-        let told = Told::read(&self.dir.join(WITHDRAWN))?;
+        let told = Told::read(&self.dir)?;
         self.index.change(|change| {
             for (url, at) in &told.withdrawn {
                 change.withdraw(url, *at)?;
@@ -388,15 +388,17 @@ impl Files {
 }
 
 /// What the text beside the packages tells: what may not come back, and the pin.
-#[derive(Default)]
-struct Told {
-    withdrawn: BTreeMap<String, WallTime>,
-    pin: Option<u64>,
+#[derive(Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) withdrawn: BTreeMap<String, WallTime>,
+    /// Nanoseconds since 1970.
+    pub(crate) pin: Option<u64>,
 }
 
 impl Told {
-    fn read(path: &PathBuf) -> Result<Self, ArchiveError> {
-        let bytes = match fs::read(path) {
+    /// Of the archive in the folder `dir`.
+    pub(crate) fn read(dir: &Path) -> Result<Self, ArchiveError> {
+        let bytes = match fs::read(dir.join(WITHDRAWN)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error.into()),

@@ -6,6 +6,7 @@
 
 mod check;
 mod crawl;
+mod export;
 mod list;
 mod place;
 
@@ -78,6 +79,26 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Write all newest copies to one package, or to a folder that any web server, or a browser alone, shows.
+    #[command(
+        after_help = "What was withdrawn, or is held back by the pin, is not in it. In the folder,\n\
+        links lead from file to file, and to the site itself where a page is not held; `_/pages.html` lists\n\
+        all pages. Scripts that fetch things, searches and forms do not work there."
+    )]
+    #[command(group = clap::ArgGroup::new("to").required(true).args(["wacz", "folder"]))]
+    Export {
+        /// A package, signed as the others are; it shows itself in <https://replayweb.page>.
+        #[arg(long, value_name = "FILE")]
+        wacz: Option<PathBuf>,
+        /// A folder that is not there yet, or is empty.
+        #[arg(long = "static", value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// Which site, where there are several: its name, such as example.org.
+        #[arg(long, value_name = "HOST")]
+        site: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Print the public key that packages are signed with, for those who check them.
     Key {
         #[command(flatten)]
@@ -127,6 +148,18 @@ pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
         What::Verify { key, common } => {
             let state = place::state(config, &common.target)?;
             check::run(&state, key.as_deref(), common.json)
+        }
+        What::Export { wacz, folder, site, common } => {
+            let place = Place::find(config, &common.target)?;
+            let state = place::state(config, &common.target)?;
+            let dir = export::choose(&state, site.as_deref())?;
+            export::seal(&place)?;
+            let to = match (wacz, folder) {
+                (Some(file), _) => export::To::Package(file),
+                (None, Some(folder)) => export::To::Folder(folder),
+                (None, None) => unreachable!("clap asks for one of them"),
+            };
+            export::run(&state, &dir, &to, common.json)
         }
         What::Key { target } => {
             let key = check::own_key(&place::state(config, target)?)?;
