@@ -45,9 +45,18 @@ pub(crate) struct Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PackageRow {
     pub(crate) bytes: u64,
+    /// Its records, of use or not: without the lists, which of small records are the larger part.
+    pub(crate) record_bytes: u64,
     /// Of its records, those that are still of use.
     pub(crate) live_bytes: u64,
     pub(crate) created: WallTime,
+}
+
+impl PackageRow {
+    /// Of a file in which there is nothing yet.
+    pub(crate) fn empty(created: WallTime) -> Self {
+        Self { bytes: 0, record_bytes: 0, live_bytes: 0, created }
+    }
 }
 
 type VersionRow = (u32, u64, u32, &'static [u8; 32], &'static [u8; 32], u16, u64, &'static str);
@@ -60,7 +69,8 @@ const PLACES: TableDefinition<'_, (u32, u64), (&str, u64, &str)> = TableDefiniti
 /// refers to the one that has.
 const PAYLOADS: TableDefinition<'_, (&[u8; 32], &str, u64), bool> =
     TableDefinition::new("payloads");
-const PACKAGES: TableDefinition<'_, u32, (u64, u64, u64)> = TableDefinition::new("packages");
+/// Bytes, those of use, time of making, those of records.
+const PACKAGES: TableDefinition<'_, u32, (u64, u64, u64, u64)> = TableDefinition::new("packages");
 /// What is known of each URL, encoded by [`crate::known`].
 const KNOWN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("known");
 /// By priority (0 first), second and URL.
@@ -376,7 +386,7 @@ pub(crate) struct Change<'t> {
     versions: Table<'t, (&'static str, u64), VersionRow>,
     places: Table<'t, (u32, u64), (&'static str, u64, &'static str)>,
     payloads: Table<'t, (&'static [u8; 32], &'static str, u64), bool>,
-    packages: Table<'t, u32, (u64, u64, u64)>,
+    packages: Table<'t, u32, (u64, u64, u64, u64)>,
     known: Table<'t, &'static str, &'static [u8]>,
     due: Table<'t, (u8, u64, &'static str), ()>,
     withdrawn: Table<'t, &'static str, u64>,
@@ -503,6 +513,7 @@ impl<'t> Change<'t> {
         if let Some(mut row) = row {
             row.0 += bytes;
             row.1 += bytes;
+            row.3 += bytes;
             self.packages.insert(id, row)?;
         }
         Ok(())
@@ -550,7 +561,7 @@ impl<'t> Change<'t> {
         row: PackageRow,
     ) -> Result<(), redb::Error> {
         let created = row.created.unix_nanos();
-        self.packages.insert(id, (row.bytes, row.live_bytes, created))?;
+        self.packages.insert(id, (row.bytes, row.live_bytes, created, row.record_bytes))?;
         Ok(())
     }
 
@@ -651,6 +662,6 @@ fn version(captured: u64, row: &RowValue<'_>) -> Version {
     }
 }
 
-fn package((bytes, live_bytes, created): (u64, u64, u64)) -> PackageRow {
-    PackageRow { bytes, live_bytes, created: WallTime::from_unix_nanos(created) }
+fn package((bytes, live_bytes, created, record_bytes): (u64, u64, u64, u64)) -> PackageRow {
+    PackageRow { bytes, record_bytes, live_bytes, created: WallTime::from_unix_nanos(created) }
 }

@@ -82,6 +82,8 @@ struct Writer {
     /// Bytes that the index knows of.
     length: u64,
     begun: WallTime,
+    /// Records put there since the start.
+    records: usize,
     /// A change of the index failed on the way to the disk, and may be there or not.
     in_doubt: bool,
 }

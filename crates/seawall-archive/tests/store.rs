@@ -223,6 +223,21 @@ fn packing_changes_nothing_for_readers() {
     assert_eq!(archive.packages().expect("listed").len(), 2);
 }
 
+/// The lists of a package of very small records are larger than its records.
+#[test]
+fn a_package_of_small_records_is_not_written_anew_for_its_lists() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let pages: Vec<_> = (0..600).map(|n| page(&format!("/{n}"), &format!("{n}"), 10)).collect();
+    archive.keep(pages.iter().map(kept).collect(), Vec::new(), at(11)).expect("kept");
+    archive.seal(at(12)).expect("sealed");
+    let packages = archive.packages().expect("listed");
+    for _ in 0..3 {
+        assert_eq!(archive.upkeep(at(13)).expect("looked after").compacted, 0);
+    }
+    assert_eq!(archive.packages().expect("listed"), packages);
+}
+
 #[test]
 fn what_was_withdrawn_is_erased_from_packages() {
     let place = Place::new();

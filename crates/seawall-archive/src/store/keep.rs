@@ -99,6 +99,7 @@ impl Archive {
             found.iter().try_for_each(|found| put_news(change, found))
         })?;
         writer.length += gathered.batch.bytes.len() as u64;
+        writer.records += gathered.batch.placed.len();
         Ok(())
     }
 

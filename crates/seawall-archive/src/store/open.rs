@@ -212,7 +212,9 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let bytes = fs::metadata(self.dir.join(package_name(id)))?.len();
         self.index.change(|change| {
-            let row = PackageRow { bytes, live_bytes: 0, created: package.created.unwrap_or(now) };
+            let record_bytes = package.entries.iter().map(|entry| entry.length).sum();
+            let created = package.created.unwrap_or(now);
+            let row = PackageRow { bytes, record_bytes, live_bytes: 0, created };
             change.put_package(id, row)?;
             for entry in &package.entries {
                 if told.withdrawn.get(&entry.url).is_some_and(|at| *at >= entry.captured) {
@@ -300,14 +302,14 @@ pub(super) fn begin(
         match change.package(id)? {
             Some(row) => Ok(row),
             None => {
-                let row = PackageRow { bytes: 0, live_bytes: 0, created: now };
+                let row = PackageRow::empty(now);
                 change.put_package(id, row)?;
                 Ok(row)
             }
         }
     })?;
     let (length, begun) = (row.bytes, row.created);
-    Ok(Writer { id, file: Arc::new(file), length, begun, in_doubt: false })
+    Ok(Writer { id, file: Arc::new(file), length, begun, records: 0, in_doubt: false })
 }
 
 /// The file of this number, whose name is on disk when this returns.

@@ -32,8 +32,13 @@ pub struct Upkeep {
 const SEAL_AFTER: Duration = Duration::from_secs(3_600);
 /// A package of which this share is of use, in percent, is left alone.
 const WORTH_KEEPING: u64 = 70;
+/// Less than this is not worth writing a package anew.
+const WORTH_REWRITING: u64 = 64 << 10;
 /// So many packages of less than a quarter of the usual size become one.
 const SMALL_ONES: usize = 8;
+/// The lists of a package are made in memory, a kilobyte for each record: a site of a million small
+/// things must not take a gigabyte.
+const MAX_RECORDS: usize = 20_000;
 
 impl Archive {
     /// What is to be done now and then: packs the open file when it is large or an hour old, erases what
@@ -50,6 +55,7 @@ impl Archive {
         self.drop_superseded(&mut done)?;
         let mut writer = self.writer()?;
         let is_due = writer.length >= self.options.package_bytes
+            || writer.records >= MAX_RECORDS
             || (writer.length > 0
                 && (now.saturating_since(writer.begun) >= SEAL_AFTER
                     || erase.contains(&writer.id)));
@@ -84,7 +90,7 @@ impl Archive {
         let old = writer.id;
         let id = self.index.change(|change| change.take_id(0))?;
         let file = Arc::new(open_file(&self.dir, id)?);
-        let next = Writer { id, file, length: 0, begun: now, in_doubt: false };
+        let next = Writer { id, file, length: 0, begun: now, records: 0, in_doubt: false };
         // One change for both: what is packed is not in the open file any more.
         match self.repack(&[old], Some(&next), done, now) {
             Ok(is_made) => done.sealed += u32::from(is_made),
@@ -128,18 +134,15 @@ impl Archive {
         let mut groups = Vec::new();
         let mut small = Vec::new();
         for (id, row) in rows {
-            let is_wasteful = row.live_bytes * 100 < row.bytes * WORTH_KEEPING
-                // What a package takes besides its records.
-                && row.bytes - row.live_bytes > 64 << 10;
+            let is_wasteful = row.live_bytes * 100 < row.record_bytes * WORTH_KEEPING
+                && row.record_bytes - row.live_bytes > WORTH_REWRITING;
             if is_wasteful || erase.contains(&id) {
                 groups.push(vec![id]);
             } else if row.bytes < self.options.package_bytes / 4 {
                 small.push(id);
             }
         }
-        if small.len() >= SMALL_ONES {
-            groups.push(small);
-        }
+        groups.extend(small.chunks_exact(SMALL_ONES).map(<[_]>::to_vec));
         Ok(groups)
     }
 
@@ -155,7 +158,7 @@ impl Archive {
         let go_on = |change: &mut Change<'_>| {
             let Some(Writer { id, begun: created, .. }) = next else { return Ok(()) };
             change.put_number(OPEN_ID, u64::from(*id))?;
-            change.put_package(*id, PackageRow { bytes: 0, live_bytes: 0, created: *created })
+            change.put_package(*id, PackageRow::empty(*created))
         };
         let (entries, versions) = self.of_use(sources)?;
         if entries.is_empty() {
@@ -180,7 +183,8 @@ impl Archive {
             self.drop_damaged(&entries[index].url, entries[index].captured, done)?;
         }
         let live_bytes = sealed.entries.iter().map(|entry| entry.length).sum();
-        let row = PackageRow { bytes: sealed.bytes, live_bytes, created: now };
+        let bytes = sealed.bytes;
+        let row = PackageRow { bytes, record_bytes: live_bytes, live_bytes, created: now };
         let moved = self.index.change(|change| {
             change.put_package(id, row)?;
             go_on(change)?;
