@@ -9,6 +9,7 @@
 //! ratio of 0.85 of a rival at 10 us leaves about 3 us for parsing, deciding, looking up, writing.
 
 mod admission;
+mod archive;
 mod cost;
 mod idle;
 mod instructions;
@@ -93,6 +94,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
         && first == "admission"
     {
         return admission::run(root, rest);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "archive"
+    {
+        return archive::run(root, rest);
     }
     let options = options(arguments)?;
     if let Some(mode) = options.instructions {

@@ -85,6 +85,8 @@ usage: cargo xtask TASK
                                            CPU per request against nginx and HAProxy
   bench admission [--only ROW] [--seconds N] [--addresses N] [--check] [--json] [--program FILE]
                                            what a flood costs readers and the origin
+  bench archive [--only many|handbook] [--urls N] [--check] [--program FILE]
+                                           what the copy of a site takes, and whether it is right
   differential [--seed N] [--count N]      HTTP/1 framing against nginx and HAProxy
   real-site  [--seconds N] [--json] [--keep] [--without-only | --program FILE]
                                            WordPress with and without Seawall in front";

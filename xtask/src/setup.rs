@@ -87,6 +87,13 @@ const ADMISSION: &[Need] = &[
     need("slowhttptest", "slowhttptest", "slow connections of three kinds"),
 ];
 
+const ARCHIVE: &[Need] = &[
+    CC,
+    NGINX,
+    CURL,
+    need("/usr/share/doc/debian-handbook/html/en-US/index.html", "debian-handbook", "the site"),
+];
+
 const REAL_SITE: &[Need] = &[
     CC,
     need("/usr/share/wordpress/wp-load.php", "wordpress", "the site"),
@@ -172,6 +179,14 @@ pub(crate) fn bench() -> Outcome {
 /// As for [`run`].
 pub(crate) fn admission() -> Outcome {
     packages("bench admission", ADMISSION)
+}
+
+/// What `cargo xtask bench archive` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn archive() -> Outcome {
+    packages("bench archive", ARCHIVE)
 }
 
 /// What `cargo xtask real-site` needs.

@@ -1,0 +1,261 @@
+//! Debian's handbook in all its languages, as a site that the shipped program crawls as it comes.
+//!
+//! Then the origin ends, and everything that was fetched is asked for again and compared.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Line;
+use crate::Outcome;
+use crate::process::{Running, bound, free_port, is_root, output, output_within, scratch, write};
+
+/// Where the package puts it; a folder for each language.
+const PAGES: &str = "/usr/share/doc/debian-handbook/html";
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// A crawl that takes longer is broken off; the bar is ten minutes.
+const CRAWL_LIMIT: Duration = Duration::from_secs(1_200);
+const COMPARE_LIMIT: Duration = Duration::from_secs(300);
+
+struct Site {
+    folder: PathBuf,
+    origin: SocketAddr,
+    plain: SocketAddr,
+    metrics: SocketAddr,
+    front: String,
+}
+
+/// What was seen of the crawl.
+struct Crawl {
+    seconds: f64,
+    /// Memory at the start and at most, MiB: of the process, and what is no file.
+    begin_mib: f64,
+    peak_mib: f64,
+    anonymous_mib: f64,
+}
+
+/// Crawls it, ends the origin and compares.
+///
+/// # Errors
+/// When something does not start, or a page that was fetched does not come back as it was.
+pub(super) fn run(root: &Path, program: &Path) -> Outcome<Vec<Line>> {
+    let site = Site::new(scratch(root, "bench-archive")?)?;
+    let mut nginx = site.nginx()?;
+    let mut seawall = site.seawall(program)?;
+    eprintln!("handbook: it is crawled, which takes some ten minutes");
+    let crawl = site.crawl(&seawall)?;
+    // What was fetched last is packed.
+    seawall.stop();
+    nginx.stop();
+    let bytes = bytes_in(&site.folder.join("state/archive"))?;
+    let fetched = site.fetched()?;
+    let raw: u64 = fetched.values().map(Vec::len).map(|length| length as u64).sum();
+    let mut contents: Vec<&Vec<u8>> = fetched.values().collect();
+    contents.sort();
+    contents.dedup();
+    let once: u64 = contents.iter().map(|content| content.len() as u64).sum();
+
+    let _seawall = site.seawall(program)?;
+    eprintln!("handbook: the origin has ended; {} answers are compared", fetched.len());
+    let (mut times, wrong) = site.compare(&fetched)?;
+    times.sort_by(f64::total_cmp);
+    let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or(f64::NAN);
+    let first_ms = times.last().copied().unwrap_or(f64::NAN);
+    let share = |of: u64| bytes as f64 * 100.0 / of as f64;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let pages = fetched.keys().filter(|path| path.ends_with(".html")).count();
+    Ok(vec![
+        Line::at_most("handbook: crawl at the default politeness", crawl.seconds, 600.0, "s"),
+        Line::at_most("handbook: archive of what was fetched", share(raw), 60.0, "%"),
+        Line::told(format!(
+            "handbook: archive and index {:.1} MiB, {:.0} % of each content taken once",
+            mib(bytes),
+            share(once)
+        )),
+        Line::at_most("handbook: memory that is no file", crawl.anonymous_mib, 40.0, "MiB"),
+        Line::told(format!(
+            "handbook: resident {:.1} MiB at the start and {:.1} MiB at most",
+            crawl.begin_mib, crawl.peak_mib
+        )),
+        Line::at_most("handbook: answers that are wrong or missing", wrong as f64, 0.0, ""),
+        Line::at_most("handbook: a copy with the origin away, p99", p99, 50.0, "ms"),
+        Line::told(format!(
+            "handbook: {} URLs, {pages} of them pages, {:.1} MiB; slowest copy {first_ms:.1} ms",
+            fetched.len(),
+            mib(raw)
+        )),
+    ])
+}
+
+impl Site {
+    fn new(folder: PathBuf) -> Outcome<Self> {
+        let address = || free_port().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut front = "<!doctype html><title>The handbook</title>".to_owned();
+        let mut languages: Vec<String> = entries(Path::new(PAGES))?
+            .filter(|path| path.is_dir())
+            .map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+            .collect();
+        languages.sort();
+        for language in languages {
+            front.push_str(&format!("<p><a href=/{language}/index.html>{language}</a>"));
+        }
+        Ok(Self { folder, origin: address()?, plain: address()?, metrics: address()?, front })
+    }
+
+    fn nginx(&self) -> Outcome<Running> {
+        let own = self.folder.join("nginx");
+        fs::create_dir_all(&own).map_err(|error| format!("cannot make `{own:?}`: {error}"))?;
+        let user = if is_root() { "user root; " } else { "" };
+        let (front, origin) = (&self.front, self.origin);
+        let text = format!(
+            "{user}daemon off; worker_processes 1; pid {own}/pid; error_log {own}/error.log;
+events {{ worker_connections 500; }}
+http {{
+  include /etc/nginx/mime.types; default_type application/octet-stream;
+  log_format short '$status $request_uri'; access_log {own}/access.log short;
+  client_body_temp_path {own}/body; fastcgi_temp_path {own}/fastcgi; proxy_temp_path {own}/proxy;
+  uwsgi_temp_path {own}/uwsgi; scgi_temp_path {own}/scgi;
+  server {{
+    listen {origin}; root {PAGES}; absolute_redirect off;
+    location = / {{ default_type text/html; return 200 '{front}'; }}
+  }}
+}}
+",
+            own = own.display()
+        );
+        let config = own.join("nginx.conf");
+        write(&config, &text)?;
+        let mut command = bound("/usr/sbin/nginx");
+        command.arg("-c").arg(&config).arg("-p").arg(&own).args(["-e", "/dev/null"]);
+        let mut running = Running::start("nginx", &mut command, &own.join("log"))?;
+        running.wait_for(self.origin, START_LIMIT)?;
+        Ok(running)
+    }
+
+    /// As it comes, but for the note: with it no page would be what the origin had.
+    fn seawall(&self, program: &Path) -> Outcome<Running> {
+        let folder = self.folder.display();
+        let text = format!(
+            "state_dir = \"{folder}/state\"\n[[listen]]\naddress = \"{}\"\n[[site]]\n\
+             hosts = [\"handbook.test\"]\norigin = \"http://{}\"\n[site.archive]\nnote = \"off\"\n\
+             [admin]\naddress = \"{}\"\nsocket = \"{folder}/admin.sock\"\n",
+            self.plain, self.origin, self.metrics
+        );
+        let file = self.folder.join("seawall.toml");
+        write(&file, &text)?;
+        fs::create_dir_all(self.folder.join("state"))
+            .map_err(|error| format!("cannot make the state folder: {error}"))?;
+        let mut command = bound(&program.to_string_lossy());
+        command.args(["serve", "--config"]).arg(&file);
+        let log = self.folder.join("seawall.log");
+        let mut running = Running::start("seawall", &mut command, &log)?;
+        running.wait_for(self.plain, START_LIMIT)?;
+        Ok(running)
+    }
+
+    /// Waits until nothing is due any more.
+    fn crawl(&self, seawall: &Running) -> Outcome<Crawl> {
+        let began = Instant::now();
+        let begin_mib = memory(seawall.id(), "VmRSS:")?;
+        let mut anonymous_mib: f64 = 0.0;
+        let mut url = bound("curl");
+        url.args(["-s", "--max-time", "5", &format!("http://{}/metrics", self.metrics)]);
+        while began.elapsed() < CRAWL_LIMIT {
+            thread::sleep(Duration::from_secs(2));
+            let said = output(&mut url)?.stdout;
+            let said = String::from_utf8_lossy(&said);
+            let metric = |name: &str| {
+                let line = said.lines().find_map(|line| line.strip_prefix(name))?;
+                line.trim().parse::<u64>().ok()
+            };
+            let due = metric("seawall_archive_due ").ok_or("there is no such metric")?;
+            let fetched = metric("seawall_archive_fetched_total ").unwrap_or(0);
+            anonymous_mib = anonymous_mib.max(memory(seawall.id(), "RssAnon:")?);
+            if due == 0 && fetched > 100 {
+                let seconds = began.elapsed().as_secs_f64();
+                let peak_mib = memory(seawall.id(), "VmHWM:")?;
+                return Ok(Crawl { seconds, begin_mib, peak_mib, anonymous_mib });
+            }
+        }
+        Err(format!("the crawl was not done after {CRAWL_LIMIT:?}"))
+    }
+
+    /// What the origin answered with 200, and with what.
+    fn fetched(&self) -> Outcome<BTreeMap<String, Vec<u8>>> {
+        let log = fs::read_to_string(self.folder.join("nginx/access.log"))
+            .map_err(|error| format!("cannot read the origin's log: {error}"))?;
+        let mut fetched = BTreeMap::new();
+        for path in log.lines().filter_map(|line| line.strip_prefix("200 ")) {
+            let content = match path {
+                "/" => self.front.clone().into_bytes(),
+                _ => fs::read(format!("{PAGES}{path}"))
+                    .map_err(|error| format!("cannot read `{path}`: {error}"))?,
+            };
+            fetched.insert(path.to_owned(), content);
+        }
+        Ok(fetched)
+    }
+
+    /// Asks for all of it; how long each took in milliseconds, and how many were not what they had been.
+    fn compare(&self, fetched: &BTreeMap<String, Vec<u8>>) -> Outcome<(Vec<f64>, usize)> {
+        let out = self.folder.join("out");
+        fs::create_dir_all(&out).map_err(|error| format!("cannot make `{out:?}`: {error}"))?;
+        let mut list = String::new();
+        for (number, path) in fetched.keys().enumerate() {
+            list.push_str(&format!(
+                "url = \"http://handbook.test{path}\"\noutput = \"{}/{number}\"\n",
+                out.display()
+            ));
+        }
+        let config = self.folder.join("urls");
+        write(&config, &list)?;
+        let mut command = bound("curl");
+        command.args(["-s", "--connect-to", &format!("::{}", self.plain)]).arg("-K").arg(&config);
+        command.args(["-w", "%{http_code} %{time_total}\\n"]);
+        let log = self.folder.join("curl");
+        let said = output_within("curl", &mut command, COMPARE_LIMIT, &log)?;
+        let (mut times, mut wrong) = (Vec::new(), 0);
+        for ((number, (path, content)), line) in fetched.iter().enumerate().zip(said.lines()) {
+            let (status, seconds) = line.split_once(' ').unwrap_or_default();
+            times.push(seconds.parse::<f64>().unwrap_or(f64::NAN) * 1e3);
+            let found = fs::read(out.join(number.to_string())).unwrap_or_default();
+            if status != "200" || found != *content {
+                eprintln!("{path}: {status}, {} bytes and not {}", found.len(), content.len());
+                wrong += 1;
+            }
+        }
+        wrong += fetched.len() - times.len();
+        Ok((times, wrong))
+    }
+}
+
+fn entries(folder: &Path) -> Outcome<impl Iterator<Item = PathBuf>> {
+    let entries = fs::read_dir(folder)
+        .map_err(|error| format!("cannot read `{}`: {error}", folder.display()))?;
+    Ok(entries.flatten().map(|entry| entry.path()))
+}
+
+fn bytes_in(folder: &Path) -> Outcome<u64> {
+    let mut bytes = 0;
+    for path in entries(folder)? {
+        bytes += match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => bytes_in(&path)?,
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        };
+    }
+    Ok(bytes)
+}
+
+/// A field of `/proc/ID/status`, in MiB.
+fn memory(id: u32, field: &str) -> Outcome<f64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))
+        .map_err(|error| format!("seawall has ended: {error}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("the system does not tell `{field}`"))
+}
