@@ -43,7 +43,7 @@ pub use crate::key::{HashSeed, Key, Scheme};
 pub use crate::learn::{
     LearnStats, Learned, Learner, LearnerConfig, Observed, Probe, QueryRules, Verdict,
 };
-pub use crate::misses::{Credence, Misses};
+pub use crate::misses::{Asking, Credence, Misses};
 pub use crate::policy::{
     HeadUpdate, NoStore, Refreshed, RequestMeta, Reuse, SitePolicy, head_response_updates,
     invalidated_by, is_error_status, may_serve_stale_on_error, may_serve_stale_when_disconnected,

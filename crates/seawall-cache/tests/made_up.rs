@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
-use seawall_cache::{Credence, Key, MapFields, Misses, RequestMeta, SitePolicy, storable};
+use seawall_cache::{Asking, Credence, Key, MapFields, Misses, RequestMeta, SitePolicy, storable};
 use seawall_model::{CookieClass, Instant, MadeUpLimits, Method, WallTime};
 
 const WORKERS: usize = 4;
@@ -34,6 +34,16 @@ struct Visit {
     status: u16,
     since_ms: u64,
     url: Credence,
+}
+
+impl Visit {
+    fn asking(&self) -> Asking<'_> {
+        asking(&self.path)
+    }
+}
+
+fn asking(path: &str) -> Asking<'_> {
+    Asking { host: "example.org", path: path.as_bytes(), has_query: false }
 }
 
 /// What became of those who asked for one kind of thing.
@@ -80,8 +90,8 @@ impl World {
     /// Somebody asks for `path`, which is not held, and which the origin would answer with `status`.
     fn come(&mut self, who: &'static str, path: String, status: u16) {
         self.tally(who).came += 1;
-        let url = self.misses.judge(self.now(), path.as_bytes());
-        if url == Credence::Doubtful && !self.misses.may_wait(self.now(), path.as_bytes()) {
+        let url = self.misses.judge(self.now(), asking(&path));
+        if url == Credence::Doubtful && !self.misses.may_wait(self.now(), asking(&path)) {
             return self.turn_away(who);
         }
         let queue = if url == Credence::Doubtful { &mut self.doubtful } else { &mut self.ordinary };
@@ -94,7 +104,11 @@ impl World {
 
     /// The front page is fetched anew.
     fn send(&mut self, body: &str) {
-        let key = Key::from_url("https://example.org/").expect("a URL");
+        self.send_as("https://example.org/", body);
+    }
+
+    fn send_as(&mut self, url: &str, body: &str) {
+        let key = Key::from_url(url).expect("a URL");
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=10"));
@@ -113,7 +127,7 @@ impl World {
             self.at_work.drain(..).partition(|(end, _)| *end <= now_ms);
         self.at_work = at_work;
         for (_, visit) in ended {
-            self.misses.answered(now, visit.path.as_bytes(), visit.status);
+            self.misses.answered(now, visit.asking(), visit.status);
         }
         while self.at_work.len() < WORKERS {
             let next = self.ordinary.pop_front().or_else(|| self.doubtful.pop_front());
@@ -122,10 +136,11 @@ impl World {
                 self.tally(visit.who).crowded_out += 1;
                 continue;
             }
-            let path = visit.path.as_bytes();
-            let is_doubtful = visit.url == Credence::Doubtful || self.misses.is_doubtful(now, path);
+            let asked = visit.asking();
+            let is_doubtful =
+                visit.url == Credence::Doubtful || self.misses.is_doubtful(now, asked);
             let url = if is_doubtful { Credence::Doubtful } else { Credence::Ordinary };
-            if self.misses.lets_ask(now, path, url) {
+            if self.misses.lets_ask(now, asked, url) {
                 self.tally(visit.who).asked += 1;
                 self.at_work.push((now_ms + WORK_MS, visit));
             } else {
@@ -249,6 +264,29 @@ fn a_flood_that_looks_like_the_sites_own_stories_does_not_keep_readers_from_them
     let (readers, bots) = (world.tallies["reader"], world.tallies["bot"]);
     // Of the readers, two thirds came during the flood.
     assert!(10 * bots.asked <= readers.came * 2 / 3, "{bots:?} beside {readers:?}");
+}
+
+#[test]
+fn what_a_stranger_searches_for_becomes_no_link_of_the_site() {
+    let mut world = World::new();
+    for _ in 0..100 {
+        world.misses.answered(world.now(), asking("/missing"), 404);
+    }
+    world.misses.answered(world.now(), asking("/about"), 200);
+    let name = |n: u32| format!("{n}").bytes().map(|b| char::from(b + 49)).collect::<String>();
+    let links = |from: u32| (from..from + 2_000).map(|n| format!("<a href=/{}>", name(n)));
+    world.send_as("https://example.org/?s=x", &links(0).collect::<String>());
+    world.send(&format!("Nothing found: {}", links(0).collect::<String>().replace('<', "&lt;")));
+    for n in 0..2_000 {
+        assert!(world.misses.is_doubtful(world.now(), asking(&format!("/{}", name(n)))), "{n}");
+    }
+    // However many links there are, what answered stays known.
+    for page in 0..100 {
+        world.send(&links(2_000 * page).collect::<String>());
+    }
+    for path in ["/about".to_owned(), format!("/{}", name(199_999))] {
+        assert!(!world.misses.is_doubtful(world.now(), asking(&path)), "{path}");
+    }
 }
 
 proptest! {

@@ -456,7 +456,7 @@ fn anonymous_cause(policy: &PolicyRef, plan: &Plan) -> JobCause {
     }
     let unknown = plan.key.as_ref().or(plan.passed.as_ref()).filter(|_| plan.stale.is_none());
     let Some(key) = unknown else { return JobCause::Reader };
-    match policy.misses[plan.site].judge(plan.times.mono, key.path()) {
+    match policy.misses[plan.site].judge(plan.times.mono, key.into()) {
         Credence::Doubtful => JobCause::Guess,
         Credence::Ordinary => JobCause::Unseen,
     }

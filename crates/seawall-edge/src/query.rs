@@ -111,10 +111,7 @@ pub(crate) fn stored(
 ) {
     let now = (clock::now(), clock::wall());
     policy.learners[site].stored(now, &entry.key, probe, &entry.head, body);
-    // What a stranger made up may stand in the answer to it.
-    if probe.is_none() {
-        policy.misses[site].sent(&entry.key, &entry.head, body);
-    }
+    policy.misses[site].sent(&entry.key, &entry.head, body);
 }
 
 /// Figures of all sites together.

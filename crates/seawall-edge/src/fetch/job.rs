@@ -13,8 +13,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, DATE, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use seawall_cache::{
-    Credence, Entry, Epoch, Failed, HeadUpdate, Key, Lead, MapFields, NoStore, Probe, Refreshed,
-    RequestMeta, StoredHead, head_response_updates, invalidated_by, is_error_status,
+    Asking, Credence, Entry, Epoch, Failed, HeadUpdate, Key, Lead, MapFields, NoStore, Probe,
+    Refreshed, RequestMeta, StoredHead, head_response_updates, invalidated_by, is_error_status,
     may_serve_stale_on_error, may_serve_stale_when_disconnected, refresh, storable,
 };
 use seawall_decide::{Look, RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource};
@@ -126,7 +126,7 @@ async fn take_home(
     prepare(&mut exchange.head.headers, response_time);
     let status = exchange.head.status;
     if let Some(key) = job.url() {
-        job.policy.misses[job.site].answered(clock::now(), key.path(), status.as_u16());
+        job.policy.misses[job.site].answered(clock::now(), key.into(), status.as_u16());
     }
     if status.is_server_error() {
         job.worker.metrics.origin_failed(OriginFailure::Status5xx);
@@ -197,7 +197,7 @@ impl Job {
             JobCause::Upkeep => 0,
         };
         let misses = &self.policy.misses[self.site];
-        if self.cause == JobCause::Guess && !misses.may_wait(clock::now(), self.path()) {
+        if self.cause == JobCause::Guess && !misses.may_wait(clock::now(), self.asking()) {
             return Err(self.made_up());
         }
         let Some(class) = self.budgeted(gate, template) else {
@@ -271,14 +271,14 @@ impl Job {
     /// before there was a doubt has waited, and is asked for by nobody else.
     fn is_let(&self) -> bool {
         let (misses, now) = (&self.policy.misses[self.site], clock::now());
-        let path = self.path();
-        let url = match self.cause {
-            JobCause::Unseen if misses.is_doubtful(now, path) => Credence::Doubtful,
+        let asking = self.asking();
+        let credence = match self.cause {
+            JobCause::Unseen if misses.is_doubtful(now, asking) => Credence::Doubtful,
             JobCause::Reader | JobCause::Unseen => Credence::Ordinary,
             JobCause::Guess => Credence::Doubtful,
             JobCause::Upkeep => return true,
         };
-        misses.lets_ask(now, path, url)
+        misses.lets_ask(now, asking, credence)
     }
 
     /// The URL of a GET or HEAD.
@@ -286,9 +286,15 @@ impl Job {
         self.key.as_ref().or(self.passed.as_ref())
     }
 
-    /// Its path, as the site's misses know it.
-    fn path(&self) -> &[u8] {
-        self.url().map_or_else(|| self.draft.target().path().as_bytes(), Key::path)
+    /// What is asked for, as the site's misses know it.
+    fn asking(&self) -> Asking<'_> {
+        let target = self.draft.target();
+        let unnamed = Asking {
+            host: "",
+            path: target.path().as_bytes(),
+            has_query: target.query().is_some(),
+        };
+        self.url().map_or(unnamed, Asking::from)
     }
 
     /// The URL is probably made up, and there are too many of those. Says nothing of how busy the

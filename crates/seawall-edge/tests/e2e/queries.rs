@@ -375,6 +375,40 @@ fn who_follows_a_link_of_the_site_gets_the_page_in_a_flood_of_paths_like_it() {
 }
 
 #[test]
+fn parameters_neither_hide_a_flood_nor_take_pages_away() {
+    let origin = Origin::answering(|asked| {
+        let (path, query) = asked.path().split_once('?').unwrap_or((asked.path(), ""));
+        let is_there = match query {
+            "" => ["/", "/story-7/"].contains(&path),
+            query => query.starts_with("s="),
+        };
+        let status = if is_there { "200 OK" } else { "404 Not Found" };
+        respond(status, "Cache-Control: no-store\r\n", "page")
+    });
+    let shield = Shield::before(&origin);
+    let mut client = shield.client();
+    client.get("/story-7/", "").assert_status(200);
+    client.get("/story-7/?p=999999999", "").assert_status(404);
+    for n in 0..60 {
+        client.get(&format!("/?p={n}"), "").assert_status(404);
+        let name = "a".repeat(n + 1);
+        client.get(&format!("/story-{name}/"), "").assert_status(404);
+        if n % 5 == 0 {
+            client.get(&format!("/story-{name}/?s={n}"), "").assert_status(200);
+        }
+    }
+    let doubtful = || shield.metric("seawall_origin_doubtful_total");
+    let before = doubtful();
+    assert!(before >= 30, "{before}: the flood is seen");
+    for there in ["/", "/story-7/"] {
+        client.get(there, "").assert_status(200);
+        assert_eq!(doubtful(), before, "{there}");
+    }
+    client.get("/story-other/", "").assert_status(404);
+    assert_eq!(doubtful(), before + 1);
+}
+
+#[test]
 fn nothing_that_is_added_to_a_made_up_url_hides_that_it_is_one() {
     let origin = Origin::answering(|asked| {
         let is_there = !asked.path().starts_with("/x");
