@@ -9,7 +9,7 @@
 //!   successful ones count.
 //! * Low load is a third of `L`: at the limits that are settled on at most two thirds of what the origin
 //!   works on at once. In calm it is seen for nothing. While readers wait, the limit is lowered to it for
-//!   a dozen requests, soon again when something has changed, else so seldom that it costs 2 % of the work.
+//!   some eight requests, soon again when something has changed, else so seldom that it costs 2 % of the work.
 //!   What is slower or faster than all that was measured before replaces it.
 //! * Slowdown is looked at for the limit as it is now, not as it was when those requests began: so the limit
 //!   does not run ahead of what is measured, however few answers a second there are.

@@ -111,7 +111,8 @@ fn an_origin_that_times_out_is_left_with_little() {
         world.give_up_after = Duration::from_secs(1);
         world.press(Duration::from_secs(10));
         world.origin.remodel(model(1, 400));
-        world.press(Duration::from_secs(10));
+        // From up to 52 at 70 % for each second in which something ends.
+        world.press(Duration::from_secs(12));
         let limit = world.limiter.steady_limit();
         assert!(limit <= 4, "seed {seed}: {limit} for an origin of one worker");
     }
