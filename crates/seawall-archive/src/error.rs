@@ -2,6 +2,7 @@
 
 use std::io;
 
+use seawall_model::WallTime;
 use seawall_seal::KeyError;
 
 /// Why something of the archive could not be read or written.
@@ -32,8 +33,10 @@ pub enum ArchiveError {
     /// The record of a page is not what was written. It was not given out.
     #[error("the copy of `{url}` is damaged")]
     Record {
-        /// The page.
+        /// The page whose record it is: another than was asked for if that refers to its content.
         url: String,
+        /// When it was captured.
+        captured: WallTime,
     },
     /// Another process has the archive open. The operator's to mend.
     #[error("another process has this archive open; is seawall running?")]

@@ -65,9 +65,9 @@ type VersionRow = (u32, u64, u32, &'static [u8; 32], &'static [u8; 32], u16, u64
 const VERSIONS: TableDefinition<'_, (&str, u64), VersionRow> = TableDefinition::new("versions");
 /// By package and offset: URL, time of capture, title.
 const PLACES: TableDefinition<'_, (u32, u64), (&str, u64, &str)> = TableDefinition::new("places");
-/// By the digest of the content, URL and time of capture: whether that record has the content, or
-/// refers to the one that has.
-const PAYLOADS: TableDefinition<'_, (&[u8; 32], &str, u64), bool> =
+/// By the digest of the content, whether that record refers to the one that has the content instead of
+/// having it, URL and time of capture. Those that have it come first.
+const PAYLOADS: TableDefinition<'_, (&[u8; 32], bool, &str, u64), ()> =
     TableDefinition::new("payloads");
 /// Bytes, those of use, time of making, those of records.
 const PACKAGES: TableDefinition<'_, u32, (u64, u64, u64, u64)> = TableDefinition::new("packages");
@@ -210,9 +210,36 @@ impl Look {
         Ok(row.map(|row| version(captured.unix_nanos(), &row.value())))
     }
 
-    /// The records with this content: URL, time of capture, whether it has the content itself.
-    pub(crate) fn same(&self, digest: &Digest) -> Result<Vec<Same>, redb::Error> {
-        same(&self.0.open_table(PAYLOADS)?, digest)
+    /// The records that have this content, or those that refer to one which has, until `each` says no:
+    /// URL and time of capture.
+    pub(crate) fn each_same(
+        &self,
+        digest: &Digest,
+        refers: bool,
+        each: impl FnMut(&str, WallTime) -> bool,
+    ) -> Result<(), redb::Error> {
+        each_same(&self.0.open_table(PAYLOADS)?, digest, refers, each)
+    }
+
+    /// The record that those with this content refer to: URL and time of capture.
+    pub(crate) fn original(&self, digest: &Digest) -> Result<Option<Same>, redb::Error> {
+        let mut found = None;
+        self.each_same(digest, false, |url, captured| {
+            found = Some((url.to_owned(), captured));
+            false
+        })?;
+        Ok(found)
+    }
+
+    /// Whether a record refers to another's content.
+    pub(crate) fn refers(
+        &self,
+        digest: &Digest,
+        url: &str,
+        captured: WallTime,
+    ) -> Result<bool, redb::Error> {
+        let table = self.0.open_table(PAYLOADS)?;
+        Ok(table.get((&digest.0, true, url, captured.unix_nanos()))?.is_some())
     }
 
     /// The records of a package by their offsets: URL, time of capture, title.
@@ -385,7 +412,7 @@ type Table<'t, K, V> = redb::Table<'t, K, V>;
 pub(crate) struct Change<'t> {
     versions: Table<'t, (&'static str, u64), VersionRow>,
     places: Table<'t, (u32, u64), (&'static str, u64, &'static str)>,
-    payloads: Table<'t, (&'static [u8; 32], &'static str, u64), bool>,
+    payloads: Table<'t, (&'static [u8; 32], bool, &'static str, u64), ()>,
     packages: Table<'t, u32, (u64, u64, u64, u64)>,
     known: Table<'t, &'static str, &'static [u8]>,
     due: Table<'t, (u8, u64, &'static str), ()>,
@@ -409,20 +436,22 @@ impl<'t> Change<'t> {
         })
     }
 
-    /// Says that the record of a version lies elsewhere now.
+    /// Says that the record of a version lies elsewhere now. Returns its bytes, 0 if there is none.
     pub(crate) fn move_version(
         &mut self,
         url: &str,
         captured: WallTime,
         package: PackageId,
         offset: u64,
-    ) -> Result<(), redb::Error> {
+    ) -> Result<u64, redb::Error> {
         let key = (url, captured.unix_nanos());
         let row = self.versions.get(key)?.map(|row| version(key.1, &row.value()));
-        let Some(row) = row else { return Ok(()) };
+        let Some(row) = row else { return Ok(0) };
         let title = self.places.get((row.package, row.offset))?;
         let title = title.map(|row| row.value().2.to_owned()).unwrap_or_default();
-        self.put_version(url, &Version { package, offset, ..row }, &title)
+        let length = u64::from(row.length);
+        self.put_version(url, &Version { package, offset, ..row }, &title)?;
+        Ok(length)
     }
 
     /// Adds or moves a version, with its place.
@@ -492,7 +521,9 @@ impl<'t> Change<'t> {
         let row = self.versions.remove(key)?.map(|row| version(key.1, &row.value()));
         if let Some(row) = &row {
             self.places.remove((row.package, row.offset))?;
-            self.payloads.remove((&row.payload.0, url, key.1))?;
+            for refers in [false, true] {
+                self.payloads.remove((&row.payload.0, refers, url, key.1))?;
+            }
             self.note_dead(row.package, u64::from(row.length))?;
         }
         Ok(row)
@@ -529,6 +560,11 @@ impl<'t> Change<'t> {
         Ok(())
     }
 
+    /// Whether there is any version of a URL.
+    pub(crate) fn is_held(&self, url: &str) -> Result<bool, redb::Error> {
+        Ok(self.versions.range((url, 0)..=(url, u64::MAX))?.next().is_some())
+    }
+
     /// One package.
     pub(crate) fn package(&self, id: PackageId) -> Result<Option<PackageRow>, redb::Error> {
         Ok(self.packages.get(id)?.map(|row| package(row.value())))
@@ -550,8 +586,38 @@ impl<'t> Change<'t> {
         captured: WallTime,
         has_it: bool,
     ) -> Result<(), redb::Error> {
-        self.payloads.insert((&digest.0, url, captured.unix_nanos()), has_it)?;
+        let captured = captured.unix_nanos();
+        self.payloads.remove((&digest.0, has_it, url, captured))?;
+        self.payloads.insert((&digest.0, !has_it, url, captured), ())?;
         Ok(())
+    }
+
+    /// Takes away a version that cannot be read, and those that refer to its content if no other record
+    /// has that. Returns their URLs.
+    pub(crate) fn remove_unreadable(
+        &mut self,
+        url: &str,
+        captured: WallTime,
+    ) -> Result<Vec<String>, redb::Error> {
+        let mut urls = vec![url.to_owned()];
+        let Some(row) = self.remove_version(url, captured)? else { return Ok(urls) };
+        let mut has_other = false;
+        each_same(&self.payloads, &row.payload, false, |_, _| {
+            has_other = true;
+            false
+        })?;
+        let mut lost = Vec::new();
+        if !has_other {
+            each_same(&self.payloads, &row.payload, true, |of, at| {
+                lost.push((of.to_owned(), at));
+                true
+            })?;
+        }
+        for (of, at) in lost {
+            self.remove_version(&of, at)?;
+            urls.push(of);
+        }
+        Ok(urls)
     }
 
     /// Adds or changes a package.
@@ -626,23 +692,23 @@ impl<'t> Change<'t> {
     }
 }
 
-/// A record with some content: URL, time of capture, whether it has the content itself.
-pub(crate) type Same = (String, WallTime, bool);
+/// A record with some content: URL and time of capture.
+pub(crate) type Same = (String, WallTime);
 
-fn same(
-    table: &impl redb::ReadableTable<(&'static [u8; 32], &'static str, u64), bool>,
+fn each_same(
+    table: &impl redb::ReadableTable<(&'static [u8; 32], bool, &'static str, u64), ()>,
     digest: &Digest,
-) -> Result<Vec<Same>, redb::Error> {
-    let mut found = Vec::new();
-    for row in table.range((&digest.0, "", 0)..)? {
-        let (key, has_it) = row?;
-        let (of, url, captured) = key.value();
-        if *of != digest.0 {
+    refers: bool,
+    mut each: impl FnMut(&str, WallTime) -> bool,
+) -> Result<(), redb::Error> {
+    for row in table.range((&digest.0, refers, "", 0)..)? {
+        let key = row?.0;
+        let (of, kind, url, captured) = key.value();
+        if *of != digest.0 || kind != refers || !each(url, WallTime::from_unix_nanos(captured)) {
             break;
         }
-        found.push((url.to_owned(), WallTime::from_unix_nanos(captured), has_it.value()));
     }
-    Ok(found)
+    Ok(())
 }
 
 type RowValue<'a> = (u32, u64, u32, &'a [u8; 32], &'a [u8; 32], u16, u64, &'a str);

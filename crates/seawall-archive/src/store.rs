@@ -155,19 +155,18 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError::Record`] if the record's bytes are not those that were written: they are not
-    /// given out, the version is forgotten and the URL is due. Others as the disk has it.
+    /// given out, the version is forgotten with those that refer to its content, and their URLs are due.
+    /// [`ArchiveError::TooLarge`] if it was kept when more was allowed. Others as the disk has it.
     pub fn lookup(&self, url: &str, near: Option<WallTime>) -> Result<Option<Held>, ArchiveError> {
         // A second try if the record was moved between the look and the read.
         for last in [false, true] {
             let Some(version) = self.choose(url, near)? else { return Ok(None) };
             match self.read(url, &version) {
                 Ok(capture) => return Ok(Some(Held { capture, validated: version.validated })),
-                Err(ArchiveError::Record { .. } | ArchiveError::Io { .. })
-                    if !last && self.choose(url, near)? != Some(version.clone()) => {}
-                Err(error @ ArchiveError::Record { .. }) => {
-                    self.damaged.fetch_add(1, Ordering::Relaxed);
-                    self.forget_damaged(url, version.captured)?;
-                    return Err(error);
+                Err(ArchiveError::Record { .. } | ArchiveError::Io { .. }) if !last => {}
+                Err(ArchiveError::Record { url, captured }) => {
+                    self.forget_damaged(&url, captured)?;
+                    return Err(ArchiveError::Record { url, captured });
                 }
                 Err(error) => return Err(error),
             }
@@ -253,6 +252,8 @@ impl Archive {
     pub fn make_due(&self, now: WallTime) -> Result<(), ArchiveError> {
         let mut from = String::new();
         loop {
+            // Taken first: what is written back is what was read, without a fetch in between.
+            let mut writer = self.writer()?;
             let mut some = Vec::new();
             self.index.look(|look| {
                 look.each_known(&from, |url, bytes| {
@@ -263,8 +264,7 @@ impl Archive {
             let Some((last, _)) = some.last() else { return Ok(()) };
             // The least string that comes after it.
             from = format!("{last}\0");
-            let _writer = self.writer()?;
-            self.index.change(|change| {
+            self.change(&mut writer, |change| {
                 for (url, mut known) in some {
                     if known.due > now {
                         known.due = now;
@@ -430,31 +430,39 @@ impl Archive {
         })
     }
 
-    /// Reads and checks a record. One that refers to another's content is given that.
+    /// Reads and checks a record. One that refers to another's content is given that. The error names the
+    /// one of the two that is damaged.
     fn read(&self, url: &str, version: &Version) -> Result<Capture, ArchiveError> {
         match self.record(url, version)? {
-            Record::Response(capture) if capture.url == url => Ok(capture),
-            Record::Revisit(revisit) if revisit.head.url == url => {
+            Record::Response(capture) => Ok(capture),
+            Record::Revisit(revisit) => {
                 let of = self.index.look(|look| {
-                    let same = look.same(&version.payload)?;
-                    let has_it = same.into_iter().find(|(_, _, has_it)| *has_it);
-                    let Some((url, captured, _)) = has_it else { return Ok(None) };
+                    let Some((url, captured)) = look.original(&version.payload)? else {
+                        return Ok(None);
+                    };
                     Ok(look.version(&url, captured)?.map(|version| (url, version)))
                 })?;
-                let Some((of, version)) = of else { return Err(damaged(url)) };
-                let Record::Response(original) = self.record(&of, &version)? else {
-                    return Err(damaged(url));
+                let Some((of, original)) = of else { return Err(damaged(url, version)) };
+                let Record::Response(content) = self.record(&of, &original)? else {
+                    return Err(damaged(&of, &original));
                 };
-                Ok(Capture { body: original.body, ..revisit.head })
+                Ok(Capture { body: content.body, ..revisit.head })
             }
-            _ => Err(damaged(url)),
+            _ => Err(damaged(url, version)),
         }
     }
 
+    /// The record of a response for `url`, with or without content.
     fn record(&self, url: &str, version: &Version) -> Result<Record, ArchiveError> {
         let member = self.member(url, version)?;
         // Its digest was compared with the index's just now.
-        read_checked_member(&member, self.options.max_body_bytes).map_err(|_| damaged(url))
+        match read_checked_member(&member, self.options.max_body_bytes) {
+            Ok(Record::Response(capture)) if capture.url == url => Ok(Record::Response(capture)),
+            Ok(Record::Revisit(revisit)) if revisit.head.url == url => Ok(Record::Revisit(revisit)),
+            // Whole, but the operator allows less than when it was kept.
+            Err(error @ ArchiveError::TooLarge { .. }) => Err(error),
+            _ => Err(damaged(url, version)),
+        }
     }
 
     /// The bytes of a record as they lie in their file, if they are those that were written.
@@ -462,24 +470,29 @@ impl Archive {
         let file = self.file(version.package)?;
         let mut member = vec![0; version.length as usize];
         match file.read_exact_at(&mut member, version.offset) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(damaged(url));
+            Ok(()) if Digest::of(&member) == version.member => Ok(member),
+            Ok(()) => Err(damaged(url, version)),
+            Err(error)
+                if error.kind() == std::io::ErrorKind::UnexpectedEof
+                    || error.raw_os_error() == Some(BAD_SECTOR) =>
+            {
+                Err(damaged(url, version))
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         }
-        if Digest::of(&member) != version.member {
-            return Err(damaged(url));
-        }
-        Ok(member)
     }
 
     fn file(&self, id: PackageId) -> Result<Arc<File>, ArchiveError> {
         if let Some(file) = self.files.lock().get(&id) {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(File::open(self.dir.join(package_name(id)))?);
+        let path = self.dir.join(package_name(id));
+        let file = Arc::new(File::open(&path)?);
         self.files.lock().insert(id, Arc::clone(&file));
+        // Removed since: nobody else would take the handle away, and what was erased would stay on disk.
+        if !path.exists() {
+            self.files.lock().remove(&id);
+        }
         Ok(file)
     }
 }
@@ -490,8 +503,11 @@ impl std::fmt::Debug for Archive {
     }
 }
 
-fn damaged(url: &str) -> ArchiveError {
-    ArchiveError::Record { url: url.to_owned() }
+/// EIO: the disk cannot read it, and will not with a second try.
+const BAD_SECTOR: i32 = 5;
+
+fn damaged(url: &str, version: &Version) -> ArchiveError {
+    ArchiveError::Record { url: url.to_owned(), captured: version.captured }
 }
 
 /// Whether a response is the same as a version, for its readers.

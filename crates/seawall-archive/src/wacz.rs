@@ -162,7 +162,7 @@ pub(crate) fn write_package<W: Write + Seek>(
     for (index, entry) in entries.iter().enumerate() {
         let bytes = match member(index, entry) {
             Ok(bytes) if Digest::of(&bytes) == entry.member => bytes,
-            Ok(_) | Err(ArchiveError::Damaged(_)) => {
+            Ok(_) | Err(ArchiveError::Damaged(_) | ArchiveError::Record { .. }) => {
                 left_out.push(index);
                 continue;
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seawall_model::WallTime;
@@ -13,8 +14,8 @@ use super::{Archive, PIN, Writer, says_the_same};
 use crate::capture::Capture;
 use crate::error::ArchiveError;
 use crate::frontier::Known;
-use crate::index::{Change, PackageId, Version};
-use crate::warc::{RevisitOf, Written, response_record, revisit_record};
+use crate::index::{Change, PackageId, Same, Version};
+use crate::warc::{Record, RevisitOf, Written, response_record, revisit_record};
 
 /// The text beside the packages that says what may not come back, should the index be lost.
 pub(super) const WITHDRAWN: &str = "withdrawn";
@@ -60,6 +61,8 @@ struct Placed {
     version: Version,
     title: String,
     has_content: bool,
+    /// Whether others may refer to its content.
+    is_shared: bool,
 }
 
 impl Archive {
@@ -82,6 +85,7 @@ impl Archive {
             }
         }
         let mut writer = self.writer()?;
+        self.skip_withdrawn(&mut fetched, now)?;
         let gathered = self.gather(&writer, &fetched, now)?;
         for url in &gathered.gone {
             self.write_down("gone", url, now)?;
@@ -91,15 +95,31 @@ impl Archive {
         self.change(&mut writer, |change| {
             gathered.write(change, id, now)?;
             for fetched in &fetched {
-                put_known(change, &fetched.url, &fetched.known)?;
-                if matches!(fetched.kept, Kept::Response(_)) {
-                    change.restore(&fetched.url)?;
-                }
+                put_outcome(change, fetched, now)?;
+            }
+            for (url, captured) in &gathered.lost {
+                forget(change, url, *captured)?;
             }
             found.iter().try_for_each(|found| put_news(change, found))
         })?;
         writer.length += gathered.batch.bytes.len() as u64;
         writer.records += gathered.batch.placed.len();
+        Ok(())
+    }
+
+    /// What was withdrawn while a response was on its way does not come back with that. Later than now
+    /// nothing was withdrawn: the clock was ahead.
+    fn skip_withdrawn(&self, fetched: &mut [Fetched], now: WallTime) -> Result<(), ArchiveError> {
+        let latest = now + CLOCK_SLACK;
+        for fetched in fetched {
+            let Kept::Response(capture) = &fetched.kept else { continue };
+            let withdrawn = self.index.look(|look| look.withdrawn(&capture.url))?;
+            if withdrawn.is_some_and(|at| at >= capture.captured && at <= latest) {
+                fetched.kept = Kept::Nothing;
+                fetched.known.due = now;
+                fetched.known.forget_validators();
+            }
+        }
         Ok(())
     }
 
@@ -110,9 +130,13 @@ impl Archive {
         fetched: &[Fetched],
         now: WallTime,
     ) -> Result<Gathered, ArchiveError> {
-        let batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
-        let mut gathered =
-            Gathered { batch, validated: Vec::new(), removed: Vec::new(), gone: BTreeSet::new() };
+        let mut gathered = Gathered {
+            batch: Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() },
+            validated: Vec::new(),
+            removed: Vec::new(),
+            gone: BTreeSet::new(),
+            lost: Vec::new(),
+        };
         for fetched in fetched {
             match &fetched.kept {
                 Kept::Response(capture) => {
@@ -139,7 +163,7 @@ impl Archive {
         let Gathered { batch, removed, gone, .. } = &mut gathered;
         gone.retain(|url| removed.iter().any(|(held, _)| held == url));
         self.surplus(batch, removed)?;
-        self.give_content_to_heirs(writer, batch, removed)?;
+        gathered.lost = self.give_content_to_heirs(writer, batch, removed)?;
         Ok(gathered)
     }
 
@@ -154,7 +178,7 @@ impl Archive {
         let versions = self.index.look(|look| look.versions(url))?;
         let removed: Vec<_> = versions.into_iter().map(|it| (url.to_owned(), it)).collect();
         let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
-        self.give_content_to_heirs(&writer, &mut batch, &removed)?;
+        let lost = self.give_content_to_heirs(&writer, &mut batch, &removed)?;
         self.write_down("withdrawn", url, now)?;
         write_at_end(&mut writer, &batch.bytes)?;
         let id = writer.id;
@@ -167,6 +191,10 @@ impl Archive {
                 change.remove_version(url, version.captured)?;
                 change.put_erase(version.package, now)?;
             }
+            for (url, captured) in &lost {
+                forget(change, url, *captured)?;
+            }
+            make_due(change, url, now)?;
             change.withdraw(url, now)
         })?;
         writer.length += batch.bytes.len() as u64;
@@ -180,7 +208,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let mut writer = self.writer()?;
         let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
-        self.give_content_to_heirs(&writer, &mut batch, removed)?;
+        let lost = self.give_content_to_heirs(&writer, &mut batch, removed)?;
         write_at_end(&mut writer, &batch.bytes)?;
         let id = writer.id;
         self.change(&mut writer, |change| {
@@ -191,7 +219,7 @@ impl Archive {
             for (url, version) in removed {
                 change.remove_version(url, version.captured)?;
             }
-            Ok(())
+            lost.iter().try_for_each(|(url, captured)| forget(change, url, *captured))
         })?;
         writer.length += batch.bytes.len() as u64;
         Ok(())
@@ -212,25 +240,28 @@ impl Archive {
         })
     }
 
-    /// Forgets a version whose bytes are damaged, and makes its URL due.
+    /// Forgets a version whose bytes are damaged with those that refer to its content, and makes their
+    /// URLs due.
     pub(super) fn forget_damaged(&self, url: &str, captured: WallTime) -> Result<(), ArchiveError> {
-        let _writer = self.writer()?;
-        self.index.change(|change| {
-            change.remove_version(url, captured)?;
-            let known = change.known(url)?.and_then(|bytes| Known::decode(&bytes));
-            if let Some(mut known) = known {
-                let before = (known.priority, known.due);
-                known.due = WallTime::default();
-                // What the origin would call unchanged is not there any more.
-                known.forget_validators();
-                change.put_known(
-                    url,
-                    &known.encode(),
-                    Some(before),
-                    (known.priority, known.due),
-                )?;
-            }
-            Ok(())
+        let mut writer = self.writer()?;
+        let Some(version) = self.index.look(|look| look.version(url, captured))? else {
+            return Ok(());
+        };
+        // It may have been written anew since somebody read it.
+        if !matches!(self.record(url, &version), Err(ArchiveError::Record { .. }))
+            && !self.lacks_original(url, &version)?
+        {
+            return Ok(());
+        }
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+        self.change(&mut writer, |change| forget(change, url, captured))
+    }
+
+    /// Whether a record refers to a content that no other has.
+    fn lacks_original(&self, url: &str, version: &Version) -> Result<bool, ArchiveError> {
+        self.index.look(|look| {
+            let refers = look.refers(&version.payload, url, version.captured)?;
+            Ok(refers && look.original(&version.payload)?.is_none())
         })
     }
 
@@ -244,8 +275,11 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let Gathered { batch, validated, removed, .. } = gathered;
         let payload = Digest::of(&capture.body);
-        let (mut versions, same) =
-            self.index.look(|look| Ok((look.versions(&capture.url)?, look.same(&payload)?)))?;
+        let is_shared = capture.body.len() >= WORTH_REFERRING;
+        let (mut versions, original) = self.index.look(|look| {
+            let original = if is_shared { look.original(&payload)? } else { None };
+            Ok((look.versions(&capture.url)?, original))
+        })?;
         versions.retain(|it| !removed.iter().any(|(of, gone)| *of == capture.url && gone == it));
         let newest = versions.last();
         if let Some(newest) = newest
@@ -257,15 +291,10 @@ impl Archive {
         }
         let in_batch =
             batch.placed.iter().find(|it| it.has_content && it.version.payload == payload);
-        let original = in_batch.map(|it| (it.url.clone(), it.version.captured)).or_else(|| {
-            let found = same.into_iter().find(|(_, _, has_it)| *has_it);
-            found.map(|(url, captured, _)| (url, captured))
-        });
+        let original = in_batch.map(|it| (it.url.clone(), it.version.captured)).or(original);
         let is_same = |url: &str, at: WallTime| url == capture.url && at == capture.captured;
         let written = match &original {
-            Some((url, captured))
-                if capture.body.len() >= WORTH_REFERRING && !is_same(url, *captured) =>
-            {
+            Some((url, captured)) if is_shared && !is_same(url, *captured) => {
                 let of = RevisitOf { url: url.clone(), captured: *captured, payload };
                 (revisit_record(capture, &of), false)
             }
@@ -307,48 +336,77 @@ impl Archive {
         Ok(())
     }
 
-    /// Where records refer to the content of one that goes, the first of them gets it.
-    pub(super) fn give_content_to_heirs(
+    /// Where records refer to the content of one that goes, the first of them gets it. Returns those that
+    /// cannot be given it or cannot be read themselves.
+    fn give_content_to_heirs(
         &self,
         writer: &Writer,
         batch: &mut Batch,
         removed: &[(String, Version)],
-    ) -> Result<(), ArchiveError> {
-        let goes = |url: &str, captured: WallTime| {
-            removed.iter().any(|(gone, version)| gone == url && version.captured == captured)
-        };
+    ) -> Result<Vec<Same>, ArchiveError> {
+        let gone: BTreeSet<_> =
+            removed.iter().map(|(url, version)| (url.as_str(), version.captured)).collect();
+        let mut lost = Vec::new();
         for (url, version) in removed {
-            let same = self.index.look(|look| look.same(&version.payload))?;
-            let has_it = same.iter().any(|(of, captured, has_it)| {
-                *has_it && of == url && *captured == version.captured
-            });
-            let heir = same.iter().find(|(of, captured, has_it)| !has_it && !goes(of, *captured));
-            let referred = batch
-                .placed
-                .iter()
-                .any(|it| !it.has_content && it.version.payload == version.payload);
-            if !has_it || (heir.is_none() && !referred) {
+            let mut heirs = self.heirs(url, version, &gone)?;
+            // Whoever refers to it in this very batch needs a record with the content as well.
+            let in_batch = batch.placed.iter().filter(|it| it.version.payload == version.payload);
+            let (have_it, refer): (Vec<_>, Vec<_>) = in_batch.partition(|it| it.has_content);
+            if !have_it.is_empty() {
                 continue;
             }
-            // Whoever refers to it in this very batch needs a record with the content as well.
-            let (of, captured) = match heir {
-                Some((of, captured, _)) => (of.clone(), *captured),
-                None => {
-                    let first = batch
-                        .placed
-                        .iter()
-                        .find(|it| !it.has_content && it.version.payload == version.payload);
-                    let Some(first) = first else { continue };
-                    (first.url.clone(), first.version.captured)
+            heirs.extend(refer.into_iter().map(|it| (it.url.clone(), it.version.captured)));
+            if heirs.is_empty() {
+                continue;
+            }
+            let content = match self.read(url, version) {
+                Ok(capture) => capture.body,
+                Err(ArchiveError::Record { .. } | ArchiveError::TooLarge { .. }) => {
+                    self.damaged.fetch_add(1, Ordering::Relaxed);
+                    lost.extend(heirs);
+                    continue;
                 }
+                Err(error) => return Err(error),
             };
-            let content = self.read(url, version)?.body;
-            self.rewrite(writer, batch, &of, captured, content)?;
+            for (of, captured) in heirs {
+                if self.rewrite(writer, batch, &of, captured, content.clone())? {
+                    break;
+                }
+                lost.push((of, captured));
+            }
         }
-        Ok(())
+        Ok(lost)
     }
 
-    /// Writes a record anew that referred to another's content, with that content.
+    /// Those that refer to the content of this record, if nobody else has it and they do not go as well.
+    fn heirs(
+        &self,
+        url: &str,
+        version: &Version,
+        gone: &BTreeSet<(&str, WallTime)>,
+    ) -> Result<Vec<Same>, ArchiveError> {
+        self.index.look(|look| {
+            let mut heirs = Vec::new();
+            let (mut has_it, mut has_other) = (false, false);
+            look.each_same(&version.payload, false, |of, at| {
+                has_it |= of == url && at == version.captured;
+                has_other |= !gone.contains(&(of, at));
+                !has_other
+            })?;
+            if has_it && !has_other {
+                look.each_same(&version.payload, true, |of, at| {
+                    if !gone.contains(&(of, at)) {
+                        heirs.push((of.to_owned(), at));
+                    }
+                    true
+                })?;
+            }
+            Ok(heirs)
+        })
+    }
+
+    /// Writes a record anew that referred to another's content, with that content. `false` if it cannot
+    /// be read.
     fn rewrite(
         &self,
         writer: &Writer,
@@ -356,7 +414,7 @@ impl Archive {
         url: &str,
         captured: WallTime,
         body: bytes::Bytes,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<bool, ArchiveError> {
         let payload = Digest::of(&body);
         if let Some(at) =
             batch.placed.iter().position(|it| it.url == url && it.version.captured == captured)
@@ -365,33 +423,50 @@ impl Archive {
             let start = (placed.version.offset - batch.at) as usize;
             let member = &batch.bytes[start..start + placed.version.length as usize];
             let record = crate::warc::read_member(member, self.options.max_body_bytes)?;
-            let crate::warc::Record::Revisit(revisit) = record else { return Ok(()) };
+            let Record::Revisit(revisit) = record else { return Ok(false) };
             let capture = Capture { body, ..revisit.head };
             let written = (response_record(&capture), true);
             batch.add(writer, &capture, &placed.title, payload, written);
-            return Ok(());
+            return Ok(true);
         }
-        let Some(version) = self.index.look(|look| look.version(url, captured))? else {
-            return Ok(());
+        let found = self.index.look(|look| {
+            let Some(version) = look.version(url, captured)? else { return Ok(None) };
+            let title = look.title(version.package, version.offset)?;
+            Ok(Some((version, title.unwrap_or_default())))
+        })?;
+        let Some((version, title)) = found else { return Ok(false) };
+        let head = match self.record(url, &version) {
+            Ok(Record::Revisit(revisit)) => revisit.head,
+            Ok(_) | Err(ArchiveError::Record { .. } | ArchiveError::TooLarge { .. }) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
         };
-        let places = self.index.look(|look| look.title(version.package, version.offset))?;
-        let title = places.unwrap_or_default();
-        let head = self.read(url, &version)?;
         let capture = Capture { body, ..head };
         let written = (response_record(&capture), true);
         batch.add(writer, &capture, &title, payload, written);
         let added = batch.placed.last_mut().expect("it was added just now");
         added.version.validated = version.validated;
-        Ok(())
+        Ok(true)
     }
 
     /// Adds a line to the text that outlives the index.
     fn write_down(&self, what: &str, text: &str, now: WallTime) -> Result<(), ArchiveError> {
         let path = self.dir.join(WITHDRAWN);
-        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-        // One write, so that a kill leaves a whole line or a torn last one.
-        file.write_all(format!("{} {what} {text}\n", now.unix_nanos()).as_bytes())?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let length = file.metadata()?.len();
+        let mut last = [b'\n'];
+        if length > 0 {
+            file.read_exact_at(&mut last, length - 1)?;
+        }
+        // Behind a line that a kill or a full disk tore there would be one that nobody can read.
+        let begin = if last == [b'\n'] { "" } else { "\n" };
+        file.write_all(format!("{begin}{} {what} {text}\n", now.unix_nanos()).as_bytes())?;
         file.sync_data()?;
+        if length == 0 {
+            // The name is durable when its folder is.
+            File::open(&self.dir)?.sync_all()?;
+        }
         Ok(())
     }
 }
@@ -408,6 +483,8 @@ struct Gathered {
     removed: Vec<(String, Version)>,
     /// URLs of which nothing may come back.
     gone: BTreeSet<String>,
+    /// Versions that cannot be read.
+    lost: Vec<Same>,
 }
 
 impl Gathered {
@@ -464,14 +541,61 @@ impl Batch {
         };
         self.bytes.extend_from_slice(&written.member);
         let (url, title) = (capture.url.clone(), title.to_owned());
-        self.placed.push(Placed { url, version, title, has_content });
+        let is_shared = capture.body.len() >= WORTH_REFERRING;
+        self.placed.push(Placed { url, version, title, has_content, is_shared });
     }
 }
 
+/// Notes what a fetch came to. Where nothing is held, nothing can be unchanged, so the origin must not be
+/// asked for that.
+fn put_outcome(
+    change: &mut Change<'_>,
+    fetched: &Fetched,
+    now: WallTime,
+) -> Result<(), redb::Error> {
+    let mut known = fetched.known.clone();
+    if !change.is_held(&fetched.url)? {
+        known.forget_validators();
+        if matches!(fetched.kept, Kept::Unchanged) {
+            known.due = now;
+        }
+    } else if matches!(fetched.kept, Kept::Response(_)) {
+        change.restore(&fetched.url)?;
+    }
+    put_known(change, &fetched.url, &known)
+}
+
+/// Takes away a version that cannot be read with those that refer to its content, and makes their URLs
+/// due: what the origin would call unchanged is not there any more.
+pub(super) fn forget(
+    change: &mut Change<'_>,
+    url: &str,
+    captured: WallTime,
+) -> Result<(), redb::Error> {
+    for url in change.remove_unreadable(url, captured)? {
+        make_due(change, &url, WallTime::default())?;
+    }
+    Ok(())
+}
+
+fn make_due(change: &mut Change<'_>, url: &str, due: WallTime) -> Result<(), redb::Error> {
+    if let Some(bytes) = change.known(url)?
+        && let Some(mut known) = Known::decode(&bytes)
+    {
+        known.due = due;
+        known.forget_validators();
+        put_known(change, url, &known)?;
+    }
+    Ok(())
+}
+
 fn put(change: &mut Change<'_>, placed: &Placed) -> Result<(), redb::Error> {
-    let Placed { url, version, title, has_content } = placed;
+    let Placed { url, version, title, has_content, is_shared } = placed;
     change.put_version(url, version, title)?;
-    change.put_payload(&version.payload, url, version.captured, *has_content)
+    if *is_shared {
+        change.put_payload(&version.payload, url, version.captured, *has_content)?;
+    }
+    Ok(())
 }
 
 pub(super) fn put_known(

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use seawall_model::WallTime;
 use seawall_seal::SigningKey;
 
-use super::keep::{WITHDRAWN, put_known};
+use super::keep::{WITHDRAWN, forget, put_known};
 use super::{
     Archive, ArchiveOptions, Fetched, Kept, OPEN_ID, PIN, REBUILDING, Writer, open_name,
     package_name,
@@ -256,14 +256,7 @@ impl Archive {
             let places = self.index.look(|look| look.places(id))?;
             self.index.change(|change| {
                 for (_, url, captured, _) in &places {
-                    change.remove_version(url, *captured)?;
-                    if let Some(bytes) = change.known(url)?
-                        && let Some(mut known) = Known::decode(&bytes)
-                    {
-                        known.due = WallTime::default();
-                        known.forget_validators();
-                        put_known(change, url, &known)?;
-                    }
+                    forget(change, url, *captured)?;
                 }
                 change.remove_package(id)
             })?;

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seawall_model::WallTime;
 
-use super::keep::put_known;
+use super::keep::{forget, put_known};
 use super::open::open_file;
 use super::{Archive, MADE_DUE_AT_ONCE, OPEN_ID, Writer, open_name, package_name};
 use crate::error::ArchiveError;
@@ -170,8 +171,9 @@ impl Archive {
         }
         let id = self.index.change(|change| change.take_id(0))?;
         let title = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let scheme = if entries[0].url.starts_with("http:") { "http" } else { "https" };
         let meta = PackageMeta {
-            main_page: Some(format!("https://{title}/")),
+            main_page: Some(format!("{scheme}://{title}/")),
             title,
             created: now,
             software: self.options.software.clone(),
@@ -179,18 +181,20 @@ impl Archive {
         let member = |index: usize, entry: &PackageEntry| self.member(&entry.url, &versions[index]);
         let path = self.dir.join(package_name(id));
         let sealed = seal_package(&entries, member, &self.key, &meta, &path)?;
-        for index in sealed.left_out {
-            self.drop_damaged(&entries[index].url, entries[index].captured, done)?;
-        }
-        let live_bytes = sealed.entries.iter().map(|entry| entry.length).sum();
-        let bytes = sealed.bytes;
-        let row = PackageRow { bytes, record_bytes: live_bytes, live_bytes, created: now };
+        let (bytes, lengths) = (sealed.bytes, sealed.entries.iter().map(|entry| entry.length));
+        let record_bytes = lengths.sum();
+        done.damaged += sealed.left_out.len() as u64;
+        self.damaged.fetch_add(sealed.left_out.len() as u64, Ordering::Relaxed);
         let moved = self.index.change(|change| {
-            change.put_package(id, row)?;
-            go_on(change)?;
-            for entry in &sealed.entries {
-                change.move_version(&entry.url, entry.captured, id, entry.offset)?;
+            for entry in sealed.left_out.iter().map(|&index| &entries[index]) {
+                forget(change, &entry.url, entry.captured)?;
             }
+            go_on(change)?;
+            let mut live_bytes = 0;
+            for entry in &sealed.entries {
+                live_bytes += change.move_version(&entry.url, entry.captured, id, entry.offset)?;
+            }
+            change.put_package(id, PackageRow { bytes, record_bytes, live_bytes, created: now })?;
             sources.iter().try_for_each(|source| change.remove_package(*source))
         });
         match moved {
@@ -209,10 +213,10 @@ impl Archive {
             for &source in sources {
                 for (offset, url, captured, title) in look.places(source)? {
                     let Some(version) = look.version(&url, captured)? else { continue };
-                    let mut same = look.same(&version.payload)?.into_iter();
-                    let origin = same.find(|(.., has_it)| *has_it);
-                    let origin = origin.map(|(of, at, _)| (of, at));
-                    let revisit_of = origin.filter(|(of, at)| *of != url || *at != captured);
+                    let revisit_of = match look.refers(&version.payload, &url, captured)? {
+                        true => look.original(&version.payload)?,
+                        false => None,
+                    };
                     entries.push(PackageEntry {
                         offset,
                         length: u64::from(version.length),
@@ -233,37 +237,17 @@ impl Archive {
         })
     }
 
-    fn drop_damaged(
-        &self,
-        url: &str,
-        captured: WallTime,
-        done: &mut Upkeep,
-    ) -> Result<(), ArchiveError> {
-        done.damaged += 1;
-        self.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.index.change(|change| {
-            change.remove_version(url, captured)?;
-            if let Some(bytes) = change.known(url)?
-                && let Some(mut known) = Known::decode(&bytes)
-            {
-                known.due = WallTime::default();
-                known.forget_validators();
-                put_known(change, url, &known)?;
-            }
-            Ok(())
-        })
-    }
-
     /// Makes due what is to be fetched later than anything can be: it was fetched while the clock was
     /// ahead.
     fn mend_due(&self, now: WallTime) -> Result<(), ArchiveError> {
-        let latest = now + Duration::from_secs(2 * u64::from(LONGEST_S));
+        // What is left alone longest is spread by an eighth.
+        let latest = now + Duration::from_secs(u64::from(LONGEST_S + LONGEST_S / 8));
         loop {
+            let mut writer = self.writer()?;
             let urls = self.index.look(|look| look.due_after(latest, MADE_DUE_AT_ONCE))?;
             if urls.is_empty() {
                 return Ok(());
             }
-            let mut writer = self.writer()?;
             self.change(&mut writer, |change| {
                 for url in urls {
                     if let Some(bytes) = change.known(&url)?
