@@ -107,8 +107,9 @@ pub(crate) async fn answer(
     if forward::has_credential(&headers) {
         forward::strip_credential(Rc::make_mut(&mut headers));
     }
-    let (offer, times) = (plan.offer.take(), plan.times);
+    let (offer, times, site) = (plan.offer.take(), plan.times, plan.site);
     let mut answer = obtain(ctx, policy, plan, ask, headers, spooled, interim).await;
+    archive::elsewhere::name_mirrors(policy, site, &mut answer);
     if let Some(offer) = offer {
         ctx.worker.shared.reception.put(offer, ask, &mut answer, times);
     }

@@ -5,6 +5,7 @@
 //! into it blocks on the disk, so readers' requests do so on a blocking thread.
 
 mod crawl;
+pub(crate) mod elsewhere;
 mod fallback;
 mod stand_in;
 pub(crate) mod view;

@@ -23,7 +23,7 @@ use seawall_cache::{
 use seawall_model::{Cause, CookieClass, Instant, Method, WallTime};
 use seawall_seal::Digest;
 
-use super::SiteCopy;
+use super::{SiteCopy, elsewhere};
 use crate::answer::{Answer, AnswerBody};
 use crate::config::ArchiveNote;
 use crate::metrics::CacheOutcome;
@@ -130,6 +130,7 @@ impl SiteCopy {
             headers.remove(name);
         }
         headers.remove("cache-status");
+        elsewhere::put_onion(&mut headers, Some(&self.settings), &key);
         // A copy must not outlive the trouble in some cache on the way.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let captured = httpdate::fmt_http_date(clock_time(capture.captured));

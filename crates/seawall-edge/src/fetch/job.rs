@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use super::{Failure, Fetched, Outcome, Waiter};
 use crate::answer::{AnswerBody, SharedBody};
+use crate::archive::elsewhere;
 use crate::clock;
 use crate::forward::{Draft, Terms};
 use crate::metrics::OriginFailure;
@@ -124,6 +125,10 @@ async fn take_home(
     }
     let response_time = clock::wall();
     prepare(&mut exchange.head.headers, response_time);
+    if let Some(key) = job.url() {
+        let settings = job.policy.config.sites[job.site].archive.as_ref();
+        elsewhere::put_onion(&mut exchange.head.headers, settings, key);
+    }
     let status = exchange.head.status;
     if let Some(key) = job.url() {
         job.policy.misses[job.site].answered(clock::now(), key.into(), status.as_u16());

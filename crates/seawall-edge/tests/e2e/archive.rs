@@ -271,6 +271,36 @@ fn the_note_is_the_operators_to_choose() {
 }
 
 #[test]
+fn a_page_that_cannot_be_shown_names_the_mirrors_of_its_site() {
+    let mirrors = ["https://mirror.example/a?b&c", "http://abc.example.net/"].map(str::to_owned);
+    let (mut origin, _, shield) = copied(|archive| archive.mirrors = mirrors.to_vec());
+    origin.die();
+    let mut client = shield.client();
+    // Twice, because the second is looked up.
+    for _ in 0..2 {
+        let got = client.get("/never-seen", "Accept: text/html\r\n");
+        got.assert_status(502);
+        let text = got.text();
+        assert!(text.contains("<a href=\"https://mirror.example/a?b&amp;c\""), "{text}");
+        assert!(
+            text.contains("http://abc.example.net/</a>") && text.ends_with("</html>\n"),
+            "{text}"
+        );
+    }
+    shield.admin("POST", "/emergency?on=1");
+    let got = client.get("/never-seen", "Accept: text/html\r\n");
+    assert!(
+        got.text().contains("SW-307") && got.text().contains("mirror.example"),
+        "{}",
+        got.text()
+    );
+    // A copy is no refusal, and what asks for no page gets no page.
+    assert!(!client.get("/one", "").text().contains("mirror.example"));
+    let got = client.get("/never-seen", "Accept: application/json\r\n");
+    assert!(!got.text().contains("mirror.example"), "{}", got.text());
+}
+
+#[test]
 fn a_page_that_is_gone_at_the_origin_is_gone_from_the_archive() {
     let is_there = Mood::default();
     let origin = Origin::answering({
