@@ -133,6 +133,15 @@ impl Entry {
         self.plan == Plan::Compress && !self.forms.is_packed.load(Ordering::Acquire)
     }
 
+    /// The content as it is before any coding, if it is no longer than `max_bytes`. Milliseconds for a
+    /// large page, and what is unpacked is not kept.
+    pub(crate) fn content(&self, max_bytes: u64) -> Option<Bytes> {
+        self.forms.identity_at_hand().or_else(|| {
+            let (encoding, packed) = self.forms.any_packed()?;
+            encode::decompress(encoding, &packed, max_bytes)
+        })
+    }
+
     pub(crate) fn forms(&self) -> &Arc<Forms> {
         &self.forms
     }

@@ -32,12 +32,13 @@ use parking_lot::Mutex;
 use seawall_model::{Instant, MadeUpLimits};
 use siphasher::sip::SipHasher13;
 
+use crate::entry::Entry;
 use crate::head::StoredHead;
 use crate::key::Key;
 use crate::learn::is_text;
 use crate::links;
 
-/// What is known about one site's misses. About 15 KB, and 24 bytes for each known path.
+/// What is known about one site's misses. About 15 KB, and 32 bytes for each known path.
 pub struct Misses {
     state: Mutex<State>,
     limits: MadeUpLimits,
@@ -53,6 +54,8 @@ struct State {
     queried: Marks,
     /// Paths that a page leads to. They must not displace those that answered.
     linked: Marks,
+    /// Pages whose links were read since the start.
+    read: Marks,
     asked: Asked,
 }
 
@@ -119,6 +122,7 @@ impl Misses {
             plain: Marks::new(max_known),
             queried: Marks::new(max_known),
             linked: Marks::new(max_known),
+            read: Marks::new(max_known),
             asked: Asked { ordinary: 0.0, doubtful: 0.0, allowance, at: began },
         };
         Self { state: Mutex::new(state), limits, seed }
@@ -229,14 +233,26 @@ impl Misses {
     /// pass over it, before the lock is taken; 0.1 ms for 100 KB. Nothing is read of a page that was
     /// asked for with a query: what a stranger made up may stand in it.
     pub fn sent(&self, key: &Key, head: &StoredHead, body: &[u8]) {
-        let is_encoded = head.headers.contains_key("content-encoding");
-        if head.status != 200 || key.query().is_some() || is_encoded || !is_text(head) {
+        if !may_lead(key, head) {
             return;
         }
         let mut marks = Vec::new();
         links::each(key, body, &mut |link| marks.push(self.mark(link.into())));
-        let linked = &mut self.state.lock().linked;
-        marks.into_iter().for_each(|mark| linked.add(mark));
+        let mut state = self.state.lock();
+        state.read.add(self.mark(key.into()));
+        marks.into_iter().for_each(|mark| state.linked.add(mark));
+    }
+
+    /// The same for a page that came from disk, if none was sent for its URL since the start. **Blocks**
+    /// while it is unpacked: milliseconds for a large one, so once for each.
+    pub fn loaded(&self, entry: &Entry) {
+        let (key, head) = (&entry.key, &entry.head);
+        if !may_lead(key, head) || self.state.lock().read.has(self.mark(key.into())) {
+            return;
+        }
+        if let Some(body) = entry.content(MAX_UNPACKED_BYTES) {
+            self.sent(key, head, &body);
+        }
     }
 
     /// Of host and path: what is there on one host of the site need not be on another.
@@ -372,6 +388,9 @@ const KEPT_ANSWERS: f32 = 26.0;
 /// How many of them must have been 404.
 const SHARE: f32 = 0.9;
 
+/// Larger pages are not unpacked for their links.
+const MAX_UNPACKED_BYTES: u64 = 2 * 1024 * 1024;
+
 const DEPTHS: usize = 6;
 const CLASSES: usize = 4;
 const ENDINGS: usize = 10;
@@ -406,6 +425,12 @@ fn shape_of(url: Asking<'_>) -> usize {
         _ => 9,
     };
     (depth * CLASSES + class) * ENDINGS + ending + usize::from(url.has_query) * SHAPES
+}
+
+/// Whether there may be links of the site in a page, that it wrote itself.
+fn may_lead(key: &Key, head: &StoredHead) -> bool {
+    let is_encoded = head.headers.contains_key("content-encoding");
+    head.status == 200 && key.query().is_none() && !is_encoded && is_text(head)
 }
 
 fn place(mark: u64, places: usize) -> usize {

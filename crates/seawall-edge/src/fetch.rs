@@ -212,7 +212,13 @@ async fn from_disk(
 ) -> Option<Answer> {
     let disk = plan.disk.take()?;
     let shared = Arc::clone(&ctx.worker.shared);
-    let loaded = tokio::task::spawn_blocking(move || shared.store.load(disk)).await;
+    let misses = Arc::clone(&policy.misses[plan.site]);
+    let loaded = tokio::task::spawn_blocking(move || {
+        let entry = shared.store.load(disk)?;
+        misses.loaded(&entry);
+        Some(entry)
+    });
+    let loaded = loaded.await;
     let Ok(Some(entry)) = loaded else {
         plan.forward = Forward::Miss;
         return None;

@@ -131,9 +131,10 @@ pub struct Limits {
     /// Parameter names per site that its own pages use, 9 bytes each. Beyond, the older half is
     /// forgotten until a page with them is stored again. Default 8,192: large sites use hundreds.
     pub max_query_names: usize,
-    /// Paths per site that are known to answer, as many that are known to answer with a query, and as many
-    /// that its pages lead to, 8 bytes each. Beyond, a newer one takes the place of an older of its kind,
-    /// whose path counts as unknown while paths like it are flooded with. Default 16,384.
+    /// Paths per site that are known to answer, as many that are known to answer with a query, as many that
+    /// its pages lead to, and as many pages whose links were read, 8 bytes each. Beyond, a newer one takes
+    /// the place of an older of its kind, whose path counts as unknown while paths like it are flooded with.
+    /// Default 16,384.
     pub max_known_paths: usize,
     /// What URLs may ask of an origin that are probably made up.
     pub made_up: MadeUpLimits,

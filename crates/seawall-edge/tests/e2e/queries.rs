@@ -342,22 +342,27 @@ fn what_waited_when_the_flood_was_seen_does_not_reach_the_origin() {
     assert!(shield.metric("seawall_made_up_refused_total") >= refused as u64);
 }
 
-#[test]
-fn who_follows_a_link_of_the_site_gets_the_page_in_a_flood_of_paths_like_it() {
-    let origin = Origin::answering(|asked| match asked.path() {
+/// A site whose front page leads to one story of two, and to one that is gone.
+fn stories() -> Origin {
+    Origin::answering(|asked| match asked.path() {
         "/" => ok(
             "Content-Type: text/html\r\nCache-Control: max-age=600\r\n",
-            "<a href=\"/story-linked/\">new</a><a href='/story-gone/'>old</a>",
+            "<a href=\"/story-linked/\">new</a><a href='/story-gone/'>old</a>".to_owned()
+                + &"<p>Too long to be held in memory unpacked.</p>".repeat(1_000),
         ),
         "/story-linked/" | "/story-unlinked/" => ok("Cache-Control: no-store\r\n", "page"),
         _ => respond("404 Not Found", "Cache-Control: no-store\r\n", "no such page"),
-    });
-    let shield = Shield::with(&origin, |config| {
+    })
+}
+
+fn flooded_soon(origin: &Origin) -> Shield {
+    Shield::with(origin, |config| {
         config.limits.made_up =
             MadeUpLimits { flood: 20, burst: 0, part_percent: 0, ..MadeUpLimits::default() };
-    });
-    let mut client = shield.client();
-    client.get("/", "").assert_status(200);
+    })
+}
+
+fn flood_with_stories(client: &mut Client) {
     // Until so many were refused that the few below do not outweigh them.
     let (mut sent, mut refused) = (0, 0);
     while refused < 100 {
@@ -366,6 +371,28 @@ fn who_follows_a_link_of_the_site_gets_the_page_in_a_flood_of_paths_like_it() {
         let answer = client.get(&format!("/story-{}/", "a".repeat(sent)), "");
         refused += u32::from(answer.status == 503);
     }
+}
+
+#[test]
+fn links_of_a_page_that_was_held_before_the_start_count_when_it_is_read() {
+    let origin = stories();
+    let mut shield = flooded_soon(&origin);
+    shield.client().get("/", "").assert_status(200);
+    shield.restart();
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200).assert_cache("hit");
+    flood_with_stories(&mut client);
+    client.get("/story-unlinked/", "").assert_status(503);
+    client.get("/story-linked/", "").assert_status(200).assert_body("page");
+}
+
+#[test]
+fn who_follows_a_link_of_the_site_gets_the_page_in_a_flood_of_paths_like_it() {
+    let origin = stories();
+    let shield = flooded_soon(&origin);
+    let mut client = shield.client();
+    client.get("/", "").assert_status(200);
+    flood_with_stories(&mut client);
     client.get("/story-unlinked/", "").assert_status(503);
     client.get("/story-linked/", "").assert_status(200).assert_body("page");
     let before = origin.count();
