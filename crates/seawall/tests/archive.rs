@@ -5,26 +5,31 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
 /// A site of a few pages, on a port that the system chose, for as long as the test runs.
-struct Origin(SocketAddr);
+struct Origin(SocketAddr, Arc<AtomicBool>);
 
 impl Origin {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let address = listener.local_addr().expect("it is bound");
+        let taken_off = Arc::<AtomicBool>::default();
+        let is_off = Arc::clone(&taken_off);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                std::thread::spawn(move || serve(stream));
+                let is_off = Arc::clone(&is_off);
+                std::thread::spawn(move || serve(stream, &is_off));
             }
         });
-        Self(address)
+        Self(address, taken_off)
     }
 }
 
-fn serve(stream: TcpStream) {
+fn serve(stream: TcpStream, is_off: &AtomicBool) {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut start, mut line) = (String::new(), String::new());
@@ -35,7 +40,8 @@ fn serve(stream: TcpStream) {
             line.clear();
         }
         let path = start.split(' ').nth(1).unwrap_or("/");
-        let (status, kind, body) = page(path);
+        let is_off = path.contains("page=2") && is_off.load(Ordering::SeqCst);
+        let (status, kind, body) = page(if is_off { "/taken-off" } else { path });
         let answer = format!(
             "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{}\r\n{body}",
             body.len(),
@@ -334,6 +340,8 @@ fn a_running_archive_is_exported_as_a_folder_and_as_a_package() {
     let place = Place::new(origin.0);
     let _shield = Shield::start(&place);
     place.ok(&["archive", "crawl"]);
+    // Else the crawl, rightly, brings it back.
+    origin.1.store(true, Ordering::SeqCst);
     place.ok(&["purge", "https://example.org/news/?page=2"]);
 
     let done = place.ok(&["archive", "export", "--static", "out", "--json"]).json();
