@@ -9,7 +9,8 @@
 //!   successful ones count.
 //! * Low load is a third of `L`: at the limits that are settled on at most two thirds of what the origin
 //!   works on at once. In calm it is seen for nothing. While readers wait, the limit is lowered to it for
-//!   some eight requests, soon again when something has changed, else so seldom that it costs 2 % of the work.
+//!   some eight requests, soon again when something has changed, else so seldom that it costs 2 % of the work,
+//!   but once a minute at least.
 //!   What is slower or faster than all that was measured before replaces it.
 //! * Slowdown is looked at for the limit as it is now, not as it was when those requests began: so the limit
 //!   does not run ahead of what is measured, however few answers a second there are.
@@ -90,8 +91,8 @@ pub struct AdaptiveLimiter {
     /// When the current second began, and the limit then.
     second: (Instant, f32),
     probe: Probe,
-    /// What requests take in the mean, microseconds.
-    typical_us: f32,
+    /// What the last requests took.
+    recent: Recent,
     /// Between two probes.
     every: Duration,
     /// Limit and slowdown when the last probe ended.
@@ -123,7 +124,7 @@ impl AdaptiveLimiter {
             no_rise_before: zero,
             second: (zero, start),
             probe: Probe::Idle { next: None },
-            typical_us: 0.0,
+            recent: Recent::default(),
             every: FIRST_PROBE_EVERY,
             settled: (start, 1.0),
             is_strained: false,
@@ -191,7 +192,8 @@ impl AdaptiveLimiter {
         self.limited_at = now;
     }
 
-    /// Takes one request that ended. O(1); every window a median of at most 50 values more.
+    /// Takes one request that ended. O(1); every window a median of at most 50 values more, in a
+    /// probe one of 15.
     pub fn observe(&mut self, now: Instant, sample: WorkSample) {
         let answered = match sample.outcome {
             WorkOutcome::Unknown => return,
@@ -226,13 +228,12 @@ impl AdaptiveLimiter {
 
     fn observe_latency(&mut self, now: Instant, sample: WorkSample) {
         let latency_us = sample.latency.as_nanos() as f32 / 1_000.0;
-        let weight = if self.typical_us == 0.0 { 1.0 } else { 1.0 / 16.0 };
-        self.typical_us += weight * (latency_us - self.typical_us);
+        self.recent.note(latency_us);
         let load = self.load_of(now, sample);
         let ratio = self.learn(|costs| costs.note_latency(sample.template, latency_us, load));
         match &mut self.probe {
             Probe::Running { until, steady_from: Some(_), .. } => {
-                *until = now + patience(self.typical_us);
+                *until = now + self.recent.patience();
             }
             Probe::Running { .. } => {}
             Probe::Idle { .. } => self.window.push(ratio, latency_us),
@@ -292,7 +293,7 @@ impl AdaptiveLimiter {
                 if now < due {
                     return;
                 }
-                let until = now + patience(self.typical_us);
+                let until = now + self.recent.patience();
                 self.costs.begin_batch();
                 let lows = self.costs.lows();
                 self.probe = Probe::Running { since: now, until, steady_from: None, lows };
@@ -304,11 +305,13 @@ impl AdaptiveLimiter {
         self.learn(TemplateCosts::end_batch);
         let lasted = now.saturating_since(since);
         let factor = if self.costs.doubt().1 < KNOWN { 12 } else { 25 };
-        let least = FIRST_PROBE_EVERY.max(lasted * if self.is_unsure() { 4 } else { 8 });
+        let least = lasted * if self.is_unsure() { 4 } else { 8 };
+        let least = least.clamp(FIRST_PROBE_EVERY, PROBE_EVERY_AT_MOST);
         self.every = if self.has_moved() {
             least
         } else {
-            (self.every * 2).max(least).min(PROBE_EVERY.max(lasted * factor))
+            let seldom = (lasted * factor).clamp(PROBE_EVERY, PROBE_EVERY_AT_MOST);
+            (self.every * 2).clamp(least, seldom)
         };
         let soonest = now + least;
         self.probe = Probe::Idle { next: Some((now + self.every, soonest)) };
@@ -405,10 +408,34 @@ enum Probe {
     },
 }
 
-/// How long a probe waits for an answer at low load.
-fn patience(latency_us: f32) -> Duration {
-    let latency = Duration::from_micros(latency_us as u64);
-    (latency * 2).clamp(Duration::from_millis(20), PROBE_AT_MOST / 2)
+/// What the last latencies were, microseconds.
+#[derive(Debug, Default)]
+struct Recent {
+    mean: f32,
+    latencies: [f32; 15],
+    len: usize,
+    next: usize,
+}
+
+impl Recent {
+    fn note(&mut self, latency_us: f32) {
+        let weight = if self.len == 0 { 1.0 } else { 1.0 / 16.0 };
+        self.mean += weight * (latency_us - self.mean);
+        self.latencies[self.next] = latency_us;
+        self.next = (self.next + 1) % self.latencies.len();
+        self.len = (self.len + 1).min(self.latencies.len());
+    }
+
+    /// How long a probe waits for an answer at low load: for twice the mean, because where pages are uneven
+    /// the last of them take long. But a few slow ones must not hold up all who wait until their time is
+    /// over: more than half a second is waited only where most take a third of that.
+    fn patience(&self) -> Duration {
+        let mut latencies = self.latencies;
+        let median = median(&mut latencies[..self.len]).unwrap_or(0.0);
+        let micros = |us: f32| Duration::from_micros(us as u64);
+        let most = PATIENCE.max(micros(3.0 * median)).min(PROBE_AT_MOST / 2);
+        micros(2.0 * self.mean).clamp(Duration::from_millis(20), most)
+    }
 }
 
 /// The samples since the last update.
@@ -526,3 +553,7 @@ const KNOWN: usize = 32;
 /// Answers at low load that are enough.
 const PROBE_SAMPLES: u64 = 8;
 const PROBE_AT_MOST: Duration = Duration::from_secs(8);
+/// However long probes take, or one that had to be given up would be the last for minutes.
+const PROBE_EVERY_AT_MOST: Duration = Duration::from_secs(60);
+/// A quarter of what those who wait for a permit are given in the standard configuration.
+const PATIENCE: Duration = Duration::from_millis(500);

@@ -150,14 +150,17 @@ impl Quiet {
     fn end(&mut self, count: u64, how: impl Fn(u64) -> (u64, WorkOutcome)) -> usize {
         let mut least = usize::MAX;
         for n in 0..count {
-            self.now = self.now + Duration::from_millis(10);
             let (template, outcome) = how(n);
-            let latency = Duration::from_millis(50);
-            let sample = WorkSample { template, latency, outcome, in_flight_at_start: 1 };
-            self.limiter.observe(self.now, sample);
+            self.end_one(template, outcome, Duration::from_millis(50));
             least = least.min(self.limiter.steady_limit());
         }
         least
+    }
+
+    fn end_one(&mut self, template: u64, outcome: WorkOutcome, latency: Duration) {
+        self.now = self.now + Duration::from_millis(10);
+        let sample = WorkSample { template, latency, outcome, in_flight_at_start: 1 };
+        self.limiter.observe(self.now, sample);
     }
 }
 
@@ -225,4 +228,48 @@ fn a_slow_page_that_holds_the_last_permit_does_not_hold_the_others_up_for_long()
     assert!(site.limiter.limit() < site.limiter.steady_limit());
     site.limiter.tick(site.now + Duration::from_millis(150));
     assert_eq!(site.limiter.limit(), site.limiter.steady_limit());
+}
+
+#[test]
+fn slow_pages_now_and_then_do_not_make_a_probe_patient_where_most_are_quick() {
+    const PAGE: u64 = 1 << 40;
+    for (latency_ms, patience_ms) in [(50, 500), (300, 900)] {
+        let mut site = Quiet::new();
+        let mut answers = 0;
+        while answers < 100 || site.limiter.limit() == site.limiter.steady_limit() {
+            site.limiter.note_limited(site.now);
+            answers += 1;
+            // One page in ten is a slow one.
+            let latency =
+                Duration::from_millis(if answers % 10 == 0 { 20_000 } else { latency_ms });
+            site.end_one(PAGE, WorkOutcome::Success, latency);
+            assert!(answers < 1_000, "low load is looked at");
+        }
+        // From now on no answer comes: a slow page holds the only permit.
+        site.limiter.tick(site.now + Duration::from_millis(patience_ms + 10));
+        assert_eq!(site.limiter.limit(), site.limiter.steady_limit(), "{latency_ms} ms");
+    }
+}
+
+#[test]
+fn an_origin_that_is_too_slow_for_a_whole_probe_is_looked_at_once_a_minute() {
+    let mut site = Quiet::new();
+    let began = site.now;
+    let (mut last, mut longest) = (began, Duration::ZERO);
+    let mut probes = 0;
+    let mut was_probing = false;
+    while site.now < began + Duration::from_secs(1_800) {
+        site.limiter.note_limited(site.now);
+        site.now = site.now + Duration::from_millis(1_190);
+        site.end_one(1 << 40, WorkOutcome::Success, Duration::from_millis(1_200));
+        let is_probing = site.limiter.limit() < site.limiter.steady_limit();
+        if is_probing {
+            probes += u32::from(!was_probing);
+            longest = longest.max(site.now.saturating_since(last));
+            last = site.now;
+        }
+        was_probing = is_probing;
+    }
+    assert!(probes > 20, "{probes}");
+    assert!(longest <= Duration::from_secs(64), "{longest:?} without one");
 }
