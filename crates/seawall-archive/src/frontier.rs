@@ -113,11 +113,13 @@ pub enum FailReason {
     OtherStatus,
     /// It is not of the site, or a trap ([`crate::Refusal`]).
     OutOfScope,
+    /// The bytes allowed are full.
+    NoRoom,
 }
 
 impl FailReason {
     /// All of them, each at its code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Unreachable,
         Self::TimedOut,
         Self::Broken,
@@ -133,6 +135,7 @@ impl FailReason {
         Self::Gone,
         Self::OtherStatus,
         Self::OutOfScope,
+        Self::NoRoom,
     ];
 
     /// A number that stays the same in files.
@@ -163,6 +166,7 @@ impl FailReason {
             Self::Gone => "gone",
             Self::OtherStatus => "other_status",
             Self::OutOfScope => "out_of_scope",
+            Self::NoRoom => "no_room",
         }
     }
 

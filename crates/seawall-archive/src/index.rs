@@ -282,6 +282,12 @@ impl Look {
         Ok(table.get(url)?.map(|row| row.value().to_vec()))
     }
 
+    /// Whether there is any version of a URL.
+    pub(crate) fn is_held(&self, url: &str) -> Result<bool, redb::Error> {
+        let table = self.0.open_table(VERSIONS)?;
+        Ok(table.range((url, 0)..=(url, u64::MAX))?.next().is_some())
+    }
+
     /// Calls `each` for every known URL in order, until it says no.
     pub(crate) fn each_known(
         &self,
@@ -657,6 +663,11 @@ impl<'t> Change<'t> {
     /// What is known of a URL, encoded.
     pub(crate) fn known(&self, url: &str) -> Result<Option<Vec<u8>>, redb::Error> {
         Ok(self.known.get(url)?.map(|row| row.value().to_vec()))
+    }
+
+    /// How many URLs are known.
+    pub(crate) fn known_count(&self) -> Result<u64, redb::Error> {
+        Ok(self.known.len()?)
     }
 
     /// Marks a URL as withdrawn.

@@ -10,6 +10,7 @@
 mod keep;
 mod open;
 mod repack;
+mod thin;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -39,8 +40,10 @@ pub struct ArchiveOptions {
     pub max_bytes: u64,
     /// Bytes after which the open file becomes a package. Default 32 MiB.
     pub package_bytes: u64,
-    /// Versions of one URL that are kept. Default 5.
+    /// Versions of one URL that are kept, of different ages, and one more that a pin shows. Default 5.
     pub max_versions: usize,
+    /// URLs that are known, held or not. Default 1,000,000.
+    pub max_known: u64,
     /// Bytes of content that are taken. Default 64 MiB.
     pub max_body_bytes: usize,
     /// Bytes of memory for the index. Default 16 MiB.
@@ -56,6 +59,7 @@ impl ArchiveOptions {
             max_bytes,
             package_bytes: 32 << 20,
             max_versions: 5,
+            max_known: 1_000_000,
             max_body_bytes: 64 << 20,
             index_memory_bytes: 16 << 20,
             software: concat!("seawall ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -73,6 +77,7 @@ pub struct Archive {
     writer: Mutex<Writer>,
     files: Mutex<BTreeMap<PackageId, Arc<File>>>,
     damaged: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// The file that is being written.
@@ -135,6 +140,8 @@ pub struct ArchiveStats {
     pub newest: Option<WallTime>,
     /// Records that turned out damaged since the start.
     pub damaged: u64,
+    /// URLs and responses of new ones that there was no room for since the start.
+    pub refused: u64,
     /// Nothing newer is shown.
     pub pinned_before: Option<WallTime>,
 }
@@ -362,6 +369,7 @@ impl Archive {
             true
         })?;
         stats.damaged = self.damaged.load(Ordering::Relaxed);
+        stats.refused = self.refused.load(Ordering::Relaxed);
         stats.pinned_before = self.pinned_before()?;
         Ok(stats)
     }

@@ -9,7 +9,10 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 
-use seawall_archive::{Archive, ArchiveError, Capture, Fetched, Kept, Members, Record, Validators};
+use seawall_archive::{
+    Archive, ArchiveError, Capture, Discovered, FailReason, Fetched, Kept, Members, Record,
+    Validators, seed,
+};
 use support::{Place, at, kept, noise, page};
 
 /// Flips a bit of the record of a URL, in the middle.
@@ -186,4 +189,109 @@ fn what_is_larger_than_allowed_now_is_not_forgotten() {
     let archive = place.open(30);
     let held = archive.lookup(&large.url, None).expect("readable").expect("held");
     assert_eq!(held.capture, large);
+}
+
+#[test]
+fn what_a_pin_shows_is_neither_superseded_nor_dropped_for_room() {
+    let place = Place::new();
+    let archive = place.open_with(1, |options| {
+        options.max_bytes = 300 << 10;
+        options.package_bytes = 100 << 10;
+    });
+    let ours = page("/", &noise(1, 40_000), 10);
+    archive.keep(vec![kept(&ours)], Vec::new(), at(10)).expect("kept");
+    archive.pin(Some(at(11)), at(11)).expect("pinned");
+    for hour in 1..60 {
+        let second = 11 + hour * 3_600;
+        let defaced = page("/", &noise(hour + 1, 40_000), second);
+        archive.keep(vec![kept(&defaced)], Vec::new(), at(second)).expect("kept");
+        archive.upkeep(at(second)).expect("looked after");
+        let held = archive.lookup(&ours.url, None).expect("readable").expect("held");
+        assert_eq!(held.capture, ours, "hour {hour}");
+    }
+    let stats = archive.stats().expect("counted");
+    assert!(stats.versions < 6, "others were dropped: {stats:?}");
+}
+
+#[test]
+fn a_page_that_always_differs_can_be_pinned_to_yesterday() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let quarter = 15 * 60;
+    for turn in 0..300 {
+        let page = page("/", &format!("turn {turn}"), quarter * turn);
+        archive.keep(vec![kept(&page)], Vec::new(), at(quarter * turn)).expect("kept");
+    }
+    let now = quarter * 300;
+    archive.pin(Some(at(now - 24 * 3_600)), at(now)).expect("pinned");
+    assert!(archive.lookup("https://example.org/", None).expect("readable").is_some());
+}
+
+#[test]
+fn beyond_its_bounds_nothing_further_is_held_and_what_is_held_is_renewed() {
+    let place = Place::new();
+    let archive = place.open_with(1, |options| {
+        options.max_bytes = 80 << 10;
+        options.package_bytes = 10 << 10;
+        options.max_known = 3;
+    });
+    let large = |path: &str, second| page(path, &noise(second, 40_000), second);
+    for (path, second) in [("/a", 10), ("/b", 11), ("/c", 12)] {
+        archive.keep(vec![kept(&large(path, second))], Vec::new(), at(second)).expect("kept");
+    }
+    archive.keep(vec![kept(&large("/d", 13))], Vec::new(), at(13)).expect("refused");
+    let url = "https://example.org/d";
+    assert!(archive.lookup(url, None).expect("readable").is_none());
+    let known = archive.known(url).expect("readable").expect("known");
+    assert_eq!(known.reason, Some(FailReason::NoRoom));
+    let renewed = large("/a", 14);
+    archive.keep(vec![kept(&renewed)], Vec::new(), at(14)).expect("kept");
+    let held = archive.lookup(&renewed.url, None).expect("readable").expect("held");
+    assert_eq!(held.capture, renewed);
+    let found = ["/a", "/x", "/y"].map(|path| {
+        let url = format!("https://example.org{path}");
+        Discovered { known: seed(&url, at(15)), url }
+    });
+    archive.keep(Vec::new(), found.to_vec(), at(15)).expect("refused");
+    let stats = archive.stats().expect("counted");
+    assert_eq!((stats.known, stats.refused), (4, 3), "{stats:?}");
+}
+
+#[test]
+fn what_was_put_aside_does_not_keep_what_was_withdrawn() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let secret = page("/secret", "to be withdrawn", 10);
+    archive.keep(vec![kept(&secret)], Vec::new(), at(10)).expect("kept");
+    let aside = ["000001.wacz.damaged", "index.damaged"].map(|name| place.path().join(name));
+    aside.iter().for_each(|path| fs::write(path, "to be withdrawn").expect("written"));
+    archive.upkeep(at(11)).expect("looked after");
+    assert!(aside.iter().all(|path| path.exists()), "somebody may want to look into it");
+    archive.withdraw(&secret.url, at(12)).expect("withdrawn");
+    archive.upkeep(at(13)).expect("looked after");
+    assert!(!aside.iter().any(|path| path.exists()));
+    let archive = {
+        drop(archive);
+        Place::new()
+    };
+    let later = archive.open(1);
+    let path = archive.path().join("index.damaged");
+    fs::write(&path, "old").expect("written");
+    later.upkeep(at(20 * 365 * 86_400)).expect("looked after");
+    assert!(!path.exists(), "a day is over");
+}
+
+/// A folder in its place stands for whatever the system refuses that is no damage.
+#[test]
+fn an_index_that_the_system_does_not_open_is_not_made_again() {
+    let place = Place::new();
+    drop(place.open(1));
+    let index = place.path().join("index.redb");
+    let aside = place.path().join("aside");
+    fs::rename(&index, &aside).expect("moved");
+    fs::create_dir(&index).expect("made");
+    assert!(matches!(place.try_open(2), Err(ArchiveError::Index(_))));
+    fs::remove_dir(&index).expect("untouched");
+    fs::rename(&aside, &index).expect("moved");
+    drop(place.open(3));
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 use seawall_model::WallTime;
 use seawall_seal::Digest;
 
+use super::thin::worth_keeping;
 use super::{Archive, PIN, Writer, says_the_same};
 use crate::capture::Capture;
 use crate::error::ArchiveError;
-use crate::frontier::Known;
+use crate::frontier::{FailReason, Known};
 use crate::index::{Change, PackageId, Same, Version};
 use crate::warc::{Record, RevisitOf, Written, response_record, revisit_record};
 
@@ -69,9 +70,23 @@ impl Archive {
     /// Adds what was fetched and found, at once and on disk when it returns: all of it, or nothing.
     /// Of URLs already known `found` changes those that were not fetched since it was made of them.
     ///
+    /// When what is held fills the bytes allowed, nothing of further URLs is held, and when as many are
+    /// known as may be, no further ones are: see [`crate::ArchiveStats::refused`].
+    ///
     /// # Errors
     /// [`ArchiveError::Io`] if the disk is full or fails; then nothing was added.
     pub fn keep(
+        &self,
+        mut fetched: Vec<Fetched>,
+        found: Vec<Discovered>,
+        now: WallTime,
+    ) -> Result<(), ArchiveError> {
+        self.refuse_new(&mut fetched)?;
+        self.add(fetched, found, now)
+    }
+
+    /// As [`Self::keep`], for what was there before.
+    pub(super) fn add(
         &self,
         mut fetched: Vec<Fetched>,
         found: Vec<Discovered>,
@@ -100,11 +115,35 @@ impl Archive {
             for (url, captured) in &gathered.lost {
                 forget(change, url, *captured)?;
             }
-            found.iter().try_for_each(|found| put_news(change, found))
+            for found in &found {
+                if !put_news(change, found, self.options.max_known)? {
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Ok(())
         })?;
         writer.length += gathered.batch.bytes.len() as u64;
         writer.records += gathered.batch.placed.len();
         Ok(())
+    }
+
+    /// Superseded versions make room for newer ones of the same URLs, but nothing does for further URLs.
+    fn refuse_new(&self, fetched: &mut [Fetched]) -> Result<(), ArchiveError> {
+        self.index.look(|look| {
+            let live: u64 = look.packages()?.iter().map(|(_, row)| row.live_bytes).sum();
+            if live < self.options.max_bytes {
+                return Ok(());
+            }
+            for fetched in fetched {
+                if matches!(fetched.kept, Kept::Response(_)) && !look.is_held(&fetched.url)? {
+                    fetched.kept = Kept::Nothing;
+                    fetched.known.reason = Some(FailReason::NoRoom);
+                    fetched.known.failures = fetched.known.failures.saturating_add(1);
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// What was withdrawn while a response was on its way does not come back with that. Later than now
@@ -204,11 +243,19 @@ impl Archive {
     /// Takes versions away; records that refer to their content are given it.
     pub(super) fn remove_versions(
         &self,
-        removed: &[(String, Version)],
+        mut removed: Vec<(String, Version)>,
     ) -> Result<(), ArchiveError> {
         let mut writer = self.writer()?;
+        // As they are now: somebody may have packed them or taken them away.
+        self.index.look(|look| {
+            for (url, version) in std::mem::take(&mut removed) {
+                let there = look.version(&url, version.captured)?;
+                removed.extend(there.map(|version| (url, version)));
+            }
+            Ok(())
+        })?;
         let mut batch = Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() };
-        let lost = self.give_content_to_heirs(&writer, &mut batch, removed)?;
+        let lost = self.give_content_to_heirs(&writer, &mut batch, &removed)?;
         write_at_end(&mut writer, &batch.bytes)?;
         let id = writer.id;
         self.change(&mut writer, |change| {
@@ -216,7 +263,7 @@ impl Archive {
                 put(change, placed)?;
                 change.note_live(id, u64::from(placed.version.length))?;
             }
-            for (url, version) in removed {
+            for (url, version) in &removed {
                 change.remove_version(url, version.captured)?;
             }
             lost.iter().try_for_each(|(url, captured)| forget(change, url, *captured))
@@ -325,13 +372,17 @@ impl Archive {
         batch: &Batch,
         removed: &mut Vec<(String, Version)>,
     ) -> Result<(), ArchiveError> {
+        let pin = self.pinned_before()?;
         let urls: BTreeSet<_> = batch.placed.iter().map(|it| it.url.as_str()).collect();
         for url in urls {
             let mut versions = self.index.look(|look| look.versions(url))?;
             versions.retain(|it| !removed.iter().any(|(of, gone)| of == url && gone == it));
-            let more = batch.placed.iter().filter(|it| it.url == url).count();
-            let surplus = (versions.len() + more).saturating_sub(self.options.max_versions.max(1));
-            removed.extend(versions.into_iter().take(surplus).map(|it| (url.to_owned(), it)));
+            let new = batch.placed.iter().filter(|it| it.url == url).map(|it| it.version.captured);
+            let mut times: Vec<_> = versions.iter().map(|it| it.captured).chain(new).collect();
+            times.sort_unstable();
+            let kept = worth_keeping(&times, pin, self.options.max_versions.max(1));
+            versions.retain(|it| !kept.contains(&it.captured));
+            removed.extend(versions.into_iter().map(|it| (url.to_owned(), it)));
         }
         Ok(())
     }
@@ -609,13 +660,25 @@ pub(super) fn put_known(
 }
 
 /// Of a URL that is known already only what was made of that, and not of what was known before a fetch
-/// since.
-fn put_news(change: &mut Change<'_>, found: &Discovered) -> Result<(), redb::Error> {
+/// since. `false` if there is no room for another.
+fn put_news(
+    change: &mut Change<'_>,
+    found: &Discovered,
+    max_known: u64,
+) -> Result<bool, redb::Error> {
     let known = change.known(&found.url)?.and_then(|bytes| Known::decode(&bytes));
-    let is_news = known.is_none_or(|known| {
-        known.first_seen == found.known.first_seen && known.last_fetched == found.known.last_fetched
-    });
-    if is_news { put_known(change, &found.url, &found.known) } else { Ok(()) }
+    let is_news = match known {
+        Some(known) => {
+            known.first_seen == found.known.first_seen
+                && known.last_fetched == found.known.last_fetched
+        }
+        None if change.known_count()? >= max_known => return Ok(false),
+        None => true,
+    };
+    if is_news {
+        put_known(change, &found.url, &found.known)?;
+    }
+    Ok(true)
 }
 
 /// Writes behind what the index knows of; what a failed try left there is overwritten.

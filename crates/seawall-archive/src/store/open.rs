@@ -13,6 +13,7 @@ use seawall_model::WallTime;
 use seawall_seal::SigningKey;
 
 use super::keep::{WITHDRAWN, forget, put_known};
+use super::repack::PUT_ASIDE;
 use super::{
     Archive, ArchiveOptions, Fetched, Kept, OPEN_ID, PIN, REBUILDING, Writer, open_name,
     package_name,
@@ -85,6 +86,7 @@ impl Archive {
             files: Mutex::new(BTreeMap::from([(id, Arc::clone(&writer.file))])),
             writer: Mutex::new(writer),
             damaged: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         };
         if repaired.index_rebuilt {
             archive.rebuild(&files, &mut repaired, now)?;
@@ -146,7 +148,7 @@ impl Archive {
             let url = capture.url.clone();
             fetched.push(Fetched { url, known, kept: Kept::Response(capture), title });
         }
-        self.keep(fetched, Vec::new(), now)
+        self.add(fetched, Vec::new(), now)
     }
 
     /// Makes the index again from the packages and from files that are none yet.
@@ -170,7 +172,7 @@ impl Archive {
                 Err(_) => {
                     // Kept for whoever wants to look into it, out of the way.
                     let name = package_name(id);
-                    fs::rename(self.dir.join(&name), self.dir.join(format!("{name}.damaged")))?;
+                    fs::rename(self.dir.join(&name), self.dir.join(format!("{name}{PUT_ASIDE}")))?;
                     repaired.lost_packages += 1;
                 }
             }
@@ -338,12 +340,24 @@ fn open_index(
         return Index::open(&path, options.index_memory_bytes);
     }
     match opened {
-        Err(ArchiveError::Index(_)) if was_there => {
-            fs::rename(&path, dir.join("index.damaged"))?;
+        Err(ArchiveError::Index(error)) if was_there && is_damage(&error) => {
+            fs::rename(&path, dir.join(format!("index{PUT_ASIDE}")))?;
             repaired.index_rebuilt = true;
             Index::open(&path, options.index_memory_bytes)
         }
         opened => opened,
+    }
+}
+
+/// Whether an index will not be read with another try, either: it is damaged or of another version. What
+/// the system refuses for want of room or rights is nothing to make it again for.
+fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Io(error) => {
+            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+        }
+        redb::Error::PreviousIo => false,
+        _ => true,
     }
 }
 

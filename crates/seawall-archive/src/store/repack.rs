@@ -1,7 +1,8 @@
 //! Making packages: of the open file, of packages with much that is of no use any more, of small ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use seawall_model::WallTime;
 
 use super::keep::{forget, put_known};
 use super::open::open_file;
+use super::thin::protected;
 use super::{Archive, MADE_DUE_AT_ONCE, OPEN_ID, Writer, open_name, package_name};
 use crate::error::ArchiveError;
 use crate::frontier::{Known, LONGEST_S};
@@ -35,6 +37,18 @@ const SEAL_AFTER: Duration = Duration::from_secs(3_600);
 const WORTH_KEEPING: u64 = 70;
 /// Less than this is not worth writing a package anew.
 const WORTH_REWRITING: u64 = 64 << 10;
+/// Versions dropped at once. Contents that others refer to are in memory meanwhile.
+const DROPPED_AT_ONCE: usize = 250;
+/// Versions to drop that are looked for at once.
+const LOOKED_FOR: usize = 10_000;
+/// What the names of damaged files end in.
+pub(super) const PUT_ASIDE: &str = ".damaged";
+/// How long they are kept.
+const KEEP_PUT_ASIDE: Duration = Duration::from_secs(24 * 3_600);
+
+/// Until when it was valid, URL and time of capture of each version.
+type Superseded = BTreeMap<(WallTime, String, WallTime), Version>;
+
 /// So many packages of less than a quarter of the usual size become one.
 const SMALL_ONES: usize = 8;
 /// The lists of a package are made in memory, a kilobyte for each record: a site of a million small
@@ -53,6 +67,7 @@ impl Archive {
         let erase: BTreeSet<_> =
             self.index.look(crate::index::Look::to_erase)?.into_iter().collect();
         self.mend_due(now)?;
+        self.remove_put_aside(now)?;
         self.drop_superseded(&mut done)?;
         let mut writer = self.writer()?;
         let is_due = writer.length >= self.options.package_bytes
@@ -265,38 +280,85 @@ impl Archive {
 
     /// Drops the longest superseded versions until what is left fits.
     fn drop_superseded(&self, done: &mut Upkeep) -> Result<(), ArchiveError> {
-        let rows = self.index.look(crate::index::Look::packages)?;
-        let live: u64 = rows.iter().map(|(_, row)| row.live_bytes).sum();
         // Room for writing one package anew while the old one is still there.
         let most = self.options.max_bytes.saturating_sub(self.options.package_bytes);
-        if live <= most {
-            return Ok(());
-        }
-        let mut too_much = live - most;
-        let mut superseded = Vec::new();
-        self.index.look(|look| {
-            let mut before: Option<(String, Version)> = None;
-            look.each_version("", |url, version| {
-                if let Some((older, row)) = before.take()
-                    && older == url
-                {
-                    superseded.push((row.validated, older, row));
+        loop {
+            let rows = self.index.look(crate::index::Look::packages)?;
+            let live: u64 = rows.iter().map(|(_, row)| row.live_bytes).sum();
+            let mut too_much = live.saturating_sub(most);
+            let mut removed = Vec::new();
+            if too_much > 0 {
+                for ((_, url, _), version) in self.longest_superseded()? {
+                    too_much = too_much.saturating_sub(u64::from(version.length));
+                    removed.push((url, version));
+                    if too_much == 0 {
+                        break;
+                    }
                 }
-                before = Some((url.to_owned(), version));
-                true
-            })
-        })?;
-        superseded.sort_by_key(|(validated, ..)| *validated);
-        let mut removed = Vec::new();
-        for (_, url, version) in superseded {
-            if too_much == 0 {
-                break;
             }
-            too_much = too_much.saturating_sub(u64::from(version.length));
-            removed.push((url, version));
+            if removed.is_empty() {
+                return Ok(());
+            }
+            done.dropped += removed.len() as u64;
+            let mut removed = removed.into_iter();
+            loop {
+                let some: Vec<_> = removed.by_ref().take(DROPPED_AT_ONCE).collect();
+                if some.is_empty() {
+                    break;
+                }
+                self.remove_versions(some)?;
+            }
         }
-        done.dropped += removed.len() as u64;
-        self.remove_versions(&removed)
+    }
+
+    /// Some of the versions that may go, by until when they were valid. Of each URL the newest stays, and
+    /// the newest that the pin shows.
+    fn longest_superseded(&self) -> Result<Superseded, ArchiveError> {
+        let pin = self.pinned_before()?;
+        let mut longest = Superseded::new();
+        let mut take = |url: &str, versions: Vec<Version>| {
+            let times: Vec<_> = versions.iter().map(|it| it.captured).collect();
+            let stays: Vec<_> = protected(&times, pin).collect();
+            for version in versions.into_iter().filter(|it| !stays.contains(&it.captured)) {
+                longest.insert((version.validated, url.to_owned(), version.captured), version);
+                if longest.len() > LOOKED_FOR {
+                    longest.pop_last();
+                }
+            }
+        };
+        self.index.look(|look| {
+            let (mut of, mut versions) = (String::new(), Vec::new());
+            look.each_version("", |url, version| {
+                if of != url {
+                    take(&of, std::mem::take(&mut versions));
+                    url.clone_into(&mut of);
+                }
+                versions.push(version);
+                true
+            })?;
+            take(&of, versions);
+            Ok(())
+        })?;
+        Ok(longest)
+    }
+
+    /// Removes what a damaged index or package left for whoever wants to look into it: after a day, or now
+    /// if it may hold what was withdrawn.
+    fn remove_put_aside(&self, now: WallTime) -> Result<(), ArchiveError> {
+        let (_, _, withdrawn) = self.index.look(crate::index::Look::counts)?;
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().ends_with(PUT_ASIDE) {
+                continue;
+            }
+            // Renaming it was the last change.
+            let since = u64::try_from(entry.metadata()?.ctime()).unwrap_or(0);
+            let age = now.saturating_since(WallTime::from_unix_secs(since));
+            if withdrawn > 0 || age >= KEEP_PUT_ASIDE {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn remove(&self, ids: &[PackageId]) -> Result<(), ArchiveError> {
