@@ -14,6 +14,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::places::place;
 use crate::speed::{BATCH, Speed, median};
 
 /// The measured costs of an origin's templates.
@@ -249,9 +250,7 @@ impl TemplateCosts {
     }
 
     fn set(&self, template: u64) -> usize {
-        let sets = (self.slots.len() / WAYS) as u64;
-        // Multiply and shift instead of a division; the hash is keyed, so its bits are good.
-        usize::try_from(((template >> 32) * sets) >> 32).unwrap_or(0) * WAYS
+        place(template, self.slots.len() / WAYS) * WAYS
     }
 
     fn find(&self, template: u64) -> Option<&Slot> {

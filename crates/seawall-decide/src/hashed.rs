@@ -18,6 +18,7 @@ use seawall_model::Instant;
 use siphasher::sip::SipHasher13;
 
 use crate::decay::Decayed;
+use crate::places::place;
 
 /// The places.
 #[derive(Debug)]
@@ -82,9 +83,7 @@ impl Hashed {
         let [key0, key1] = self.seed;
         let hash = SipHasher13::new_with_keys(key0, key1).hash(&bytes);
         let places = &self.rows[row].places;
-        // Multiply and shift instead of a division.
-        let index = ((hash >> 32) * places.len() as u64) >> 32;
-        &places[usize::try_from(index).unwrap_or(0)]
+        &places[place(hash, places.len())]
     }
 }
 

@@ -37,6 +37,7 @@ mod offenders;
 mod origin_gate;
 mod owners;
 mod path;
+mod places;
 mod prefix_counts;
 mod prefix_set;
 mod speed;

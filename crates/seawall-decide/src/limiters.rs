@@ -38,6 +38,7 @@ use siphasher::sip::SipHasher13;
 use crate::decay::{Decayed, ONE};
 use crate::hashed::Hashed;
 use crate::offenders::{Bar, Offenders};
+use crate::places::place;
 use crate::prefix_counts::PrefixCounts;
 
 /// One unit of cost in what [`Limiters::demand`] returns.
@@ -269,12 +270,10 @@ impl Limiters {
         bytes[..16].copy_from_slice(&who.as_u128().to_le_bytes());
         bytes[16..].copy_from_slice(&look.map_or(0, |look| look.0).to_le_bytes());
         let hash = SipHasher13::new_with_keys(key0, key1).hash(&bytes);
-        // Multiply and shift instead of a division: the number of sets fits in 32 bits.
-        let index = ((hash >> 32) * self.sets.len() as u64) >> 32;
         // The other half of the hash, so that the tag is independent of the set. Looks have the highest
         // bit: their demand is part of their address's, so it is let go with them.
         let tag = hash as u32 & !LOOK | if look.is_some() { LOOK } else { 0 };
-        Place { set: usize::try_from(index).unwrap_or(0), tag: tag.max(FIRST_TAG) }
+        Place { set: place(hash, self.sets.len()), tag: tag.max(FIRST_TAG) }
     }
 
     fn insert(&self, now: Instant, place: Place) -> Option<usize> {

@@ -17,6 +17,7 @@ use seawall_model::{Identity, Instant, Misbehaviour};
 use siphasher::sip128::SipHasher13;
 
 use crate::decay::{Decayed, ONE};
+use crate::places::place;
 
 /// The table.
 #[derive(Debug)]
@@ -110,9 +111,7 @@ impl Offenders {
     fn place(&self, who: Identity) -> (&Set, u64) {
         let [key0, key1] = self.seed;
         let hash = SipHasher13::new_with_keys(key0, key1).hash(&who.as_u128().to_le_bytes());
-        // Multiply and shift instead of a division: the number of sets fits in 32 bits.
-        let index = ((hash.h1 >> 32) * self.sets.len() as u64) >> 32;
-        (&self.sets[usize::try_from(index).unwrap_or(0)], hash.h2.max(FIRST_TAG))
+        (&self.sets[place(hash.h1, self.sets.len())], hash.h2.max(FIRST_TAG))
     }
 
     /// Takes the place of whoever has the fewest points. `None` if another worker is faster at it.

@@ -19,6 +19,8 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use seawall_model::{ClientAddr, Instant, Limits};
+
+use crate::places::place;
 use siphasher::sip::SipHasher13;
 
 /// Pages that make a session.
@@ -256,8 +258,7 @@ impl<S: Slot> Sets<S> {
 
     /// The entry of `hash`, made in the place of the one not used for longest if need be.
     fn entry(&mut self, hash: u64, now_s: u32) -> &mut S {
-        let sets = (self.slots.len() / WAYS) as u64;
-        let first = (((hash >> 32) * sets) >> 32) as usize * WAYS;
+        let first = place(hash, self.slots.len() / WAYS) * WAYS;
         let tag = (hash as u32).max(1);
         let set = &mut self.slots[first..first + WAYS];
         let found = set.iter().position(|slot| slot.tag() == tag);
@@ -404,13 +405,13 @@ mod tests {
         let other = Visitors::new(&Limits::default(), [1, 2]);
         let set_of = |visitors: &Visitors, looks| {
             let hash = visitors.session_hash(client(1), looks);
-            ((hash >> 32) * (visitors.sessions.slots.len() / WAYS) as u64) >> 32
+            place(hash, visitors.sessions.slots.len() / WAYS)
         };
         let first = set_of(&other, 0);
         let colliding: alloc::vec::Vec<u64> =
             (0..2_000_000).filter(|looks| set_of(&other, *looks) == first).take(64).collect();
         let ours = Visitors::new(&Limits::default(), [3, 5]);
-        let mut sets: alloc::vec::Vec<u64> =
+        let mut sets: alloc::vec::Vec<usize> =
             colliding.iter().map(|looks| set_of(&ours, *looks)).collect();
         sets.sort_unstable();
         sets.dedup();

@@ -13,6 +13,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use seawall_model::Instant;
+
+use crate::places::place;
 use siphasher::sip128::SipHasher13;
 
 /// How fast a bucket is filled and how far it may be overdrawn.
@@ -135,9 +137,7 @@ impl Key {
         bytes[..16].copy_from_slice(&self.who.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.of.to_le_bytes());
         let hash = SipHasher13::new_with_keys(key0, key1).hash(&bytes);
-        // Multiply and shift instead of a division: the number of sets fits in 32 bits.
-        let index = ((hash.h1 >> 32) * sets as u64) >> 32;
-        (usize::try_from(index).unwrap_or(0), hash.h2.max(FIRST_TAG))
+        (place(hash.h1, sets), hash.h2.max(FIRST_TAG))
     }
 }
 
