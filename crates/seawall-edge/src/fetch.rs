@@ -116,6 +116,20 @@ pub(crate) async fn answer(
     answer
 }
 
+/// Answers from disk what has to be read first; `None`: somebody else has to be asked.
+pub(crate) async fn read(
+    ctx: &Rc<ClientConn>,
+    policy: &PolicyRef,
+    plan: &mut Plan,
+    ask: &Ask<'_>,
+) -> Option<Answer> {
+    let mut answer = from_disk(ctx, policy, plan, ask).await?;
+    if let Some(offer) = plan.offer.take() {
+        ctx.worker.shared.reception.put(offer, ask, &mut answer, plan.times);
+    }
+    Some(answer)
+}
+
 async fn obtain(
     ctx: &Rc<ClientConn>,
     policy: &PolicyRef,

@@ -42,6 +42,9 @@ type Io = Coalesce<Stream>;
 
 /// Bodies up to this size are handed over whole; the library keeps a reference, not a copy.
 const INLINE_BYTES: usize = 256 * 1024;
+/// A request whose answer is read from disk is not counted meanwhile if its head is no larger: a
+/// browser's with a cookie of 3 KiB.
+const READING_BYTES: usize = 8 * 1024;
 /// Streams that were reset and whose last frames may still arrive.
 const MAX_RESET_STREAMS: usize = 32;
 /// Streams reset before we saw them, in one read: more than fit, since counting resets is the frame
@@ -82,6 +85,8 @@ struct Session {
     /// Streams refused because of that, and how many a client may have sent before it knew.
     refused: Cell<usize>,
     max_refused: usize,
+    /// Refusals for want of room whose resets the observer has yet to be told of.
+    unexcused: Cell<usize>,
     /// The last stream was refused because the machine's memory is short.
     was_short: Cell<bool>,
 }
@@ -111,23 +116,54 @@ impl Session {
             stream_bytes: limits.http2.stream_bytes,
             refused: Cell::new(0),
             max_refused: limits.max_streams as usize,
+            unexcused: Cell::new(0),
             was_short: Cell::new(false),
         })
     }
 
     /// Takes room for a stream and its request head as long as the value returned lives; `None`:
-    /// there is none. Nobody is blamed for the first: it may be a page with many slow pictures.
+    /// there is none.
     fn hold(self: &Rc<Self>, head_bytes: usize) -> Option<HeldBytes> {
         let bytes = head_bytes + self.stream_bytes;
         let held = self.held_bytes.get() + bytes;
         if held > self.max_held_bytes {
-            if self.refused.replace(self.refused.get() + 1) == 0 {
-                self.ctx.noticed(Misbehaviour::Http2HeldBytes);
-            }
             return None;
         }
         self.held_bytes.set(held);
         Some(HeldBytes { session: Rc::clone(self), bytes })
+    }
+
+    /// The same for a stream that has to wait for others, with its refusal. Nobody is blamed for the
+    /// first: it may be a page with many slow pictures.
+    fn hold_or_refuse(
+        self: &Rc<Self>,
+        head_bytes: usize,
+        respond: &mut SendResponse<Bytes>,
+    ) -> Option<HeldBytes> {
+        if self.lacks_memory() {
+            self.ctx.worker.shared.memory.streams_refused.fetch_add(1, Ordering::Relaxed);
+            self.was_short.set(true);
+        } else if let Some(held) = self.hold(head_bytes) {
+            return Some(held);
+        } else {
+            if self.refused.replace(self.refused.get() + 1) == 0 {
+                self.ctx.noticed(Misbehaviour::Http2HeldBytes);
+            }
+            self.unexcused.set(self.unexcused.get() + 1);
+        }
+        // RFC 9113 §8.7: nothing was done yet, so it may be repeated.
+        respond.send_reset(Reason::REFUSED_STREAM);
+        None
+    }
+
+    /// Tells the observer of resets that are none of the client's doing, before they are written.
+    fn excuse(&self, out: &Coalescer<Stream>) {
+        if self.was_short.take() {
+            out.excuse_reset();
+        }
+        for _ in 0..self.unexcused.take() {
+            out.excuse_refusal();
+        }
     }
 
     /// Whether memory is short and this connection holds its share of it in streams that wait. They
@@ -336,6 +372,7 @@ fn turn(
     out.tick(clock::now());
     out.admit_block();
     loop {
+        session.excuse(out);
         match connection.poll_accept(cx) {
             Poll::Ready(Some(Ok((request, respond)))) => {
                 if session.preface.get().is_none() {
@@ -343,9 +380,6 @@ fn turn(
                 }
                 session.patience.borrow_mut().request(clock::now());
                 begin(session, request, respond);
-                if session.was_short.take() {
-                    out.excuse_reset();
-                }
             }
             Poll::Ready(end) => return Poll::Ready(ended(end.and_then(Result::err), session)),
             // All that was read has been looked at. A known flood is not read to its end.
@@ -409,25 +443,59 @@ fn begin(session: &Rc<Session>, request: Request<RecvStream>, mut respond: SendR
         Look::Answer(answer) if is_simple(ctx, &answer) => {
             send_whole(ctx, &policy, &ask, &answer, respond, times);
         }
-        look => {
-            if session.lacks_memory() {
-                ctx.worker.shared.memory.streams_refused.fetch_add(1, Ordering::Relaxed);
-                session.was_short.set(true);
-                return respond.send_reset(Reason::REFUSED_STREAM);
-            }
-            let Some(held) = session.hold(incoming.held_bytes()) else {
-                // RFC 9113 §8.7: nothing was done yet, so it may be repeated.
-                return respond.send_reset(Reason::REFUSED_STREAM);
+        Look::Answer(answer) => {
+            // What is in hand is never refused: without room for the request, it is let go instead.
+            let room =
+                if session.lacks_memory() { None } else { session.hold(incoming.held_bytes()) };
+            let Some(held) = room else {
+                return send_paced(session, &policy, &ask, answer, respond, times);
+            };
+            incoming.settle();
+            let (session, held) = (Rc::clone(session), Some(held));
+            let stream = Working { session, policy, incoming, content, respond, times, held };
+            drop(tokio::task::spawn_local(stream.give(answer)));
+        }
+        Look::Origin(plan) => {
+            let is_reading = plan.disk.is_some() && incoming.held_bytes() <= READING_BYTES;
+            let held = if is_reading {
+                None
+            } else {
+                let held = session.hold_or_refuse(incoming.held_bytes(), &mut respond);
+                if held.is_none() {
+                    return;
+                }
+                held
             };
             incoming.settle();
             let session = Rc::clone(session);
-            let stream =
-                Working { session, policy, incoming, content, respond, times, _held: held };
-            match look {
-                Look::Answer(answer) => drop(tokio::task::spawn_local(stream.give(answer))),
-                Look::Origin(plan) => drop(tokio::task::spawn_local(stream.obtain(plan))),
-            }
+            let stream = Working { session, policy, incoming, content, respond, times, held };
+            drop(if is_reading {
+                tokio::task::spawn_local(stream.read(plan))
+            } else {
+                tokio::task::spawn_local(stream.obtain(plan))
+            });
         }
+    }
+}
+
+/// Sends an answer that is in hand as fast as the client and the pace of the link allow, and keeps
+/// nothing of the request meanwhile: what the log says of it is said now.
+fn send_paced(
+    session: &Rc<Session>,
+    policy: &PolicyRef,
+    ask: &Ask<'_>,
+    answer: Answer,
+    mut respond: SendResponse<Bytes>,
+    times: Times,
+) {
+    let len = if ask.method == Method::Head { 0 } else { answer.body.length().unwrap_or(0) };
+    serve::record(&session.ctx, policy, ask, &answer, len, times);
+    let response = response(&answer, ask.method);
+    if let Ok(stream) = respond.send_response(response, len == 0)
+        && len > 0
+    {
+        let body = answer.body;
+        drop(tokio::task::spawn_local(working::pour(Rc::clone(session), body, stream)));
     }
 }
 

@@ -276,6 +276,11 @@ impl<S: AsyncWrite + Unpin> Coalescer<S> {
         self.0.borrow_mut().observer.excuse_reset();
     }
 
+    /// See [`FrameObserver::excuse_refusal`].
+    pub(crate) fn excuse_refusal(&self) {
+        self.0.borrow_mut().observer.excuse_refusal();
+    }
+
     /// Looks at the frames seen so far.
     pub(crate) fn observe<T>(&self, look: impl FnOnce(&FrameObserver) -> T) -> T {
         look(&self.0.borrow().observer)

@@ -255,7 +255,8 @@ pub struct Http2Limits {
     pub max_resets_in_all: u64,
     /// RST_STREAM frames the client provokes from us, beyond half of its streams but for at most as
     /// many again (MadeYouReset, CVE-2025-8671). Default 60. Those for want of memory are excused, as
-    /// many in the life of a connection, which then says goodbye.
+    /// many in the life of a connection, which then says goodbye. Those beyond
+    /// [`Self::max_held_bytes`] have a bound of their own and are not counted here.
     pub max_provoked_resets: u64,
     /// The same over the whole life of a connection, with an end like that of
     /// [`Self::max_resets_in_all`]. Default 500.
@@ -284,12 +285,27 @@ pub struct Http2Limits {
     /// says goodbye and refuses further streams, which a client may repeat elsewhere (RFC 9113 §8.7); if
     /// more than [`Limits::max_streams`] come, so many that the client must have known, it is closed.
     /// Default 208 KiB: with what is not counted at most 256 KiB, which `selftest` measures. Answers
-    /// in hand hold none.
+    /// in hand are never refused: without room, nothing is kept of their requests. Nor are those read
+    /// from disk, whose requests (up to 8 KiB each) are not counted meanwhile.
     pub max_held_bytes: usize,
     /// What a stream under way is counted with beside its head: its place in the library, its task, and
     /// its part of a fetch. No bound of its own. Default 6.5 KiB: a request that waits for its turn
     /// takes 6.3 KB without fields, one that waits for its content half of that (November 2026).
     pub stream_bytes: usize,
+}
+
+impl Http2Limits {
+    /// What a request that waits takes for each name of a field beside its letters: hash, name, value and
+    /// links (104 bytes), a place in the index (up to 11), and what the allocator adds to a short name.
+    pub const NAME_BYTES: usize = 160;
+}
+
+impl Limits {
+    /// What the largest request is counted with in [`Http2Limits::max_held_bytes`]: less would never let
+    /// one through.
+    pub const fn largest_http2_request(&self) -> usize {
+        self.max_head_bytes + self.max_fields * Http2Limits::NAME_BYTES + self.http2.stream_bytes
+    }
 }
 
 impl Default for Http2Limits {

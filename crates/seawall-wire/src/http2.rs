@@ -212,6 +212,12 @@ impl FrameObserver {
         }
     }
 
+    /// The same for a stream refused for want of room on this connection. The caller bounds how many
+    /// those are, since the connection says goodbye with the first of them.
+    pub const fn excuse_refusal(&mut self) {
+        self.excuses += 1;
+    }
+
     /// Frames from the client.
     pub const fn received_counts(&self) -> &FrameCounts {
         &self.received

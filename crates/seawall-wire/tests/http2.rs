@@ -247,6 +247,20 @@ fn resets_that_are_our_own_doing_are_not_the_clients_but_have_an_end() {
 }
 
 #[test]
+fn refusals_for_want_of_room_are_never_the_clients() {
+    let reset = frame(RST_STREAM, 0, 1, &[0; 4]);
+    let mut observer = observe(&connection(&[get(1), get(3)]));
+    for _ in 0..200 {
+        observer.excuse_refusal();
+        observer.sent(&reset);
+    }
+    assert_eq!((observer.misbehaviour(), observer.is_worn_out()), (None, false));
+    // The others are counted as ever: seven are more than two streams may provoke.
+    (0..7).for_each(|_| observer.sent(&reset));
+    assert_eq!(observer.misbehaviour(), Some(Http2ProvokedResets));
+}
+
+#[test]
 fn counts_begin_anew_with_each_window_and_the_lifetime_bounds_stay() {
     // Five resets a window; 100 in a life, and two windows' worth (10) from goodbye to offence.
     let reset = |stream: u32| frame(RST_STREAM, 0, stream, &[0; 4]);

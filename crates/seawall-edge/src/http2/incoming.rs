@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Uri};
 use seawall_cache::MapFields;
-use seawall_model::{BodyLength, HttpVersion, Method, Misbehaviour};
+use seawall_model::{BodyLength, Http2Limits, HttpVersion, Method, Misbehaviour};
 
 use crate::serve::Ask;
 
@@ -26,10 +26,7 @@ pub(super) struct Incoming {
     preface: Option<u64>,
 }
 
-/// What the map needs for each name beside its letters: hash, name, value and links (104 bytes), a
-/// place in the index (up to 11), and what the allocator adds to a short name.
-const NAME_BYTES: usize = 160;
-/// The same for each further value of a name.
+/// What [`Http2Limits::NAME_BYTES`] is for a name, for each further value of it.
 const REPEATED_BYTES: usize = 80;
 
 impl Incoming {
@@ -95,7 +92,7 @@ impl Incoming {
     pub(super) fn held_bytes(&self) -> usize {
         let names = self.headers.keys_len();
         let repeated = self.headers.len() - names;
-        self.head_bytes + names * NAME_BYTES + repeated * REPEATED_BYTES
+        self.head_bytes + names * Http2Limits::NAME_BYTES + repeated * REPEATED_BYTES
     }
 
     /// Gives it room of its own, and no more than it needs. As the library hands it out, each value

@@ -17,7 +17,7 @@ use seawall_cache::{MapFields, strip_hop_by_hop};
 use seawall_model::{BodyLength, Cause, Instant, Method, Misbehaviour, Priority};
 
 use super::incoming::Incoming;
-use super::{HeldBytes, Session, response};
+use super::{HeldBytes, Session, response, send_paced};
 use crate::answer::{Answer, AnswerBody, Broken};
 use crate::clock;
 use crate::fetch;
@@ -56,8 +56,8 @@ pub(super) struct Working {
     pub(super) content: RecvStream,
     pub(super) respond: SendResponse<Bytes>,
     pub(super) times: Times,
-    /// Given back when all is done.
-    pub(super) _held: HeldBytes,
+    /// Given back when all is done. `None` while the answer is read from disk.
+    pub(super) held: Option<HeldBytes>,
 }
 
 impl Working {
@@ -65,6 +65,38 @@ impl Working {
     pub(super) async fn give(mut self, answer: Answer) {
         let slot = self.session.ctx.worker.slots.open_part();
         self.answer(&slot, answer).await;
+    }
+
+    /// Reads the answer from disk and sends it. The stream is counted once it waits for more than the
+    /// disk: for the origin, which may be refused, or for the client, which is not.
+    pub(super) async fn read(mut self, mut plan: Box<Plan>) {
+        let read = {
+            let Self { session, policy, incoming, respond, .. } = &mut self;
+            let fields = MapFields(&incoming.headers);
+            let ask = incoming.ask(&fields);
+            let _ours = OursToDo::new(session);
+            tokio::select! {
+                biased;
+                read = fetch::read(&session.ctx, policy, &mut plan, &ask) => read,
+                _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+            }
+        };
+        let head_bytes = self.incoming.held_bytes();
+        let Some(answer) = read else {
+            self.held = self.session.hold_or_refuse(head_bytes, &mut self.respond);
+            if self.held.is_some() {
+                tokio::task::spawn_local(self.obtain(plan));
+            }
+            return;
+        };
+        self.held = self.session.hold(head_bytes);
+        if self.held.is_some() {
+            tokio::task::spawn_local(self.give(answer));
+            return;
+        }
+        let Self { session, policy, incoming, respond, times, .. } = self;
+        let fields = MapFields(&incoming.headers);
+        send_paced(&session, &policy, &incoming.ask(&fields), answer, respond, times);
     }
 
     /// Gets the answer and sends it. A request may wait here for long and by the dozen: its parts are
@@ -76,21 +108,22 @@ impl Working {
             let Self { session, policy, incoming, content, respond, .. } = &mut self;
             let fields = MapFields(&incoming.headers);
             let ask = incoming.ask(&fields);
-            let mut stream = Exchange { session, policy, slot: &slot, ask: &ask };
+            let mut stream = Exchange { session, slot: &slot };
             let spooled = if ask.body == BodyLength::None {
                 Ok(None)
             } else {
                 if incoming.expects_continue() {
                     let _ = respond.send_informational(interim(StatusCode::CONTINUE));
                 }
-                stream.take_in(&plan, content).await
+                stream.take_in((policy, &plan), &ask, content).await
             };
             match spooled {
                 Err(Some(answer)) => answer,
                 Err(None) => return,
                 Ok(spooled) => {
                     let headers = Rc::clone(&incoming.headers);
-                    match stream.ask_origin(plan, headers, spooled, respond).await {
+                    match stream.ask_origin((policy, plan), &ask, (headers, spooled), respond).await
+                    {
                         Some(answer) => Box::new(answer),
                         None => return,
                     }
@@ -105,18 +138,24 @@ impl Working {
         let ctx = Rc::clone(&session.ctx);
         let fields = MapFields(&incoming.headers);
         let ask = incoming.ask(&fields);
-        let mut stream = Exchange { session, policy, slot, ask: &ask };
+        let mut stream = Exchange { session, slot };
         let mut is_last = ask.method == Method::Head || matches!(answer.body, AnswerBody::None);
         if !is_last && answer.body.length() == Some(0) {
             // Read to its end, so that the origin's connection is kept.
-            is_last = matches!(stream.read_end(&mut answer, respond).await, Some(Ok(None)));
+            is_last = matches!(stream.read_end(&mut answer.body, respond).await, Some(Ok(None)));
         }
         let Ok(mut out) = respond.send_response(response(&answer, ask.method), is_last) else {
             return;
         };
-        let sent = if is_last { 0 } else { stream.send(&mut answer, &mut out).await };
+        let sent = if is_last { 0 } else { stream.send(&mut answer.body, &mut out).await };
         serve::record(&ctx, policy, &ask, &answer, sent, *times);
     }
+}
+
+/// Sends a body of which nothing but the body is left.
+pub(super) async fn pour(session: Rc<Session>, mut body: AnswerBody, mut out: SendStream<Bytes>) {
+    let slot = session.ctx.worker.slots.open_part();
+    Exchange { session: &session, slot: &slot }.send(&mut body, &mut out).await;
 }
 
 fn interim(status: StatusCode) -> Response<()> {
@@ -128,24 +167,22 @@ fn interim(status: StatusCode) -> Response<()> {
 /// What a stream needs in all of its phases.
 struct Exchange<'a> {
     session: &'a Session,
-    policy: &'a PolicyRef,
     slot: &'a Slot,
-    ask: &'a Ask<'a>,
 }
 
 impl Exchange<'_> {
     /// Waits for the origin, passing on interim responses; `None` if the client reset the stream.
     async fn ask_origin(
         &mut self,
-        plan: Box<Plan>,
-        headers: Rc<HeaderMap>,
-        spooled: Option<SpooledBody>,
+        (policy, plan): (&PolicyRef, Box<Plan>),
+        ask: &Ask<'_>,
+        (headers, spooled): (Rc<HeaderMap>, Option<SpooledBody>),
         respond: &mut SendResponse<Bytes>,
     ) -> Option<Answer> {
         let _ours = OursToDo::new(self.session);
         let (tell, mut told) = origin::interim();
         let ctx = &self.session.ctx;
-        let answer = fetch::answer(ctx, self.policy, plan, self.ask, headers, spooled, Some(tell));
+        let answer = fetch::answer(ctx, policy, plan, ask, headers, spooled, Some(tell));
         let mut answer = std::pin::pin!(answer);
         loop {
             tokio::select! {
@@ -165,14 +202,15 @@ impl Exchange<'_> {
     /// The error is the answer to give instead, or nothing if the stream is gone.
     async fn take_in(
         &mut self,
-        plan: &Plan,
+        (policy, plan): (&PolicyRef, &Plan),
+        ask: &Ask<'_>,
         content: &mut RecvStream,
     ) -> Result<Option<SpooledBody>, Option<Box<Answer>>> {
         let ctx = &self.session.ctx;
-        let limits = &self.policy.config.limits;
+        let limits = &policy.config.limits;
         let rate = limits.min_body_bytes_per_second.max(1);
-        let refuse = |status, cause| Some(Box::new(refusal::failed(status, cause, self.ask)));
-        let most = self.policy.table.max_body_bytes(Some(plan.site), self.ask.path);
+        let refuse = |status, cause| Some(Box::new(refusal::failed(status, cause, ask)));
+        let most = policy.table.max_body_bytes(Some(plan.site), ask.path);
         let mut writer = ctx.worker.shared.spool.writer(most);
         let started = clock::now();
         let slow = |_| {
@@ -204,12 +242,12 @@ impl Exchange<'_> {
     }
 
     /// Sends a body; returns the bytes sent.
-    async fn send(&mut self, answer: &mut Answer, stream: &mut SendStream<Bytes>) -> u64 {
-        let priority = answer.body.priority();
+    async fn send(&mut self, body: &mut AnswerBody, stream: &mut SendStream<Bytes>) -> u64 {
+        let priority = body.priority();
         let mut sent = 0;
         loop {
             // Reset by the client: whoever produces the body learns it by being dropped.
-            let Some(next) = self.next(answer, stream).await else { return sent };
+            let Some(next) = self.next(body, stream).await else { return sent };
             match next {
                 Ok(Some(Chunk::Data(data))) => {
                     let len = data.len() as u64;
@@ -239,13 +277,13 @@ impl Exchange<'_> {
     /// Reads the end of a body known to be empty; `None` if the client reset the stream meanwhile.
     async fn read_end(
         &self,
-        answer: &mut Answer,
+        body: &mut AnswerBody,
         respond: &mut SendResponse<Bytes>,
     ) -> Option<Result<Option<Chunk>, Broken>> {
         let _ours = OursToDo::new(self.session);
         tokio::select! {
             biased;
-            next = answer.body.next() => Some(next),
+            next = body.next() => Some(next),
             _ = poll_fn(|cx| respond.poll_reset(cx)) => None,
         }
     }
@@ -253,13 +291,13 @@ impl Exchange<'_> {
     /// The next piece of the body; `None` if the client reset the stream meanwhile.
     async fn next(
         &mut self,
-        answer: &mut Answer,
+        body: &mut AnswerBody,
         stream: &mut SendStream<Bytes>,
     ) -> Option<Result<Option<Chunk>, Broken>> {
         let _ours = OursToDo::new(self.session);
         tokio::select! {
             biased;
-            next = answer.body.next() => Some(next),
+            next = body.next() => Some(next),
             _ = poll_fn(|cx| stream.poll_reset(cx)) => None,
         }
     }
@@ -295,7 +333,12 @@ impl Exchange<'_> {
                 let part = piece.split_to(granted.min(piece.len()));
                 {
                     let _ours = OursToDo::new(self.session);
-                    if !ctx.pace(part.len(), priority).await {
+                    let is_our_turn = tokio::select! {
+                        biased;
+                        is_our_turn = ctx.pace(part.len(), priority) => is_our_turn,
+                        _ = poll_fn(|cx| stream.poll_reset(cx)) => false,
+                    };
+                    if !is_our_turn {
                         return Err(gone());
                     }
                 }

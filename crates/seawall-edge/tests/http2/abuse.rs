@@ -218,6 +218,20 @@ fn a_page_with_as_many_slow_pictures_as_there_may_be_streams_is_loaded_without_a
     assert_eq!(ask_for_pictures(&shield, 12), 12, "an ordinary page needs one connection");
 }
 
+#[test]
+fn nobody_is_blamed_for_a_burst_of_as_many_slow_pictures_as_streams_were_configured() {
+    let shield = Shield::with(|limits| limits.max_streams = 256);
+    let mut client = shield.client();
+    client.send(&streams(200).flat_map(picture).collect::<Vec<_>>());
+    let mut refused = 0;
+    while refused < 150 {
+        let frame = client.frame().expect("the connection goes on");
+        assert!(frame.kind != GOAWAY || frame.code() == 0, "after {refused}: {frame:?}");
+        refused += usize::from(frame.kind == RST_STREAM && frame.code() == REFUSED_STREAM);
+    }
+    assert_eq!(shield.misbehaviours("http2_provoked_resets"), 0);
+}
+
 /// A request that waits, and whose values are small parts of what it came in.
 #[test]
 fn what_a_waiting_request_says_arrives_as_it_was_said() {

@@ -9,6 +9,7 @@ mod answers;
 mod client;
 mod flow;
 mod hpack;
+mod in_hand;
 mod life;
 mod rules;
 mod site;

@@ -39,6 +39,7 @@ pub(crate) struct Shield {
     /// Bytes of memory that the server believes are in use, of 64 MiB.
     pub(crate) memory: Arc<AtomicU64>,
     roots: RootCertStore,
+    config: Config,
     dir: tempfile::TempDir,
 }
 
@@ -65,7 +66,7 @@ impl Shield {
             proxy_protocol: false,
             public_port: None,
         };
-        let server = Server::start(Config {
+        let config = Config {
             listen: vec![listen],
             tls: vec![Certificate { cert, key }],
             sites: vec![site(address)],
@@ -76,10 +77,18 @@ impl Shield {
             log: AccessLog { enabled: false, ..AccessLog::default() },
             memory_reading: Some(Arc::clone(&memory)),
             ..Config::in_folder(dir.path().join("state"))
-        })
-        .expect("starts");
+        };
+        let server = Server::start(config.clone()).expect("starts");
         let address = server.addresses()[0];
-        Self { server: Some(server), address, origin, memory, roots, dir }
+        Self { server: Some(server), address, origin, memory, roots, config, dir }
+    }
+
+    /// Ends the server as a deployment does, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.server.take().expect("it runs").stop();
+        let server = Server::start(self.config.clone()).expect("starts again");
+        self.address = server.addresses()[0];
+        self.server = Some(server);
     }
 
     /// A connection before the preface.
@@ -103,12 +112,16 @@ impl Shield {
 
     /// How often this misbehaviour was counted.
     pub(crate) fn misbehaviours(&self, kind: &str) -> u64 {
+        self.metric(&format!("seawall_wire_misbehaviour_total{{kind=\"{kind}\"}}"))
+    }
+
+    pub(crate) fn metric(&self, series: &str) -> u64 {
         let socket = self.dir.path().join("admin.sock");
         let answer = seawall_edge::admin::query(&socket, "GET", "/metrics").expect("it answers");
         let text = String::from_utf8(answer.body).expect("text");
-        let name = format!("seawall_wire_misbehaviour_total{{kind=\"{kind}\"}} ");
+        let name = format!("{series} ");
         let value = text.lines().find_map(|line| line.strip_prefix(&name));
-        value.and_then(|value| value.parse().ok()).expect("a counter of this kind")
+        value.and_then(|value| value.parse().ok()).expect("a series of this name")
     }
 
     /// What the origin sees next.
@@ -174,6 +187,7 @@ fn answer(mut connection: &TcpStream, tell: &Sender<Event>) -> Option<()> {
         [head.as_bytes(), body].concat()
     };
     let reply = match path.split('?').next()? {
+        held if held.starts_with("/held/") => plain("cache-control: max-age=600\r\n", b"hello"),
         "/page" => plain("cache-control: max-age=60\r\ncontent-type: text/plain\r\n", b"hello"),
         "/large" => plain("cache-control: max-age=60\r\n", &content(200_000)),
         "/big" => plain("cache-control: no-store\r\n", &content(BIG)),
