@@ -564,7 +564,7 @@ pub(crate) const KEYS: &[Key] = &[
         "limits.http2_max_held_bytes",
         "size or number of bytes",
         "\"208KiB\"",
-        "What an HTTP/2 connection holds for requests that wait; beyond, it says goodbye and further ones are refused, which browsers repeat on another. More helps where a proxy in front sends many readers over one connection. `64KiB` to `64MiB`.",
+        "What an HTTP/2 connection holds for requests that wait; beyond, it says goodbye and further ones are refused, which browsers repeat on another. More helps where a proxy in front sends many readers over one connection. `64KiB` to `64MiB`, and at least `max_head_bytes` and 160 bytes for each of `max_fields`, and 7 KiB.",
     ),
     now(
         "limits.http2_max_resets",

@@ -20,8 +20,23 @@ pub(crate) fn read(
     sizes(report, &mut section, &mut limits);
     times(report, &mut section, &mut limits);
     rates(report, &mut section, &mut limits);
+    has_room(report, &section, &limits);
     section.finish(report);
     limits
+}
+
+/// Whether the largest request has room on an HTTP/2 connection. It would be refused on each anew.
+fn has_room(report: &mut Report<'_>, section: &Section<'_>, limits: &Limits) {
+    let needed = limits.largest_http2_request();
+    if limits.http2.max_held_bytes < needed {
+        let message = "`limits.http2_max_held_bytes` has no room for one request as large as \
+                       `limits.max_head_bytes` and `limits.max_fields` allow";
+        let hint = format!(
+            "raise `limits.http2_max_held_bytes` to `{}KiB` or more, or lower one of the others",
+            needed.div_ceil(1024)
+        );
+        report.error(Code::OutOfRange, section.line, message, hint);
+    }
 }
 
 fn counts(report: &mut Report<'_>, section: &mut Section<'_>, limits: &mut Limits) {

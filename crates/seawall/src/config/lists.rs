@@ -11,7 +11,7 @@ use std::path::Path;
 use seawall_decide::{Countries, OwnedRange, Owners, RegisteredRange};
 use seawall_model::{Country, Prefix, WallTime};
 
-use crate::config::databases::{self, DatabaseError};
+use crate::config::databases::{self, DatabaseError, Listed};
 use crate::config::files::reason;
 use crate::config::problem::Code;
 use crate::config::section::Report;
@@ -101,14 +101,26 @@ fn from_database<R>(
     key: &str,
     line: usize,
     file: &Path,
-    read: fn(&Path) -> Result<Vec<R>, DatabaseError>,
+    read: fn(&Path) -> Result<Listed<R>, DatabaseError>,
 ) -> Vec<R> {
-    read(file).unwrap_or_else(|error| {
-        let message = format!("`{key}` is `{}`, which {error}", file.display());
-        let hint = "check the path; until it can be read, and a reload, there is no such list";
-        report.warning(Code::StrangeList, line, message, hint);
-        Vec::new()
-    })
+    let shown = file.display();
+    match read(file) {
+        Ok(Listed { ranges, strange }) => {
+            if strange > 0 {
+                let message = format!(
+                    "`{key}` is `{shown}`, in which {strange} records are not as in such lists"
+                );
+                report.warning(Code::StrangeList, line, message, "the other records count");
+            }
+            ranges
+        }
+        Err(error) => {
+            let message = format!("`{key}` is `{shown}`, which {error}");
+            let hint = "check the path; until it can be read, and a reload, there is no such list";
+            report.warning(Code::StrangeList, line, message, hint);
+            Vec::new()
+        }
+    }
 }
 
 fn unquoted(text: &str) -> &str {
