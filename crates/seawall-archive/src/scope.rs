@@ -177,6 +177,8 @@ impl Scope {
             }
             FoundBy::Link { .. } => {}
             FoundBy::Reader if !query.is_empty() => return Some(Refusal::Unlinked),
+            // Nothing links to it, and whoever has it was meant to.
+            FoundBy::Reader if path.split('/').any(is_token) => return Some(Refusal::Session),
             FoundBy::Reader if self.unlinked >= self.rules.max_unlinked => {
                 return Some(Refusal::Unlinked);
             }
@@ -351,6 +353,39 @@ fn is_act(value: &str) -> bool {
 fn is_secret(value: &str) -> bool {
     value.len() >= 16
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether a segment looks like what nobody can guess: letters and digits mixed without words between, such
+/// as a share link has. Names of files may end in what they are.
+fn is_token(segment: &str) -> bool {
+    let name = segment.rsplit_once('.').map_or(segment, |(name, _)| name);
+    let bytes = name.as_bytes();
+    let is_made_of =
+        |is: fn(u8) -> bool| bytes.iter().all(|&byte| is(byte) || matches!(byte, b'-' | b'_'));
+    if bytes.len() < 16 || !is_made_of(|byte| byte.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let has = |is: fn(&u8) -> bool| bytes.iter().any(is);
+    let has_both = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
+    if !has(|byte| matches!(byte, b'-' | b'_')) && has_both {
+        return true;
+    }
+    if bytes.len() < 24 {
+        return false;
+    }
+    // With `-` and `_`, base64 for URLs changes between cases and digits all the time; words do not.
+    let class = |byte: u8| match byte {
+        b'0'..=b'9' => 0,
+        b'a'..=b'z' => 1,
+        b'A'..=b'Z' => 2,
+        _ => 3,
+    };
+    let changes = bytes.windows(2).filter(|pair| match (class(pair[0]), class(pair[1])) {
+        (3, _) | (_, 3) => false,
+        (before, after) => before != after,
+    });
+    let is_hex = has_both && is_made_of(|byte| byte.is_ascii_hexdigit());
+    is_hex || changes.count() * 4 >= bytes.len()
 }
 
 /// What has no end by its shape alone.
@@ -565,6 +600,27 @@ mod tests {
             ask("https://example.org/y".to_owned(), LINK)
                 && ask("https://example.org/?p=1".to_owned(), LINK)
         );
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_not_taken_from_readers() {
+        for (target, want) in [
+            ("/share/a8f3kq92mz71xw0p", false),
+            ("/d/3f2504e0-4f89-11d3-9a0c-0305e82c3301/view", false),
+            ("/s/dQw4w9-WgXcQ_x7Ya2PbKm3R", false),
+            ("/reset/AbCdEfGhIjKlMnOpQrStUvWx", false),
+            ("/p/a8f3kq92mz71xw0p.pdf", false),
+            ("/2026/what-is-known-of-covid19-in-2026/", true),
+            ("/The-Long-Title-Of-An-Article-About-2026", true),
+            ("/donaudampfschifffahrtsgesellschaft", true),
+            ("/20261122143000123", true),
+            ("/%D0%BD%D0%BE%D0%B2%D0%B8%D0%BD%D0%B8", true),
+        ] {
+            let url = format!("https://example.org{target}");
+            let is_taken = |found| scope().judge(&url, found, NOW) == Verdict::Take;
+            assert_eq!(is_taken(FoundBy::Reader), want, "{target}");
+            assert!(is_taken(LINK), "{target}");
+        }
     }
 
     #[test]

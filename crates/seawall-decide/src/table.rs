@@ -180,6 +180,19 @@ impl Table {
         route.and_then(|route| route.max_body_bytes).unwrap_or(self.limits.max_body_bytes)
     }
 
+    /// Whether every source may read `path` with GET: no route for it, as sent or as an origin would read
+    /// it, is for some sources or other methods only. O(routes), no allocation.
+    pub fn is_for_everybody(&self, site: usize, path: &[u8]) -> bool {
+        let Some(rules) = self.sites.get(site) else { return false };
+        let is_open = |path: &[u8]| {
+            let route = rules.route(path);
+            rules.methods.has(Method::Get)
+                && route.is_none_or(|it| it.sources.is_none() && it.methods.has(Method::Get))
+        };
+        let mut room = Normalised::new();
+        is_open(path) && (!is_ambiguous(path) || room.fill(path).is_some_and(is_open))
+    }
+
     /// What the routes of a site say of the work for `path`, as sent and as an origin would read it:
     /// the tighter lane of the two, and the budget of the latter if it has one. O(routes), no
     /// allocation.

@@ -376,14 +376,14 @@ fn open_groups(
 }
 
 trait Thread: Send + 'static {
-    fn run(self, runtime: &LocalRuntime);
+    fn run(self, runtime: LocalRuntime);
 }
 
 fn spawn(name: &str, thread: impl Thread) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(format!("seawall-{name}")).spawn(move || {
         let built = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         match built {
-            Ok(runtime) => thread.run(&runtime),
+            Ok(runtime) => thread.run(runtime),
             Err(error) => tracing::error!("cannot start a runtime: {error}"),
         }
     })
@@ -398,7 +398,7 @@ struct WorkerThread {
 }
 
 impl Thread for WorkerThread {
-    fn run(self, runtime: &LocalRuntime) {
+    fn run(self, runtime: LocalRuntime) {
         let Self { shared, index, sockets, log, prefix } = self;
         runtime.block_on(async move {
             let worker = Worker::new(shared, index, log, prefix);
@@ -418,9 +418,14 @@ impl Thread for WorkerThread {
 
 struct CrawlerThread(Arc<Shared>);
 
+/// How long the end waits for what the crawler has on other threads.
+const CRAWLER_PATIENCE: Duration = Duration::from_millis(500);
+
 impl Thread for CrawlerThread {
-    fn run(self, runtime: &LocalRuntime) {
+    fn run(self, runtime: LocalRuntime) {
         runtime.block_on(Crawler::new(self.0).run());
+        // Packages may be at work, which takes its time and is taken up again at the next start.
+        runtime.shutdown_timeout(CRAWLER_PATIENCE);
     }
 }
 
@@ -445,7 +450,7 @@ struct Control {
 const CERT_POLL: Duration = Duration::from_secs(5);
 
 impl Thread for Control {
-    fn run(self, runtime: &LocalRuntime) {
+    fn run(self, runtime: LocalRuntime) {
         let Self { shared, admin, watch, mut stopped } = self;
         runtime.block_on(async move {
             let view = Arc::new(View::new(Arc::clone(&shared)));

@@ -8,30 +8,31 @@
 //! It carries no cookie and no login, so that nothing of a person can come into the archive. It does
 //! **not** decide what is fetched next, what is kept or what a page links to: `seawall-archive` does.
 
+mod ask;
+mod missing;
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, FORWARDED, HOST, HeaderName,
-    HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, USER_AGENT, VIA,
-};
-use http::{Request, StatusCode, Uri};
+use http::StatusCode;
 use seawall_archive::{
-    Capture, Discovered, FailReason, FetchOutcome, Fetched, FoundBy, Keep, KeepPolicy, Kept, Known,
-    Link, Scope, ScopeRules, Verdict, after_fetch, asked_for, discovered, judge_response, noticed,
-    seed,
+    ArchiveError, Capture, Discovered, FailReason, FetchOutcome, Fetched, FoundBy, Keep,
+    KeepPolicy, Kept, Known, Link, Scope, ScopeRules, Verdict, after_fetch, asked_for, discovered,
+    judge_response, noticed, seed,
 };
-use seawall_cache::strip_hop_by_hop;
-use seawall_decide::{OriginOutcome, WorkClass, WorkPrice, WorkRequest, WorkSource};
+use seawall_decide::WorkClass;
 use seawall_model::{Instant, WallTime};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
 
+use self::ask::{Asker, Came, LONGEST, Response, Turn};
+use self::missing::Missing;
 use super::SiteCopy;
 use crate::clock;
-use crate::origin::{Chunk, Gate, OriginBody, OriginError, Pool};
+use crate::policy::Policy;
 use crate::shared::Shared;
 
 /// How the crawl of one site goes.
@@ -62,14 +63,26 @@ const MAX_COUNTED: usize = 100_000;
 const BATCH: usize = 8;
 /// At once, when nothing is missing.
 const AT_ONCE: usize = 2;
-/// How long the crawler sleeps when there is nothing to do, and looks whether it should end.
+/// Bytes of content after which it is written down, however few URLs it is of.
+const BATCH_BYTES: usize = 16 << 20;
+/// How long the crawler sleeps when there is nothing to do.
 const NAP: Duration = Duration::from_millis(250);
+/// When a URL is tried again that found no room before the origin.
+const LATER: Duration = Duration::from_secs(30);
+/// How long the crawler rests if nothing of a batch found room.
+const REST: Duration = Duration::from_secs(1);
 /// How often packages are looked after.
 const UPKEEP: Duration = Duration::from_secs(300);
 /// How often what is due is counted.
 const COUNT: Duration = Duration::from_secs(2);
 /// The least that a site must have for its archive not to be cold.
 const COLD_BELOW: u64 = 20;
+/// How often it looks whether the server drains.
+const LOOK: Duration = Duration::from_millis(50);
+/// What sealing may take at the end; what is not sealed then lies in the open file as before.
+const LAST_WORK: Duration = Duration::from_millis(1_500);
+/// How long after a panic the work begins anew.
+const ANEW: Duration = Duration::from_secs(10);
 
 impl Crawler {
     /// A crawler for the sites of `shared` that have an archive.
@@ -79,105 +92,185 @@ impl Crawler {
 
     /// Crawls until the server drains.
     pub(crate) async fn run(self) {
-        let policy = self.shared.policy.load_full();
-        let mut tasks = Vec::new();
-        for (index, copy) in policy.copies.iter().enumerate() {
-            let Some(copy) = copy else { continue };
-            let crawl = Crawl::new(Arc::clone(&self.shared), index, Arc::clone(copy));
-            tasks.push(tokio::task::spawn_local(crawl.run()));
+        let copies = self.shared.policy.load().copies.clone();
+        let mut sites = JoinSet::new();
+        for copy in copies.into_iter().flatten() {
+            sites.spawn_local(tend(Arc::clone(&self.shared), copy));
         }
-        drop(policy);
-        for task in tasks {
-            if let Err(error) = task.await
-                && error.is_panic()
-            {
-                tracing::error!(
-                    "the crawler of a site broke down: its archive stays as it is until the next start"
-                );
-            }
+        while sites.join_next().await.is_some() {}
+    }
+}
+
+/// Fetches and probes for one site until the server drains; whatever is in the middle of it ends there.
+async fn tend(shared: Arc<Shared>, copy: Arc<SiteCopy>) {
+    let asker = Rc::new(Asker::new(Arc::clone(&shared), Arc::clone(&copy)));
+    let site = copy.settings.base.as_str();
+    let crawl = ever(site, "crawler", || Crawl::new(Rc::clone(&asker)).run());
+    let probe = ever(site, "probe", || probe(Rc::clone(&asker)));
+    let drained = async {
+        while !shared.draining.load(Ordering::Relaxed) {
+            sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = crawl => {}
+        () = probe => {}
+        () = drained => {}
+    }
+    let sealed = {
+        let copy = Arc::clone(&copy);
+        timeout(LAST_WORK, spawn_blocking(move || copy.archive.seal(clock::wall())))
+    };
+    if let Ok(Ok(Err(error))) = sealed.await {
+        tracing::error!(site, "cannot seal what was fetched last: {error}");
+    }
+}
+
+/// Does something without an end. If it breaks down it begins anew: without the probe readers would
+/// never come back to an origin that was away.
+async fn ever<F: Future<Output = ()> + 'static>(site: &str, what: &str, begin: impl Fn() -> F) {
+    loop {
+        // Ends with this future.
+        let mut work = JoinSet::new();
+        work.spawn_local(begin());
+        if let Some(Err(_)) = work.join_next().await {
+            tracing::error!(site, "the {what} of the archive broke down: it begins anew");
+        }
+        sleep(ANEW).await;
+    }
+}
+
+/// While the origin is taken to be away, asks it now and then whether it is back.
+async fn probe(asker: Rc<Asker>) {
+    let copy = &asker.copy;
+    let front = format!("{}/", copy.settings.base);
+    loop {
+        sleep(NAP).await;
+        let Some(turn) = asker.turn() else { continue };
+        if copy.breaker.lock().takes_probe(clock::now()) {
+            // It notes by itself what came of it.
+            asker.ask(&turn, &front, None, WorkClass::Passed, copy.settings.patience).await;
         }
     }
 }
 
 /// The crawl of one site.
 struct Crawl {
-    shared: Arc<Shared>,
-    site: usize,
+    asker: Rc<Asker>,
     copy: Arc<SiteCopy>,
     scope: Scope,
     keep: KeepPolicy,
-    host: String,
-    is_https: bool,
+    missing: Missing,
     view: CrawlView,
     next_upkeep: Instant,
+    upkeep: Option<JoinHandle<()>>,
     next_count: Instant,
     next_request: Instant,
-    /// The pool of the policy in force; made anew when that changes.
-    pool: Option<(u64, Rc<Pool>)>,
+    /// The policy by whose routes it was last looked which paths are for everybody.
+    opened_by: Option<u64>,
+    trouble: Trouble,
 }
 
-/// One answer of the origin, whole.
-struct Response {
-    status: u16,
-    fields: Vec<(String, Vec<u8>)>,
-    body: Bytes,
-    at: WallTime,
+/// What the disk refuses, it refuses for a while: then fetching is of no use.
+#[derive(Default)]
+struct Trouble {
+    pause: Duration,
+    next_said: Instant,
 }
+
+impl Trouble {
+    /// How long to pause, twice as long each time.
+    fn pause(&mut self, site: &str, error: &ArchiveError) -> Duration {
+        self.pause = (self.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let now = clock::now();
+        if now >= self.next_said {
+            self.next_said = now + LONGEST_PAUSE;
+            tracing::error!(site, "the archive cannot be used, so nothing is fetched: {error}");
+        }
+        self.pause
+    }
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// A URL that was due, and what came of asking for it.
+type Asked = ((String, Known), Came);
 
 impl Crawl {
-    fn new(shared: Arc<Shared>, site: usize, copy: Arc<SiteCopy>) -> Self {
+    fn new(asker: Rc<Asker>) -> Self {
+        let copy = Arc::clone(&asker.copy);
         let settings = &copy.settings;
-        let (scheme, host) = settings.base.split_once("://").unwrap_or(("https", &settings.base));
         let markers = settings.error_markers.iter().map(|text| text.clone().into_bytes());
         let now = clock::now();
         Self {
             scope: Scope::new(ScopeRules {
-                hosts: vec![host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned()],
+                hosts: vec![super::host_of(&settings.base).to_owned()],
                 // What lies below an excluded path is excluded with it.
                 exclude: settings.exclude.iter().map(|path| format!("{path}*")).collect(),
                 ..ScopeRules::default()
             }),
             keep: KeepPolicy { keep_no_store: false, error_markers: markers.collect() },
-            host: host.to_owned(),
-            is_https: scheme == "https",
-            shared,
-            site,
+            missing: Missing::default(),
             view: CrawlView::default(),
             next_upkeep: now + UPKEEP,
+            upkeep: None,
             next_count: now,
             next_request: now,
-            pool: None,
+            opened_by: None,
+            trouble: Trouble::default(),
+            asker,
             copy,
         }
     }
 
     async fn run(mut self) {
         self.recall();
-        self.say(self.sow(), "cannot note where to begin");
-        while !self.shared.draining.load(Ordering::Relaxed) {
-            let taken = self.take_wishes();
-            self.say(taken, "cannot note what readers asked for");
-            self.probe().await;
-            let due = self.copy.archive.due(clock::wall(), BATCH);
-            let due = due.unwrap_or_else(|error| {
-                tracing::error!(site = self.host, "the archive cannot say what is due: {error}");
-                Vec::new()
-            });
-            self.look_after();
-            if due.is_empty() {
-                tokio::time::sleep(NAP).await;
-                continue;
-            }
-            self.fetch_all(due).await;
+        let sown = self.write(Vec::new(), self.seeds()).await;
+        self.say(sown, "cannot note where to begin");
+        loop {
+            let wait = match self.round().await {
+                Ok(is_busy) => {
+                    self.trouble = Trouble::default();
+                    if is_busy { Duration::ZERO } else { NAP }
+                }
+                Err(error) => self.trouble.pause(&self.copy.settings.base, &error),
+            };
+            sleep(wait).await;
         }
-        let sealed = self.copy.archive.seal(clock::wall());
-        self.say(sealed.map(drop), "cannot seal what was fetched last");
     }
 
-    fn say(&self, done: Result<(), seawall_archive::ArchiveError>, what: &str) {
-        if let Err(error) = done {
-            tracing::error!(site = self.host, "{what}: {error}");
+    /// Fetches what is due; says whether there was anything.
+    async fn round(&mut self) -> Result<bool, ArchiveError> {
+        self.look_after();
+        let Some(turn) = self.asker.turn() else { return Ok(false) };
+        self.withdraw_closed(&turn).await?;
+        self.take_wishes(&turn).await?;
+        let due = self.copy.archive.due(clock::wall(), BATCH)?;
+        if due.is_empty() {
+            return Ok(false);
         }
+        self.fetch_all(due, turn).await?;
+        Ok(true)
+    }
+
+    fn say(&self, done: Result<(), ArchiveError>, what: &str) {
+        if let Err(error) = done {
+            tracing::error!(site = self.copy.settings.base, "{what}: {error}");
+        }
+    }
+
+    /// Writes down, on a thread that may wait for the disk and for whoever else writes.
+    async fn write(
+        &self,
+        fetched: Vec<Fetched>,
+        found: Vec<Discovered>,
+    ) -> Result<(), ArchiveError> {
+        if fetched.is_empty() && found.is_empty() {
+            return Ok(());
+        }
+        let copy = Arc::clone(&self.copy);
+        blocking(move || copy.archive.keep(fetched, found, clock::wall())).await
     }
 
     /// Counts what was taken before the last start, so that the bounds hold over restarts.
@@ -190,8 +283,7 @@ impl Crawl {
         self.say(recalled, "cannot read what is known");
     }
 
-    /// Notes the seeds.
-    fn sow(&self) -> Result<(), seawall_archive::ArchiveError> {
+    fn seeds(&self) -> Vec<Discovered> {
         let now = clock::wall();
         let settings = &self.copy.settings;
         let always = ["/", "/robots.txt"];
@@ -199,42 +291,34 @@ impl Crawl {
         let urls = paths.filter_map(|path| {
             seawall_archive::normal_url(Some(&format!("{}/", settings.base)), path)
         });
-        let found = urls.map(|url| Discovered { known: seed(&url, now), url }).collect();
-        self.copy.archive.keep(Vec::new(), found, now)
+        urls.map(|url| Discovered { known: seed(&url, now), url }).collect()
     }
 
-    fn take_wishes(&mut self) -> Result<(), seawall_archive::ArchiveError> {
-        let wishes = std::mem::take(&mut *self.copy.wishes.lock());
-        if wishes.is_empty() {
+    /// Withdraws what is held of paths that are not for everybody, by the routes in force.
+    async fn withdraw_closed(&mut self, turn: &Turn) -> Result<(), ArchiveError> {
+        let generation = turn.policy.generation;
+        if self.opened_by == Some(generation) {
             return Ok(());
         }
+        let (copy, policy, site) = (Arc::clone(&self.copy), Arc::clone(&turn.policy), turn.site);
+        blocking(move || withdraw_closed(&copy, &policy, site)).await?;
+        self.opened_by = Some(generation);
+        Ok(())
+    }
+
+    async fn take_wishes(&mut self, turn: &Turn) -> Result<(), ArchiveError> {
+        let wishes = std::mem::take(&mut *self.copy.wishes.lock());
         let now = clock::wall();
         let mut found = Vec::new();
         for url in wishes {
-            let is_known = self.copy.archive.known(&url)?.is_some();
-            if !is_known && self.scope.judge(&url, FoundBy::Reader, now) == Verdict::Take {
+            let is_new = is_open(&self.copy, &turn.policy, turn.site, &url)
+                && self.copy.archive.known(&url)?.is_none();
+            if is_new && self.scope.judge(&url, FoundBy::Reader, now) == Verdict::Take {
                 let known = asked_for(&url, now);
                 found.push(Discovered { url, known });
             }
         }
-        self.copy.archive.keep(Vec::new(), found, now)
-    }
-
-    /// While the origin is taken to be away, asks it now and then whether it is back.
-    async fn probe(&mut self) {
-        let is_due = self.copy.breaker.lock().takes_probe(clock::now());
-        if !is_due {
-            return;
-        }
-        let url = format!("{}/", self.copy.settings.base);
-        let pool = self.pool();
-        let Some(pool) = pool else { return };
-        let patience = self.copy.settings.patience;
-        // It notes by itself what came of it.
-        let asked = self.ask(&pool, &url, None, WorkClass::Passed);
-        if tokio::time::timeout(patience, asked).await.is_err() {
-            self.copy.note(clock::now(), OriginOutcome::TookTooLong);
-        }
+        self.write(Vec::new(), found).await
     }
 
     fn look_after(&mut self) {
@@ -247,12 +331,16 @@ impl Crawl {
             self.view.is_cold = self.is_cold(wall);
             self.show();
         }
-        if now >= self.next_upkeep {
+        let is_at_work = self.upkeep.as_ref().is_some_and(|upkeep| !upkeep.is_finished());
+        if now >= self.next_upkeep && !is_at_work {
             self.next_upkeep = now + UPKEEP;
-            self.say(
-                self.copy.archive.upkeep(clock::wall()).map(drop),
-                "cannot look after the packages",
-            );
+            let copy = Arc::clone(&self.copy);
+            self.upkeep = Some(spawn_blocking(move || {
+                if let Err(error) = copy.archive.upkeep(clock::wall()) {
+                    let site = &copy.settings.base;
+                    tracing::error!(site, "cannot look after the packages: {error}");
+                }
+            }));
         }
     }
 
@@ -270,41 +358,45 @@ impl Crawl {
         })
     }
 
-    fn pool(&mut self) -> Option<Rc<Pool>> {
-        let policy = self.shared.policy.load();
-        if let Some((generation, pool)) = &self.pool
-            && *generation == policy.generation
-        {
-            return Some(Rc::clone(pool));
-        }
-        let pool = Rc::new(Pool::new(&policy.config.sites.get(self.site)?.origin).ok()?);
-        self.pool = Some((policy.generation, Rc::clone(&pool)));
-        Some(pool)
-    }
-
-    fn gate(&self) -> Option<Arc<Gate>> {
-        self.shared.policy.load().gates.get(self.site).map(Arc::clone)
-    }
-
     /// Fetches these, some at once, and writes down what came of them.
-    async fn fetch_all(&mut self, due: Vec<(String, Known)>) {
-        let (Some(pool), Some(gate)) = (self.pool(), self.gate()) else {
-            return tokio::time::sleep(NAP).await;
-        };
+    async fn fetch_all(
+        &mut self,
+        due: Vec<(String, Known)>,
+        mut turn: Turn,
+    ) -> Result<(), ArchiveError> {
         let is_cold = self.view.is_cold;
         let class = if is_cold { WorkClass::Passed } else { WorkClass::Background };
-        let at_once = if is_cold { (gate.view().limit / 4).max(1) } else { AT_ONCE };
-        let mut done = Vec::with_capacity(due.len());
+        let at_once = if is_cold { (turn.gate().view().limit / 4).max(1) } else { AT_ONCE };
+        let (mut done, mut bytes, mut asked): (Vec<Asked>, _, _) = (Vec::new(), 0, false);
         for some in due.chunks(at_once) {
-            if self.shared.draining.load(Ordering::Relaxed) {
-                break;
-            }
             self.wait_for_turn(some.len(), is_cold).await;
-            let asks = some.iter().map(|(url, known)| self.ask(&pool, url, Some(known), class));
-            let came = join_all(asks).await;
-            done.extend(some.iter().cloned().zip(came));
+            let Some(now) = self.asker.turn() else { break };
+            turn = now;
+            let asks = some.iter().map(|(url, known)| self.ask(&turn, url, known, class));
+            for (it, came) in some.iter().cloned().zip(join_all(asks).await) {
+                asked |= !matches!(came, Came::Later);
+                if let Came::Response(response) = &came {
+                    bytes += response.body.len();
+                }
+                done.push((it, came));
+            }
+            if bytes >= BATCH_BYTES {
+                self.take_in(&turn, std::mem::take(&mut done)).await?;
+                bytes = 0;
+            }
         }
-        self.take_in(done);
+        self.take_in(&turn, done).await?;
+        if !asked {
+            sleep(REST).await;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, turn: &Turn, url: &str, known: &Known, class: WorkClass) -> Came {
+        if !is_open(&self.copy, &turn.policy, turn.site, url) {
+            return Came::Failed(FailReason::OutOfScope);
+        }
+        self.asker.ask(turn, url, Some(known), class, LONGEST).await
     }
 
     /// Keeps to the rate. What is missing at the beginning may come twice as fast.
@@ -312,124 +404,38 @@ impl Crawl {
         let now = clock::now();
         let wait = self.next_request.saturating_since(now);
         if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+            sleep(wait).await;
         }
         let rate = f64::from(self.copy.settings.max_rate.max(1)) * if is_cold { 2.0 } else { 1.0 };
         let pause = Duration::from_secs_f64(requests as f64 / rate);
         self.next_request = self.next_request.max(now) + pause;
     }
 
-    /// Asks the origin for one URL.
-    async fn ask(
-        &self,
-        pool: &Rc<Pool>,
-        url: &str,
-        known: Option<&Known>,
-        class: WorkClass,
-    ) -> Result<Response, FailReason> {
-        let gate = self.gate().ok_or(FailReason::Busy)?;
-        let request = self.request(url, known).ok_or(FailReason::OutOfScope)?;
-        let template = gate.template(request.uri().path(), request.uri().query());
-        let work = WorkRequest {
-            class,
-            source: WorkSource::Elsewhere,
-            identity: CRAWLER,
-            demand: 0,
-            template,
-            price: WorkPrice::Measured,
-        };
-        let permit = gate.enter(work).await.map_err(|_| FailReason::Busy)?;
-        let (outcome, response) = match pool.exchange(permit, request, None).await {
-            Ok(exchange) if exchange.head.status.is_server_error() => {
-                (OriginOutcome::Failed, Err(FailReason::ServerError))
-            }
-            Ok(exchange) => (OriginOutcome::Answered, Ok(exchange)),
-            Err(OriginError::Timeout { .. }) => {
-                (OriginOutcome::TookTooLong, Err(FailReason::TimedOut))
-            }
-            Err(OriginError::Connect(_)) => (OriginOutcome::Failed, Err(FailReason::Unreachable)),
-            Err(OriginError::Protocol(_)) => (OriginOutcome::Failed, Err(FailReason::Broken)),
-        };
-        self.copy.note(clock::now(), outcome);
-        let mut exchange = response?;
-        let at = clock::wall();
-        let most = self.copy.settings.max_object_bytes;
-        if exchange.body.length().is_some_and(|length| length > most as u64) {
-            return Err(FailReason::TooLarge);
-        }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = exchange.body.next().await.map_err(|_| FailReason::Broken)? {
-            let Chunk::Data(data) = chunk else { continue };
-            if body.len() + data.len() > most {
-                return Err(FailReason::TooLarge);
-            }
-            body.extend_from_slice(&data);
-        }
-        let mut headers = exchange.head.headers;
-        strip_hop_by_hop(&mut headers);
-        if headers.contains_key(CONTENT_ENCODING) {
-            // It was asked for without.
-            return Err(FailReason::Broken);
-        }
-        headers.remove(CONTENT_LENGTH);
-        let mut fields: Vec<(String, Vec<u8>)> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-            .collect();
-        fields.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
-        let status = exchange.head.status.as_u16();
-        Ok(Response { status, fields, body: body.freeze(), at })
-    }
-
-    fn request(&self, url: &str, known: Option<&Known>) -> Option<Request<OriginBody>> {
-        let target = url.strip_prefix(self.copy.settings.base.as_str())?;
-        let target = if target.is_empty() { "/" } else { target };
-        let mut request = Request::new(OriginBody::Empty);
-        let mut parts = http::uri::Parts::default();
-        parts.path_and_query = Some(target.parse().ok()?);
-        *request.uri_mut() = Uri::from_parts(parts).ok()?;
-        let policy = self.shared.policy.load();
-        let origin = &policy.config.sites.get(self.site)?.origin;
-        let authority = origin.target.authority();
-        let host = if origin.preserve_host { &self.host } else { &authority };
-        let proto = if self.is_https { "https" } else { "http" };
-        let forwarded = format!("for=_archive;host=\"{}\";proto={proto}", self.host);
-        let headers = request.headers_mut();
-        for (name, value) in [
-            (HOST, host.as_str()),
-            (USER_AGENT, AGENT),
-            (ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8"),
-            (ACCEPT_ENCODING, "identity"),
-            (FORWARDED, forwarded.as_str()),
-            (HeaderName::from_static("x-forwarded-proto"), proto),
-            (HeaderName::from_static("x-forwarded-host"), self.host.as_str()),
-            (VIA, "1.1 seawall"),
-        ] {
-            headers.insert(name, HeaderValue::from_str(value).ok()?);
-        }
-        let validators = known.map(|known| &known.validators);
-        let etag = validators.and_then(|it| it.etag.as_deref());
-        let modified = validators.and_then(|it| it.last_modified.as_deref());
-        for (name, value) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)] {
-            if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(value).ok()) {
-                headers.insert(name, value);
-            }
-        }
-        Some(request)
-    }
-
     /// Writes down what came.
-    fn take_in(&mut self, done: Vec<((String, Known), Result<Response, FailReason>)>) {
+    async fn take_in(&mut self, turn: &Turn, done: Vec<Asked>) -> Result<(), ArchiveError> {
+        self.look_for_missing(turn, &done).await?;
         let mut fetched = Vec::with_capacity(done.len());
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
         for ((url, known), came) in done {
-            self.view.fetched += 1;
             let now = clock::wall();
-            let taken = self.judge(&url, &known, came, now);
-            for link in &taken.links {
-                if seen.insert(link.url.clone()) {
-                    found.extend(self.follow(link, &known, now));
+            let came = match came {
+                Came::Response(response) => Ok(response),
+                Came::Failed(reason) => Err(reason),
+                Came::Later => {
+                    let known = Known { due: now + LATER, ..known };
+                    found.push(Discovered { url, known });
+                    continue;
+                }
+            };
+            self.view.fetched += 1;
+            let mut taken = self.judge(&url, &known, came, now)?;
+            for mut link in std::mem::take(&mut taken.links) {
+                let Some(own) = self.copy.own_url(&link.url) else { continue };
+                link.url = own;
+                let is_open = is_open(&self.copy, &turn.policy, turn.site, &link.url);
+                if is_open && seen.insert(link.url.clone()) {
+                    found.extend(self.follow(&link, &known, now));
                 }
             }
             match &taken.kept {
@@ -440,9 +446,51 @@ impl Crawl {
             let known = after_fetch(&url, &known, &taken.outcome, now);
             fetched.push(Fetched { url, known, kept: taken.kept, title: taken.title });
         }
-        let kept = self.copy.archive.keep(fetched, found, clock::wall());
-        self.say(kept, "cannot keep what was fetched");
         self.show();
+        self.write(fetched, found).await
+    }
+
+    /// Finds out whether a 404 may be taken at its word.
+    async fn look_for_missing(&mut self, turn: &Turn, done: &[Asked]) -> Result<(), ArchiveError> {
+        let front = format!("{}/", self.copy.settings.base);
+        let mut is_in_doubt = false;
+        for ((url, known), came) in done {
+            let Came::Response(Response { status, .. }) = came else { continue };
+            let is_missing = *status == StatusCode::NOT_FOUND.as_u16();
+            if self.copy.archive.find(url, None)?.is_none() {
+                continue;
+            }
+            if *url == front {
+                self.missing.note_front(clock::now(), is_missing);
+            }
+            is_in_doubt |= is_missing;
+            // Each once: what is asked for again and again would outvote all others.
+            if !is_missing || known.failures == 0 {
+                self.missing.note(is_missing);
+            }
+        }
+        if !is_in_doubt {
+            return Ok(());
+        }
+        if self.copy.archive.find(&front, None)?.is_none() {
+            // There never was one.
+            self.missing.note_front(clock::now(), false);
+        } else if !self.missing.knows_front(clock::now()) {
+            let came = self.asker.ask(turn, &front, None, WorkClass::Background, LONGEST).await;
+            if let Came::Response(Response { status, .. }) = came {
+                let is_missing = status == StatusCode::NOT_FOUND.as_u16();
+                self.missing.note_front(clock::now(), is_missing);
+            }
+        }
+        let is_believed = self.missing.is_believed(clock::now());
+        if self.missing.is_to_be_told(is_believed) {
+            tracing::warn!(
+                site = self.copy.settings.base,
+                "the origin answers 404 for its front page or for most pages that it had: what is held \
+                 stays until others answer again (410 takes a page away at once)"
+            );
+        }
+        Ok(())
     }
 
     fn judge(
@@ -451,10 +499,10 @@ impl Crawl {
         known: &Known,
         came: Result<Response, FailReason>,
         now: WallTime,
-    ) -> Taken {
+    ) -> Result<Taken, ArchiveError> {
         let response = match came {
             Ok(response) => response,
-            Err(reason) => return Taken::failed(reason),
+            Err(reason) => return Ok(Taken::failed(reason)),
         };
         let validators = seawall_archive::Validators::of(&response.fields);
         if response.status == StatusCode::NOT_MODIFIED.as_u16() {
@@ -463,25 +511,31 @@ impl Crawl {
             } else {
                 validators
             };
-            return Taken::plain(FetchOutcome::Unchanged(validators), Kept::Unchanged);
+            return Ok(Taken::plain(FetchOutcome::Unchanged(validators), Kept::Unchanged));
         }
-        let Response { status, fields, body, .. } = response;
+        let Response { status, fields, body, at, .. } = response;
         match judge_response(status, &fields, &body, &self.keep) {
-            Keep::Skip(reason) => Taken::failed(reason),
-            Keep::Gone => Taken::plain(FetchOutcome::Failed(FailReason::Gone), Kept::Gone),
+            Keep::Skip(reason) => Ok(Taken::failed(reason)),
+            Keep::Gone
+                if status == StatusCode::NOT_FOUND.as_u16()
+                    && self.copy.archive.find(url, None)?.is_some()
+                    && !self.missing.is_believed(clock::now()) =>
+            {
+                Ok(Taken::failed(FailReason::ErrorPage))
+            }
+            Keep::Gone => Ok(Taken::plain(FetchOutcome::Failed(FailReason::Gone), Kept::Gone)),
             Keep::Store => {
-                let captured = response.at.min(now);
                 let url = url.to_owned();
-                let capture = Capture { url, captured, status, fields, body };
+                let capture = Capture { url, captured: at.min(now), status, fields, body };
                 let reading = seawall_archive::read(&capture);
-                let same = self.copy.archive.is_unchanged(&capture).unwrap_or(false);
+                let same = self.copy.archive.is_unchanged(&capture)?;
                 let outcome = if same {
                     FetchOutcome::Unchanged(validators)
                 } else {
                     FetchOutcome::Changed(validators)
                 };
                 let kept = if same { Kept::Unchanged } else { Kept::Response(capture) };
-                Taken { outcome, kept, links: reading.links, title: reading.title }
+                Ok(Taken { outcome, kept, links: reading.links, title: reading.title })
             }
         }
     }
@@ -524,10 +578,44 @@ impl Taken {
 
 /// Front page, lists and newest pages with what they load.
 const FIRST_PAGES: u8 = 3;
-/// Who the crawler is before the origin gate; no client's address looks like this.
-const CRAWLER: u128 = u128::MAX;
-/// What the site's own log shows.
-const AGENT: &str = concat!("Seawall/", env!("CARGO_PKG_VERSION"), " (archive of this site)");
+
+/// Whether a URL of the site lies on a path that everybody may read.
+fn is_open(copy: &SiteCopy, policy: &Policy, site: usize, url: &str) -> bool {
+    let target = url.strip_prefix(copy.settings.base.as_str()).unwrap_or(url);
+    let path = target.split('?').next().unwrap_or_default();
+    policy.table.is_for_everybody(site, path.as_bytes())
+}
+
+fn withdraw_closed(copy: &SiteCopy, policy: &Policy, site: usize) -> Result<(), ArchiveError> {
+    let mut closed = Vec::new();
+    copy.archive.each_known("", |url, _, held| {
+        if held.is_some() && !is_open(copy, policy, site, url) {
+            closed.push(url.to_owned());
+        }
+        true
+    })?;
+    if !closed.is_empty() {
+        let (site, pages) = (&copy.settings.base, closed.len());
+        tracing::info!(
+            site,
+            pages,
+            "withdrawn from the archive: their paths are not for everybody"
+        );
+    }
+    closed.iter().try_for_each(|url| copy.withdraw(url, clock::wall()).map(drop))
+}
+
+/// Does on another thread what waits for the disk.
+async fn blocking(
+    work: impl FnOnce() -> Result<(), ArchiveError> + Send + 'static,
+) -> Result<(), ArchiveError> {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends.
+        Err(_) => Ok(()),
+    }
+}
 
 /// Waits for all of them, in their order.
 async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {

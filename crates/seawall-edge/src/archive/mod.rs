@@ -30,12 +30,14 @@ use self::stand_in::Ready;
 pub(crate) use self::stand_in::note_style;
 pub use self::view::{archive_status, archived_page};
 use crate::clock;
-use crate::config::{Config, SiteArchive};
+use crate::config::{Config, Site, SiteArchive};
 
 /// The copy of one site.
 pub(crate) struct SiteCopy {
     pub(crate) archive: Archive,
     pub(crate) settings: SiteArchive,
+    /// All names that the site is known by.
+    hosts: Vec<String>,
     breaker: Mutex<Breaker>,
     /// URLs that readers were served, for the crawler to look at.
     wishes: Mutex<VecDeque<String>>,
@@ -83,8 +85,10 @@ pub(crate) fn open_all(config: &Config) -> Vec<Option<Arc<SiteCopy>>> {
             return none();
         }
     };
-    let open = |settings: &SiteArchive| {
-        let copy = SiteCopy::open(&config.state_dir, settings.clone(), Arc::clone(&key));
+    let open = |site: &Site| {
+        let settings = site.archive.as_ref()?;
+        let key = Arc::clone(&key);
+        let copy = SiteCopy::open(&config.state_dir, settings.clone(), &site.hosts, key);
         copy.map(Arc::new)
             .inspect_err(|error| {
                 let site = &settings.base;
@@ -92,7 +96,7 @@ pub(crate) fn open_all(config: &Config) -> Vec<Option<Arc<SiteCopy>>> {
             })
             .ok()
     };
-    config.sites.iter().map(|site| site.archive.as_ref().and_then(open)).collect()
+    config.sites.iter().map(open).collect()
 }
 
 /// Where the archive of the site at `base` lies below the state folder.
@@ -101,6 +105,16 @@ pub fn archive_dir(state_dir: &Path, base: &str) -> PathBuf {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     let name: String = host.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     state_dir.join("archive").join(name)
+}
+
+/// The host of a base, such as `https://example.org:8443`, without its port.
+fn host_of(base: &str) -> &str {
+    let authority = base.split("://").nth(1).unwrap_or(base);
+    // An IPv6 address has colons of its own, within brackets.
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => authority,
+    }
 }
 
 /// How archives are kept with these settings.
@@ -148,8 +162,11 @@ impl SiteCopy {
     fn open(
         state_dir: &Path,
         settings: SiteArchive,
+        hosts: &[String],
         key: Arc<SigningKey>,
     ) -> Result<Self, ArchiveError> {
+        let mut names = vec![host_of(&settings.base).to_owned()];
+        names.extend(hosts.iter().filter(|host| !host.contains('*')).cloned());
         let dir = archive_dir(state_dir, &settings.base);
         let options = archive_options(&settings);
         let (archive, repaired) = Archive::open(&dir, options, key, clock::wall())?;
@@ -159,6 +176,7 @@ impl SiteCopy {
         Ok(Self {
             archive,
             settings,
+            hosts: names,
             breaker: Mutex::new(breaker),
             wishes: Mutex::default(),
             ready: Ready::default(),
@@ -179,6 +197,17 @@ impl SiteCopy {
             url.push_str(std::str::from_utf8(query).ok()?);
         }
         seawall_archive::normal_url(None, &url)
+    }
+
+    /// The URL under which is copied what lies at `url`, in normal form, if that is of this site: by any
+    /// of its names, with http or https.
+    pub(crate) fn own_url(&self, url: &str) -> Option<String> {
+        let base = self.settings.base.as_str();
+        let (_, rest) = url.split_once("://")?;
+        let (authority, target) = rest.split_at(rest.find('/')?);
+        let is_base = base.split("://").nth(1) == Some(authority);
+        let is_own = is_base || self.hosts.iter().any(|host| host == authority);
+        is_own.then(|| format!("{base}{target}"))
     }
 
     /// Notes how an exchange with the origin ended.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use seawall_edge::config::{ArchiveNote, SiteArchive};
+use seawall_edge::config::{ArchiveNote, Route, SiteArchive};
 
 use crate::client::{Response, get};
 use crate::origin::{Asked, Origin, Then, ok, respond, say};
-use crate::shield::{Shield, until};
+use crate::shield::{Shield, site as site_at, until};
 
 const FRONT: &str = "<!doctype html><html lang=\"en\"><head><title>Front</title>\
      <link rel=\"stylesheet\" href=\"/style.css\"></head><body><h1>News</h1>\
@@ -200,6 +200,7 @@ fn in_an_emergency_readers_read_and_nothing_reaches_the_origin() {
     let (origin, _, mut shield) = copied(|_| {});
     let before = origin.count();
     shield.admin("POST", "/emergency?on=1");
+    shield.admin("POST", "/archive?crawl=1");
     let mut client = shield.client();
     assert_copy_of_one(&client.get("/one", ""));
     let refused = client.get("/never-there", "Accept: text/html\r\n");
@@ -333,6 +334,176 @@ fn the_archive_is_there_after_a_restart_and_goes_on() {
     let mut client = shield.client();
     client.send(get("/two?page=2", ""));
     client.read("GET").assert_status(200);
+}
+
+#[test]
+fn after_a_reload_each_site_is_still_fetched_from_its_own_origin() {
+    let origins = ["one.example", "two.example"].map(|name| {
+        let page = format!("<!doctype html><title>{name}</title><p>This is {name}.");
+        (name, Origin::answering(move |_| ok("Content-Type: text/html\r\n", &page)))
+    });
+    let shield = Shield::with(&origins[0].1, |config| {
+        config.sites = origins
+            .each_ref()
+            .map(|(name, origin)| {
+                let mut site = site_at(origin.address());
+                site.hosts = vec![(*name).to_owned()];
+                let archive = SiteArchive::new(format!("http://{name}"), 64 << 20);
+                site.archive = Some(SiteArchive { max_rate: 1_000, ..archive });
+                site
+            })
+            .to_vec();
+    });
+    let asked_for_fronts = || {
+        let of = |origin: &Origin| origin.asked().iter().filter(|it| it.path() == "/").count();
+        origins.each_ref().map(|(_, origin)| of(origin))
+    };
+    until("both are copied", || {
+        let archive = shield.admin("GET", "/archive");
+        let value: serde_json::Value = serde_json::from_str(&archive).expect("JSON");
+        let is_idle = |at: usize| value[at]["pages_held"] == 3 && value[at]["crawl"]["due"] == 0;
+        is_idle(0) && is_idle(1)
+    });
+    let before = asked_for_fronts();
+    let mut config = shield.config().clone();
+    config.sites.reverse();
+    shield.server().reload(config).expect("reloads");
+    shield.admin("POST", "/archive?crawl=1");
+    until("both are asked for their front pages again", || {
+        let now = asked_for_fronts();
+        now[0] > before[0] && now[1] > before[1]
+    });
+    for (name, origin) in &origins {
+        for asked in origin.asked() {
+            assert_eq!(asked.field("host").as_deref(), Some(*name), "{}", asked.head);
+        }
+    }
+}
+
+#[test]
+fn a_site_that_insists_on_https_and_another_of_its_names_is_copied_all_the_same() {
+    let mut origin = Origin::answering(|asked| {
+        let spelling = (asked.field("host"), asked.field("x-forwarded-proto"));
+        let (Some(host), Some(proto)) = spelling else { return respond("400 No", "", "") };
+        let to = |base: &str| {
+            let location = format!("Location: {base}{}\r\n", asked.path());
+            respond("301 Moved Permanently", &location, "")
+        };
+        match (proto.as_str(), host.as_str(), asked.path()) {
+            ("http", host, _) => to(&format!("https://{host}")),
+            (_, "example.org", _) => to("https://www.example.org"),
+            (_, _, "/") => ok(
+                "Content-Type: text/html\r\n",
+                "<!doctype html><title>F</title><a href=\"https://www.example.org/one\">one</a>\
+                 <a href=\"http://example.org/two?page=2\">two</a>",
+            ),
+            _ => site(asked),
+        }
+    });
+    let shield = Shield::with(&origin, |config| {
+        config.sites[0].hosts = vec!["example.org".to_owned(), "www.example.org".to_owned()];
+        let archive = SiteArchive::new("http://example.org".to_owned(), 64 << 20);
+        config.sites[0].archive = Some(SiteArchive { max_rate: 1_000, ..archive });
+    });
+    until("all pages are copied", || held(&shield.admin("GET", "/archive")) >= 3);
+    origin.die();
+    let mut client = shield.client();
+    assert_copy_of_one(&client.get("/one", ""));
+    client.get("/two?page=2", "").assert_status(200);
+}
+
+#[test]
+fn what_an_origin_forgets_all_at_once_stays_and_one_page_that_it_misses_goes() {
+    let mood = Mood::default();
+    let mut origin = Origin::answering({
+        let mood = mood.clone();
+        move |asked| match (mood.0.load(Ordering::SeqCst), asked.path()) {
+            (1, _) | (2, "/paper.pdf") => respond("404 Not Found", "", "no such site"),
+            _ => site(asked),
+        }
+    });
+    let shield = Shield::with(&origin, |config| {
+        let archive = SiteArchive::new("http://example.org".to_owned(), 64 << 20);
+        config.sites[0].archive = Some(SiteArchive { max_rate: 1_000, ..archive });
+    });
+    let is_idle = || {
+        let archive = shield.admin("GET", "/archive");
+        held(&archive) >= 6 && archive.contains("\"due\":0")
+    };
+    until("all pages are copied", is_idle);
+    mood.set(2);
+    shield.admin("POST", "/archive?crawl=1");
+    until("one is gone", || shield.admin("GET", "/archive").contains("\"withdrawn\":1"));
+    until("the rest was looked at", is_idle);
+    mood.set(1);
+    shield.admin("POST", "/archive?crawl=1");
+    until("the rest was looked at", || {
+        let archive = shield.admin("GET", "/archive");
+        archive.contains("error_page") && archive.contains("\"due\":0")
+    });
+    let archive = shield.admin("GET", "/archive");
+    assert!(archive.contains("\"withdrawn\":1"), "{archive}");
+    origin.die();
+    assert_copy_of_one(&shield.client().get("/one", ""));
+}
+
+#[test]
+fn what_a_route_keeps_for_some_networks_leaves_the_archive_and_stays_out() {
+    let (origin, _, shield) = copied(|_| {});
+    let route = Route {
+        path: "/one".to_owned(),
+        allow_sources: Some(vec!["127.0.0.9/32".parse().expect("a network")]),
+        ..Route::default()
+    };
+    let mut config = shield.config().clone();
+    config.sites[0].routes = vec![route];
+    let asked_for_one = || origin.asked().iter().filter(|asked| asked.path() == "/one").count();
+    let before = asked_for_one();
+    shield.server().reload(config).expect("reloads");
+    until("it is withdrawn", || shield.admin("GET", "/archive").contains("\"withdrawn\":1"));
+    shield.admin("POST", "/archive?crawl=1");
+    until("the crawler saw that it is not for it", || {
+        shield.admin("GET", "/archive").contains("out_of_scope")
+    });
+    assert_eq!(asked_for_one(), before);
+}
+
+#[test]
+fn an_answer_without_an_end_holds_up_neither_the_crawl_nor_the_end() {
+    let origin = Origin::run(|asked, stream| {
+        let wait = |stream: &mut std::net::TcpStream| {
+            // Until the other side leaves.
+            let _ = std::io::Read::read(stream, &mut [0]);
+            Then::Close
+        };
+        match asked.path() {
+            "/robots.txt" => {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: x\n\n";
+                let _ = std::io::Write::write_all(stream, head.as_bytes());
+                wait(stream)
+            }
+            "/hangs" => wait(stream),
+            "/" => say(
+                stream,
+                ok(
+                    "Content-Type: text/html\r\n",
+                    "<!doctype html><title>F</title><a href=\"/hangs\">x</a>",
+                ),
+            ),
+            _ => say(stream, site(asked)),
+        }
+    });
+    let mut shield = Shield::with(&origin, |config| {
+        // Longer than the test may take.
+        config.sites[0].origin.header_timeout = Duration::from_secs(600);
+        let archive = SiteArchive::new("http://example.org".to_owned(), 64 << 20);
+        config.sites[0].archive = Some(SiteArchive { max_rate: 1_000, ..archive });
+    });
+    until("it went on to what hangs", || {
+        origin.asked().iter().any(|asked| asked.path() == "/hangs")
+    });
+    assert!(shield.admin("GET", "/archive").contains("too_large"));
+    shield.stop();
 }
 
 /// Whether a text stands in any file below a folder, also within gzip.

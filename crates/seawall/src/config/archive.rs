@@ -3,6 +3,8 @@
 //! Read with its site and finished when all is read, because what a site is called by its readers
 //! depends on the listeners, and how much disk it may take on how many sites there are.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_edge::config::{ArchiveNote, Config, SiteArchive};
@@ -16,16 +18,22 @@ use crate::config::value;
 pub(crate) struct ReadArchive {
     enabled: Option<At<bool>>,
     /// As the operator says it; else it is found out.
-    url: Option<String>,
+    url: Option<At<String>>,
+    /// Where its section is, or its site's if it has none.
+    line: Option<usize>,
     /// Everything else.
     settings: SiteArchive,
 }
 
 /// Reads `[site.archive]`.
-pub(crate) fn read(report: &mut Report<'_>, mut section: Section<'_>) -> ReadArchive {
+pub(crate) fn read(
+    report: &mut Report<'_>,
+    mut section: Section<'_>,
+    site_line: Option<usize>,
+) -> ReadArchive {
     let mut settings = SiteArchive::new(String::new(), 0);
     let enabled = section.flag(report, "enabled");
-    let url = section.read(report, "url", (Code::OriginUrl, base)).map(|url| url.value);
+    let url = section.read(report, "url", (Code::OriginUrl, base));
     let mut list = |name, reader, into: &mut Vec<String>| {
         if let Some(found) = section.list(report, name, reader) {
             *into = found.into_iter().map(|item| item.value).collect();
@@ -51,8 +59,9 @@ pub(crate) fn read(report: &mut Report<'_>, mut section: Section<'_>) -> ReadArc
     if let Some(found) = section.read(report, "note", (Code::Choice, note)) {
         settings.note = found.value;
     }
+    let line = section.line.or(site_line);
     section.finish(report);
-    ReadArchive { enabled, url, settings }
+    ReadArchive { enabled, url, line, settings }
 }
 
 /// Says which sites are copied, once everything else is known. A site whose name is known is, unless the
@@ -62,14 +71,23 @@ pub(crate) fn finish(report: &mut Report<'_>, config: &mut Config, read: Vec<Rea
     let is_kept = |archive: &ReadArchive| archive.enabled.as_ref().is_none_or(|it| it.value);
     let sites = read.iter().filter(|archive| is_kept(archive)).count().max(1) as u64;
     let max_bytes = config.disk_bytes / 100 * seawall_edge::ARCHIVE_DISK_SHARE / sites;
+    let mut taken: HashMap<PathBuf, Option<usize>> = HashMap::new();
     for (site, archive) in config.sites.iter_mut().zip(read) {
         if !is_kept(&archive) {
             continue;
         }
         let named = site.hosts.iter().find(|host| !host.contains('*'));
         let found = || named.map(|host| format!("{scheme}://{host}"));
-        match (archive.url.clone().or_else(found), archive.enabled) {
+        let line = archive.url.as_ref().map(|url| url.line).or(archive.line);
+        let url = archive.url.map(|url| url.value);
+        match (url.or_else(found), archive.enabled) {
             (Some(base), _) => {
+                let dir = seawall_edge::archive_dir(&config.state_dir, &base);
+                if let Some(first) = taken.insert(dir, line) {
+                    let first = first.map_or_else(String::new, |line| format!(" on line {line}"));
+                    let message = format!("the archive of `{base}` would share its folder with that of the site{first}");
+                    report.error(Code::DuplicateHost, line, message, SHARED);
+                }
                 site.archive = Some(SiteArchive { base, max_bytes, ..archive.settings });
             }
             (None, Some(At { line, .. })) => report.error(
@@ -83,6 +101,8 @@ pub(crate) fn finish(report: &mut Report<'_>, config: &mut Config, read: Vec<Rea
         }
     }
 }
+
+const SHARED: &str = "give each site a `site.archive.url` with a host of its own, whatever its scheme, or set `enabled = false` in one";
 
 /// A scheme and a host: `https://example.org`.
 fn base(text: &str) -> Result<String, value::Complaint> {

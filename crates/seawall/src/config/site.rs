@@ -69,7 +69,7 @@ impl Builder<'_> {
         let limits = section.section(report, "origin_limits");
         read_origin_limits(report, limits, &mut site.origin);
         let archive = section.section(report, "archive");
-        let archive = archive::read(report, archive);
+        let archive = archive::read(report, archive, line);
         section.finish(report);
         ReadSite { site, origin_line, archive }
     }
