@@ -377,6 +377,11 @@ impl ClientConn {
         limits.response_grace + Duration::from_secs(bytes as u64 / rate)
     }
 
+    /// Whether bytes have to wait for their turn on the link.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.worker.shared.pacer.is_some()
+    }
+
     /// Waits for this client's turn on the link. `false`: close the connection.
     pub(crate) async fn pace(&self, bytes: usize, priority: Priority) -> bool {
         match &self.worker.shared.pacer {

@@ -116,10 +116,16 @@ impl Conn {
                         continue;
                     }
                     sent += data.len() as u64;
-                    if !self.ctx.pace(data.len(), priority).await {
-                        return Err(Stop::Gone);
+                    // Where bytes have to wait for their turn a large body goes in pieces: else its
+                    // reader would have nothing, not even the head, until all of it had its turn.
+                    let piece = if self.ctx.is_paced() { PACED_BYTES } else { data.len() };
+                    while !data.is_empty() {
+                        let mut part = data.split_to(piece.min(data.len()));
+                        if !self.ctx.pace(part.len(), priority).await {
+                            return Err(Stop::Gone);
+                        }
+                        self.write_data(&mut part, framing).await?;
                     }
-                    self.write_data(&mut data, framing).await?;
                 }
                 Ok(Some(Chunk::Trailers(trailers))) => {
                     if framing == Framing::Chunked {
@@ -179,6 +185,9 @@ impl Conn {
         Err(Stop::Gone)
     }
 }
+
+/// What is written at once where bytes have to wait for their turn.
+const PACED_BYTES: usize = 64 << 10;
 
 fn after(conn: &Conn, head: &RequestHead, answer: &Answer) -> After {
     let until_close = framing(answer, head) == Framing::UntilClose;

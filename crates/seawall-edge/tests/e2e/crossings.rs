@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use seawall_edge::config::OriginTarget;
 
@@ -266,4 +267,21 @@ fn an_origin_on_a_unix_socket_is_reached() {
     });
     shield.client().get("/page", "").assert_status(200).assert_body("hello");
     assert!(origin.join().expect("no panic"));
+}
+
+#[test]
+fn a_large_answer_begins_before_all_of_it_has_its_turn_on_the_link() {
+    let origin = Origin::page("Cache-Control: max-age=600\r\n", content(8 << 20));
+    let shield = Shield::with(&origin, |config| {
+        config.memory_bytes = 256 << 20;
+        // All of it would take two minutes, longer than the client's patience.
+        config.limits.egress_bytes_per_second = Some(64 << 10);
+        config.limits.drain_timeout = Duration::from_millis(100);
+    });
+    // From the origin, and then from the store, where all of it is at hand.
+    for _ in 0..2 {
+        let mut client = shield.client();
+        client.send(get("/", ""));
+        client.take(64).expect("the answer begins");
+    }
 }
