@@ -113,6 +113,9 @@ header_timeout = \"300ms\"
 [[site]]
 hosts = [\"busy.example.org\"]
 origin = \"http://{busy}\"
+# Nobody waits for a page of which there is a copy.
+[site.archive]
+enabled = false
 [site.origin_limits]
 max_concurrency = 1
 header_timeout = \"10m\"
