@@ -156,7 +156,7 @@ impl Conn {
                     return Err(Stop::Drained);
                 }
                 self.slot.set_standing(self.ctx.standing.get());
-                self.slot.arm_idle(clock::now() + limits.idle_timeout);
+                self.slot.arm_idle(clock::now() + self.ctx.idle_timeout(limits));
             }
             if self.fill().await? == 0 {
                 if begun {

@@ -521,7 +521,7 @@ pub(crate) fn record(
     let duration = clock::now().saturating_since(times.mono);
     worker.metrics.response(answer.status, ask.version, duration);
     worker.metrics.cache(answer.note.cache);
-    ctx.answered();
+    ctx.answered(answer.note.refused);
     let client = client_of(ctx, policy, ask);
     worker.log(ctx.ja4, client, ask, answer, times, (sent, duration));
 }

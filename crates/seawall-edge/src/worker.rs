@@ -267,6 +267,8 @@ pub(crate) struct ClientConn {
     pub(crate) ports: Ports,
     pub(crate) ja4: Option<Ja4>,
     answers: Cell<u64>,
+    /// Whether what it was told last was a refusal.
+    refused: Cell<bool>,
     /// The standing of who asked last.
     pub(crate) standing: Cell<Standing>,
     /// Who asked last: behind a trusted proxy each request is somebody else's.
@@ -346,6 +348,7 @@ impl ClientConn {
             ports,
             ja4,
             answers: Cell::new(0),
+            refused: Cell::new(false),
             standing: Cell::new(Standing::Anonymous),
             asking: Cell::new(client),
         })
@@ -366,8 +369,19 @@ impl ClientConn {
         self.worker.misbehaved(kind, self.client, self.ja4);
     }
 
-    pub(crate) fn answered(&self) {
+    pub(crate) fn answered(&self, refused: bool) {
         self.answers.set(self.answers.get() + 1);
+        self.refused.set(refused);
+    }
+
+    /// How long it may do nothing. Whoever was refused has a connection for the next try, and not for a
+    /// minute: thousands can be had for nothing.
+    pub(crate) fn idle_timeout(&self, limits: &Limits) -> Duration {
+        if self.refused.get() {
+            limits.idle_timeout.min(limits.header_timeout * 3 / 2)
+        } else {
+            limits.idle_timeout
+        }
     }
 
     /// How long a write of `bytes` may stall: the grace, and the minimum rate after it.

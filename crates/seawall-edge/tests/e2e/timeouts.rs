@@ -129,6 +129,25 @@ fn a_reader_who_takes_nothing_of_what_the_kernel_has_taken_is_closed() {
 }
 
 #[test]
+fn a_connection_that_was_refused_last_is_not_kept_as_long_as_another() {
+    let origin = Origin::page("Cache-Control: max-age=60\r\n", "hello");
+    let shield = Shield::with(&origin, |config| {
+        config.limits.header_timeout = SOON;
+        config.limits.idle_timeout = Duration::from_secs(600);
+        config.limits.held_rate = PerSecond(0.001);
+        config.limits.held_burst = 2;
+    });
+    let mut served = shield.client_from(2);
+    served.get("/", "").assert_status(200);
+    let mut refused = shield.client_from(3);
+    refused.get("/", "").assert_status(200);
+    refused.get("/", "").assert_status(200);
+    refused.get("/", "").assert_status(429);
+    assert_eq!(refused.rest().0, b"", "it is closed");
+    served.get("/", "").assert_status(200);
+}
+
+#[test]
 fn a_slow_client_does_not_hold_up_others() {
     let origin = Origin::page("Cache-Control: max-age=60\r\n", "hello");
     let shield = Shield::with(&origin, |config| {
