@@ -38,11 +38,14 @@ impl Pattern {
 /// Whether an origin may read `path` as something else than it says. O(n), no allocation.
 pub(crate) fn is_ambiguous(path: &[u8]) -> bool {
     let mut after_slash = false;
-    path.iter().any(|&byte| {
-        let odd = byte == b'%' || byte == b'\\' || (after_slash && (byte == b'/' || byte == b'.'));
-        after_slash = byte == b'/';
-        odd
-    })
+    // A first segment may stand without a slash before it.
+    path.first() == Some(&b'.')
+        || path.iter().any(|&byte| {
+            let odd =
+                byte == b'%' || byte == b'\\' || (after_slash && (byte == b'/' || byte == b'.'));
+            after_slash = byte == b'/';
+            odd
+        })
 }
 
 /// Room for a normalised path, on the stack of the caller.
@@ -167,6 +170,9 @@ mod tests {
             ("/100%", "/100%"),
             ("/100%zz", "/100%zz"),
             ("/%2577p", "/%77p"),
+            // No request has such a path, but nothing here says so.
+            ("./x", "/x"),
+            ("../x", "/x"),
         ] {
             check(path, want);
         }
