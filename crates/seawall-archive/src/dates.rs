@@ -1,6 +1,6 @@
 //! Dates as archives write them, without a library of calendars.
 
-use seawall_model::WallTime;
+use seawall_model::{Date, WallTime};
 
 /// `2026-11-22T10:08:00.123Z`: what a WARC says. Finer than a millisecond is dropped.
 pub(crate) fn with_millis(at: WallTime) -> String {
@@ -37,11 +37,10 @@ pub fn parse(text: &str) -> Option<WallTime> {
     }
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let is_date = (1970..=2553).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=days_of(year, month)).contains(&day);
+    let date = Date::new(i64::try_from(year).ok()?, narrow(month)?, narrow(day)?)?;
+    let is_held = (1970..=2553).contains(&date.year());
     // 60 is a leap second, which this clock does not have.
-    if !is_date || hour > 23 || minute > 59 || second > 60 {
+    if !is_held || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let nanos = match &text[19..] {
@@ -52,16 +51,19 @@ pub fn parse(text: &str) -> Option<WallTime> {
         }
         _ => return None,
     };
-    let days =
-        days_before(year) + (1..month).map(|month| days_of(year, month)).sum::<u64>() + day - 1;
+    let days = u64::try_from(date.days()).ok()?;
     let secs = ((days * 24 + hour) * 60 + minute) * 60 + second.min(59);
     Some(WallTime::from_unix_nanos(secs * 1_000_000_000 + nanos))
 }
 
+fn narrow(number: u64) -> Option<u32> {
+    u32::try_from(number).ok()
+}
+
 struct Civil {
-    year: u64,
-    month: u64,
-    day: u64,
+    year: i64,
+    month: u32,
+    day: u32,
     hour: u64,
     minute: u64,
     second: u64,
@@ -69,37 +71,9 @@ struct Civil {
 
 fn civil(secs: u64) -> Civil {
     let (hour, minute, second) = (secs / 3600 % 24, secs / 60 % 60, secs % 60);
-    let mut days = secs / 86_400;
-    // A guess that is never too late, as no year has more than 366 days; then at most one step for
-    // every 1,500 years or so of error.
-    let mut year = 1970 + days / 366;
-    while days >= days_before(year + 1) {
-        year += 1;
-    }
-    days -= days_before(year);
-    let mut month = 1;
-    while days >= days_of(year, month) {
-        days -= days_of(year, month);
-        month += 1;
-    }
-    Civil { year, month, day: days + 1, hour, minute, second }
-}
-
-/// Days from 1970 to the first day of `year`.
-fn days_before(year: u64) -> u64 {
-    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
-    (year - 1970) * 365 + leaps(year - 1) - leaps(1969)
-}
-
-fn days_of(year: u64, month: u64) -> u64 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
-            29
-        }
-        2 => 28,
-        _ => 31,
-    }
+    // Days of a wall time fit: it ends in 2554.
+    let date = Date::from_days(u32::try_from(secs / 86_400).unwrap_or(u32::MAX));
+    Civil { year: date.year(), month: date.month(), day: date.day(), hour, minute, second }
 }
 
 #[cfg(test)]

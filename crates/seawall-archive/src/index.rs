@@ -348,20 +348,6 @@ impl Look {
         Ok(urls)
     }
 
-    /// When the next URL will be due, if any is waited for.
-    pub(crate) fn next_due(&self) -> Result<Option<WallTime>, redb::Error> {
-        let table = self.0.open_table(DUE)?;
-        let mut first = None;
-        for priority in 0..=MAX_PRIORITY {
-            let mut rows = table.range((priority, 0, "")..(priority + 1, 0, ""))?;
-            if let Some(row) = rows.next() {
-                let due = row?.0.value().1;
-                first = Some(first.map_or(due, |first: u64| first.min(due)));
-            }
-        }
-        Ok(first.map(WallTime::from_unix_secs))
-    }
-
     /// When a URL was withdrawn, if it was.
     pub(crate) fn withdrawn(&self, url: &str) -> Result<Option<WallTime>, redb::Error> {
         let table = self.0.open_table(WITHDRAWN)?;

@@ -4,7 +4,7 @@
 //! programs think of, and no more is read than a moment: W3C date and time
 //! (a profile of ISO 8601; sitemaps, Atom's RFC 3339) and RFC 822 with its later years (RSS).
 
-use seawall_model::WallTime;
+use seawall_model::{Date, WallTime};
 
 /// The moment that `text` names. A date without a time is its first second in UTC. `None` for what is no
 /// date, or lies before 1970 or after 2500 (a [`WallTime`] ends in 2554).
@@ -103,28 +103,10 @@ fn zone_s(text: &str) -> Option<i64> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar. *Source:* Howard Hinnant, "chrono-Compatible Low-Level
-/// Date Algorithms", `days_from_civil`.
+/// Days from 1970-01-01.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let longest = match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    if !(1_970..=2_500).contains(&year)
-        || !(1..=12).contains(&month)
-        || !(1..=longest).contains(&day)
-    {
-        return None;
-    }
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year / 400;
-    let year_of_era = year - era * 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
+    let date = Date::new(year, u32::try_from(month).ok()?, u32::try_from(day).ok()?)?;
+    (1_970..=2_500).contains(&date.year()).then(|| date.days())
 }
 
 #[cfg(test)]

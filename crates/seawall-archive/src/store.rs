@@ -309,14 +309,6 @@ impl Archive {
         self.index.look(|look| look.withdrawn(url))
     }
 
-    /// When the next URL is due.
-    ///
-    /// # Errors
-    /// As the disk has it.
-    pub fn next_due(&self) -> Result<Option<WallTime>, ArchiveError> {
-        self.index.look(crate::index::Look::next_due)
-    }
-
     /// Calls `each` for each known URL in order, with what is known of it and its newest version's times
     /// of capture and validation, until it says no.
     ///

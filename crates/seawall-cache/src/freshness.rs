@@ -4,7 +4,7 @@
 //! numbers. It does **not** know which requests may be answered; `policy` does.
 
 use http::{HeaderMap, header};
-use seawall_model::WallTime;
+use seawall_model::{Date, WallTime};
 
 use crate::cache_control::delta_seconds;
 
@@ -121,10 +121,7 @@ pub fn parse_http_date(text: &[u8], now: WallTime) -> Option<WallTime> {
         None => asctime_date(text)?,
     };
     let (hour, minute, second) = time_of_day(time)?;
-    if day == 0 || day > days_in_month(month, year) {
-        return None;
-    }
-    let days = days_since_epoch(year, month, day);
+    let days = Date::new(year, month, day)?.days();
     let secs = days * 86_400 + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
     Some(WallTime::from_unix_secs(u64::try_from(secs).unwrap_or(0)))
 }
@@ -209,24 +206,4 @@ fn time_of_day(text: &[u8]) -> Option<(u32, u32, u32)> {
 
 fn digits(text: &[u8]) -> Option<u32> {
     delta_seconds(text).and_then(|value| u32::try_from(value).ok())
-}
-
-fn days_in_month(month: u32, year: i64) -> u32 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 in the proleptic Gregorian calendar (H. Hinnant, `days_from_civil`).
-fn days_since_epoch(year: i64, month: u32, day: u32) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted = i64::from((month + 9) % 12);
-    let day_of_year = (153 * shifted + 2) / 5 + i64::from(day) - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }

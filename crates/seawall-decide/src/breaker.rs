@@ -125,12 +125,6 @@ impl Breaker {
         }
     }
 
-    /// Takes another configuration into force.
-    pub fn set_config(&mut self, config: BreakerConfig) {
-        self.config = config;
-        self.patience = self.within(self.patience);
-    }
-
     /// Whether the origin is to be asked for one more reader who could be given a copy.
     pub fn asks_origin(&mut self, now: Instant) -> bool {
         match self.state {
@@ -158,11 +152,6 @@ impl Breaker {
         self.probe_every = (self.probe_every * 2).min(LONGEST_PROBE);
         self.next_probe = now + self.probe_every;
         true
-    }
-
-    /// When the next probe is due, while it is open.
-    pub fn next_probe(&self) -> Option<Instant> {
-        (self.state == BreakerState::Open).then_some(self.next_probe)
     }
 
     /// Takes note of how an exchange ended.
@@ -394,8 +383,6 @@ mod tests {
         };
         let mut breaker = Breaker::new(config);
         breaker.note(at(1), OriginOutcome::TookTooLong);
-        assert_eq!(breaker.patience(), Duration::from_millis(300));
-        breaker.set_config(config);
         assert_eq!(breaker.patience(), Duration::from_millis(300));
     }
 }

@@ -17,6 +17,7 @@ extern crate alloc;
 
 mod addr;
 mod country;
+mod date;
 mod decision;
 mod event;
 mod facts;
@@ -30,6 +31,7 @@ mod time;
 
 pub use crate::addr::{ClientAddr, InvalidPrefix, Prefix};
 pub use crate::country::Country;
+pub use crate::date::Date;
 pub use crate::decision::{Cause, Decision, Refusal};
 pub use crate::event::{Event, EventKind};
 pub use crate::facts::{BodyLength, CookieClass, Facts, Held, HttpVersion, Method, Priority};

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use seawall_model::WallTime;
+use seawall_model::{Date, WallTime};
 
 use super::record::Decoded;
 
@@ -78,7 +78,9 @@ impl Lines {
         if self.second != Some(secs) {
             self.second = Some(secs);
             self.date_time.clear();
-            let (year, month, day) = civil(secs / 86_400);
+            // Days of a wall time fit: it ends in 2554.
+            let date = Date::from_days(u32::try_from(secs / 86_400).unwrap_or(u32::MAX));
+            let (year, month, day) = (date.year(), date.month(), date.day());
             let (hour, minute, second) = (secs / 3_600 % 24, secs / 60 % 60, secs % 60);
             write!(
                 self.date_time,
@@ -171,19 +173,4 @@ fn address(out: &mut Vec<u8>, ip: IpAddr) {
         }
         IpAddr::V6(ip) => write!(out, "{ip}").expect("writing to a Vec cannot fail"),
     }
-}
-
-/// The civil date of a day since 1970-01-01. *Source:* Howard Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms", `civil_from_days`, for days that are not negative.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let doe = z % 146_097;
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + u64::from(month <= 2);
-    (year, month, day)
 }

@@ -88,7 +88,9 @@ impl Fallback {
             && !ask.fields.has("authorization");
         let key = plan.key.as_ref().or(plan.passed.as_ref()).filter(|_| is_plain)?;
         let gate = Arc::clone(&policy.gates[plan.site]);
-        let template = gate.template(&String::from_utf8_lossy(ask.path), None);
+        let (path, query) =
+            (String::from_utf8_lossy(ask.path), ask.query.map(String::from_utf8_lossy));
+        let template = gate.template(&path, query.as_deref());
         Some(Self {
             copy: Arc::clone(copy),
             key: key.clone(),
