@@ -16,6 +16,7 @@
 extern crate alloc;
 
 mod addr;
+mod attribute;
 mod country;
 mod date;
 mod decision;
@@ -27,9 +28,13 @@ mod identity;
 mod language;
 mod limits;
 mod misbehaviour;
+mod mitigation;
+mod observation;
+mod signature;
 mod time;
 
 pub use crate::addr::{ClientAddr, InvalidPrefix, Prefix};
+pub use crate::attribute::{Attribute, AttributeValue, Attributes, UNKNOWN};
 pub use crate::country::Country;
 pub use crate::date::Date;
 pub use crate::decision::{Cause, Decision, Refusal};
@@ -41,4 +46,9 @@ pub use crate::identity::{Identity, Standing};
 pub use crate::language::Language;
 pub use crate::limits::{Http2Limits, Limits, MadeUpLimits, PerSecond};
 pub use crate::misbehaviour::Misbehaviour;
+pub use crate::mitigation::{MAX_MITIGATIONS, Mitigation, MitigationId, Rung};
+pub use crate::observation::{
+    ConnectionSignal, Met, Observation, Referrer, RequestKind, Test, Work,
+};
+pub use crate::signature::{Signature, Term};
 pub use crate::time::{Instant, WallTime};

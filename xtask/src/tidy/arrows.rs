@@ -30,6 +30,7 @@ const TABLE: &[Row] = &[
     Row { name: "seawall-model", ours: &[], never: PURE },
     Row { name: "seawall-wire", ours: &["model"], never: PURE },
     Row { name: "seawall-decide", ours: &["model"], never: PURE },
+    Row { name: "seawall-detect", ours: &["model"], never: PURE },
     Row { name: "seawall-cache", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-seal", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-archive", ours: &["model", "seal"], never: NO_ASYNC },

@@ -1,0 +1,25 @@
+//! Per tick: observations to findings.
+//!
+//! What every worker counts in a quarter of a second, what is ordinary for this site, whether now is
+//! not, whether that is a crowd or an attack, and what the attack looks like. Separate so that
+//! detection cannot see or influence single decisions: what it finds becomes a measure only in
+//! `seawall-control`, and the same code runs in production, in `seawall replay` and in the simulator.
+//!
+//! It deliberately does **not** read clocks, keep addresses beyond a window, or decide what is done.
+//! Everything is bounded: what overflows is forgotten by rule and counted.
+//!
+//! Read next: [`Finding`] for what comes out, [`Counts`] for what is counted.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod counts;
+mod finding;
+
+pub use crate::counts::Counts;
+pub use crate::finding::{
+    Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,
+};
