@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 
 use seawall_model::{Instant, Signature, WallTime};
 
+use crate::{Counts, MitigationCounts};
+
 /// What is watched (detection.md §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
@@ -225,6 +227,11 @@ pub struct Finding {
     pub alarms: Vec<Alarm>,
     /// Log-odds of crowd (above 0) against attack (below), in nats; 0 in peace.
     pub log_odds: f64,
+    /// What was counted in this tick.
+    pub counts: Counts,
+    /// What was counted in this tick of each mitigation that met anybody
+    /// ([`Tallies`](crate::Tallies)).
+    pub met: Vec<MitigationCounts>,
     /// Rates.
     pub rates: SiteRates,
     /// Clients that the baseline knows.

@@ -18,8 +18,10 @@ extern crate std;
 
 mod counts;
 mod finding;
+mod tally;
 
 pub use crate::counts::Counts;
 pub use crate::finding::{
     Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,
 };
+pub use crate::tally::{MitigationCounts, Tallies};

@@ -61,8 +61,10 @@ pub enum Test {
     None,
     /// It was set, and is open.
     Set,
-    /// It was passed with this request, or its pass is carried.
+    /// It was passed with this request.
     Passed,
+    /// It was passed before, and the pass is carried.
+    Carried,
 }
 
 /// One answered request.

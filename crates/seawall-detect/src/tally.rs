@@ -1,0 +1,148 @@
+//! What a window counts of each mitigation: what the ladder climbs and falls by.
+
+use seawall_model::{Cause, MAX_MITIGATIONS, MitigationId, Observation, Rung, Test};
+
+/// What was counted of one mitigation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MitigationCounts {
+    /// Which.
+    pub id: MitigationId,
+    /// Requests that matched.
+    pub matched: u64,
+    /// Of them: let off to see what would happen without.
+    pub control: u64,
+    /// Of them: given a cheap test.
+    pub tests_set: u64,
+    /// Of them: passed one.
+    pub tests_passed: u64,
+    /// Of them: beyond the budget of pages in hand.
+    pub beyond_budget: u64,
+    /// Of them: refused for the mitigation.
+    pub blocked: u64,
+}
+
+impl MitigationCounts {
+    /// Adds what was counted elsewhere of the same.
+    pub const fn merge(&mut self, other: &Self) {
+        self.matched += other.matched;
+        self.control += other.control;
+        self.tests_set += other.tests_set;
+        self.tests_passed += other.tests_passed;
+        self.beyond_budget += other.beyond_budget;
+        self.blocked += other.blocked;
+    }
+}
+
+/// Counts by mitigation. As many places as there may be mitigations, and as many again for those that
+/// were replaced within the window; what finds no place is dropped.
+#[derive(Clone, Debug, Default)]
+pub struct Tallies {
+    places: [MitigationCounts; 2 * MAX_MITIGATIONS],
+    used: usize,
+}
+
+impl Tallies {
+    /// Adds one request, if a mitigation matched. O(mitigations), no allocation.
+    pub fn add(&mut self, observation: &Observation) {
+        let Some(met) = observation.met else { return };
+        let Some(counts) = self.of(met.id) else { return };
+        counts.matched += 1;
+        counts.control += u64::from(met.is_control);
+        counts.tests_set += u64::from(observation.test == Test::Set);
+        counts.tests_passed += u64::from(observation.test == Test::Passed);
+        counts.beyond_budget += u64::from(observation.cause == Cause::HeldBudget);
+        counts.blocked += u64::from(met.rung == Rung::Block && !met.is_control);
+    }
+
+    /// What was counted.
+    pub fn counts(&self) -> &[MitigationCounts] {
+        &self.places[..self.used]
+    }
+
+    /// Adds what another worker counted.
+    pub fn merge(&mut self, other: &Self) {
+        for counts in other.counts() {
+            if let Some(mine) = self.of(counts.id) {
+                mine.merge(counts);
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub const fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    fn of(&mut self, id: MitigationId) -> Option<&mut MitigationCounts> {
+        let found = self.counts().iter().position(|counts| counts.id == id);
+        if found.is_none() {
+            *self.places.get_mut(self.used)? = MitigationCounts { id, ..Default::default() };
+            self.used += 1;
+        }
+        self.places.get_mut(found.unwrap_or(self.used - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+
+    use seawall_model::{
+        Attributes, ClientAddr, Instant, Met, Referrer, RequestKind, Standing, Work,
+    };
+
+    use super::*;
+
+    fn met(id: u32, is_control: bool) -> Observation {
+        Observation {
+            at: Instant::default(),
+            client: ClientAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            identity: 1,
+            standing: Standing::Anonymous,
+            attributes: Attributes::default(),
+            kind: RequestKind::Page,
+            target: 1,
+            referrer: Referrer::None,
+            returned_cookie: false,
+            is_cacheable: false,
+            status: 403,
+            cause: Cause::Default,
+            work: Work::Spared,
+            met: Some(Met { id: MitigationId(id), rung: Rung::Block, is_control }),
+            test: Test::None,
+        }
+    }
+
+    #[test]
+    fn what_no_mitigation_met_counts_for_none() {
+        let mut tallies = Tallies::default();
+        tallies.add(&Observation { met: None, ..met(1, false) });
+        assert!(tallies.counts().is_empty());
+    }
+
+    #[test]
+    fn counts_of_two_workers_add_up() {
+        let (mut one, mut other) = (Tallies::default(), Tallies::default());
+        one.add(&met(1, false));
+        other.add(&met(2, false));
+        other.add(&met(1, true));
+        one.merge(&other);
+        let of = |id| one.counts().iter().find(|counts| counts.id == MitigationId(id)).copied();
+        let first = of(1).expect("was met");
+        assert_eq!((first.matched, first.control, first.blocked), (2, 1, 1));
+        assert_eq!(of(2).expect("was met").matched, 1);
+    }
+
+    #[test]
+    fn more_mitigations_than_places_are_dropped_and_a_cleared_one_takes_again() {
+        let mut tallies = Tallies::default();
+        for id in 0..100 {
+            tallies.add(&met(id, false));
+        }
+        assert_eq!(tallies.counts().len(), 2 * MAX_MITIGATIONS);
+        assert!(tallies.counts().iter().all(|counts| counts.matched == 1));
+        tallies.clear();
+        tallies.add(&met(7, false));
+        assert_eq!(tallies.counts().len(), 1);
+    }
+}
