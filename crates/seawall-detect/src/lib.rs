@@ -18,10 +18,12 @@ extern crate std;
 
 mod counts;
 mod finding;
+mod licence;
 mod tally;
 
 pub use crate::counts::Counts;
 pub use crate::finding::{
     Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,
 };
+pub use crate::licence::licence;
 pub use crate::tally::{MitigationCounts, Tallies};

@@ -31,6 +31,7 @@ const TABLE: &[Row] = &[
     Row { name: "seawall-wire", ours: &["model"], never: PURE },
     Row { name: "seawall-decide", ours: &["model"], never: PURE },
     Row { name: "seawall-detect", ours: &["model"], never: PURE },
+    Row { name: "seawall-control", ours: &["model", "detect"], never: PURE },
     Row { name: "seawall-cache", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-seal", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-archive", ours: &["model", "seal"], never: NO_ASYNC },

@@ -1,0 +1,538 @@
+//! The controller: what is found and ordered goes in, what is to be published and recorded comes out.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use seawall_detect::{Candidate, Finding, SignatureEvidence, TrafficState, Verdict, licence};
+use seawall_model::{
+    Instant, MAX_MITIGATIONS, Mitigation, MitigationId, Rung, Signature, WallTime,
+};
+
+use crate::event::{
+    Action, ControlEvent, Entry, Incident, IncidentId, MAX_ORDER, OperatorCommand, Probe, Refused,
+    Step, Why,
+};
+use crate::ladder::{self, COOL, Move, Situation};
+use crate::measures::{LIFE, Measure, MeasureState, Order};
+
+/// Whether anything is done about what is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Act,
+    /// Nothing is; what would be done is said.
+    Observe,
+}
+
+/// How a controller is set up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControllerConfig {
+    /// Whether it acts.
+    pub mode: Mode,
+}
+
+/// Turns findings into mitigations. Bounded: sixteen measures stand, sixty-four rest.
+///
+/// Each tick: [`ControlEvent::Checked`] for each of [`Self::signatures_to_check`], then
+/// [`ControlEvent::Finding`], then [`Self::poll_action`] until there is nothing more to do.
+/// Between ticks [`Self::handle_timeout`] at [`Self::poll_timeout`]: if findings stop coming,
+/// everything ends in time.
+#[derive(Debug)]
+pub struct Controller {
+    mode: Mode,
+    measures: Vec<Measure>,
+    next_id: u32,
+    next_incident: u32,
+    wall: WallTime,
+    incident: Option<Incident>,
+    others: Others,
+    published: Vec<Mitigation>,
+    actions: VecDeque<Action>,
+}
+
+/// Synthetic readers that met no measure.
+#[derive(Clone, Copy, Debug, Default)]
+struct Others {
+    served: f64,
+    failed: f64,
+}
+
+impl Controller {
+    /// One that knows of nothing.
+    pub fn new(config: ControllerConfig) -> Self {
+        Self {
+            mode: config.mode,
+            measures: Vec::with_capacity(MAX_MITIGATIONS + MAX_DORMANT),
+            next_id: 1,
+            next_incident: 1,
+            wall: WallTime::default(),
+            incident: None,
+            others: Others::default(),
+            published: Vec::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Instant, event: ControlEvent<'_>) {
+        match event {
+            ControlEvent::Finding(finding) => self.on_finding(now, finding),
+            ControlEvent::Checked { signature, evidence } => {
+                self.on_checked(now, &signature, evidence);
+            }
+            ControlEvent::Probed(probe) => self.on_probe(now, probe),
+            ControlEvent::Operator(command) => self.on_order(now, command),
+        }
+        self.publish();
+    }
+
+    /// Lets go what has expired. Call at [`Self::poll_timeout`], or later.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire(now);
+        self.publish();
+    }
+
+    /// When something expires next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let due = |measure: &Measure| match measure.state {
+            MeasureState::Active => measure.expires_at,
+            MeasureState::Dormant { until } => until,
+        };
+        self.measures.iter().map(due).min()
+    }
+
+    /// What is to be done next.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Signatures whose evidence is wanted before the next finding: what stands and what rests. At most
+    /// eighty; in peace, when nothing stands, none.
+    pub fn signatures_to_check(&self) -> impl Iterator<Item = Signature> + '_ {
+        let is_wanted = self.incident.is_some() || self.active().next().is_some();
+        let all = self.measures.iter().map(|measure| measure.signature);
+        all.take(if is_wanted { usize::MAX } else { 0 })
+    }
+
+    /// Signatures that stand and bear a test at least: what the miner need not find again.
+    pub fn signatures_found(&self) -> impl Iterator<Item = Signature> + '_ {
+        let is_firm =
+            |measure: &&Measure| licence(&measure.signature, &measure.evidence) >= Rung::Challenge;
+        self.active().filter(is_firm).map(|measure| measure.signature)
+    }
+
+    /// All measures, those that stand first.
+    pub fn measures(&self) -> &[Measure] {
+        &self.measures
+    }
+
+    /// The incident that goes on.
+    pub const fn incident(&self) -> Option<&Incident> {
+        self.incident.as_ref()
+    }
+
+    /// Whether it acts.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn active(&self) -> impl Iterator<Item = &Measure> {
+        self.measures.iter().filter(|measure| measure.is_active())
+    }
+
+    fn on_finding(&mut self, now: Instant, finding: &Finding) {
+        self.wall = finding.wall;
+        self.judge(now, finding);
+        for counts in &finding.met {
+            if let Some(measure) = self.measures.iter_mut().find(|it| it.id == counts.id) {
+                measure.met.merge(counts);
+                measure.recent.add(now, counts);
+            }
+        }
+        let verdict = verdict(finding.state);
+        self.step(now, verdict);
+        if verdict.is_some_and(|verdict| verdict != Verdict::Crowd) {
+            self.wake(now);
+            for candidate in &finding.candidates {
+                self.admit(now, candidate);
+            }
+        }
+        if finding.state == TrafficState::Normal {
+            self.rest_all(now);
+        }
+        self.expire(now);
+        self.make_room(now);
+        let fade = |count: &mut f64| *count *= PROBE_FADE;
+        fade(&mut self.others.served);
+        fade(&mut self.others.failed);
+    }
+
+    /// Opens, judges and closes the incident.
+    fn judge(&mut self, now: Instant, finding: &Finding) {
+        let verdict = verdict(finding.state);
+        if let (Some(verdict), None) = (verdict, self.incident) {
+            let id = IncidentId(self.next_incident);
+            self.next_incident += 1;
+            self.incident = Some(Incident {
+                id,
+                since: now,
+                since_wall: finding.wall,
+                until: now,
+                verdict,
+                requests: 0,
+                excess: 0,
+                matched: 0,
+            });
+            self.record(now, Step::Opened);
+            self.record(now, Step::Judged(verdict));
+        }
+        let Some(incident) = &mut self.incident else { return };
+        incident.requests += finding.counts.requests;
+        incident.excess += excess(finding);
+        incident.matched += finding.met.iter().map(|counts| counts.matched).sum::<u64>();
+        if let Some(verdict) = verdict {
+            incident.until = now;
+            if gravity(verdict) > gravity(incident.verdict) {
+                incident.verdict = verdict;
+                self.record(now, Step::Judged(verdict));
+            }
+        } else if finding.state == TrafficState::Normal {
+            let incident = *incident;
+            self.record(now, Step::Closed(incident));
+            self.incident = None;
+        }
+    }
+
+    fn on_checked(&mut self, now: Instant, signature: &Signature, evidence: SignatureEvidence) {
+        let found = self.measures.iter_mut().find(|measure| measure.signature == *signature);
+        if let Some(measure) = found {
+            measure.evidence = evidence;
+            if measure.is_active() {
+                ladder::weigh(measure, now);
+            }
+        }
+    }
+
+    fn on_probe(&mut self, now: Instant, probe: Probe) {
+        let met = self.measures.iter_mut().find(|measure| Some(measure.id) == probe.met);
+        if let Some(measure) = met {
+            measure.recent.probed(now, probe);
+        } else if probe.is_served {
+            self.others.served += 1.0;
+        } else {
+            self.others.failed += 1.0;
+        }
+    }
+
+    /// Moves each measure that stands by the rules of the ladder.
+    fn step(&mut self, now: Instant, verdict: Option<Verdict>) {
+        let Others { served, failed } = self.others;
+        let others_failed = if failed > 0.0 { failed / (served + failed) } else { 0.0 };
+        let situation = Situation { now, verdict, others_failed };
+        for place in 0..self.measures.len() {
+            let measure = &self.measures[place];
+            if !measure.is_active() {
+                continue;
+            }
+            match ladder::next(measure, &situation) {
+                Move::Stay => self.renew(now, place),
+                Move::To(rung, why) => self.move_to(now, place, rung, why),
+                Move::Rest(why) => self.rest(now, place, why),
+            }
+        }
+    }
+
+    /// What goes on stands on. Renewed when half of its life is over, not with each tick: whatever is
+    /// renewed is published.
+    fn renew(&mut self, now: Instant, place: usize) {
+        let measure = &mut self.measures[place];
+        let is_wanted = measure.idle_since.is_none() || is_ordered(measure, now);
+        if is_wanted && measure.expires_at.saturating_since(now) < LIFE / 2 {
+            measure.expires_at = now + LIFE;
+        }
+    }
+
+    fn move_to(&mut self, now: Instant, place: usize, rung: Rung, why: Why) {
+        let measure = &mut self.measures[place];
+        let from = measure.rung;
+        if rung < from && why != Why::Operator {
+            measure.ceiling = Some((rung, now + COOL));
+        }
+        measure.is_proven = match why {
+            Why::NobodyPasses | Why::BeyondBudget => true,
+            Why::SomePass | Why::ReaderHurt | Why::Weaker => false,
+            _ => measure.is_proven,
+        };
+        measure.stand(now, rung);
+        let (moved, from, to) = (*measure, Some(from), Some(rung));
+        self.record_move(now, &moved, from, to, why);
+    }
+
+    fn rest(&mut self, now: Instant, place: usize, why: Why) {
+        let measure = &mut self.measures[place];
+        let from = measure.rung;
+        if matches!(why, Why::ReaderHurt | Why::Weaker | Why::NoEffect) {
+            measure.is_proven = false;
+            measure.ceiling = Some((Rung::Observe, now + COOL));
+        }
+        measure.rest(now);
+        let moved = *measure;
+        self.record_move(now, &moved, Some(from), None, why);
+    }
+
+    /// Lets those that rest come back if what they mean has, in one tick and to where they had been
+    /// proven: the answer to pulses.
+    fn wake(&mut self, now: Instant) {
+        for place in 0..self.measures.len() {
+            let measure = &self.measures[place];
+            let evidence = measure.evidence;
+            let bears = licence(&measure.signature, &evidence).min(measure.ceiling(now));
+            let is_back = evidence.matched_per_s > 2.0 * evidence.expected_per_s + BACK_PER_S
+                && evidence.coverage >= BACK_COVERAGE;
+            let is_barred = is_vetoed(measure, now);
+            if measure.is_active() || is_barred || !is_back || bears < Rung::Demote {
+                continue;
+            }
+            let rung = measure.rung.min(bears);
+            let measure = &mut self.measures[place];
+            measure.stand(now, rung);
+            let moved = *measure;
+            self.record_move(now, &moved, None, Some(rung), Why::Returned);
+        }
+    }
+
+    /// A new measure for what explains a part of what is too much.
+    fn admit(&mut self, now: Instant, candidate: &Candidate) {
+        let Candidate { signature, evidence } = *candidate;
+        if let Some(known) = self.measures.iter_mut().find(|it| it.signature == signature) {
+            known.evidence = evidence;
+            return;
+        }
+        let bears = licence(&signature, &evidence);
+        // What a broader one that bears as much does already needs no second one.
+        let is_covered = |it: &Measure| {
+            it.signature.covers(&signature) && licence(&it.signature, &it.evidence) >= bears
+        };
+        let is_vetoed = |it: &Measure| is_vetoed(it, now) && it.signature.covers(&signature);
+        if bears < Rung::Demote
+            || self.active().any(is_covered)
+            || self.measures.iter().any(is_vetoed)
+        {
+            return;
+        }
+        let id = self.next_id();
+        let measure = Measure::new(now, id, signature, evidence, Rung::Demote);
+        self.measures.push(measure);
+        self.record_move(now, &measure, None, Some(Rung::Demote), Why::Found);
+    }
+
+    fn on_order(&mut self, now: Instant, command: OperatorCommand) {
+        match command {
+            OperatorCommand::Pin { signature, rung, lasts } => {
+                if rung == Rung::Block && !signature.may_block() {
+                    return self.record(now, Step::Refused(Refused::MayNotBlock));
+                }
+                let until = now + lasts.min(MAX_ORDER);
+                self.order(now, signature, Order::Pinned { rung, until });
+            }
+            OperatorCommand::Veto { signature, lasts } => {
+                let until = now + lasts.min(MAX_ORDER);
+                self.order(now, signature, Order::Vetoed { until });
+            }
+            OperatorCommand::Remove(id) => {
+                match self.measures.iter().position(|measure| measure.id == id) {
+                    Some(place) => {
+                        let gone = self.measures.remove(place);
+                        let from = gone.is_active().then_some(gone.rung);
+                        self.record_move(now, &gone, from, None, Why::Operator);
+                    }
+                    None => self.record(now, Step::Refused(Refused::Unknown(id))),
+                }
+            }
+            OperatorCommand::SetMode(mode) => self.mode = mode,
+        }
+    }
+
+    fn order(&mut self, now: Instant, signature: Signature, order: Order) {
+        let found = self.measures.iter().position(|measure| measure.signature == signature);
+        let place = match found {
+            Some(place) => place,
+            None if self.measures.iter().filter(|it| is_ordered(it, now)).count() >= MAX_ORDERS => {
+                return self.record(now, Step::Refused(Refused::NoRoom));
+            }
+            None => {
+                let id = self.next_id();
+                let mut measure = Measure::new(now, id, signature, NO_EVIDENCE, Rung::Observe);
+                measure.rest(now);
+                self.measures.push(measure);
+                self.measures.len() - 1
+            }
+        };
+        let measure = &mut self.measures[place];
+        let from = measure.is_active().then_some(measure.rung);
+        measure.order = Some(order);
+        let to = match order {
+            Order::Pinned { rung, .. } => {
+                measure.stand(now, rung);
+                Some(rung)
+            }
+            Order::Vetoed { .. } => {
+                measure.rest(now);
+                None
+            }
+        };
+        let moved = *measure;
+        self.record_move(now, &moved, from, to, Why::Operator);
+        self.make_room(now);
+    }
+
+    fn rest_all(&mut self, now: Instant) {
+        for place in 0..self.measures.len() {
+            let measure = &self.measures[place];
+            if measure.is_active() && !is_ordered(measure, now) {
+                self.rest(now, place, Why::Ceased);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        for place in 0..self.measures.len() {
+            let measure = &self.measures[place];
+            if measure.is_active() && measure.expires_at <= now {
+                self.rest(now, place, Why::Ceased);
+            }
+        }
+        self.measures.retain(|measure| {
+            !matches!(measure.state, MeasureState::Dormant { until } if until <= now)
+                || is_ordered(measure, now)
+        });
+    }
+
+    /// Those that matter most stand: the operator's, then by rung, then by how much they explain. Of
+    /// those that rest, the ones that began to do so last are remembered.
+    fn make_room(&mut self, now: Instant) {
+        self.measures.sort_by(|one, other| {
+            let rank = |it: &Measure| (it.is_active(), is_ordered(it, now), it.rung);
+            rank(other)
+                .cmp(&rank(one))
+                .then(other.evidence.coverage.total_cmp(&one.evidence.coverage))
+                .then(other.since.cmp(&one.since))
+        });
+        while self.active().count() > MAX_MITIGATIONS {
+            let Some(last) = self.measures.iter().rposition(Measure::is_active) else { break };
+            self.rest(now, last, Why::NoRoom);
+        }
+        let dormant = |it: &Measure| !it.is_active() && !is_ordered(it, now);
+        while self.measures.iter().filter(|it| dormant(it)).count() > MAX_DORMANT {
+            let oldest = (0..self.measures.len())
+                .filter(|place| dormant(&self.measures[*place]))
+                .min_by_key(|place| (self.measures[*place].is_proven, self.measures[*place].since));
+            let Some(oldest) = oldest else { break };
+            self.measures.remove(oldest);
+        }
+    }
+
+    fn publish(&mut self) {
+        let is_observing = self.mode == Mode::Observe;
+        let stands: Vec<Mitigation> =
+            self.active().map(|measure| measure.mitigation(is_observing)).collect();
+        if stands != self.published {
+            self.published.clone_from(&stands);
+            self.actions.push_back(Action::Publish(stands));
+        }
+    }
+
+    fn next_id(&mut self) -> MitigationId {
+        let id = MitigationId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1).max(1);
+        id
+    }
+
+    fn record_move(
+        &mut self,
+        now: Instant,
+        measure: &Measure,
+        from: Option<Rung>,
+        to: Option<Rung>,
+        why: Why,
+    ) {
+        let Measure { id, signature, evidence, .. } = *measure;
+        self.record(now, Step::Moved { id, signature, evidence, from, to, why });
+    }
+
+    fn record(&mut self, now: Instant, step: Step) {
+        // Whoever does not drain loses the oldest records, never a publication.
+        if self.actions.len() >= MAX_ACTIONS {
+            let oldest = self.actions.iter().position(|it| matches!(it, Action::Record(_)));
+            if let Some(oldest) = oldest {
+                self.actions.remove(oldest);
+            }
+        }
+        let incident = self.incident.map(|incident| incident.id);
+        let entry = Entry { at: now, wall: self.wall, incident, step };
+        self.actions.push_back(Action::Record(entry));
+    }
+}
+
+fn is_ordered(measure: &Measure, now: Instant) -> bool {
+    match measure.order {
+        Some(Order::Pinned { until, .. } | Order::Vetoed { until }) => now < until,
+        None => false,
+    }
+}
+
+fn is_vetoed(measure: &Measure, now: Instant) -> bool {
+    matches!(measure.order, Some(Order::Vetoed { until }) if now < until)
+}
+
+const fn verdict(state: TrafficState) -> Option<Verdict> {
+    match state {
+        TrafficState::Alarmed(verdict) => Some(verdict),
+        TrafficState::Normal | TrafficState::Watch | TrafficState::Recovery => None,
+    }
+}
+
+const fn gravity(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Crowd => 0,
+        Verdict::Mixed => 1,
+        Verdict::Attack => 2,
+    }
+}
+
+/// Requests of this tick beyond what is ordinary.
+fn excess(finding: &Finding) -> u64 {
+    let rates = finding.rates;
+    if rates.requests <= 0.0 {
+        return 0;
+    }
+    let share = (1.0 - rates.requests_expected / rates.requests).clamp(0.0, 1.0);
+    // Counts of one tick are far below 2^53.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let excess = (finding.counts.requests as f64 * share) as u64;
+    excess
+}
+
+/// Of a signature that the operator named and nobody has looked for yet.
+const NO_EVIDENCE: SignatureEvidence = SignatureEvidence {
+    matched_per_s: 0.0,
+    expected_per_s: 0.0,
+    coverage: 0.0,
+    collateral_upper: 1.0,
+    baseline_hits: 0,
+    baseline_clients: 0,
+    sample_hits: 0,
+    sample_rows: 0,
+    ln_p: 0.0,
+};
+
+/// Enough for a day of pulses by a score of tools.
+const MAX_DORMANT: usize = 64;
+/// The operator cannot take all places: what is found needs some.
+const MAX_ORDERS: usize = 12;
+const MAX_ACTIONS: usize = 1_024;
+/// How much of what was counted is left after one tick of 250 ms: half after five seconds.
+const PROBE_FADE: f64 = 0.965_9;
+const BACK_PER_S: f64 = 1.0;
+const BACK_COVERAGE: f64 = 0.03;

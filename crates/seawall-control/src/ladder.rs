@@ -1,0 +1,180 @@
+//! The rules of the ladder: a pure function of one measure and what goes on.
+//!
+//! The first rule that speaks decides.
+//!
+//! | # | when | what |
+//! |---|---|---|
+//! | 1 | the operator ordered it | so it is |
+//! | 2 | a synthetic reader was kept from reading by it, and others were not | one rung down, at least to demote; from there it rests |
+//! | 3 | this is a crowd | it rests; one that was proven is demoted |
+//! | 4 | of those it meets, more than 1 % of the tests set are passed | one rung down, not below demote |
+//! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
+//! | 6 | what it means is no more than twice what is ordinary, for 10 s | it rests |
+//! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
+//! | 8 | on demote for 1 s, and its evidence bears a test | challenge |
+//! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
+//! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
+//!
+//! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes.
+//!
+//! *Source:* detection.md §2.4 (action by evidence, efficacy), §4 (crowd), amendments 1 and 2.
+
+use core::time::Duration;
+
+use seawall_detect::{Verdict, licence};
+use seawall_model::{Instant, Rung};
+
+use crate::event::Why;
+use crate::measures::{Measure, Order};
+
+/// What goes on, as far as the ladder asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Situation {
+    pub(crate) now: Instant,
+    /// What is thought of it; `None` while there is no alarm.
+    pub(crate) verdict: Option<Verdict>,
+    /// Which part of the synthetic readers that no measure met were kept from reading, 0 to 1.
+    pub(crate) others_failed: f64,
+}
+
+/// What becomes of a measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Move {
+    Stay,
+    To(Rung, Why),
+    Rest(Why),
+}
+
+/// The next move of a measure that stands.
+pub(crate) fn next(measure: &Measure, situation: &Situation) -> Move {
+    ordered(measure, situation.now)
+        .or_else(|| hurts(measure, situation))
+        .or_else(|| crowded(measure, situation))
+        .or_else(|| passed(measure))
+        .or_else(|| weak(measure, situation.now))
+        .or_else(|| ceased(measure, situation.now))
+        .or_else(|| climb(measure, situation.now))
+        .unwrap_or(Move::Stay)
+}
+
+fn ordered(measure: &Measure, now: Instant) -> Option<Move> {
+    match measure.order? {
+        Order::Pinned { rung, until } if now < until => {
+            Some(if measure.rung == rung { Move::Stay } else { Move::To(rung, Why::Operator) })
+        }
+        Order::Vetoed { until } if now < until => Some(Move::Rest(Why::Operator)),
+        Order::Pinned { .. } | Order::Vetoed { .. } => None,
+    }
+}
+
+fn hurts(measure: &Measure, situation: &Situation) -> Option<Move> {
+    let (served, failed) = (measure.recent.probes_served, measure.recent.probes_failed);
+    if failed < MIN_PROBES {
+        return None;
+    }
+    // Where nobody is served, it is the origin that is lame and not the measure.
+    let share = f64::from(failed) / f64::from(served + failed);
+    (share > situation.others_failed + PROBE_MARGIN).then_some(match measure.rung {
+        Rung::Observe | Rung::Demote => Move::Rest(Why::ReaderHurt),
+        Rung::Challenge => Move::To(Rung::Demote, Why::ReaderHurt),
+        Rung::Block => Move::To(Rung::Challenge, Why::ReaderHurt),
+    })
+}
+
+fn crowded(measure: &Measure, situation: &Situation) -> Option<Move> {
+    if situation.verdict != Some(Verdict::Crowd) {
+        return None;
+    }
+    if !measure.is_proven {
+        return Some(Move::Rest(Why::Crowd));
+    }
+    (measure.rung > Rung::Demote).then_some(Move::To(Rung::Demote, Why::Crowd))
+}
+
+fn passed(measure: &Measure) -> Option<Move> {
+    let counts = measure.recent.counts;
+    let is_many = counts.tests_passed >= MIN_PASSED
+        && counts.tests_passed.saturating_mul(100) > counts.tests_set;
+    match measure.rung {
+        Rung::Block if is_many => Some(Move::To(Rung::Challenge, Why::SomePass)),
+        Rung::Challenge if is_many => Some(Move::To(Rung::Demote, Why::SomePass)),
+        _ => None,
+    }
+}
+
+fn weak(measure: &Measure, now: Instant) -> Option<Move> {
+    lasts(measure.weak_since, now, PATIENCE).then(|| {
+        match licence(&measure.signature, &measure.evidence) {
+            Rung::Observe => Move::Rest(Why::Weaker),
+            rung => Move::To(rung, Why::Weaker),
+        }
+    })
+}
+
+fn ceased(measure: &Measure, now: Instant) -> Option<Move> {
+    if lasts(measure.idle_since, now, QUIET) {
+        return Some(Move::Rest(Why::Ceased));
+    }
+    lasts(measure.idle_share_since, now, PATIENCE).then_some(Move::Rest(Why::NoEffect))
+}
+
+fn climb(measure: &Measure, now: Instant) -> Option<Move> {
+    let bears = licence(&measure.signature, &measure.evidence).min(measure.ceiling(now));
+    let counts = measure.recent.counts;
+    match measure.rung {
+        Rung::Observe if bears > Rung::Observe => Some(Move::To(Rung::Demote, Why::Stands)),
+        Rung::Demote if bears > Rung::Demote && measure.age(now) >= TRIAL => {
+            Some(Move::To(Rung::Challenge, Why::Stands))
+        }
+        Rung::Challenge if bears == Rung::Block => {
+            let nobody_passes = counts.tests_set >= MIN_TESTS
+                && counts.tests_passed.saturating_mul(200) < counts.tests_set;
+            let beyond = counts.beyond_budget >= MIN_TESTS
+                && counts.beyond_budget.saturating_mul(2) > counts.matched
+                && measure.age(now) >= PATIENCE;
+            if nobody_passes {
+                Some(Move::To(Rung::Block, Why::NobodyPasses))
+            } else {
+                beyond.then_some(Move::To(Rung::Block, Why::BeyondBudget))
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Notes what the last check says, for the rules that ask how long something has been so.
+pub(crate) fn weigh(measure: &mut Measure, now: Instant) {
+    let evidence = measure.evidence;
+    let since = |was: Option<Instant>, is: bool| if is { was.or(Some(now)) } else { None };
+    let bears = licence(&measure.signature, &evidence);
+    measure.weak_since = since(measure.weak_since, bears < measure.rung && bears_enough(measure));
+    let is_over = evidence.matched_per_s <= 2.0 * evidence.expected_per_s + ORDINARY_PER_S;
+    measure.idle_since = since(measure.idle_since, is_over);
+    measure.idle_share_since =
+        since(measure.idle_share_since, !is_over && evidence.coverage < MIN_COVERAGE);
+}
+
+/// Whether the check had enough to go by: what was blocked for a while and gave up leaves too few rows to
+/// say anything of significance, and is let go by rule 6 instead.
+fn bears_enough(measure: &Measure) -> bool {
+    measure.evidence.sample_hits >= MIN_ROWS
+}
+
+fn lasts(since: Option<Instant>, now: Instant, least: Duration) -> bool {
+    since.is_some_and(|since| now.saturating_since(since) >= least)
+}
+
+/// How long one that was moved down does not climb back.
+pub(crate) const COOL: Duration = Duration::from_secs(300);
+const TRIAL: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(10);
+const MIN_TESTS: u64 = 200;
+const MIN_PASSED: u64 = 3;
+const MIN_PROBES: u32 = 2;
+const PROBE_MARGIN: f64 = 0.5;
+const MIN_COVERAGE: f64 = 0.03;
+const MIN_ROWS: u32 = 20;
+/// Half a request a second more than twice what is ordinary is nothing that anybody has to be kept
+/// from.
+const ORDINARY_PER_S: f64 = 0.5;

@@ -1,0 +1,79 @@
+//! How far evidence bears: the highest rung that a signature may ever stand on.
+//!
+//! Whether it gets there is another question: the ladder asks for proof on the way. "Proof" means a bound
+//! on harm measured on traffic seen before, and no more.
+//!
+//! *Source:* detection.md §2.4 (action by evidence), amendment 2.
+
+use seawall_model::{Rung, Signature};
+
+use crate::SignatureEvidence;
+
+/// The highest rung that `evidence` bears; [`Rung::Observe`] if it bears nothing.
+pub fn licence(signature: &Signature, evidence: &SignatureEvidence) -> Rung {
+    // Written so that a value that is no number bears nothing.
+    let is_significant = evidence.ln_p < MAX_LN_P;
+    let harms_at_most = |bound: f64| evidence.collateral_upper <= bound;
+    if !is_significant || !harms_at_most(DEMOTE_COLLATERAL) {
+        return Rung::Observe;
+    }
+    if !harms_at_most(CHALLENGE_COLLATERAL) {
+        return Rung::Demote;
+    }
+    let may_block = harms_at_most(BLOCK_COLLATERAL)
+        && evidence.baseline_clients >= BLOCK_CLIENTS
+        && evidence.sample_hits >= BLOCK_HITS
+        && signature.may_block();
+    if may_block { Rung::Block } else { Rung::Challenge }
+}
+
+/// ln 10⁻⁶.
+const MAX_LN_P: f64 = -13.815_510_557_964_274;
+const DEMOTE_COLLATERAL: f64 = 0.01;
+const CHALLENGE_COLLATERAL: f64 = 0.003;
+const BLOCK_COLLATERAL: f64 = 0.001;
+/// Nought of 3,000 is the rule of three's 0.1 %.
+const BLOCK_CLIENTS: u32 = 3_000;
+const BLOCK_HITS: u32 = 200;
+
+#[cfg(test)]
+mod tests {
+    use seawall_model::{Attribute, Term};
+
+    use super::*;
+
+    fn signature(attribute: Attribute) -> Signature {
+        Signature::new(&[Term { attribute, value: 1 }]).expect("one term")
+    }
+
+    #[test]
+    fn each_rung_asks_for_more() {
+        let strong = SignatureEvidence {
+            matched_per_s: 1_000.0,
+            expected_per_s: 0.0,
+            coverage: 1.0,
+            collateral_upper: 0.000_37,
+            baseline_hits: 0,
+            baseline_clients: 8_192,
+            sample_hits: 200,
+            sample_rows: 4_096,
+            ln_p: -14.0,
+        };
+        let of = |evidence| licence(&signature(Attribute::Path), &evidence);
+        assert_eq!(of(strong), Rung::Block);
+        for (evidence, rung) in [
+            (SignatureEvidence { collateral_upper: 0.001_1, ..strong }, Rung::Challenge),
+            (SignatureEvidence { baseline_clients: 2_999, ..strong }, Rung::Challenge),
+            (SignatureEvidence { sample_hits: 199, ..strong }, Rung::Challenge),
+            (SignatureEvidence { collateral_upper: 0.003_1, ..strong }, Rung::Demote),
+            (SignatureEvidence { collateral_upper: 0.011, ..strong }, Rung::Observe),
+            (SignatureEvidence { ln_p: -13.0, ..strong }, Rung::Observe),
+            (SignatureEvidence { ln_p: f64::NAN, ..strong }, Rung::Observe),
+            (SignatureEvidence { collateral_upper: f64::NAN, ..strong }, Rung::Observe),
+        ] {
+            assert_eq!(of(evidence), rung, "{evidence:?}");
+        }
+        let country = licence(&signature(Attribute::Network), &strong);
+        assert_eq!(country, Rung::Challenge, "where somebody comes from never blocks");
+    }
+}
