@@ -19,6 +19,7 @@ extern crate std;
 mod counts;
 mod finding;
 mod licence;
+mod statistics;
 mod tally;
 
 pub use crate::counts::Counts;
@@ -26,4 +27,7 @@ pub use crate::finding::{
     Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,
 };
 pub use crate::licence::licence;
+pub use crate::statistics::{
+    CONFIDENCE, bonferroni, clopper_pearson_upper, g_test_ln_p, wilson_lower, wilson_upper,
+};
 pub use crate::tally::{MitigationCounts, Tallies};
