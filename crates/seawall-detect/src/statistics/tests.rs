@@ -1,3 +1,5 @@
+//! Bounds and probabilities against exact arithmetic, and against their own definitions.
+
 use proptest::prelude::{any, proptest};
 
 use super::*;
