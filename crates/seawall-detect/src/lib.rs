@@ -16,18 +16,32 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod composition;
 mod counts;
+mod distinct;
 mod finding;
+mod keys;
 mod licence;
+mod prefixes;
+mod sample;
 mod statistics;
 mod tally;
+mod top;
+mod window;
+mod words;
 
+pub use crate::composition::Composition;
 pub use crate::counts::Counts;
+pub use crate::distinct::{Distinct, FewDistinct};
 pub use crate::finding::{
     Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,
 };
 pub use crate::licence::licence;
+pub use crate::prefixes::{Level, PrefixCounts};
+pub use crate::sample::Sample;
 pub use crate::statistics::{
     CONFIDENCE, bonferroni, clopper_pearson_upper, g_test_ln_p, wilson_lower, wilson_upper,
 };
 pub use crate::tally::{MitigationCounts, Tallies};
+pub use crate::window::{Dimension, Sampled, Spread, Window};
+pub use crate::words::Words;

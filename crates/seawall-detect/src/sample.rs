@@ -1,0 +1,263 @@
+//! Whole observations, drawn evenly, but no network more than its part.
+//!
+//! Every observation gets a random priority, and the lowest stay: an even draw from a stream of any
+//! length. Of one /24 or /48 only the lowest 2 % of the places count as such; what it has more of comes
+//! behind everybody else's, and so stays only where there are no others. Which rows stay depends on
+//! nothing but the priorities: it is the same in whatever order they came, and for several workers
+//! together as for one.
+//!
+//! Rows are kept whole because any conjunction of attributes may be asked for afterwards. It
+//! deliberately does **not** weigh rows. *Sources:* bottom-k sampling (Cohen and Kaplan, 2007);
+//! detection.md §2.4.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use seawall_model::Observation;
+
+/// A bounded, stratified, even sample of observations. Memory is taken once.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    rows: Vec<Observation>,
+    marks: Vec<Mark>,
+    /// Rows as a heap, the next to go on top.
+    heap: Vec<u16>,
+    /// First row of each chain of rows within their network's part, or [`NONE`].
+    chains: Box<[u16]>,
+    max_rows: usize,
+    max_of_block: usize,
+    seen: u64,
+}
+
+/// What is known of a row beside what it says.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// Lowest stays. The highest bit says that its network has more than its part already.
+    priority: u64,
+    /// Keyed hash of its /24 or /48.
+    block: u64,
+    /// Where it is in the heap.
+    place: u16,
+    /// The next row in its chain, or [`NONE`].
+    next: u16,
+}
+
+impl Sample {
+    /// What one /24 or /48 may have where there are others: 2 %.
+    pub const MAX_SHARE_OF_BLOCK: f64 = 0.02;
+
+    /// Room for `max_rows`, at most 32,768 and at least 1.
+    pub fn new(max_rows: usize) -> Self {
+        let max_rows = max_rows.clamp(1, 1 << 15);
+        Self {
+            rows: Vec::with_capacity(max_rows),
+            marks: Vec::with_capacity(max_rows),
+            heap: Vec::with_capacity(max_rows),
+            chains: vec![NONE; max_rows.next_power_of_two()].into_boxed_slice(),
+            max_rows,
+            max_of_block: ((max_rows as f64 * Self::MAX_SHARE_OF_BLOCK) as usize).max(1),
+            seen: 0,
+        }
+    }
+
+    /// Offers one. `block` is a keyed hash of its /24 or /48, `random` 63 fresh bits. Says whether it
+    /// is kept, for now. O(log rows), no allocation.
+    #[inline]
+    pub fn offer(&mut self, observation: &Observation, block: u64, random: u64) -> bool {
+        self.seen += 1;
+        let priority = random >> 1;
+        // Nothing is beyond its part, and this is behind all that is kept.
+        if self.is_full() && priority >= self.highest() {
+            return false;
+        }
+        self.admit(observation, block, priority)
+    }
+
+    /// Those kept, in no order.
+    pub fn rows(&self) -> &[Observation] {
+        &self.rows
+    }
+
+    /// How many were offered: what the rows stand for.
+    pub const fn sampled_of(&self) -> u64 {
+        self.seen
+    }
+
+    /// Adds what `other` kept, as if all had been offered here. No allocation.
+    pub fn merge(&mut self, other: &Self) {
+        self.seen += other.seen;
+        for (row, mark) in other.rows.iter().zip(&other.marks) {
+            self.admit(row, mark.block, mark.priority & !BEYOND);
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.marks.clear();
+        self.heap.clear();
+        self.chains.fill(NONE);
+        self.seen = 0;
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Observation>()
+            + self.marks.capacity() * size_of::<Mark>()
+            + self.heap.capacity() * size_of::<u16>()
+            + size_of_val(&*self.chains)
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() == self.max_rows
+    }
+
+    /// The priority of the next to go.
+    fn highest(&self) -> u64 {
+        self.marks[usize::from(self.heap[0])].priority
+    }
+
+    fn admit(&mut self, observation: &Observation, block: u64, mut priority: u64) -> bool {
+        let (of_block, last) = self.within_part(block);
+        if of_block >= self.max_of_block {
+            let last = last.expect("a block that has its part has a last row");
+            if priority > self.marks[usize::from(last)].priority {
+                priority |= BEYOND;
+            } else {
+                self.move_beyond(last);
+            }
+        }
+        let row = if !self.is_full() {
+            self.push(observation, block)
+        } else if priority < self.highest() {
+            self.replace(observation, block)
+        } else {
+            return false;
+        };
+        self.marks[usize::from(row)].priority = priority;
+        if priority & BEYOND == 0 {
+            self.link(row);
+        }
+        let place = usize::from(self.marks[usize::from(row)].place);
+        self.sift_down(place);
+        self.sift_up(usize::from(self.marks[usize::from(row)].place));
+        true
+    }
+
+    fn push(&mut self, observation: &Observation, block: u64) -> u16 {
+        let row = self.rows.len() as u16;
+        self.rows.push(*observation);
+        self.marks.push(Mark { priority: 0, block, place: row, next: NONE });
+        self.heap.push(row);
+        row
+    }
+
+    /// Puts another in the place of the next to go.
+    fn replace(&mut self, observation: &Observation, block: u64) -> u16 {
+        let row = self.heap[0];
+        if self.marks[usize::from(row)].priority & BEYOND == 0 {
+            self.unlink(row);
+        }
+        self.rows[usize::from(row)] = *observation;
+        self.marks[usize::from(row)].block = block;
+        row
+    }
+
+    /// How many rows of `block` are within its part, and the one with the highest priority of them.
+    fn within_part(&self, block: u64) -> (usize, Option<u16>) {
+        let (mut count, mut last, mut highest) = (0, None, 0);
+        let mut row = self.chains[self.chain_of(block)];
+        while row != NONE {
+            let mark = &self.marks[usize::from(row)];
+            if mark.block == block {
+                count += 1;
+                if last.is_none() || mark.priority > highest {
+                    (last, highest) = (Some(row), mark.priority);
+                }
+            }
+            row = mark.next;
+        }
+        (count, last)
+    }
+
+    fn move_beyond(&mut self, row: u16) {
+        self.unlink(row);
+        let mark = &mut self.marks[usize::from(row)];
+        mark.priority |= BEYOND;
+        let place = usize::from(mark.place);
+        self.sift_up(place);
+    }
+
+    fn chain_of(&self, block: u64) -> usize {
+        block as usize & (self.chains.len() - 1)
+    }
+
+    fn link(&mut self, row: u16) {
+        let chain = self.chain_of(self.marks[usize::from(row)].block);
+        self.marks[usize::from(row)].next = self.chains[chain];
+        self.chains[chain] = row;
+    }
+
+    fn unlink(&mut self, row: u16) {
+        let chain = self.chain_of(self.marks[usize::from(row)].block);
+        let after = self.marks[usize::from(row)].next;
+        if self.chains[chain] == row {
+            self.chains[chain] = after;
+            return;
+        }
+        let mut at = self.chains[chain];
+        while at != NONE {
+            let mark = &mut self.marks[usize::from(at)];
+            if mark.next == row {
+                mark.next = after;
+                return;
+            }
+            at = mark.next;
+        }
+        debug_assert!(false, "a row within its network's part is in its chain");
+    }
+
+    fn priority_at(&self, place: usize) -> u64 {
+        self.marks[usize::from(self.heap[place])].priority
+    }
+
+    fn sift_up(&mut self, mut place: usize) {
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if self.priority_at(parent) >= self.priority_at(place) {
+                return;
+            }
+            self.swap(place, parent);
+            place = parent;
+        }
+    }
+
+    fn sift_down(&mut self, mut place: usize) {
+        loop {
+            let mut highest = place;
+            for child in [2 * place + 1, 2 * place + 2] {
+                if child < self.heap.len() && self.priority_at(child) > self.priority_at(highest) {
+                    highest = child;
+                }
+            }
+            if highest == place {
+                return;
+            }
+            self.swap(place, highest);
+            place = highest;
+        }
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.heap.swap(a, b);
+        self.marks[usize::from(self.heap[a])].place = a as u16;
+        self.marks[usize::from(self.heap[b])].place = b as u16;
+    }
+}
+
+/// No row.
+const NONE: u16 = u16::MAX;
+
+/// Behind all who are within their network's part.
+const BEYOND: u64 = 1 << 63;
