@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use seawall_model::{Fields, Http2Limits};
+use seawall_wire::access_line::parse_access_line;
 use seawall_wire::client_hello::{self, HelloError};
 use seawall_wire::forwarded::{self, Syntax};
 use seawall_wire::http1::{
@@ -13,6 +14,20 @@ use seawall_wire::http1::{
 };
 use seawall_wire::http2::FrameObserver;
 use seawall_wire::proxy_header::{self, ProxyParse};
+
+/// What is read of a line stands in it, and an ending that is left aside changes nothing.
+pub fn access_line(data: &[u8]) {
+    let Some(line) = parse_access_line(data) else { return };
+    let parts = [line.client, line.method, line.target];
+    for part in parts.into_iter().chain(line.referrer).chain(line.user_agent) {
+        assert!(part.len() <= data.len());
+        assert!(part.is_empty() || data.windows(part.len()).any(|window| window == part));
+    }
+    if line.user_agent.is_some() {
+        let longer = [data, b" \"-\" 1"].concat();
+        assert_eq!(parse_access_line(&longer), Some(line));
+    }
+}
 
 /// A refusal of a part is the refusal of the whole; a hello is one however it is cut.
 pub fn client_hello(data: &[u8]) {

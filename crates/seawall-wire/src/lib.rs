@@ -19,6 +19,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod access_line;
 mod bytes;
 pub mod client_hello;
 pub mod forwarded;

@@ -19,6 +19,11 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
+fn access_line_corpus_holds_its_properties() {
+    replay("access_line", wire::access_line);
+}
+
+#[test]
 fn client_hello_corpus_holds_its_properties() {
     replay("client_hello", wire::client_hello);
 }
