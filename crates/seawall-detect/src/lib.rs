@@ -16,12 +16,14 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bitset;
 mod composition;
 mod counts;
 mod distinct;
 mod finding;
 mod keys;
 mod licence;
+mod mine;
 mod prefixes;
 mod sample;
 mod statistics;
@@ -37,6 +39,7 @@ pub use crate::finding::{
     Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,
 };
 pub use crate::licence::licence;
+pub use crate::mine::{Mined, Miner, Volume, evidence};
 pub use crate::prefixes::{Level, PrefixCounts};
 pub use crate::sample::Sample;
 pub use crate::statistics::{

@@ -1,0 +1,69 @@
+//! Step 6: a small set of signatures that explains the excess (greedy weighted set cover).
+//!
+//! Each is chosen by what it adds to those before it. The greedy choice is within a logarithm of the
+//! best one, and nobody finds the best one in a millisecond.
+
+use alloc::vec::Vec;
+
+use seawall_model::Signature;
+
+use super::search::Found;
+use super::side::each_bit;
+use super::{Counted, MIN_GAIN, Miner, Round, part};
+use crate::Candidate;
+
+/// What is explained to this part is explained.
+const ENOUGH: f64 = 0.95;
+
+/// Puts the best of `found` into `out`, and says which part of the excess all of `out` explain.
+pub(super) fn choose(round: &mut Round<'_>, found: &[Found], out: &mut Vec<Candidate>) -> f64 {
+    round.now.restore();
+    round.baseline.restore();
+    let rows =
+        Counted { now: 0, rows: round.now.rows(), baseline: 0, clients: round.baseline.rows() };
+    let (mut union, mut coverage) = (rows, 0.0);
+    while out.len() < Miner::MAX_CANDIDATES && coverage < ENOUGH {
+        let Some(best) = best(round, found) else { break };
+        let Some(signature) = signature(round, best.mask) else { break };
+        let evidence = best.counted.evidence(round.volume, round.excess, round.tried);
+        out.push(Candidate { signature, evidence });
+        union.now += round.now.take(best.mask);
+        union.baseline += round.baseline.take(best.mask);
+        coverage = part(union.excess(round.volume), round.excess);
+    }
+    coverage
+}
+
+/// The one that adds most for what it costs, if any adds enough.
+fn best<'a>(round: &mut Round<'_>, found: &'a [Found]) -> Option<&'a Found> {
+    let mut best: Option<(&Found, f64)> = None;
+    for one in found {
+        let left = Counted {
+            now: round.now.left(one.mask),
+            baseline: round.baseline.left(one.mask),
+            ..one.counted
+        };
+        let gain = part(left.excess(round.volume), round.excess);
+        if gain < MIN_GAIN {
+            continue;
+        }
+        let score = one.score(gain);
+        let is_better = best.is_none_or(|(other, other_score)| {
+            Found::before(score, one.mask, other_score, other.mask).is_lt()
+        });
+        if is_better {
+            best = Some((one, score));
+        }
+    }
+    best.map(|(found, _)| found)
+}
+
+fn signature(round: &Round<'_>, mask: u64) -> Option<Signature> {
+    let first = round.values.term(mask.trailing_zeros() as usize);
+    let (mut terms, mut len) = ([first; Signature::MAX_TERMS], 0);
+    each_bit(mask, |place| {
+        terms[len] = round.values.term(place);
+        len += 1;
+    });
+    Signature::new(&terms[..len])
+}
