@@ -19,6 +19,7 @@ extern crate std;
 mod adaptive;
 #[cfg(test)]
 mod adversary;
+mod attributes;
 mod breaker;
 mod budget;
 mod by_country;
@@ -33,6 +34,7 @@ mod ja4_rules;
 mod limiters;
 mod logins;
 mod memory;
+mod mitigations;
 mod offenders;
 mod origin_gate;
 mod owners;
@@ -46,6 +48,7 @@ mod template;
 mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
+pub use crate::attributes::{AttributeWords, Attributer, Known, MAX_WORDS_BYTES, NetworkClass};
 pub use crate::breaker::{Breaker, BreakerConfig, BreakerState, OriginOutcome};
 pub use crate::budget::{OriginBudget, RouteBudget, Whence};
 pub use crate::by_country::{CountryShare, WorkByCountry};
@@ -63,6 +66,7 @@ pub use crate::ja4_rules::{InvalidJa4Rule, Ja4Rule};
 pub use crate::limiters::{DEMAND_ONE, Limiters, Look};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 pub use crate::memory::{MemoryPressure, MemoryStep, lacks_memory};
+pub use crate::mitigations::{Exempt, Mitigations};
 pub use crate::origin_gate::{
     Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
     StreamPermit, Ticket, WorkClass, WorkPrice, WorkRequest, WorkSource,

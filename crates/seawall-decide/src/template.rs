@@ -31,14 +31,14 @@ impl Templater {
         let mut hasher = SipHasher13::new_with_keys(key0, key1);
         for segment in path.split(|&byte| byte == b'/').take(MAX_PARTS) {
             hasher.write_u8(b'/');
-            write_shape(&mut hasher, segment);
+            write_shape(segment, &mut |byte| hasher.write_u8(byte));
         }
         if let Some(query) = query.filter(|query| !query.is_empty()) {
             hasher.write_u8(b'?');
             for pair in query.split(|&byte| byte == b'&').take(MAX_PARTS) {
                 let key = pair.split(|&byte| byte == b'=').next().unwrap_or(pair);
                 hasher.write_u8(b'&');
-                write_shape(&mut hasher, key);
+                write_shape(key, &mut |byte| hasher.write_u8(byte));
             }
         }
         hasher.finish().max(1)
@@ -46,19 +46,20 @@ impl Templater {
 }
 
 /// Writes `text` with one mark for each run of what varies.
-fn write_shape(hasher: &mut SipHasher13, text: &[u8]) {
+#[inline]
+pub(crate) fn write_shape(text: &[u8], write: &mut impl FnMut(u8)) {
     let text = &text[..text.len().min(MAX_PART_BYTES)];
     if is_id(text) {
-        hasher.write_u8(ID_MARK);
+        write(ID_MARK);
         return;
     }
     let mut in_digits = false;
     for &byte in text {
         let digit = byte.is_ascii_digit();
         if !digit {
-            hasher.write_u8(byte.to_ascii_lowercase());
+            write(byte.to_ascii_lowercase());
         } else if !in_digits {
-            hasher.write_u8(DIGITS_MARK);
+            write(DIGITS_MARK);
         }
         in_digits = digit;
     }
@@ -73,11 +74,11 @@ fn is_id(text: &[u8]) -> bool {
         && text.iter().any(u8::is_ascii_alphabetic)
 }
 
-const MAX_PARTS: usize = 16;
+pub(crate) const MAX_PARTS: usize = 16;
 const MAX_PART_BYTES: usize = 64;
 /// Bytes that no path holds unencoded (RFC 3986 §3.3).
-const DIGITS_MARK: u8 = 0;
-const ID_MARK: u8 = 1;
+pub(crate) const DIGITS_MARK: u8 = 0;
+pub(crate) const ID_MARK: u8 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use seawall_decide::{
-    DEMAND_ONE, Limiters, RouteRule, SiteRules, Table, TableSource, accept_gate, decide, hello_gate,
+    Attributer, DEMAND_ONE, Exempt, Limiters, Mitigations, NetworkClass, RouteRule, SiteRules,
+    Table, TableSource, accept_gate, decide, hello_gate,
 };
 use seawall_model::{
-    BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Identity, Instant, Limits, Method, Standing,
+    Attribute, BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint,
+    Held, HttpVersion, Identity, Instant, Limits, Method, Mitigation, MitigationId, Rung,
+    Signature, Standing, Term,
 };
 
 fn table(limits: Limits) -> Table {
@@ -108,4 +110,47 @@ fn gates_and_limiters_allocate_nothing() {
         assert!(seen[cause.index()], "{cause:?} was reached");
     }
     assert_eq!(measure(|| drop(vec![0u8; 100])).count_total, 1, "the allocator does count");
+}
+
+/// One `User-Agent` line.
+struct Agent;
+
+impl Fields for Agent {
+    fn each(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        self.first(name).into_iter().for_each(visit);
+    }
+
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        (name == "user-agent").then_some(b"Mozilla/5.0 (X11) Gecko/20100101 Firefox/128.0")
+    }
+}
+
+#[test]
+fn looking_at_a_request_allocates_nothing() {
+    let attributer = Attributer::new([1, 2]);
+    let path = Term { attribute: Attribute::Path, value: 7 };
+    let block = Mitigation {
+        id: MitigationId(1),
+        signature: Signature::new(&[path]).expect("one term"),
+        rung: Rung::Block,
+        expires_at: Instant::from_nanos(u64::MAX),
+    };
+    let mitigations = Mitigations::new(&[block], [3, 4]);
+    let cases = cases();
+    let mut met = 0;
+    let allocated = measure(|| {
+        for facts in &cases {
+            let network = NetworkClass::default();
+            let mut attributes = attributer.of(facts, &Agent, network);
+            for attribute in Attribute::ALL {
+                let words = attributer.words(attribute, facts, &Agent, network);
+                assert!(!words.as_str().is_empty());
+            }
+            attributes.set(Attribute::Path, 7);
+            let now = Instant::from_nanos(0);
+            met += u32::from(mitigations.meet(now, &attributes, 7, Exempt::No).is_some());
+        }
+    });
+    assert_eq!(allocated.count_total, 0);
+    assert!(met > 0);
 }

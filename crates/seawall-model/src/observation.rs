@@ -48,7 +48,8 @@ pub enum Referrer {
 pub struct Met {
     /// Which one.
     pub id: MitigationId,
-    /// On which rung it stood; [`Rung::Observe`] also for the control group.
+    /// On which rung it stood for this request. For the control group [`Rung::Observe`]; that of a block
+    /// is put to the test instead, because its licence rests on nobody passing it.
     pub rung: Rung,
     /// Whether the request was kept out of it to see what would happen without.
     pub is_control: bool,
