@@ -19,6 +19,7 @@ extern crate std;
 mod bitset;
 mod composition;
 mod counts;
+mod describe;
 mod distinct;
 mod finding;
 mod keys;
@@ -34,6 +35,7 @@ mod words;
 
 pub use crate::composition::Composition;
 pub use crate::counts::Counts;
+pub use crate::describe::{describe, describe_with_evidence};
 pub use crate::distinct::{Distinct, FewDistinct};
 pub use crate::finding::{
     Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,

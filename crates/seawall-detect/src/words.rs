@@ -166,7 +166,7 @@ fn copy_clean(text: &str, room: &mut [u8; Words::MAX_BYTES]) -> usize {
 }
 
 /// Whether a terminal or a browser would do something other than print it.
-fn commands(character: char) -> bool {
+pub(crate) fn commands(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
