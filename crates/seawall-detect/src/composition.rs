@@ -1,9 +1,11 @@
 //! The mix of requests, whatever their number: how the values of fourteen attributes are distributed,
 //! now or over the last minutes, and how far two mixes are apart.
 //!
-//! - **Signal**: Jensen-Shannon divergence in bits, 0 (the same) to 1 (nothing in common), with what
-//!   chance alone would make of so few requests taken off, so that it is about 0 in peace for a site
-//!   with 5 requests a second as for one with 5,000.
+//! - **Signal**: Jensen-Shannon divergence in bits, 0 (the same) to 1 (nothing in common), less what
+//!   chance alone would make of so few requests, so that it is about 0 in peace for a site with 5
+//!   requests a second as for one with 5,000.
+//! - **Cold start**: `None` until something is known on both sides; a young memory counts as the small
+//!   sample that it is.
 //! - **Cells**: values with a share of 0.5 % of what is ordinary have one of their own, as have those
 //!   that are frequent now; the rest is one cell. Rare values come and go, and must not count each.
 //! - **Blind**: a flood that has the ordinary mix in every single attribute; what is in the attributes
@@ -255,8 +257,7 @@ impl Cells {
     fn divergence(mut self, drawn: &Drawn) -> f64 {
         let (p, q) = ((1.0 - self.p).max(0.0), (1.0 - self.q).max(0.0));
         self.add(p, q, drawn);
-        let by_chance = self.by_chance.min(0.999);
-        (self.bits - by_chance) / (1.0 - by_chance)
+        self.bits - self.by_chance
     }
 }
 
@@ -290,7 +291,7 @@ const OWN_SHARE: f64 = 0.005;
 /// chance makes eight of a few hundred less than once in a million.
 const FREQUENT_CLIENTS: f64 = 8.0;
 
-const LEAST_WEIGHT: f32 = 1e-3;
+const LEAST_WEIGHT: f32 = 1e-6;
 
 /// The binary logarithm of where [`CHANCE`] begins.
 const CHANCE_FROM: f64 = -10.0;
@@ -303,3 +304,167 @@ const CHANCE: [f64; 41] = [
     0.18252, 0.18186, 0.18141, 0.18109, 0.18087, 0.18071, 0.18060, 0.18052, 0.18047, 0.18043,
     0.18040,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use seawall_model::Attributes;
+
+    use super::*;
+
+    const JA4: Attribute = Attribute::Ja4;
+    const SEED: [u64; 2] = [3, 6];
+
+    /// A mix of `count` values of JA4, the share of each following from its number.
+    fn mix(seed: u64, count: u64, value: impl Fn(u64) -> u32) -> Composition {
+        let keys = Keys::new(SEED);
+        let draws = Keys::new([seed, 7]);
+        let mut top = Top::new(keys);
+        for n in 0..count {
+            let mut attributes = Attributes::default();
+            attributes.set(JA4, value(draws.mix_well(n)));
+            top.observe(&attributes, draws.mix_well(!n));
+        }
+        let mut composition = Composition::new(SEED);
+        composition.add_top(&top, JA4, JA4.index());
+        composition
+    }
+
+    /// Ordinary browsers: thirty values with shares as of Zipf's law, and a tail of rare ones.
+    fn browsers(random: u64) -> u32 {
+        let share = (random >> 40) as f64 / 16_777_216.0;
+        if share < 0.07 {
+            return 10_000 + (random as u32 & 0xffff);
+        }
+        let rank = libm::exp((share - 0.07) / 0.93 * libm::log(30.0));
+        1 + rank as u32
+    }
+
+    fn divergences(count: u64, value: fn(u64) -> u32) -> Vec<f64> {
+        let ordinary = mix(0, 40_000, browsers);
+        (1..=60)
+            .map(|seed| {
+                mix(seed, count, value).divergence(&ordinary, JA4, 1.0).expect("both are known")
+            })
+            .collect()
+    }
+
+    fn mean(of: &[f64]) -> f64 {
+        of.iter().sum::<f64>() / of.len() as f64
+    }
+
+    #[test]
+    fn the_same_mix_is_no_divergence_however_few_requests_there_are() {
+        for count in [3, 10, 50, 200, 2_000] {
+            let got = divergences(count, browsers);
+            // Without taking off the part of chance: 0.85 bits of 3, and 0.13 of 50.
+            let tolerance = 0.003 + 0.12 / count as f64;
+            assert!(mean(&got).abs() < tolerance, "{count}: {}", mean(&got));
+        }
+    }
+
+    #[test]
+    fn a_foreign_half_shows_in_fifty_requests_as_in_two_thousand() {
+        fn flooded(random: u64) -> u32 {
+            if random & 1 == 0 { 999 } else { browsers(random) }
+        }
+        let (few, many) = (divergences(50, flooded), divergences(2_000, flooded));
+        assert!(mean(&many) > 0.2, "{}", mean(&many));
+        assert!((mean(&few) - mean(&many)).abs() < 0.05, "{} {}", mean(&few), mean(&many));
+        let worst = few.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = divergences(50, browsers).into_iter().fold(0.0, f64::max);
+        assert!(worst > highest, "every flood of {worst} is beyond every peace of {highest}");
+    }
+
+    #[test]
+    fn values_made_up_for_each_request_show_too() {
+        fn made_up(random: u64) -> u32 {
+            if random & 1 == 0 { random as u32 | 1 << 31 } else { browsers(random) }
+        }
+        assert!(mean(&divergences(500, made_up)) > 0.1);
+    }
+
+    #[test]
+    fn nothing_in_common_is_one_bit_and_nothing_known_is_none() {
+        let ordinary = mix(0, 5_000, browsers);
+        let other = mix(1, 5_000, |_| 999);
+        let bits = other.divergence(&ordinary, JA4, 1.0).expect("both are known");
+        assert!((bits - 1.0).abs() < 0.01, "{bits}");
+        assert_eq!(other.divergence(&ordinary, Attribute::Path, 1.0), None);
+        assert_eq!(other.mean_divergence(&ordinary, 1.0), Some(bits));
+        assert_eq!(Composition::new(SEED).mean_divergence(&ordinary, 1.0), None);
+    }
+
+    #[test]
+    fn many_requests_of_few_clients_count_as_few() {
+        // Ten clients, each with a browser of its own that is rare otherwise, and ten requests.
+        let ordinary = mix(0, 40_000, browsers);
+        let got: Vec<_> = (1..=60)
+            .map(|seed| {
+                let clients = mix(seed, 10, browsers);
+                let mut now = Composition::new(SEED);
+                now.add_composition(&clients, 10.0);
+                let as_clients = now.divergence(&ordinary, JA4, 10.0).expect("both are known");
+                let as_requests = now.divergence(&ordinary, JA4, 1.0).expect("both are known");
+                assert!(as_clients < as_requests);
+                as_clients
+            })
+            .collect();
+        assert!(mean(&got).abs() < 0.03, "{}", mean(&got));
+    }
+
+    #[test]
+    fn what_is_beyond_the_ordinary_is_the_excess_alone() {
+        let ordinary = mix(0, 4_000, browsers);
+        let mut now = ordinary.clone();
+        now.add_composition(&mix(1, 1_000, |_| 999), 1.0);
+        let excess = now.beyond(&ordinary, 1.0);
+        assert!((excess.weight(JA4) - 1_000.0).abs() < 20.0, "{}", excess.weight(JA4));
+        assert!(excess.share(JA4, 999) > 0.98);
+    }
+
+    #[test]
+    fn forgetting_halves_weights_and_keeps_shares() {
+        let mut composition = mix(0, 5_000, browsers);
+        let before = composition.share(JA4, 2);
+        for _ in 0..10 {
+            composition.decay(0.5);
+        }
+        assert!((composition.weight(JA4) - 5_000.0 / 1_024.0).abs() < 0.1);
+        assert!((composition.share(JA4, 2) - before).abs() < 0.02);
+        for _ in 0..30 {
+            composition.decay(0.5);
+        }
+        assert_eq!(composition.weight(JA4), 0.0);
+    }
+
+    #[test]
+    fn a_long_memory_keeps_true_shares_under_a_flood_of_single_values() {
+        let mut memory = Composition::new(SEED);
+        for turn in 0..60 {
+            memory.decay(0.99);
+            let window =
+                mix(turn, 400, |random| if random % 10 == 0 { 2 } else { random as u32 | 1 << 31 });
+            memory.add_composition(&window, 1.0);
+        }
+        let share = memory.share(JA4, 2);
+        assert!((share - 0.1).abs() < 0.02, "{share}");
+    }
+
+    #[test]
+    fn what_chance_makes_of_a_cell_is_what_the_table_says() {
+        for expected in [0.000_1, 0.01, 0.3, 1.0, 1.4, 5.0, 40.0, 900.0, 5_000.0] {
+            let (mut sum, mut ln_factorial) = (0.0, 0.0);
+            for x in 0..8_000 {
+                let x = f64::from(x);
+                ln_factorial += if x > 0.0 { libm::log(x) } else { 0.0 };
+                let probability = libm::exp(x * libm::log(expected) - expected - ln_factorial);
+                sum += probability * cell_bits(x, expected);
+            }
+            let got = chance_bits(expected);
+            assert!((got / sum - 1.0).abs() < 0.02, "{expected}: {got}, not {sum}");
+        }
+        assert_eq!(chance_bits(0.0), 0.0);
+    }
+}

@@ -178,3 +178,121 @@ fn tau(mut x: f64) -> f64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::keys::Keys;
+
+    use super::*;
+
+    fn hashes(seed: u64, count: u64) -> impl Iterator<Item = u64> {
+        let keys = Keys::new([seed, 3]);
+        (0..count).map(move |n| keys.mix_well(n))
+    }
+
+    fn of(hashes: impl IntoIterator<Item = u64>) -> Distinct {
+        let mut distinct = Distinct::new();
+        hashes.into_iter().for_each(|hash| distinct.insert(hash));
+        distinct
+    }
+
+    fn few(hashes: impl IntoIterator<Item = u64>) -> FewDistinct {
+        let mut distinct = FewDistinct::default();
+        hashes.into_iter().for_each(|hash| distinct.insert(hash));
+        distinct
+    }
+
+    #[test]
+    fn estimates_are_within_three_standard_errors() {
+        for count in [1, 10, 100, 1_000, 3_000, 10_000, 100_000] {
+            for seed in 0..5 {
+                let estimate = of(hashes(seed, count)).estimate();
+                let error = (estimate / count as f64 - 1.0).abs();
+                assert!(
+                    error < 3.0 * Distinct::RELATIVE_ERROR,
+                    "seed {seed}: {estimate} of {count}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn estimates_are_right_on_average_and_as_scattered_as_they_say() {
+        for count in [20, 500, 5_000] {
+            let (mut sum, mut squares) = (0.0, 0.0);
+            for seed in 0..300 {
+                let error = few(hashes(seed, count)).estimate() / count as f64 - 1.0;
+                sum += error / 300.0;
+                squares += error * error / 300.0;
+            }
+            assert!(sum.abs() < 0.05, "{count}: off by {sum}");
+            assert!(libm::sqrt(squares) < 1.15 * FewDistinct::RELATIVE_ERROR, "{count}: {squares}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_estimated_of_nothing() {
+        assert_eq!(Distinct::new().estimate(), 0.0);
+        assert_eq!(FewDistinct::default().estimate(), 0.0);
+        assert!(Distinct::new().is_empty() && !of([1]).is_empty());
+    }
+
+    #[test]
+    fn the_longest_run_has_a_register_value() {
+        let longest = of([0]);
+        assert_eq!(longest.registers[0], 54);
+        assert!(longest.estimate() > 0.0);
+        assert!(few([0]).estimate() > 0.0);
+        assert!(of((0..2_048).map(|register| register << 53)).estimate() > 1e15);
+    }
+
+    #[test]
+    fn what_is_new_is_what_the_union_has_more() {
+        let before = of(hashes(1, 5_000));
+        let after = of(hashes(1, 6_000).skip(4_000));
+        let new = after.beyond(&before);
+        assert!((new - 1_000.0).abs() < 3.0 * 0.023 * 6_000.0, "{new}");
+        assert_eq!(before.beyond(&before), 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_the_union_in_any_order(
+            one in prop::collection::vec(any::<u64>(), 0..300),
+            other in prop::collection::vec(any::<u64>(), 0..300),
+        ) {
+            let all = one.iter().chain(&other).copied();
+            let (mut ab, mut ba) = (of(one.clone()), of(other.clone()));
+            prop_assert_eq!(ab.union_estimate(&ba), of(all.clone()).estimate());
+            ab.merge(&of(other.clone()));
+            ba.merge(&of(one.clone()));
+            prop_assert_eq!(&ab, &ba);
+            prop_assert_eq!(&ab, &of(all.clone()));
+            let mut merged = few(one.clone());
+            merged.merge(&few(other.clone()));
+            prop_assert_eq!(merged, few(all));
+        }
+
+        #[test]
+        fn packed_registers_are_kept_apart(
+            writes in prop::collection::vec((0u32..32, 0u8..60), 0..200),
+        ) {
+            let (mut packed, mut plain) = (FewDistinct::default(), [0; 32]);
+            for (place, rank) in writes {
+                packed.set(place, rank);
+                plain[place as usize] = rank;
+            }
+            for place in 0..32 {
+                prop_assert_eq!(packed.register(place), plain[place as usize]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_few_stay_small() {
+        assert_eq!(size_of::<FewDistinct>(), 24);
+        assert_eq!(size_of::<Distinct>(), 2_048);
+    }
+}

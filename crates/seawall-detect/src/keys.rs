@@ -36,6 +36,13 @@ impl Keys {
         fold(value ^ self.mask, self.factor)
     }
 
+    /// One of 2^`bits` places for what is a keyed hash already. Multiply-shift with secret numbers: any
+    /// two values share a place as rarely as by chance (Dietzfelbinger et al., 1997).
+    #[inline]
+    pub(crate) const fn scatter(&self, value: u32, bits: u32) -> usize {
+        ((value as u64 ^ self.mask).wrapping_mul(self.factor) >> (64 - bits)) as usize
+    }
+
     /// As [`Self::mix`], mixed once more, for those who count leading zeros.
     #[inline]
     pub(crate) const fn mix_well(&self, value: u64) -> u64 {

@@ -190,3 +190,112 @@ const WIDTH: usize = 65_536;
 const COUNTERS: usize = 16;
 
 const LINES: usize = ROWS * WIDTH / COUNTERS;
+
+#[cfg(test)]
+mod tests {
+    use core::net::{Ipv4Addr, Ipv6Addr};
+    use std::collections::HashMap;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn v4(address: u32) -> ClientAddr {
+        ClientAddr::new(IpAddr::V4(Ipv4Addr::from_bits(address)))
+    }
+
+    fn v6(upper: u64) -> ClientAddr {
+        ClientAddr::new(IpAddr::V6(Ipv6Addr::from_bits(u128::from(upper) << 64 | 9)))
+    }
+
+    fn counted(seed: u64, clients: &[(ClientAddr, u32)]) -> PrefixCounts {
+        let mut counts = PrefixCounts::new(Keys::new([seed, 4]));
+        for (client, owner) in clients {
+            counts.observe(*client, *owner);
+        }
+        counts
+    }
+
+    fn truth(clients: &[(ClientAddr, u32)], client: ClientAddr, level: Level) -> u64 {
+        let cut = |client| {
+            let (bits, is_v4) = upper(client);
+            (bits >> (64 - u32::from(level.bits(is_v4))), is_v4)
+        };
+        clients.iter().filter(|(other, _)| cut(*other) == cut(client)).count() as u64
+    }
+
+    fn clients() -> impl Strategy<Value = Vec<(ClientAddr, u32)>> {
+        // Close together, so that prefixes are shared, and both families with the same leading bits.
+        let address = prop_oneof![
+            (0u32..1 << 18).prop_map(|low| v4(0x2001_0000 | low)),
+            (0u64..1 << 36).prop_map(|low| v6(0x2001_0db8_0000_0000 | low)),
+        ];
+        prop::collection::vec((address, 0u32..9), 1..200)
+    }
+
+    proptest! {
+        // Each case takes and looks through a megabyte.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_count_is_never_too_small_also_when_merged(
+            seed: u64, one in clients(), other in clients(),
+        ) {
+            let mut merged = counted(seed, &one);
+            merged.merge(&counted(seed, &other));
+            let all = [one, other].concat();
+            for (client, owner) in &all {
+                for level in Level::ALL {
+                    prop_assert!(merged.estimate(*client, level) >= truth(&all, *client, level));
+                }
+                let of_owner = all.iter().filter(|(_, other)| other == owner).count() as u64;
+                let want = if *owner == UNKNOWN { 0 } else { of_owner };
+                prop_assert!(merged.of_owner(*owner) >= want);
+            }
+            merged.clear();
+            prop_assert!(merged.lines.iter().all(|line| line.0 == [0; COUNTERS]));
+        }
+    }
+
+    #[test]
+    fn few_counts_are_far_too_large() {
+        // 30,000 addresses of one window, each once: 90,000 counts with those of /24 and /16.
+        let clients: Vec<_> =
+            (0..30_000u32).map(|n| (v4(n.wrapping_mul(0x9e37_79b1)), UNKNOWN)).collect();
+        let counts = counted(1, &clients);
+        let bound = (core::f64::consts::E * 90_000.0 / WIDTH as f64) as u64 + 1;
+        let beyond = clients
+            .iter()
+            .filter(|(client, _)| counts.estimate(*client, Level::Client) > 1 + bound)
+            .count();
+        // e⁻² of them may be; conservative update makes it far fewer.
+        assert!(beyond < 30, "{beyond}");
+    }
+
+    #[test]
+    fn addresses_that_meet_under_one_seed_do_not_under_another() {
+        let place = |seed: u64, address: u32| {
+            let counts = Keys::new([seed, 4]);
+            let kind = 32 << 1 | 1;
+            places(counts.hash(u64::from(address) << 32, kind))[0]
+        };
+        let mut by_place: HashMap<_, Vec<u32>> = HashMap::new();
+        for address in 0..100_000u32 {
+            by_place.entry(place(1, address)).or_default().push(address);
+        }
+        let chosen = by_place.into_values().max_by_key(Vec::len).expect("some");
+        assert!(chosen.len() > 6, "{}", chosen.len());
+        let mut elsewhere: Vec<_> = chosen.iter().map(|address| place(2, *address)).collect();
+        elsewhere.sort_unstable();
+        elsewhere.dedup();
+        assert!(elsewhere.len() + 1 >= chosen.len());
+    }
+
+    #[test]
+    fn families_never_share_a_count() {
+        let mut counts = PrefixCounts::new(Keys::new([1, 4]));
+        counts.observe(v4(0x2001_0db8), UNKNOWN);
+        assert_eq!(counts.estimate(v6(0x2001_0db8_0000_0000), Level::Wide), 0);
+    }
+}

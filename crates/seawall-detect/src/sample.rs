@@ -261,3 +261,156 @@ const NONE: u16 = u16::MAX;
 
 /// Behind all who are within their network's part.
 const BEYOND: u64 = 1 << 63;
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use seawall_model::{
+        Attributes, Cause, ClientAddr, Instant, Referrer, RequestKind, Standing, Test, Work,
+    };
+
+    use crate::keys::Keys;
+
+    use super::*;
+
+    fn row(number: u64) -> Observation {
+        Observation {
+            at: Instant::default(),
+            client: ClientAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            identity: number,
+            standing: Standing::Anonymous,
+            attributes: Attributes::default(),
+            kind: RequestKind::Page,
+            target: 0,
+            referrer: Referrer::None,
+            returned_cookie: false,
+            is_cacheable: true,
+            status: 200,
+            cause: Cause::Default,
+            work: Work::Held,
+            met: None,
+            test: Test::None,
+        }
+    }
+
+    /// The random bits of the row `number`.
+    fn drawn(seed: u64, number: u64) -> u64 {
+        Keys::new([seed, 5]).mix_well(number)
+    }
+
+    fn sampled(max_rows: usize, seed: u64, rows: impl IntoIterator<Item = (u64, u64)>) -> Sample {
+        let mut sample = Sample::new(max_rows);
+        for (number, block) in rows {
+            sample.offer(&row(number), block, drawn(seed, number));
+        }
+        sample
+    }
+
+    fn numbers(sample: &Sample) -> Vec<u64> {
+        let mut numbers: Vec<_> = sample.rows().iter().map(|row| row.identity).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// By the definition: all rows at once, sorted.
+    fn by_definition(max_rows: usize, seed: u64, rows: &[(u64, u64)]) -> Vec<u64> {
+        let part = ((max_rows as f64 * Sample::MAX_SHARE_OF_BLOCK) as usize).max(1);
+        let mut ordered: Vec<_> = rows
+            .iter()
+            .map(|(number, block)| (drawn(seed, *number) >> 1, *number, *block))
+            .collect();
+        ordered.sort_unstable();
+        let mut of_block: HashMap<u64, usize> = HashMap::new();
+        let mut ranked: Vec<_> = ordered
+            .into_iter()
+            .map(|(priority, number, block)| {
+                let before = of_block.entry(block).or_default();
+                *before += 1;
+                (*before > part, priority, number)
+            })
+            .collect();
+        ranked.sort_unstable();
+        let mut kept: Vec<_> =
+            ranked.into_iter().take(max_rows).map(|(.., number)| number).collect();
+        kept.sort_unstable();
+        kept
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<(u64, u64)>> {
+        // Few networks with many rows, and many with few.
+        prop::collection::vec(prop_oneof![0u64..3, 0u64..200], 0..700).prop_map(|blocks| {
+            blocks.into_iter().enumerate().map(|(n, block)| (n as u64, block)).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_stays_depends_on_nothing_but_the_priorities(
+            seed: u64, rows in rows(), split in 0usize..700, max_rows in 1usize..200,
+        ) {
+            let want = by_definition(max_rows, seed, &rows);
+            prop_assert_eq!(numbers(&sampled(max_rows, seed, rows.iter().copied())), want.clone());
+            let backwards = sampled(max_rows, seed, rows.iter().rev().copied());
+            prop_assert_eq!(numbers(&backwards), want.clone());
+            let (one, other) = rows.split_at(split.min(rows.len()));
+            let mut ab = sampled(max_rows, seed, one.iter().copied());
+            let mut ba = sampled(max_rows, seed, other.iter().copied());
+            let a = ab.clone();
+            ab.merge(&ba);
+            ba.merge(&a);
+            prop_assert_eq!(numbers(&ab), want.clone());
+            prop_assert_eq!(numbers(&ba), want);
+            prop_assert_eq!(ab.sampled_of(), rows.len() as u64);
+        }
+    }
+
+    #[test]
+    fn one_network_has_two_per_cent_where_there_are_others() {
+        // 20,000 requests from one network and 2,000 from others, each of its own.
+        let rows = (0..22_000).map(|n| (n, if n % 11 == 0 { n } else { 1 }));
+        let sample = sampled(512, 1, rows);
+        let of_flood = sample.rows().iter().filter(|row| row.identity % 11 != 0).count();
+        assert_eq!((sample.rows().len(), of_flood), (512, 10));
+    }
+
+    #[test]
+    fn one_network_fills_the_sample_where_there_are_no_others() {
+        let sample = sampled(512, 1, (0..5_000).map(|n| (n, 1)));
+        assert_eq!(sample.rows().len(), 512);
+        // Somebody else comes late, and finds room.
+        let rows = (0..5_000).map(|n| (n, 1)).chain((5_000..5_100).map(|n| (n, n)));
+        let sample = sampled(512, 1, rows);
+        assert_eq!(sample.rows().iter().filter(|row| row.identity >= 5_000).count(), 100);
+    }
+
+    #[test]
+    fn early_and_late_requests_are_drawn_evenly() {
+        let mut by_tenth = [0u32; 10];
+        for seed in 0..40 {
+            for number in numbers(&sampled(128, seed, (0..2_000).map(|n| (n, n)))) {
+                by_tenth[number as usize / 200] += 1;
+            }
+        }
+        // 512 each; χ² with nine degrees of freedom is above 27.9 once in a thousand.
+        let chi_squared: f64 =
+            by_tenth.iter().map(|got| (f64::from(*got) - 512.0).powi(2) / 512.0).sum();
+        assert!(chi_squared < 27.9, "{chi_squared}: {by_tenth:?}");
+    }
+
+    #[test]
+    fn a_cleared_sample_takes_no_more_memory_and_draws_again() {
+        let mut sample = sampled(512, 1, (0..5_000).map(|n| (n, n % 40)));
+        let before = sample.heap_bytes();
+        sample.clear();
+        assert!(sample.rows().is_empty());
+        for (number, block) in (0..5_000).map(|n| (n, n % 40)) {
+            sample.offer(&row(number), block, drawn(2, number));
+        }
+        let want: Vec<_> = (0..5_000).map(|n| (n, n % 40)).collect();
+        assert_eq!(numbers(&sample), by_definition(512, 2, &want));
+        assert_eq!(sample.heap_bytes(), before);
+    }
+}

@@ -22,7 +22,8 @@ use crate::keys::{Keys, fold};
 #[derive(Clone, Debug)]
 pub(crate) struct Top {
     keys: Keys,
-    buckets: Box<[Bucket]>,
+    /// By attribute.
+    buckets: Box<[[Bucket; BUCKETS]; Attribute::COUNT]>,
     /// Values that had to give way to another one.
     displaced: u64,
 }
@@ -61,7 +62,8 @@ impl Top {
 
     /// Empty.
     pub(crate) fn new(keys: Keys) -> Self {
-        let buckets = vec![Bucket::default(); Attribute::COUNT * BUCKETS].into_boxed_slice();
+        let buckets = vec![[Bucket::default(); BUCKETS]; Attribute::COUNT].into_boxed_slice();
+        let buckets = buckets.try_into().expect("as many as there are attributes");
         Self { keys, buckets, displaced: 0 }
     }
 
@@ -71,17 +73,19 @@ impl Top {
     #[inline]
     pub(crate) fn observe(&mut self, attributes: &Attributes, random: u64) -> Option<Counted> {
         let mut last = None;
-        for (index, buckets) in self.buckets.chunks_exact_mut(BUCKETS).enumerate() {
-            let value = attributes.value(Attribute::ALL[index]);
+        let mut displaced = 0;
+        for (attribute, buckets) in Attribute::ALL.into_iter().zip(self.buckets.iter_mut()) {
+            let value = attributes.value(attribute);
             if value == UNKNOWN {
                 last = None;
                 continue;
             }
             let number = bucket_of(&self.keys, value);
-            let turned = random.rotate_left(4 * index as u32) as u32;
-            let (way, outcome) = buckets[number].add(value, turned, &mut self.displaced);
+            let turned = random.rotate_left(4 * attribute.index() as u32) as u32;
+            let (way, outcome) = buckets[number].add(value, turned, &mut displaced);
             last = Some(Counted { place: number * WAYS + way, outcome });
         }
+        self.displaced += displaced;
         // The last attribute is the prefix.
         last
     }
@@ -145,7 +149,8 @@ impl Top {
     /// Adds what `other` counted under the same seed; in whatever order, the result is the same.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.displaced += other.displaced;
-        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+        let mine = self.buckets.as_flattened_mut().iter_mut();
+        for (mine, theirs) in mine.zip(other.buckets.as_flattened()) {
             if theirs.counts != [0; WAYS] {
                 self.displaced += mine.merge(theirs, &self.keys);
             }
@@ -154,7 +159,7 @@ impl Top {
 
     /// Forgets all.
     pub(crate) fn clear(&mut self) {
-        self.buckets.fill(Bucket::default());
+        self.buckets.as_flattened_mut().fill(Bucket::default());
         self.displaced = 0;
     }
 
@@ -163,35 +168,33 @@ impl Top {
         size_of_val(&*self.buckets)
     }
 
-    fn of(&self, attribute: Attribute) -> &[Bucket] {
-        &self.buckets[attribute.index() * BUCKETS..][..BUCKETS]
+    fn of(&self, attribute: Attribute) -> &[Bucket; BUCKETS] {
+        &self.buckets[attribute.index()]
     }
 }
 
 impl Bucket {
-    /// Counts `value`. `random` decides whether it takes the place of the smallest.
+    /// Counts `value`. `random` decides whether it takes the place of the smallest. Written without
+    /// branches that a flood could make unpredictable: a wrong guess costs more than all the rest.
     #[inline]
     fn add(&mut self, value: AttributeValue, random: u32, displaced: &mut u64) -> (usize, Outcome) {
-        let mut smallest = 0;
-        for way in 0..WAYS {
-            if self.values[way] == value {
-                self.counts[way] = self.counts[way].saturating_add(1);
-                return (way, Outcome::Held);
-            }
-            if self.counts[way] < self.counts[smallest] {
-                smallest = way;
-            }
+        let is_held = |way: usize| u32::from(self.values[way] == value) << way;
+        let held = is_held(0) | is_held(1) | is_held(2) | is_held(3);
+        if held != 0 {
+            let way = held.trailing_zeros() as usize % WAYS;
+            self.counts[way] = self.counts[way].saturating_add(1);
+            return (way, Outcome::Held);
         }
-        let was_free = self.counts[smallest] == 0;
-        let count = self.counts[smallest].saturating_add(1);
-        self.counts[smallest] = count;
+        let ranked = |way: usize| u64::from(self.counts[way]) << 2 | way as u64;
+        let smallest = ranked(0).min(ranked(1)).min(ranked(2).min(ranked(3)));
+        let (way, before) = (smallest as usize % WAYS, (smallest >> 2) as u32);
+        let count = before.saturating_add(1);
+        self.counts[way] = count;
         // True once in `count`: with a free place always.
-        if u64::from(random) * u64::from(count) > u64::from(u32::MAX) {
-            return (smallest, Outcome::Lost);
-        }
-        self.values[smallest] = value;
-        *displaced += u64::from(!was_free);
-        (smallest, Outcome::Taken)
+        let is_taken = u64::from(random) * u64::from(count) <= u64::from(u32::MAX);
+        self.values[way] = if is_taken { value } else { self.values[way] };
+        *displaced += u64::from(is_taken & (before > 0));
+        (way, if is_taken { Outcome::Taken } else { Outcome::Lost })
     }
 
     fn entries(&self) -> impl Iterator<Item = (AttributeValue, u32)> + '_ {
@@ -266,10 +269,10 @@ impl Pool {
     }
 }
 
-/// Which bucket of its attribute `value` belongs to. Multiply-shift with secret numbers.
+/// Which bucket of its attribute `value` belongs to.
 #[inline]
 pub(crate) const fn bucket_of(keys: &Keys, value: AttributeValue) -> usize {
-    (keys.mix(value as u64) >> (64 - BUCKETS.trailing_zeros())) as usize
+    keys.scatter(value, BUCKETS.trailing_zeros())
 }
 
 /// Places in a bucket.
@@ -279,3 +282,156 @@ pub(crate) const WAYS: usize = 4;
 pub(crate) const BUCKETS: usize = 128;
 
 const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PATH: Attribute = Attribute::Path;
+
+    fn with_path(value: u32) -> Attributes {
+        let mut attributes = Attributes::default();
+        attributes.set(PATH, value);
+        attributes
+    }
+
+    /// Counts `values` of one attribute under `seed`.
+    fn counted(seed: u64, values: impl IntoIterator<Item = u32>) -> Top {
+        let keys = Keys::new([seed, 1]);
+        let mut top = Top::new(keys);
+        for (turn, value) in values.into_iter().enumerate() {
+            top.observe(&with_path(value), keys.mix_well(turn as u64));
+        }
+        top
+    }
+
+    fn total(top: &Top) -> u64 {
+        top.each(PATH).map(|(_, count)| count).sum()
+    }
+
+    /// Values that look like hashes, each once.
+    fn flood(seed: u64, count: u64) -> impl Iterator<Item = u32> {
+        (0..count).map(move |n| Keys::new([seed, 2]).mix_well(n) as u32 | 1)
+    }
+
+    fn mean(of: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+        let n = of.clone().count() as f64;
+        let mean = of.clone().sum::<f64>() / n;
+        let variance = of.map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0);
+        (mean, libm::sqrt(variance / n))
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_has_more_than_the_truth_and_a_quarter_of_its_bucket(
+            seed: u64,
+            values in prop::collection::vec(1u32..3_000, 0..3_000),
+        ) {
+            let top = counted(seed, values.iter().copied());
+            prop_assert_eq!(total(&top), values.len() as u64);
+            let mut truth: HashMap<u32, u64> = HashMap::new();
+            values.iter().for_each(|value| *truth.entry(*value).or_default() += 1);
+            for bucket in top.buckets_of(PATH) {
+                let all: u64 = bucket.iter().map(|(_, count)| u64::from(*count)).sum();
+                for (value, count) in bucket.into_iter().filter(|(_, count)| *count > 0) {
+                    prop_assert!(u64::from(count) <= truth[&value] + all / WAYS as u64);
+                }
+            }
+        }
+
+        #[test]
+        fn merging_counts_everything_in_whatever_order(
+            seed: u64,
+            one in prop::collection::vec(1u32..2_000, 0..2_000),
+            other in prop::collection::vec(1u32..2_000, 0..2_000),
+        ) {
+            let (a, b) = (counted(seed, one.clone()), counted(seed, other.clone()));
+            let (mut ab, mut ba) = (a.clone(), b.clone());
+            ab.merge(&b);
+            ba.merge(&a);
+            prop_assert_eq!(ab.ranked(PATH), ba.ranked(PATH));
+            prop_assert_eq!(total(&ab), (one.len() + other.len()) as u64);
+        }
+    }
+
+    #[test]
+    fn with_room_for_all_every_count_is_exact() {
+        let values = || (1..=40).flat_map(|value| core::iter::repeat_n(value, value as usize));
+        let mut top = counted(7, values());
+        for _ in 0..2 {
+            top.merge(&counted(7, values()));
+        }
+        assert_eq!(top.displaced(), 0);
+        assert!(
+            top.ranked(PATH)
+                .into_iter()
+                .eq((1..=40).rev().map(|value| (value, u64::from(3 * value))))
+        );
+    }
+
+    #[test]
+    fn a_rare_value_has_the_true_count_on_average_over_seeds() {
+        // Five requests for one value, early in a flood that displaces nearly everything.
+        let estimates = (0..400).map(|seed| {
+            let values = flood(seed, 100).chain([2; 5]).chain(flood(!seed, 1_500));
+            counted(seed, values).count(PATH, 2) as f64
+        });
+        let estimates: Vec<f64> = estimates.collect();
+        assert!(estimates.contains(&0.0), "it is displaced at times");
+        let (mean, error) = mean(estimates.iter().copied());
+        assert!((mean - 5.0).abs() < 4.0 * error, "{mean} ± {error}");
+    }
+
+    #[test]
+    fn a_merged_count_is_true_on_average_over_seeds() {
+        let estimates: Vec<f64> = (0..400)
+            .map(|seed| {
+                let mut top = counted(seed, flood(seed, 700).chain([2; 4]));
+                top.merge(&counted(seed, flood(!seed, 700).chain([2; 3])));
+                top.count(PATH, 2) as f64
+            })
+            .collect();
+        let (mean, error) = mean(estimates.iter().copied());
+        assert!((mean - 7.0).abs() < 4.0 * error, "{mean} ± {error}");
+    }
+
+    #[test]
+    fn a_flood_of_single_values_does_not_hide_a_frequent_one() {
+        for seed in 0..20 {
+            let values = flood(seed, 6_000)
+                .enumerate()
+                .map(|(n, value)| if n % 33 == 0 { 2 } else { value });
+            let got = counted(seed, values).count(PATH, 2);
+            assert!((182..=300).contains(&got), "seed {seed}: {got} of 182");
+        }
+    }
+
+    #[test]
+    fn values_that_share_a_bucket_under_one_seed_do_not_under_another() {
+        let (known, other) = (Keys::new([1, 1]), Keys::new([2, 1]));
+        let chosen: Vec<u32> =
+            flood(5, 100_000).filter(|value| bucket_of(&known, *value) == 0).take(300).collect();
+        assert_eq!(chosen.len(), 300);
+        let mut load = [0; BUCKETS];
+        chosen.iter().for_each(|value| load[bucket_of(&other, *value)] += 1);
+        // 2.3 on average.
+        assert!(load.iter().all(|load| *load <= 16), "{load:?}");
+        assert!(load.iter().filter(|load| **load > 0).count() > 90);
+        assert_eq!(counted(1, chosen.iter().copied()).each(PATH).count(), WAYS);
+        assert!(counted(2, chosen.iter().copied()).each(PATH).count() > 200);
+    }
+
+    #[test]
+    fn counters_stop_at_their_end() {
+        let mut bucket = Bucket { values: [1, 2, 3, 4], counts: [u32::MAX; WAYS] };
+        assert_eq!(bucket.add(1, 0, &mut 0), (0, Outcome::Held));
+        assert_eq!(bucket.counts[0], u32::MAX);
+        let mut other = bucket;
+        other.merge(&bucket, &Keys::new([0, 0]));
+        assert_eq!(other.counts[0], u32::MAX);
+    }
+}

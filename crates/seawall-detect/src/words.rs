@@ -149,20 +149,19 @@ impl Words {
 
 /// Copies as much of `text` as there is room for, whole characters only. Returns the length.
 fn copy_clean(text: &str, room: &mut [u8; Words::MAX_BYTES]) -> usize {
-    let mut len = 0;
-    let limit = Words::MAX_BYTES - CUT.len_utf8();
-    let mut rest = text.chars();
-    while let Some(character) = rest.next() {
-        let clean = if commands(character) { char::REPLACEMENT_CHARACTER } else { character };
-        let is_last = rest.as_str().is_empty();
-        let fits = if is_last { Words::MAX_BYTES } else { limit };
-        if len + clean.len_utf8() > fits {
-            len += CUT.encode_utf8(&mut room[len..]).len();
-            break;
-        }
-        len += clean.encode_utf8(&mut room[len..]).len();
-    }
-    len
+    let clean = || text.chars().map(|c| if commands(c) { char::REPLACEMENT_CHARACTER } else { c });
+    let fits = |limit: usize| {
+        let ends = clean().scan(0, |len, c| {
+            *len += c.len_utf8();
+            Some(*len)
+        });
+        ends.take_while(|end| *end <= limit).count()
+    };
+    let whole = fits(Words::MAX_BYTES);
+    let is_whole = clean().nth(whole).is_none();
+    let kept = if is_whole { whole } else { fits(Words::MAX_BYTES - CUT.len_utf8()) };
+    let mark = (!is_whole).then_some(CUT);
+    clean().take(kept).chain(mark).fold(0, |len, c| len + c.encode_utf8(&mut room[len..]).len())
 }
 
 /// Whether a terminal or a browser would do something other than print it.
@@ -177,3 +176,73 @@ pub(crate) fn commands(character: char) -> bool {
 const CUT: char = '…';
 
 const WAYS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::string::{String, ToString};
+
+    use super::*;
+
+    const PATH: Attribute = Attribute::Path;
+
+    #[track_caller]
+    fn check(text: &str, want: &str) {
+        let mut words = Words::new(8, [1, 2]);
+        words.keep(PATH, 7, text);
+        assert_eq!(words.text(PATH, 7), Some(want));
+    }
+
+    #[test]
+    fn text_is_kept_as_it_is_or_cut_at_a_character() {
+        check("", "");
+        check("/search", "/search");
+        let full = "a".repeat(96);
+        check(&full, &full);
+        check(&"a".repeat(97), &("a".repeat(93) + "…"));
+        // Two bytes each: 46 of them and the mark make 95.
+        check(&"é".repeat(50), &("é".repeat(46) + "…"));
+        check(&"é".repeat(48), &"é".repeat(48));
+        check(&"𝄞".repeat(30), &("𝄞".repeat(23) + "…"));
+    }
+
+    #[test]
+    fn text_cannot_command_whoever_prints_it() {
+        check("a\u{1b}[2Jb", "a\u{fffd}[2Jb");
+        check("a\r\nb", "a\u{fffd}\u{fffd}b");
+        check("a\u{202e}b\u{200b}", "a\u{fffd}b\u{fffd}");
+    }
+
+    #[test]
+    fn a_flood_of_words_stays_within_the_room_and_the_newest_are_there() {
+        let mut words = Words::new(64, [1, 2]);
+        let before = words.heap_bytes();
+        for value in 1..=5_000u32 {
+            words.keep(PATH, value, &value.to_string());
+            assert_eq!(words.text(PATH, value), Some(&*value.to_string()));
+        }
+        assert!(words.len() <= 64);
+        assert_eq!(words.forgotten(), 5_000 - words.len() as u64);
+        assert_eq!(words.heap_bytes(), before);
+        for (attribute, value, text) in words.iter() {
+            assert_eq!((attribute, text), (PATH, &*value.to_string()));
+        }
+    }
+
+    #[test]
+    fn words_that_come_again_are_not_the_oldest() {
+        let mut words = Words::new(8, [1, 2]);
+        (1..=8).for_each(|value| words.keep(PATH, value, "old"));
+        words.keep(PATH, 1, "again");
+        words.keep(PATH, 9, "new");
+        assert_eq!(words.text(PATH, 1), Some("again"));
+        assert_eq!(words.text(PATH, 2), None);
+    }
+
+    #[test]
+    fn a_value_that_is_unknown_has_no_words() {
+        let mut words = Words::new(8, [1, 2]);
+        words.keep(PATH, UNKNOWN, "nothing");
+        assert!(words.is_empty() && !words.wants(PATH, UNKNOWN));
+        assert_eq!(words.text(PATH, UNKNOWN).map(String::from), None);
+    }
+}
