@@ -27,6 +27,7 @@ use crate::wacz::{PackageEntry, PackageMeta, read_package_in, seal_package};
 use crate::warc::{Record, read_checked_member, response_record};
 
 pub use self::folder::export_folder;
+pub(crate) use self::names::TYPES;
 
 /// The newest copies that may be shown, of all packages in a folder.
 pub struct Shelf {

@@ -56,7 +56,7 @@ pub(crate) fn encoding_of(capture: &Capture) -> &'static Encoding {
 }
 
 /// What follows the first `charset=`, with or without quotes.
-fn charset_in(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn charset_in(bytes: &[u8]) -> Option<&[u8]> {
     let word = b"charset";
     let at = bytes.windows(word.len()).position(|window| window.eq_ignore_ascii_case(word))?;
     let rest = bytes[at + word.len()..].trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();

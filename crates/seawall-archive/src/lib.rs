@@ -22,6 +22,7 @@ mod links;
 mod moments;
 mod normal;
 mod note;
+mod plain;
 mod scope;
 mod sitemap;
 mod store;
@@ -44,15 +45,16 @@ pub use self::links::{
 };
 pub use self::normal::{MAX_URL_BYTES, normal_url};
 pub use self::note::{NOTE_STYLE, NOTE_STYLE_PATH, Note, Why, Zone, with_note};
+pub use self::plain::{FileAddress, exported_address, file_address, file_type};
 pub use self::scope::{FoundBy, Refusal, Scope, ScopeRules, Verdict};
 pub use self::store::{
-    Archive, ArchiveOptions, ArchiveStats, Discovered, Fetched, Held, HeldVersion, Kept, Repaired,
-    Upkeep,
+    Archive, ArchiveOptions, ArchiveStats, Discovered, Fetched, Held, HeldVersion, Import,
+    Imported, Kept, Provenance, Repaired, Upkeep,
 };
 pub use self::verify::{Verified, VerifyFailure, verify_package};
 pub use self::wacz::{
-    Package, PackageEntry, PackageMeta, Sealed, WarcFile, member_at, read_package, read_package_in,
-    seal_package,
+    Package, PackageEntry, PackageMeta, Sealed, WarcFile, member_at, package_files, read_package,
+    read_package_in, seal_package,
 };
 pub use self::warc::{
     Found, Members, Record, Revisit, RevisitOf, Written, info_record, read_checked_member,

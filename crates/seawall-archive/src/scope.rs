@@ -157,7 +157,9 @@ impl Scope {
         parts(url).is_some_and(|(host, _)| self.names(host))
     }
 
-    fn refusal(&mut self, url: &str, found: FoundBy, now: WallTime) -> Option<Refusal> {
+    /// Why a URL is left whatever else there is, if it is: what of [`Self::judge`] counts nothing. For
+    /// those that are known.
+    pub fn refuses(&self, url: &str, now: WallTime) -> Option<Refusal> {
         let Some((host, target)) = parts(url) else { return Some(Refusal::OtherSite) };
         if !self.names(host) {
             return Some(Refusal::OtherSite);
@@ -166,11 +168,16 @@ impl Scope {
             return Some(Refusal::Excluded);
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let of_place =
-            refusal_of_path(path).or_else(|| refusal_of_query(query)).or_else(|| trap(path, now));
+        refusal_of_path(path).or_else(|| refusal_of_query(query)).or_else(|| trap(path, now))
+    }
+
+    fn refusal(&mut self, url: &str, found: FoundBy, now: WallTime) -> Option<Refusal> {
+        let of_place = self.refuses(url, now);
         if of_place.is_some() {
             return of_place;
         }
+        let (_, target) = parts(url)?;
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         match found {
             FoundBy::Link { depth } if depth > self.rules.max_depth => {
                 return Some(Refusal::TooDeep);

@@ -7,6 +7,7 @@
 //!
 //! Everything here blocks on the disk. It does **not** fetch, and knows no clock.
 
+mod import;
 mod keep;
 mod open;
 mod repack;
@@ -23,6 +24,7 @@ use parking_lot::{Mutex, MutexGuard};
 use seawall_model::WallTime;
 use seawall_seal::{Digest, SigningKey};
 
+pub use self::import::{Import, Imported, Provenance};
 pub use self::keep::{Discovered, Fetched, Kept};
 pub use self::open::Repaired;
 pub(crate) use self::open::Told;

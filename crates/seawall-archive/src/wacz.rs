@@ -40,7 +40,7 @@ use crate::warc::info_record;
 
 use self::zip::{Layout, Part};
 
-pub use self::read::{Package, WarcFile, read_package, read_package_in};
+pub use self::read::{Package, WarcFile, package_files, read_package, read_package_in};
 
 /// One record of a package, or one that shall go into one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -194,7 +194,8 @@ const PLAIN: [&str; 19] = [
     "pptx", "rpm", "tar", "xls", "xlsx", "xz",
 ];
 
-const TYPES: [(&str, &[&str]); 44] = [
+/// Media types with the endings that mean them, the usual one first.
+pub(crate) const TYPES: [(&str, &[&str]); 44] = [
     ("text/html", &["html", "htm"]),
     ("application/xhtml+xml", &["html", "htm", "xhtml"]),
     ("text/css", &["css"]),

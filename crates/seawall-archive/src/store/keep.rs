@@ -57,8 +57,8 @@ pub struct Discovered {
 }
 
 /// A record on its way into the open file.
-struct Placed {
-    url: String,
+pub(super) struct Placed {
+    pub(super) url: String,
     version: Version,
     title: String,
     has_content: bool,
@@ -82,26 +82,25 @@ impl Archive {
         now: WallTime,
     ) -> Result<(), ArchiveError> {
         self.refuse_new(&mut fetched)?;
-        self.add(fetched, found, now)
+        self.add(fetched, found, Later::IsAhead, now)
     }
 
-    /// As [`Self::keep`], for what was there before.
+    /// As [`Self::keep`], also for what was there before.
     pub(super) fn add(
         &self,
         mut fetched: Vec<Fetched>,
         found: Vec<Discovered>,
+        later: Later,
         now: WallTime,
     ) -> Result<(), ArchiveError> {
         for fetched in &mut fetched {
             if let Kept::Response(capture) = &mut fetched.kept {
-                // A record says it to the millisecond, and has to be found by what it says.
-                let millis = capture.captured.unix_nanos() / 1_000_000;
-                capture.captured = WallTime::from_unix_nanos(millis * 1_000_000);
+                to_millis(capture);
             }
         }
         let mut writer = self.writer()?;
         self.skip_withdrawn(&mut fetched, now)?;
-        let gathered = self.gather(&writer, &fetched, now)?;
+        let gathered = self.gather(&writer, &fetched, later, now)?;
         for url in &gathered.gone {
             self.write_down("gone", url, now)?;
         }
@@ -167,20 +166,17 @@ impl Archive {
         &self,
         writer: &Writer,
         fetched: &[Fetched],
+        later: Later,
         now: WallTime,
     ) -> Result<Gathered, ArchiveError> {
-        let mut gathered = Gathered {
-            batch: Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() },
-            validated: Vec::new(),
-            removed: Vec::new(),
-            gone: BTreeSet::new(),
-            lost: Vec::new(),
-        };
+        let mut gathered = Gathered::behind(writer);
         for fetched in fetched {
             match &fetched.kept {
                 Kept::Response(capture) => {
                     let title = fetched.title.as_deref().unwrap_or_default();
-                    self.drop_ahead(capture, &mut gathered.removed)?;
+                    if later == Later::IsAhead {
+                        self.drop_ahead(capture, &mut gathered.removed)?;
+                    }
                     self.place(writer, &mut gathered, capture, title)?;
                 }
                 Kept::Unchanged => {
@@ -199,11 +195,22 @@ impl Archive {
             }
         }
         // Of a URL that is gone and was never held there is nothing to withdraw.
-        let Gathered { batch, removed, gone, .. } = &mut gathered;
+        let Gathered { removed, gone, .. } = &mut gathered;
         gone.retain(|url| removed.iter().any(|(held, _)| held == url));
-        self.surplus(batch, removed)?;
-        gathered.lost = self.give_content_to_heirs(writer, batch, removed)?;
+        self.settle(writer, &mut gathered)?;
         Ok(gathered)
+    }
+
+    /// Finds out what goes for what comes, and who gets its content.
+    pub(super) fn settle(
+        &self,
+        writer: &Writer,
+        gathered: &mut Gathered,
+    ) -> Result<(), ArchiveError> {
+        let Gathered { batch, removed, lost, .. } = gathered;
+        self.surplus(batch, removed)?;
+        *lost = self.give_content_to_heirs(writer, batch, removed)?;
+        Ok(())
     }
 
     /// Takes away all that is held of `url`, for good: what was captured until now does not come back,
@@ -322,11 +329,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let Gathered { batch, validated, removed, .. } = gathered;
         let payload = Digest::of(&capture.body);
-        let is_shared = capture.body.len() >= WORTH_REFERRING;
-        let (mut versions, original) = self.index.look(|look| {
-            let original = if is_shared { look.original(&payload)? } else { None };
-            Ok((look.versions(&capture.url)?, original))
-        })?;
+        let mut versions = self.index.look(|look| look.versions(&capture.url))?;
         versions.retain(|it| !removed.iter().any(|(of, gone)| *of == capture.url && gone == it));
         let newest = versions.last();
         if let Some(newest) = newest
@@ -336,6 +339,23 @@ impl Archive {
             validated.push((capture.url.clone(), newest.captured, capture.captured));
             return Ok(());
         }
+        self.compose(writer, batch, capture, title, payload)
+    }
+
+    /// Makes the record of a response: with its content, or as a reference to another's that is the same.
+    pub(super) fn compose(
+        &self,
+        writer: &Writer,
+        batch: &mut Batch,
+        capture: &Capture,
+        title: &str,
+        payload: Digest,
+    ) -> Result<(), ArchiveError> {
+        let is_shared = capture.body.len() >= WORTH_REFERRING;
+        let original = match is_shared {
+            true => self.index.look(|look| look.original(&payload))?,
+            false => None,
+        };
         let in_batch =
             batch.placed.iter().find(|it| it.has_content && it.version.payload == payload);
         let original = in_batch.map(|it| (it.url.clone(), it.version.captured)).or(original);
@@ -523,23 +543,43 @@ impl Archive {
 }
 
 /// A version that the origin said again: its URL, when it was captured, when it was said.
-type Confirmed = (String, WallTime, WallTime);
+pub(super) type Confirmed = (String, WallTime, WallTime);
+
+/// What versions are that were captured more than [`CLOCK_SLACK`] later than what comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Later {
+    /// The clock was ahead: what comes was captured just now.
+    IsAhead,
+    /// Newer: what comes may have lain somewhere for long.
+    IsNewer,
+}
 
 /// What has to be written for what was fetched.
-struct Gathered {
-    batch: Batch,
+pub(super) struct Gathered {
+    pub(super) batch: Batch,
     /// Versions that the origin confirmed.
-    validated: Vec<Confirmed>,
+    pub(super) validated: Vec<Confirmed>,
     /// Versions that go.
-    removed: Vec<(String, Version)>,
+    pub(super) removed: Vec<(String, Version)>,
     /// URLs of which nothing may come back.
     gone: BTreeSet<String>,
     /// Versions that cannot be read.
-    lost: Vec<Same>,
+    pub(super) lost: Vec<Same>,
 }
 
 impl Gathered {
-    fn write(
+    /// Nothing yet, to be written at the end of the open file.
+    pub(super) fn behind(writer: &Writer) -> Self {
+        Self {
+            batch: Batch { bytes: Vec::new(), at: writer.length, placed: Vec::new() },
+            validated: Vec::new(),
+            removed: Vec::new(),
+            gone: BTreeSet::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    pub(super) fn write(
         &self,
         change: &mut Change<'_>,
         id: PackageId,
@@ -564,10 +604,10 @@ impl Gathered {
 
 /// Records on their way to the end of the open file.
 pub(super) struct Batch {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Where the first of them will lie.
     at: u64,
-    placed: Vec<Placed>,
+    pub(super) placed: Vec<Placed>,
 }
 
 impl Batch {
@@ -681,8 +721,14 @@ fn put_news(
     Ok(true)
 }
 
+/// A record says when it was captured to the millisecond, and has to be found by what it says.
+pub(super) fn to_millis(capture: &mut Capture) {
+    let millis = capture.captured.unix_nanos() / 1_000_000;
+    capture.captured = WallTime::from_unix_nanos(millis * 1_000_000);
+}
+
 /// Writes behind what the index knows of; what a failed try left there is overwritten.
-fn write_at_end(writer: &mut Writer, bytes: &[u8]) -> Result<(), ArchiveError> {
+pub(super) fn write_at_end(writer: &mut Writer, bytes: &[u8]) -> Result<(), ArchiveError> {
     if bytes.is_empty() {
         return Ok(());
     }
@@ -698,7 +744,7 @@ fn write_at_end(writer: &mut Writer, bytes: &[u8]) -> Result<(), ArchiveError> {
 }
 
 /// Clocks that are set right in smaller steps change nothing.
-const CLOCK_SLACK: Duration = Duration::from_secs(3_600);
+pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(3_600);
 
 /// Smaller contents are written again: a reference takes as much.
 const WORTH_REFERRING: usize = 512;

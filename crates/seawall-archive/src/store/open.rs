@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use seawall_model::WallTime;
 use seawall_seal::SigningKey;
 
-use super::keep::{WITHDRAWN, forget, put_known};
+use super::keep::{Later, WITHDRAWN, forget, put_known};
 use super::repack::PUT_ASIDE;
 use super::{
     Archive, ArchiveOptions, Fetched, Kept, OPEN_ID, PIN, REBUILDING, Writer, open_name,
@@ -142,13 +142,16 @@ impl Archive {
             if withdrawn.is_some_and(|at| at >= capture.captured) {
                 continue;
             }
-            let known =
+            let mut known =
                 self.known(&capture.url)?.unwrap_or_else(|| Known::unseen(&capture.url, now));
+            // They are of what was held before.
+            known.forget_validators();
             let title = crate::links::read(&capture).title;
             let url = capture.url.clone();
             fetched.push(Fetched { url, known, kept: Kept::Response(capture), title });
         }
-        self.add(fetched, Vec::new(), now)
+        // It may have been imported.
+        self.add(fetched, Vec::new(), Later::IsNewer, now)
     }
 
     /// Makes the index again from the packages and from files that are none yet.

@@ -70,12 +70,7 @@ pub fn read_package(path: &Path, max: usize) -> Result<Package, ArchiveError> {
 pub fn read_package_in<R: Read + Seek>(mut file: R, max: usize) -> Result<Package, ArchiveError> {
     let length = file.seek(SeekFrom::End(0)).map_err(ArchiveError::io("read the package"))?;
     let mut zip = ZipArchive::new(file).map_err(of_zip)?;
-    let warcs = warc_files(&mut zip)?;
-    // Files that lie over each other would be read once for each of them.
-    let total = warcs.iter().fold(0_u64, |sum, warc| sum.saturating_add(warc.length));
-    if total > length {
-        return Err(Damage::Zip.into());
-    }
+    let warcs = warc_files(&mut zip, length)?;
     let about = match contents(&mut zip, Part::MANIFEST.name)? {
         Some(text) => serde_json::from_slice(&text).unwrap_or_default(),
         None => About::default(),
@@ -102,7 +97,28 @@ const MAX_LIST: u64 = 64 << 20;
 /// The most WARC files of one package.
 const MAX_WARCS: usize = 10_000;
 
-fn warc_files<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<Vec<WarcFile>, ArchiveError> {
+/// The WARC files of the package at `path`, to be walked with [`Members`]; and whether anything in it
+/// says that it is signed as ours are, rightly or not.
+///
+/// # Errors
+/// As [`read_package`].
+pub fn package_files(path: &Path) -> Result<(Vec<WarcFile>, bool), ArchiveError> {
+    let mut file = File::open(path).map_err(ArchiveError::io("open the package"))?;
+    let length = file.seek(SeekFrom::End(0)).map_err(ArchiveError::io("read the package"))?;
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(of_zip)?;
+    let mut says_signed = false;
+    for index in 0..zip.len() {
+        let entry = zip.by_index_raw(index).map_err(of_zip)?;
+        says_signed |= entry.name_raw().starts_with(b"signature/");
+    }
+    Ok((warc_files(&mut zip, length)?, says_signed))
+}
+
+/// `length`: bytes of the package.
+fn warc_files<R: Read + Seek>(
+    zip: &mut ZipArchive<R>,
+    length: u64,
+) -> Result<Vec<WarcFile>, ArchiveError> {
     let mut warcs = Vec::new();
     for index in 0..zip.len() {
         let entry = zip.by_index_raw(index).map_err(of_zip)?;
@@ -119,6 +135,11 @@ fn warc_files<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<Vec<WarcFile>, 
         if warcs.len() > MAX_WARCS {
             return Err(ArchiveError::Unsupported("a package of more than 10,000 WARC files"));
         }
+    }
+    // Files that lie over each other would be read once for each of them.
+    let total = warcs.iter().fold(0_u64, |sum, warc| sum.saturating_add(warc.length));
+    if total > length {
+        return Err(Damage::Zip.into());
     }
     Ok(warcs)
 }
