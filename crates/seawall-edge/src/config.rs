@@ -34,6 +34,8 @@ pub struct Config {
     pub tls: Vec<Certificate>,
     /// Sites; at least one.
     pub sites: Vec<Site>,
+    /// Whether archives are filled from their origins. Not while a command only puts something into them.
+    pub is_crawling: bool,
     /// Peers whose forwarded addresses are believed.
     pub trusted_proxies: Vec<Prefix>,
     /// Sources always admitted and never counted.
@@ -76,6 +78,7 @@ impl Config {
             listen: Vec::new(),
             tls: Vec::new(),
             sites: Vec::new(),
+            is_crawling: true,
             trusted_proxies: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),

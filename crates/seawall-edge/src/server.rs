@@ -139,7 +139,7 @@ impl Server {
         let (learned_file, learned) = LearnedFile::open(&config.state_dir).map_err(state)?;
         let spool = open_spool(&config).map_err(state)?;
         let copies = archive::open_all(&config);
-        let has_copies = copies.iter().any(Option::is_some);
+        let is_crawling = config.is_crawling && copies.iter().any(Option::is_some);
         let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
         let tls = open_tls(&config, &certs)?;
         let admin = open_admin(&config)?;
@@ -179,7 +179,7 @@ impl Server {
             log: Some(log),
         };
         server.control = Some(spawn("control", Control { shared, admin, watch, stopped })?);
-        if has_copies {
+        if is_crawling {
             let shared = Arc::clone(&server.shared);
             server.crawler = Some(spawn("crawler", CrawlerThread(shared))?);
         }

@@ -10,10 +10,10 @@ use seawall_decide::GRANT_HOURS;
 use seawall_model::{Instant, WallTime};
 
 use crate::admin::{
-    AdminView, ArchiveChange, ArchiveStatus, ArchivedPage, CountryWork, EmergencyChange,
-    ListStatus, Pass, Purge, State, Status,
+    AdminView, ArchiveChange, ArchiveStatus, ArchivedPage, CountryWork, EmergencyChange, Import,
+    ImportError, ImportReport, ListStatus, Pass, Purge, State, Status,
 };
-use crate::archive::view as archive;
+use crate::archive::{import, view as archive};
 use crate::clock;
 use crate::gates;
 use crate::metrics::{RequestRate, Sample};
@@ -160,6 +160,17 @@ impl AdminView for View {
     fn change_archive(&self, what: ArchiveChange) -> Result<(), String> {
         tracing::info!(?what, "the operator changes the archives");
         archive::change(&self.shared.policy.load(), what, clock::wall())
+    }
+
+    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ImportError> {
+        if what.is_begin {
+            tracing::info!(?what, "the operator imports into the archives");
+        }
+        import::import(&self.shared.policy.load(), what, records, clock::wall())
+    }
+
+    fn max_import_bytes(&self) -> u64 {
+        import::max_import_bytes(&self.shared.policy.load())
     }
 
     fn emergency(&self, what: EmergencyChange) {

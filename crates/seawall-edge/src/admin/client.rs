@@ -48,19 +48,44 @@ pub enum ClientError {
 pub fn query(socket: &Path, method: &str, target: &str) -> Result<Answer, ClientError> {
     let mut stream = UnixStream::connect(socket)
         .map_err(|source| ClientError::NotRunning { path: socket.to_owned(), source })?;
-    exchange(&mut stream, method, target)
+    exchange(&mut stream, method, target, &[], Duration::from_secs(60))
         .map_err(|source| ClientError::Broken { path: socket.to_owned(), source })
 }
 
-fn exchange(stream: &mut UnixStream, method: &str, target: &str) -> io::Result<Answer> {
+/// Brings content, which may take minutes to be taken in.
+///
+/// # Errors
+/// As [`query`].
+pub fn send(socket: &Path, target: &str, content: &[u8]) -> Result<Answer, ClientError> {
+    let mut stream = UnixStream::connect(socket)
+        .map_err(|source| ClientError::NotRunning { path: socket.to_owned(), source })?;
+    exchange(&mut stream, "POST", target, content, Duration::from_secs(600))
+        .map_err(|source| ClientError::Broken { path: socket.to_owned(), source })
+}
+
+fn exchange(
+    stream: &mut UnixStream,
+    method: &str,
+    target: &str,
+    content: &[u8],
+    patience: Duration,
+) -> io::Result<Answer> {
     const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    let length = content.len();
+    let length = if length == 0 { String::new() } else { format!("Content-Length: {length}\r\n") };
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n");
     stream.write_all(request.as_bytes())?;
+    // Whoever refuses it may close before it is read, with an answer.
+    let sent = stream.write_all(content);
     let mut answer = Vec::new();
-    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
-    parse(answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "cut off, or no HTTP"))
+    let read = stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer);
+    if let Some(answer) = parse(answer) {
+        return Ok(answer);
+    }
+    sent.and(read.map(drop))?;
+    Err(io::Error::new(io::ErrorKind::InvalidData, "cut off, or no HTTP"))
 }
 
 fn parse(mut answer: Vec<u8>) -> Option<Answer> {

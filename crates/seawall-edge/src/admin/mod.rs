@@ -1,7 +1,7 @@
 //! The operator's door: a unix socket and, if wished, a TCP address.
 //!
 //! A few requests of HTTP/1.1, one per connection: `GET /status`, `GET /metrics`, `GET /archive`,
-//! `POST /purge`, `POST /pass`, `POST /archive`, `POST /emergency`, and nothing else. It is separate from the serving code on purpose: it must answer while the
+//! `POST /purge`, `POST /pass`, `POST /archive`, `POST /archive/import`, `POST /emergency`, and nothing else. It is separate from the serving code on purpose: it must answer while the
 //! workers are busy, and a flaw in one must not open the other. It runs on the control thread,
 //! bounded in connections, bytes and time.
 //!
@@ -18,7 +18,7 @@ mod server;
 
 use serde::Serialize;
 
-pub use self::client::{Answer, ClientError, query};
+pub use self::client::{Answer, ClientError, query, send};
 pub use self::server::{AdminError, AdminServer};
 
 /// What the rest of the edge tells and does for the operator. Called on the control thread
@@ -60,6 +60,15 @@ pub trait AdminView: Send + Sync {
     /// What the disk refused, for the operator to read.
     fn change_archive(&self, what: ArchiveChange) -> Result<(), String>;
 
+    /// Takes responses into the copies that they are of. Writes to the disk.
+    ///
+    /// # Errors
+    /// [`ImportError`]; what was taken in until then stays.
+    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ImportError>;
+
+    /// Bytes of records that may be brought at once.
+    fn max_import_bytes(&self) -> u64;
+
     /// Puts reading only into force, for some seconds or until it is taken back; or takes it back.
     fn emergency(&self, what: EmergencyChange);
 }
@@ -75,6 +84,41 @@ pub enum ArchiveChange {
     Unpin,
     /// Pack and sign what is held.
     Seal,
+}
+
+/// How responses are to be taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Import {
+    /// Only what is of this site, by one of its names.
+    pub site: Option<String>,
+    /// Whether this is the first of several: what is known is looked at anew.
+    pub is_begin: bool,
+    /// They were made of files, whose times say little.
+    pub is_of_files: bool,
+    /// Say what would be done, and do nothing.
+    pub is_dry: bool,
+}
+
+/// What was taken in. Names are a contract, keys may only be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// The sites that responses may be of: scheme and host.
+    pub sites: Vec<String>,
+    /// The most bytes that the content of one response may have.
+    pub max_object_bytes: u64,
+    /// How many responses came to what: `stored`, `held` (the same was there), or why they were left out.
+    pub counts: std::collections::BTreeMap<&'static str, u64>,
+    /// Some that were left out.
+    pub left_out: Vec<ArchiveFailure>,
+}
+
+/// Why nothing is taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportError {
+    /// No archive is of that site; the text says which there are.
+    NoSite(String),
+    /// What the disk refused.
+    Failed(String),
 }
 
 /// What to do about reading only.

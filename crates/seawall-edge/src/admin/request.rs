@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seawall_decide::MAX_CREDENTIAL_DAYS;
 
-use super::{ArchiveChange, EmergencyChange, Purge};
+use super::{ArchiveChange, EmergencyChange, Import, Purge};
 
 /// Through which door a request came.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub(super) enum Query {
     /// What is known and held of one URL.
     ArchivedPage(String),
     ChangeArchive(ArchiveChange),
+    /// The content is records.
+    Import(Import),
     Emergency(EmergencyChange),
 }
 
@@ -96,12 +98,20 @@ impl<'a> Head<'a> {
             ("GET", "/archive") if parameters.is_empty() => Ok(Query::Archive),
             ("GET", "/archive") => page(parameters).map(Query::ArchivedPage),
             ("POST", "/archive") => archive(parameters).map(Query::ChangeArchive),
+            ("POST", "/archive/import") => match door {
+                Door::Unix => import(parameters).map(Query::Import),
+                Door::Loopback | Door::Token(_) => {
+                    Err(Denied(403, "an import comes over the unix socket only"))
+                }
+            },
             ("POST", "/emergency") => emergency(parameters).map(Query::Emergency),
             ("POST", "/pass") => days(parameters).map(Query::Pass),
             ("POST", "/purge") => purge(parameters).map(Query::Purge),
             (_, "/status" | "/metrics") => Err(Denied(405, "use GET here")),
-            (_, "/purge" | "/pass" | "/emergency") if is_get => Err(Denied(405, "use POST here")),
-            (_, "/archive" | "/purge" | "/pass" | "/emergency") => {
+            (_, "/purge" | "/pass" | "/emergency" | "/archive/import") if is_get => {
+                Err(Denied(405, "use POST here"))
+            }
+            (_, "/archive" | "/archive/import" | "/purge" | "/pass" | "/emergency") => {
                 Err(Denied(405, "use GET to look and POST to change"))
             }
             _ => Err(Denied(
@@ -206,6 +216,23 @@ fn archive(parameters: &str) -> Result<ArchiveChange, Denied> {
     }
 }
 
+fn import(parameters: &str) -> Result<Import, Denied> {
+    const USAGE: Denied = Denied(400, "say some of site=HOST, begin=1, files=1, dry=1");
+    let mut what = Import::default();
+    for pair in parameters.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=').ok_or(USAGE)? {
+            ("begin", "1") => what.is_begin = true,
+            ("files", "1") => what.is_of_files = true,
+            ("dry", "1") => what.is_dry = true,
+            ("site", site) if !site.is_empty() && what.site.is_none() => {
+                what.site = Some(percent_decode(site).ok_or(Denied(400, "bad percent encoding"))?);
+            }
+            _ => return Err(USAGE),
+        }
+    }
+    Ok(what)
+}
+
 fn emergency(parameters: &str) -> Result<EmergencyChange, Denied> {
     const USAGE: Denied = Denied(400, "say on=1, on=1&for_s=SECONDS, or on=0");
     match parameters {
@@ -244,7 +271,7 @@ fn percent_decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{Denied, Door, Head, Query, is_loopback_host};
-    use crate::admin::{ArchiveChange, EmergencyChange, Purge};
+    use crate::admin::{ArchiveChange, EmergencyChange, Import, Purge};
 
     #[track_caller]
     fn check(door: Door, request: &str, want: Result<Query, u16>) {
@@ -351,6 +378,18 @@ mod tests {
             ("/archive?pin=none", Ok(Query::ChangeArchive(ArchiveChange::Unpin))),
             ("/archive?pin=-1", Err(400)),
             ("/archive", Err(400)),
+            ("/archive/import", Ok(Query::Import(Import::default()))),
+            (
+                "/archive/import?site=a.b%3A8&begin=1&files=1&dry=1",
+                Ok(Query::Import(Import {
+                    site: Some("a.b:8".to_owned()),
+                    is_begin: true,
+                    is_of_files: true,
+                    is_dry: true,
+                })),
+            ),
+            ("/archive/import?site=a&site=b", Err(400)),
+            ("/archive/import?dry=0", Err(400)),
             ("/emergency?on=1", Ok(Query::Emergency(EmergencyChange::On))),
             ("/emergency?on=1&for_s=60", Ok(Query::Emergency(EmergencyChange::OnFor(60)))),
             ("/emergency?on=0", Ok(Query::Emergency(EmergencyChange::Off))),
@@ -362,6 +401,9 @@ mod tests {
         check(Door::Unix, "GET /archive HTTP/1.1\n\n", Ok(Query::Archive));
         let page = Query::ArchivedPage("https://a.b/?c".to_owned());
         check(Door::Unix, "GET /archive?url=https%3A%2F%2Fa.b%2F%3Fc HTTP/1.1\n\n", Ok(page));
+        let door = Door::Token("s3cret".into());
+        let request = "POST /archive/import HTTP/1.1\nAuthorization: Bearer s3cret\n\n";
+        check(door, request, Err(403));
         check(Door::Unix, "GET /archive?site=x HTTP/1.1\n\n", Err(400));
         check(Door::Unix, "GET /archive?url=%zz HTTP/1.1\n\n", Err(400));
         check(Door::Unix, "GET /emergency?on=1 HTTP/1.1\n\n", Err(405));

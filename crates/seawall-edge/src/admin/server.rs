@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::AdminView;
 use super::request::{Denied, Door, Head, Query};
+use super::{AdminView, Import, ImportError};
 
 /// Why the admin doors cannot be opened. All are the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +126,7 @@ async fn accept_loop<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let importing = Arc::new(Semaphore::new(1));
     let mut connections = JoinSet::new(); // ends them all when it is dropped
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -133,10 +134,11 @@ async fn accept_loop<S>(
         match accept().await {
             Ok(stream) => {
                 let (door, view) = (door.clone(), Arc::clone(view));
+                let importing = Arc::clone(&importing);
                 connections.spawn(async move {
                     let _place = place;
                     // A caller who leaves or dawdles is no news.
-                    let _ = timeout(MAX_TIME, converse(stream, &door, view)).await;
+                    let _ = converse(stream, &door, view, &importing).await;
                 });
             }
             Err(error) => {
@@ -148,19 +150,47 @@ async fn accept_loop<S>(
     }
 }
 
-async fn converse<S>(mut stream: S, door: &Door, view: Arc<dyn AdminView>) -> io::Result<()>
+async fn converse<S>(
+    mut stream: S,
+    door: &Door,
+    view: Arc<dyn AdminView>,
+    importing: &Semaphore,
+) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let answer = match read_query(&mut stream, door).await? {
-        Ok(query) => answer(query, view).await,
-        Err(denied) => refusal(&denied),
+    let asked = timeout(MAX_TIME, read_query(&mut stream, door)).await??;
+    let is_import = matches!(asked, Ok(Asked { query: Query::Import(_), .. }));
+    let longest = if is_import { MAX_IMPORT_TIME } else { MAX_TIME };
+    let answered = async {
+        let answer = match asked {
+            Ok(Asked { query: Query::Import(what), content, begun }) => {
+                import(&mut stream, what, content, begun, view, importing).await?
+            }
+            Ok(Asked { query, content, begun }) => {
+                match drain(&mut stream, content.saturating_sub(begun.len() as u64)).await? {
+                    Ok(()) => answer(query, view).await,
+                    Err(denied) => refusal(&denied),
+                }
+            }
+            Err(denied) => refusal(&denied),
+        };
+        stream.write_all(&answer).await?;
+        stream.shutdown().await
     };
-    stream.write_all(&answer).await?;
-    stream.shutdown().await
+    timeout(longest, answered).await?
 }
 
-async fn read_query<S>(stream: &mut S, door: &Door) -> io::Result<Result<Query, Denied>>
+/// A request, of which the head was read.
+struct Asked {
+    query: Query,
+    /// Bytes of content.
+    content: u64,
+    /// What of it came with the head.
+    begun: Vec<u8>,
+}
+
+async fn read_query<S>(stream: &mut S, door: &Door) -> io::Result<Result<Asked, Denied>>
 where
     S: AsyncRead + Unpin,
 {
@@ -180,21 +210,65 @@ where
             return Ok(Err(Denied(431, "the head is larger than 8 KiB")));
         }
     };
-    let surplus = (head.len() - end) as u64;
-    let (query, content) = match Head::parse(&head[..end]) {
-        Ok(head) => (head.query(door), head.content_length()),
+    let begun = head.split_off(end);
+    let asked = Head::parse(&head).and_then(|head| Ok((head.content_length()?, head.query(door))));
+    let (content, query) = match asked {
+        Ok(asked) => asked,
         Err(denied) => return Ok(Err(denied)),
     };
-    let content = match content {
-        Ok(content) if content <= MAX_CONTENT_BYTES => content,
-        Ok(_) => return Ok(Err(Denied(413, "no content is expected"))),
-        Err(denied) => return Ok(Err(denied)),
-    };
-    // Content has no meaning here, but closing on unread bytes would reset the connection and
-    // could take the answer with it (RFC 9112 §9.6).
-    let mut rest = stream.take(content.saturating_sub(surplus));
+    match query {
+        Ok(query) => Ok(Ok(Asked { query, content, begun })),
+        Err(denied) => {
+            let rest = content.saturating_sub(begun.len() as u64);
+            Ok(Err(drain(stream, rest).await?.err().unwrap_or(denied)))
+        }
+    }
+}
+
+/// Reads content that has no meaning: closing on unread bytes would reset the connection and could take
+/// the answer with it (RFC 9112 §9.6).
+async fn drain<S>(stream: &mut S, content: u64) -> io::Result<Result<(), Denied>>
+where
+    S: AsyncRead + Unpin,
+{
+    if content > MAX_CONTENT_BYTES {
+        return Ok(Err(Denied(413, "no content is expected")));
+    }
+    let mut rest = stream.take(content);
+    let mut chunk = [0u8; 1024];
     while rest.read(&mut chunk).await? > 0 {}
-    Ok(query)
+    Ok(Ok(()))
+}
+
+/// Takes in records, of one caller at a time, so that only the records of one are in memory.
+async fn import<S>(
+    stream: &mut S,
+    what: Import,
+    content: u64,
+    mut records: Vec<u8>,
+    view: Arc<dyn AdminView>,
+    importing: &Semaphore,
+) -> io::Result<Vec<u8>>
+where
+    S: AsyncRead + Unpin,
+{
+    let _place = importing.acquire().await.map_err(io::Error::other)?;
+    if content > view.max_import_bytes() {
+        return Ok(failure(413, "these are more records than may be brought at once"));
+    }
+    let content = usize::try_from(content).map_err(io::Error::other)?;
+    let begun = records.len().min(content);
+    records.resize(content, 0);
+    stream.read_exact(&mut records[begun..]).await?;
+    Ok(match tokio::task::spawn_blocking(move || view.import(&what, records)).await {
+        Ok(Ok(report)) => match serde_json::to_vec(&report) {
+            Ok(body) => response(200, JSON, &body),
+            Err(_) => failure(500, "the report cannot be written as JSON"),
+        },
+        Ok(Err(ImportError::NoSite(why))) => failure(404, &why),
+        Ok(Err(ImportError::Failed(why))) => failure(507, &why),
+        Err(_) => failure(500, "the import failed on a bug; see the log"),
+    })
 }
 
 async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
@@ -239,6 +313,8 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
                 Err(_) => failure(500, "changing the archive failed on a bug; see the log"),
             }
         }
+        // It has content, and goes another way.
+        Query::Import(_) => failure(500, "an import was taken for something else"),
         Query::Emergency(what) => {
             view.emergency(what);
             response(200, JSON, b"{}")
@@ -347,8 +423,10 @@ impl Drop for SocketFile {
 const MAX_CONNECTIONS: usize = 32;
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 const MAX_CONTENT_BYTES: u64 = 64 * 1024;
-/// For a whole exchange, a purge of everything included.
+/// For reading a request, and for answering it, a purge of everything included.
 const MAX_TIME: Duration = Duration::from_secs(30);
+/// For the records of one response that is as large as may be, behind others on a slow disk.
+const MAX_IMPORT_TIME: Duration = Duration::from_secs(600);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 64;
 const JSON: &str = "application/json";

@@ -20,7 +20,7 @@ use std::time::Duration;
 use http::StatusCode;
 use seawall_archive::{
     ArchiveError, Capture, Discovered, FailReason, FetchOutcome, Fetched, FoundBy, Keep,
-    KeepPolicy, Kept, Known, Link, Scope, ScopeRules, Verdict, after_fetch, asked_for, discovered,
+    KeepPolicy, Kept, Known, Link, Scope, Verdict, after_fetch, asked_for, discovered,
     judge_response, noticed, seed,
 };
 use seawall_decide::WorkClass;
@@ -200,17 +200,10 @@ type Asked = ((String, Known), Came);
 impl Crawl {
     fn new(asker: Rc<Asker>) -> Self {
         let copy = Arc::clone(&asker.copy);
-        let settings = &copy.settings;
-        let markers = settings.error_markers.iter().map(|text| text.clone().into_bytes());
         let now = clock::now();
         Self {
-            scope: Scope::new(ScopeRules {
-                hosts: vec![super::host_of(&settings.base).to_owned()],
-                // What lies below an excluded path is excluded with it.
-                exclude: settings.exclude.iter().map(|path| format!("{path}*")).collect(),
-                ..ScopeRules::default()
-            }),
-            keep: KeepPolicy { keep_no_store: false, error_markers: markers.collect() },
+            scope: copy.scope(),
+            keep: copy.keep_policy(),
             missing: Missing::default(),
             view: CrawlView::default(),
             next_upkeep: now + UPKEEP,
@@ -275,11 +268,7 @@ impl Crawl {
 
     /// Counts what was taken before the last start, so that the bounds hold over restarts.
     fn recall(&mut self) {
-        let (scope, now) = (&mut self.scope, clock::wall());
-        let recalled = self.copy.archive.each_known("", |url, known, _| {
-            scope.judge(url, FoundBy::Link { depth: known.depth }, now);
-            true
-        });
+        let recalled = self.copy.recall(&mut self.scope, clock::wall());
         self.say(recalled, "cannot read what is known");
     }
 
@@ -580,7 +569,7 @@ impl Taken {
 const FIRST_PAGES: u8 = 3;
 
 /// Whether a URL of the site lies on a path that everybody may read.
-fn is_open(copy: &SiteCopy, policy: &Policy, site: usize, url: &str) -> bool {
+pub(super) fn is_open(copy: &SiteCopy, policy: &Policy, site: usize, url: &str) -> bool {
     let target = url.strip_prefix(copy.settings.base.as_str()).unwrap_or(url);
     let path = target.split('?').next().unwrap_or_default();
     policy.table.is_for_everybody(site, path.as_bytes())

@@ -7,6 +7,7 @@
 mod crawl;
 pub(crate) mod elsewhere;
 mod fallback;
+pub(crate) mod import;
 mod stand_in;
 pub(crate) mod view;
 
@@ -17,7 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use seawall_archive::{Archive, ArchiveError, ArchiveOptions, Repaired};
+use seawall_archive::{
+    Archive, ArchiveError, ArchiveOptions, FoundBy, KeepPolicy, Repaired, Scope, ScopeRules,
+};
 use seawall_cache::Key;
 use seawall_decide::{Breaker, BreakerConfig, BreakerState, OriginOutcome};
 use seawall_model::{Instant, WallTime};
@@ -46,6 +49,8 @@ pub(crate) struct SiteCopy {
     places: Semaphore,
     /// Withdrawn by the operator in this process's life, whatever the disk says to it.
     hidden: Mutex<HashSet<String>>,
+    /// Which URLs an import may bring; nothing while there is none.
+    import_scope: Mutex<Option<Scope>>,
     crawl: Mutex<CrawlView>,
     served: AtomicU64,
 }
@@ -182,6 +187,7 @@ impl SiteCopy {
             ready: Ready::default(),
             places: Semaphore::new(MAX_PLACES),
             hidden: Mutex::default(),
+            import_scope: Mutex::default(),
             crawl: Mutex::default(),
             served: AtomicU64::new(0),
         })
@@ -208,6 +214,12 @@ impl SiteCopy {
         let is_base = base.split("://").nth(1) == Some(authority);
         let is_own = is_base || self.hosts.iter().any(|host| host == authority);
         is_own.then(|| format!("{base}{target}"))
+    }
+
+    /// Whether this is one of its names, with or without the port.
+    fn is_called(&self, name: &str) -> bool {
+        let base = &self.settings.base;
+        base.split("://").nth(1) == Some(name) || self.hosts.iter().any(|host| host == name)
     }
 
     /// Notes how an exchange with the origin ended.
@@ -270,6 +282,30 @@ impl SiteCopy {
     /// Forgets all that was made ready, because something else is to be shown from now on.
     pub(crate) fn forget_ready(&self) {
         self.ready.forget(None);
+    }
+
+    /// The judge of which URLs are worth having, which has taken nothing yet.
+    fn scope(&self) -> Scope {
+        Scope::new(ScopeRules {
+            hosts: vec![host_of(&self.settings.base).to_owned()],
+            // What lies below an excluded path is excluded with it.
+            exclude: self.settings.exclude.iter().map(|path| format!("{path}*")).collect(),
+            ..ScopeRules::default()
+        })
+    }
+
+    /// Lets it count what is known already.
+    fn recall(&self, scope: &mut Scope, now: WallTime) -> Result<(), ArchiveError> {
+        self.archive.each_known("", |url, known, _| {
+            scope.judge(url, FoundBy::Link { depth: known.depth }, now);
+            true
+        })
+    }
+
+    /// Which responses may be kept.
+    fn keep_policy(&self) -> KeepPolicy {
+        let markers = self.settings.error_markers.iter().map(|text| text.clone().into_bytes());
+        KeepPolicy { keep_no_store: false, error_markers: markers.collect() }
     }
 
     fn is_hidden(&self, url: &str) -> bool {

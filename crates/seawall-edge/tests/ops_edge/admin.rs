@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use seawall_edge::admin::{
     AdminError, AdminServer, AdminView, Answer, ArchiveChange, ArchiveStatus, ArchivedPage,
-    ClientError, EmergencyChange, OriginStatus, Pass, Purge, State, Status, query,
+    ClientError, EmergencyChange, Import, ImportError, ImportReport, OriginStatus, Pass, Purge,
+    State, Status, query, send,
 };
 
 #[derive(Default)]
@@ -70,6 +71,18 @@ impl AdminView for View {
         }
     }
 
+    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ImportError> {
+        if let Some(site) = &what.site {
+            return Err(ImportError::NoSite(site.clone()));
+        }
+        let counts = [("stored", records.len() as u64)].into();
+        Ok(ImportReport { counts, ..ImportReport::default() })
+    }
+
+    fn max_import_bytes(&self) -> u64 {
+        1 << 20
+    }
+
     fn emergency(&self, _: EmergencyChange) {}
 }
 
@@ -103,6 +116,32 @@ fn over_tcp(address: SocketAddr, request: &str) -> String {
 
 fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[test]
+fn records_are_brought_over_the_socket_within_bounds() {
+    let dir = crate::temp_dir();
+    let path = dir.path().join("admin.sock");
+    let client = {
+        let path = path.clone();
+        move |_| {
+            let bring = |target: &str, bytes: usize| {
+                let answer = send(&path, target, &vec![7; bytes]).expect("an answer");
+                (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+            };
+            let (status, body) = bring("/archive/import", 1 << 20);
+            assert_eq!(status, 200);
+            assert!(body.contains("\"stored\":1048576"), "{body}");
+            assert!(bring("/archive/import?begin=1", 0).1.contains("\"stored\":0"));
+            assert_eq!(bring("/archive/import?site=other.example", 9).0, 404);
+            assert_eq!(bring("/archive/import", (1 << 20) + 1).0, 413);
+            // Nothing else takes content of that size.
+            assert_eq!(bring("/purge?all=1", 1 << 20).0, 413);
+            assert_eq!(bring("/purge?all=1", 9).0, 200);
+        }
+    };
+    let ((), purged) = with_server(|| AdminServer::bind(Some(&path), None, None), client);
+    assert_eq!(purged, [Purge::All]);
 }
 
 #[test]
