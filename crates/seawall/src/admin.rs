@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use seawall_edge::admin::{Answer, ClientError, query};
+use seawall_edge::admin::{Answer, ClientError, query, send};
 use serde_json::Value;
 
 use crate::output::Failure;
@@ -15,7 +15,19 @@ use crate::output::Failure;
 /// # Errors
 /// A failure that says whether the program is not running, may not be asked, or refused.
 pub(crate) fn ask(socket: &Path, method: &str, target: &str) -> Result<Value, Failure> {
-    match query(socket, method, target) {
+    told(socket, query(socket, method, target))
+}
+
+/// As [`ask`], with content and `POST`.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn bring(socket: &Path, target: &str, content: &[u8]) -> Result<Value, Failure> {
+    told(socket, send(socket, target, content))
+}
+
+fn told(socket: &Path, answer: Result<Answer, ClientError>) -> Result<Value, Failure> {
+    match answer {
         Ok(answer) => judge(answer),
         Err(ClientError::NotRunning { source, .. } | ClientError::Broken { source, .. }) => {
             Err(unreachable(socket, &source))
@@ -53,7 +65,10 @@ fn judge(Answer { status, body }: Answer) -> Result<Value, Failure> {
     let said = json.get("error").and_then(Value::as_str).map(str::to_owned);
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned());
     let hint = match status {
-        507 => "free space in `state_dir`, then purge again: a restart could bring the pages back",
+        507 => {
+            "free space in `state_dir`, then do it again: what is not on disk does not outlive a restart, a purge either"
+        }
+        404 => "`seawall archive list` says which sites have an archive",
         _ => "compare its version (`seawall status`) with `seawall --version`",
     };
     Err(Failure::failed(

@@ -1,5 +1,8 @@
 //! The archive through the real binary: filled from a small site, looked at, pinned, checked.
 
+#[path = "archive/import.rs"]
+mod import;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -27,7 +27,7 @@ pub(super) fn run(config: Option<&Path>, args: &TargetArgs, json: bool) -> Done 
     match Place::find(config, args)? {
         Place::Running { socket } => follow(&socket, json),
         Place::Stopped { state } => {
-            let server = start(config, &state)?;
+            let server = start(config, &state, Crawling::On)?;
             let done = follow(&state.join(config::ADMIN_SOCKET), json);
             server.stop();
             done
@@ -35,8 +35,22 @@ pub(super) fn run(config: Option<&Path>, args: &TargetArgs, json: bool) -> Done 
     }
 }
 
-/// The shield without listeners: what is left of it is the crawl.
-fn start(file: Option<&Path>, state: &Path) -> Result<Server, Failure> {
+/// Whether the origins are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crawling {
+    On,
+    Off,
+}
+
+/// The shield without listeners: what is left of it is the crawl, or somebody who may be asked.
+///
+/// # Errors
+/// A failure if there is no configuration, or it cannot be opened.
+pub(super) fn start(
+    file: Option<&Path>,
+    state: &Path,
+    crawling: Crawling,
+) -> Result<Server, Failure> {
     let file = config_file(file).ok_or_else(|| {
         Failure::failed(
             "Seawall is not running, and without a configuration nobody knows where the site is",
@@ -51,6 +65,7 @@ fn start(file: Option<&Path>, state: &Path) -> Result<Server, Failure> {
     config.listen.clear();
     config.tls.clear();
     config.workers = 1;
+    config.is_crawling = crawling == Crawling::On;
     config.admin_address = None;
     config.admin_socket = Some(state.join(config::ADMIN_SOCKET));
     config.state_dir = state.to_owned();
@@ -199,29 +214,42 @@ fn told(done: Sum, step: Step, took: Duration, sites: &[Value], json: bool) -> D
 }
 
 /// Progress, where it is seen.
-struct Screen {
+pub(super) struct Screen {
     is_terminal: bool,
     last: Option<WallTime>,
 }
 
 impl Screen {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { is_terminal: std::io::stderr().is_terminal(), last: None }
     }
 
     fn show(&mut self, done: Sum, took: Duration, now: WallTime) {
-        let line = progress(done, took);
+        self.put(&progress(done, took), now);
+    }
+
+    /// Shows a line if the last one has been there for long enough.
+    pub(super) fn show_some(&mut self, line: impl FnOnce() -> String, now: WallTime) {
+        let pause = if self.is_terminal { LOOK } else { LINE };
+        let last = *self.last.get_or_insert(now);
+        if now.saturating_since(last) >= pause {
+            self.put(&line(), now);
+            self.last = Some(now);
+        }
+    }
+
+    fn put(&mut self, line: &str, now: WallTime) {
         if self.is_terminal {
             let mut stderr = std::io::stderr().lock();
             // Of no harm if nobody sees it. The blanks cover a longer line before.
             let _ = write!(stderr, "\r{line:<79}").and_then(|()| stderr.flush());
         } else if self.last.is_none_or(|last| now.saturating_since(last) >= LINE) {
             self.last = Some(now);
-            say(&line);
+            say(line);
         }
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if self.is_terminal {
             say("");
         }

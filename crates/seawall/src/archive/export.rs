@@ -34,7 +34,7 @@ pub(super) fn choose(state: &Path, site: Option<&str>) -> Result<PathBuf, Failur
     let name = |dir: &PathBuf| dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names = folders.iter().map(name).collect::<Vec<_>>().join("`, `");
     if let Some(site) = site {
-        let host = site.split("://").last().unwrap_or(site).trim_end_matches('/').replace(':', "_");
+        let host = place::name_of_site(site).replace(':', "_");
         folders.retain(|dir| name(dir) == host);
     }
     match (folders.pop(), folders.is_empty()) {

@@ -7,6 +7,7 @@
 mod check;
 mod crawl;
 mod export;
+mod import;
 mod list;
 mod place;
 
@@ -59,6 +60,8 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Take in a package, or a folder of files, as copies of the site.
+    Import(import::Args),
     /// After a defacement: show nothing that was captured from a time on.
     #[command(group = clap::ArgGroup::new("when").required(true).args(["before", "off"]))]
     Pin {
@@ -144,6 +147,7 @@ pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
             output::data(&list::pages_as_text(&pages))
         }
         What::Crawl { common } => crawl::run(config, &common.target, common.json),
+        What::Import(args) => import::run(config, args),
         What::Pin { before, common, .. } => pin(config, *before, common),
         What::Verify { key, common } => {
             let state = place::state(config, &common.target)?;

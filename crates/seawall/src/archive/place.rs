@@ -79,6 +79,11 @@ pub(super) fn folders(state: &Path) -> Result<Vec<PathBuf>, Failure> {
     if folders.is_empty() { Err(none()) } else { Ok(folders) }
 }
 
+/// The host, with a port if it has one, of what somebody wrote for a site.
+pub(super) fn name_of_site(written: &str) -> &str {
+    written.split("://").last().unwrap_or(written).trim_end_matches('/')
+}
+
 /// Opens all archives of a stopped program.
 ///
 /// # Errors
