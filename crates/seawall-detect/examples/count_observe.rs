@@ -3,7 +3,8 @@
 //! `count_observe CASE TIMES`. CASE is `warm` (readers with a few dozen browsers, as in peace), `new`
 //! (a flood that differs from all before in every attribute and every address), or `bare` (the same,
 //! with no attribute known: what is left without the frequent values). A window is cleared after
-//! 8,192 requests, as at 32,000 requests a second.
+//! 8,192 requests, as at 32,000 requests a second. `sources` is one window without end that sees TIMES
+//! different sources and attributes, for its peak of memory to be looked at.
 
 use std::env;
 use std::hint::black_box;
@@ -25,6 +26,7 @@ fn main() {
             (0..WINDOW).map(|n| readers[n * 29 % readers.len()]).collect()
         }
         "new" => (0..WINDOW).map(|_| request(&mut numbers, true)).collect(),
+        "sources" => return many_sources(&mut numbers, times),
         "bare" => (0..WINDOW).map(|_| request(&mut numbers, false)).collect(),
         other => panic!("no case `{other}`"),
     };
@@ -37,6 +39,15 @@ fn main() {
         sampled += u64::from(window.observe(black_box(request)) == Sampled::Yes);
     }
     black_box((&window, sampled));
+}
+
+fn many_sources(numbers: &mut Numbers, times: usize) {
+    let mut window = Window::new([1, 2]);
+    for _ in 0..times {
+        let _ = window.observe(&request(numbers, true));
+    }
+    let clients = window.clients().estimate();
+    assert!((clients / times as f64 - 1.0).abs() < 0.1, "{clients} of {times}");
 }
 
 fn request(numbers: &mut Numbers, is_known: bool) -> Observation {
