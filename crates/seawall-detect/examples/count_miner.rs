@@ -5,14 +5,15 @@
 //! `tools` (sixteen tools, each with values of its own),
 //! `made_up` (no two requests share a value),
 //! `thirty` (thirty values of each attribute, at random),
-//! `worst` (64 values that are kept, no two rows alike, and nearly as many in the baseline as may be) or
-//! `blends` (the same, but what readers have is rare with them, so that thousands of conjunctions qualify).
+//! `worst` (64 values that are kept, no two rows alike, and nearly as many in the baseline as may be),
+//! `blends` (the same, but what readers have is rare with them, so that thousands of conjunctions qualify) or
+//! `imported` (the same, with half of the baseline from a log that knows half of the attributes).
 
 use std::env;
 use std::hint::black_box;
 
 use seawall_detect::{Miner, Volume};
-use seawall_model::{Attribute, Attributes};
+use seawall_model::{Attribute, Attributes, UNKNOWN};
 
 fn main() {
     let case = env::args().nth(1).unwrap_or_default();
@@ -21,7 +22,10 @@ fn main() {
     let baseline: Vec<_> =
         (0..Miner::MAX_BASELINE).map(|row| client(&case, row, &mut dice)).collect();
     let now: Vec<_> = (0..Miner::MAX_NOW).map(|row| request(&case, row, &mut dice)).collect();
-    let volume = Volume { now_per_s: 2_000.0, expected_per_s: 60.0 };
+    // With no more than expected, a few rows are a part of the excess already, and least is left out.
+    let expected_per_s =
+        if matches!(&*case, "worst" | "blends" | "imported") { 2_000.0 } else { 60.0 };
+    let volume = Volume { now_per_s: 2_000.0, expected_per_s };
     let (mut miner, mut out) = (Miner::new(), Vec::new());
     for _ in 0..times {
         black_box(miner.mine(black_box(&now), black_box(&baseline), volume, &mut out));
@@ -31,6 +35,13 @@ fn main() {
 /// One row of the baseline.
 fn client(case: &str, row: usize, dice: &mut Dice) -> Attributes {
     match case {
+        "imported" => {
+            let mut imported = client("blends", row, dice);
+            if row % 2 == 0 {
+                Attribute::ALL[..7].iter().for_each(|attribute| imported.set(*attribute, UNKNOWN));
+            }
+            imported
+        }
         // Just short of half the share that the values have now.
         "worst" if row % 100 < 44 => crafted(dice),
         "blends" if row % 100 < 30 => {
@@ -67,7 +78,7 @@ fn request(case: &str, row: usize, dice: &mut Dice) -> Attributes {
         }
         "made_up" => of_each(|_| dice.roll(u32::MAX)),
         "thirty" => of_each(|_| 50_000 + dice.roll(30)),
-        "worst" | "blends" => crafted(dice),
+        "worst" | "blends" | "imported" => crafted(dice),
         _ => reader(dice),
     }
 }

@@ -130,6 +130,7 @@ impl Miner {
             values: &self.values,
             now: &mut self.now,
             baseline: &mut self.baseline,
+            all_is_known: self.known.all_have((1 << Attribute::COUNT) - 1),
             known: &mut self.known,
             volume,
             excess: volume.excess(),
@@ -227,6 +228,8 @@ struct Round<'a> {
     now: &'a mut Side,
     baseline: &'a mut Side,
     known: &'a mut Side,
+    /// Whether nothing is unknown of any client in the baseline, as is usual.
+    all_is_known: bool,
     volume: Volume,
     /// All that is too much, in requests per second.
     excess: f64,
@@ -248,8 +251,16 @@ impl Round<'_> {
             now: self.now.count(mask),
             rows: self.now.rows(),
             baseline: self.baseline.count(mask),
-            clients: self.known.count(self.values.attributes(mask)),
+            clients: self.clients(mask),
         }
+    }
+
+    /// Of how many clients it is known whether they have the values of `mask`.
+    fn clients(&self, mask: u64) -> u32 {
+        if self.all_is_known {
+            return self.known.rows();
+        }
+        self.known.count(self.values.attributes(mask))
     }
 }
 

@@ -104,7 +104,7 @@ impl Search {
     pub(super) fn find(&mut self, round: &Round<'_>) {
         self.found.clear();
         self.beam.clear();
-        self.bounds.set_clients(round.baseline.rows());
+        self.bounds.set(round.baseline.rows(), round.now.rows(), round.tried);
         let least = least_rows(round);
         round.now.table().at_least(least, round.values.len(), |mask, _| {
             let counted = round.counted(mask);
@@ -139,7 +139,9 @@ impl Search {
         let attributes = round.values.attributes(parent.mask);
         round.now.narrow(parent.mask);
         round.baseline.narrow(parent.mask);
-        round.known.narrow(attributes);
+        if !round.all_is_known {
+            round.known.narrow(attributes);
+        }
         let barred = round.values.of_the_same_attributes(parent.mask) | round.values.alone();
         let places = 64 - round.values.len() as u32;
         each_bit(!barred & (u64::MAX >> places), |place| {
@@ -148,13 +150,13 @@ impl Search {
             if now < least {
                 return;
             }
-            let attribute = round.values.term(place).attribute.index();
-            let counted = Counted {
-                now,
-                rows: round.now.rows(),
-                baseline: round.baseline.also(place),
-                clients: round.known.also(attribute),
+            let clients = if round.all_is_known {
+                round.known.rows()
+            } else {
+                round.known.also(round.values.term(place).attribute.index())
             };
+            let baseline = round.baseline.also(place);
+            let counted = Counted { now, rows: round.now.rows(), baseline, clients };
             if self.is_needed(round, mask, counted) {
                 self.offer(round, mask, counted);
             }
@@ -175,7 +177,7 @@ impl Search {
             each_bit(mask, |place| {
                 if is_needed {
                     let without = mask & !(1 << place);
-                    let clients = round.known.count(round.values.attributes(without));
+                    let clients = round.clients(without);
                     let before = self.bounds.upper(round.baseline.count(without), clients);
                     is_needed = bound <= NEEDED * before;
                 }
@@ -196,7 +198,7 @@ impl Search {
         if len >= *WIDE.start() - 1 && counted.baseline > 0 {
             keep(&mut self.beam, BEAM, found);
         }
-        if collateral > MAX_COLLATERAL || counted.ln_p(round.tried) >= MAX_LN_P {
+        if collateral > MAX_COLLATERAL || !self.bounds.is_significant(counted) {
             return;
         }
         if WIDE.contains(&len) {
@@ -204,7 +206,7 @@ impl Search {
             return;
         }
         if self.found.len() == MAX_FOUND {
-            self.found.sort_unstable_by(Found::order);
+            self.found.select_nth_unstable_by(MAX_FOUND / 2, Found::order);
             self.found.truncate(MAX_FOUND / 2);
         }
         self.found.push(found);
@@ -213,6 +215,9 @@ impl Search {
 
 /// Puts `found` among the best `max` of `all`, once.
 fn keep(all: &mut Vec<Found>, max: usize, found: Found) {
+    if all.len() == max && all.last().is_some_and(|last| last.score > found.score) {
+        return;
+    }
     let place = all.partition_point(|other| other.order(&found).is_lt());
     if place < max && all.get(place).is_none_or(|other| other.mask != found.mask) {
         all.insert(place, found);
@@ -236,12 +241,17 @@ fn least_rows(round: &Round<'_>) -> u16 {
     libm::fmax(rows, MIN_ROWS) as u16
 }
 
-/// Upper bounds on collateral for one size of the baseline, worked out when first asked for.
+/// Upper bounds on collateral for one size of the baseline, and how many rows of now are no coincidence;
+/// worked out when first asked for.
 #[derive(Debug)]
 struct Bounds {
     clients: u32,
+    rows: u32,
+    tried: u64,
     /// By hits; not a number where it was not asked for yet.
     exact: Vec<f64>,
+    /// By hits; 0 where it was not asked for yet.
+    least_rows: Vec<u32>,
 }
 
 impl Bounds {
@@ -249,13 +259,38 @@ impl Bounds {
     const MAX_EXACT: usize = 256;
 
     fn new() -> Self {
-        Self { clients: 0, exact: vec![f64::NAN; Self::MAX_EXACT] }
+        let (exact, least_rows) = (vec![f64::NAN; Self::MAX_EXACT], vec![0; Self::MAX_EXACT]);
+        Self { clients: 0, rows: 0, tried: 0, exact, least_rows }
     }
 
-    fn set_clients(&mut self, clients: u32) {
+    fn set(&mut self, clients: u32, rows: u32, tried: u64) {
         if self.clients != clients {
-            self.clients = clients;
             self.exact.fill(f64::NAN);
+        }
+        if (self.clients, self.rows, self.tried) != (clients, rows, tried) {
+            self.least_rows.fill(0);
+        }
+        (self.clients, self.rows, self.tried) = (clients, rows, tried);
+    }
+
+    /// Whether `counted` is no coincidence. More rows with the same hits are less of one, so that for
+    /// each number of hits there is a least number of rows.
+    fn is_significant(&mut self, counted: Counted) -> bool {
+        let tried = self.tried;
+        let passes = |now| Counted { now, ..counted }.ln_p(tried) < MAX_LN_P;
+        match self.least_rows.get_mut(counted.baseline as usize) {
+            Some(least) if counted.clients == self.clients => {
+                if *least == 0 {
+                    let (mut fails, mut high) = (0, counted.rows + 1);
+                    while fails + 1 < high {
+                        let middle = u32::midpoint(fails, high);
+                        if passes(middle) { high = middle } else { fails = middle }
+                    }
+                    *least = high;
+                }
+                counted.now >= *least
+            }
+            _ => passes(counted.now),
         }
     }
 

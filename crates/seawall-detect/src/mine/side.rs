@@ -90,6 +90,11 @@ impl Side {
         &self.table
     }
 
+    /// Whether every row has the same things, and all of `mask` among them.
+    pub(super) fn all_have(&self, mask: u64) -> bool {
+        matches!(&self.groups[..], [group] if u32::from(group.rows) == self.rows() && group.mask & mask == mask)
+    }
+
     /// How many rows have all of `mask`, at most five things. For more than three, [`Self::intersectable`]
     /// first.
     pub(super) fn count(&self, mask: u64) -> u32 {
