@@ -250,17 +250,20 @@ struct Bounds {
     tried: u64,
     /// By hits; not a number where it was not asked for yet.
     exact: Vec<f64>,
-    /// By hits; 0 where it was not asked for yet.
-    least_rows: Vec<u32>,
+    /// For a few numbers of clients, by hits; 0 where it was not asked for yet.
+    least_rows: [(u32, Vec<u32>); Bounds::BASELINES],
 }
 
 impl Bounds {
     /// Exact bounds are for what could be used; beyond, order is enough.
     const MAX_EXACT: usize = 256;
 
+    /// Of whom all is known, of whom only what a log tells, and two between.
+    const BASELINES: usize = 4;
+
     fn new() -> Self {
-        let (exact, least_rows) = (vec![f64::NAN; Self::MAX_EXACT], vec![0; Self::MAX_EXACT]);
-        Self { clients: 0, rows: 0, tried: 0, exact, least_rows }
+        let least_rows = core::array::from_fn(|_| (0, vec![0; Self::MAX_EXACT]));
+        Self { clients: 0, rows: 0, tried: 0, exact: vec![f64::NAN; Self::MAX_EXACT], least_rows }
     }
 
     fn set(&mut self, clients: u32, rows: u32, tried: u64) {
@@ -268,7 +271,7 @@ impl Bounds {
             self.exact.fill(f64::NAN);
         }
         if (self.clients, self.rows, self.tried) != (clients, rows, tried) {
-            self.least_rows.fill(0);
+            self.least_rows.iter_mut().for_each(|(clients, _)| *clients = 0);
         }
         (self.clients, self.rows, self.tried) = (clients, rows, tried);
     }
@@ -278,20 +281,25 @@ impl Bounds {
     fn is_significant(&mut self, counted: Counted) -> bool {
         let tried = self.tried;
         let passes = |now| Counted { now, ..counted }.ln_p(tried) < MAX_LN_P;
-        match self.least_rows.get_mut(counted.baseline as usize) {
-            Some(least) if counted.clients == self.clients => {
-                if *least == 0 {
-                    let (mut fails, mut high) = (0, counted.rows + 1);
-                    while fails + 1 < high {
-                        let middle = u32::midpoint(fails, high);
-                        if passes(middle) { high = middle } else { fails = middle }
-                    }
-                    *least = high;
-                }
-                counted.now >= *least
-            }
-            _ => passes(counted.now),
+        let memory =
+            self.least_rows.iter_mut().find(|(clients, _)| [counted.clients, 0].contains(clients));
+        let Some((clients, by_hits)) = memory else { return passes(counted.now) };
+        if *clients == 0 {
+            *clients = counted.clients;
+            by_hits.fill(0);
         }
+        let Some(least) = by_hits.get_mut(counted.baseline as usize) else {
+            return passes(counted.now);
+        };
+        if *least == 0 {
+            let (mut fails, mut high) = (0, counted.rows + 1);
+            while fails + 1 < high {
+                let middle = u32::midpoint(fails, high);
+                if passes(middle) { high = middle } else { fails = middle }
+            }
+            *least = high;
+        }
+        counted.now >= *least
     }
 
     /// The bound for `hits` of `clients`. Where those are not all, it is scaled: the bound on a small
