@@ -37,7 +37,7 @@ fn client(case: &str, row: usize, dice: &mut Dice) -> Attributes {
     match case {
         "imported" => {
             let mut imported = client("blends", row, dice);
-            if row % 2 == 0 {
+            if row.is_multiple_of(2) {
                 Attribute::ALL[..7].iter().for_each(|attribute| imported.set(*attribute, UNKNOWN));
             }
             imported
