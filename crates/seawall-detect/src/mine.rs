@@ -68,7 +68,7 @@ pub struct Mined {
     pub tried: u64,
 }
 
-/// Finds signatures. Holds all memory it will ever need, about 1.4 MB.
+/// Finds signatures. Holds all memory it will ever need, about 2 MB.
 #[derive(Debug)]
 pub struct Miner {
     values: Values,
