@@ -27,6 +27,9 @@ pub struct Sample {
     chains: Box<[u16]>,
     max_rows: usize,
     max_of_block: usize,
+    /// The lowest priority that had to go, anywhere. What is not below it would be drawn more often
+    /// than its like and does not stay.
+    bound: u64,
     seen: u64,
 }
 
@@ -57,6 +60,7 @@ impl Sample {
             chains: vec![NONE; max_rows.next_power_of_two()].into_boxed_slice(),
             max_rows,
             max_of_block: ((max_rows as f64 * Self::MAX_SHARE_OF_BLOCK) as usize).max(1),
+            bound: u64::MAX,
             seen: 0,
         }
     }
@@ -69,6 +73,7 @@ impl Sample {
         let priority = random >> 1;
         // Nothing is beyond its part, and this is behind all that is kept.
         if self.is_full() && priority >= self.highest() {
+            self.bound = self.bound.min(priority);
             return false;
         }
         self.admit(observation, block, priority)
@@ -85,8 +90,13 @@ impl Sample {
     }
 
     /// Adds what `other` kept, as if all had been offered here. No allocation.
+    ///
+    /// With more room here than there, what had to go there is missing: then only rows stay that would
+    /// have stayed everywhere, so that a window with ten times the requests has ten times the rows.
     pub fn merge(&mut self, other: &Self) {
         self.seen += other.seen;
+        self.bound = self.bound.min(other.bound);
+        self.trim();
         for (row, mark) in other.rows.iter().zip(&other.marks) {
             self.admit(row, mark.block, mark.priority & !BEYOND);
         }
@@ -98,6 +108,7 @@ impl Sample {
         self.marks.clear();
         self.heap.clear();
         self.chains.fill(NONE);
+        self.bound = u64::MAX;
         self.seen = 0;
     }
 
@@ -128,11 +139,15 @@ impl Sample {
                 self.move_beyond(last);
             }
         }
-        let row = if !self.is_full() {
+        let row = if priority >= self.bound {
+            self.trim();
+            return false;
+        } else if !self.is_full() {
             self.push(observation, block)
         } else if priority < self.highest() {
             self.replace(observation, block)
         } else {
+            self.bound = priority;
             return false;
         };
         self.marks[usize::from(row)].priority = priority;
@@ -142,7 +157,41 @@ impl Sample {
         let place = usize::from(self.marks[usize::from(row)].place);
         self.sift_down(place);
         self.sift_up(usize::from(self.marks[usize::from(row)].place));
+        self.trim();
         true
+    }
+
+    /// Lets go what is not below the bound.
+    fn trim(&mut self) {
+        while !self.heap.is_empty() && self.highest() >= self.bound {
+            self.drop_highest();
+        }
+    }
+
+    fn drop_highest(&mut self) {
+        let row = self.heap[0];
+        if self.marks[usize::from(row)].priority & BEYOND == 0 {
+            self.unlink(row);
+        }
+        self.swap(0, self.heap.len() - 1);
+        self.heap.pop();
+        if !self.heap.is_empty() {
+            self.sift_down(0);
+        }
+        // The last row moves into the gap, and what points to it must follow.
+        let moved = (self.rows.len() - 1) as u16;
+        let is_linked = moved != row && self.marks[usize::from(moved)].priority & BEYOND == 0;
+        if is_linked {
+            self.unlink(moved);
+        }
+        self.rows.swap_remove(usize::from(row));
+        self.marks.swap_remove(usize::from(row));
+        if moved != row {
+            self.heap[usize::from(self.marks[usize::from(row)].place)] = row;
+        }
+        if is_linked {
+            self.link(row);
+        }
     }
 
     fn push(&mut self, observation: &Observation, block: u64) -> u16 {
@@ -156,6 +205,7 @@ impl Sample {
     /// Puts another in the place of the next to go.
     fn replace(&mut self, observation: &Observation, block: u64) -> u16 {
         let row = self.heap[0];
+        self.bound = self.bound.min(self.highest());
         if self.marks[usize::from(row)].priority & BEYOND == 0 {
             self.unlink(row);
         }
@@ -365,6 +415,52 @@ mod tests {
             prop_assert_eq!(numbers(&ba), want);
             prop_assert_eq!(ab.sampled_of(), rows.len() as u64);
         }
+    }
+
+    /// Eight windows of `counts` requests each, all of different networks, in one larger sample.
+    fn together(counts: [u64; 8]) -> (Sample, Vec<u64>) {
+        let mut all = Sample::new(4_096);
+        let mut first = 0;
+        let mut starts = Vec::new();
+        for count in counts {
+            starts.push(first);
+            all.merge(&sampled(512, 1, (first..first + count).map(|n| (n, n))));
+            first += count;
+        }
+        (all, starts)
+    }
+
+    #[test]
+    fn a_busier_window_has_more_of_the_rows_as_it_has_of_the_requests() {
+        let (all, starts) = together([500, 500, 500, 500, 500, 500, 500, 5_000]);
+        let of_last = all.rows().iter().filter(|row| row.identity >= starts[7]).count();
+        let share = of_last as f64 / all.rows().len() as f64;
+        assert!((share - 5_000.0 / 8_500.0).abs() < 0.06, "{share}");
+        assert_eq!((of_last, all.sampled_of()), (512, 8_500));
+        // The same with the busy one first: what comes later is held to the same bound.
+        let (all, starts) = together([5_000, 500, 500, 500, 500, 500, 500, 500]);
+        let of_first = all.rows().iter().filter(|row| row.identity < starts[1]).count();
+        let share = of_first as f64 / all.rows().len() as f64;
+        assert!((share - 5_000.0 / 8_500.0).abs() < 0.06, "{share}");
+    }
+
+    #[test]
+    fn windows_that_kept_everything_lose_nothing_when_put_together() {
+        let (all, _) = together([500; 8]);
+        assert_eq!(all.rows().len(), 4_000);
+        let (mut all, _) = together([500, 500, 500, 500, 500, 500, 500, 20_000]);
+        assert!(all.rows().len() > 512 && all.rows().len() < 700);
+        // Nothing is left that points to rows that went.
+        for number in 0..30_000 {
+            all.offer(&row(number), number % 9, drawn(3, number));
+        }
+        let mut places = all.heap.clone();
+        places.sort_unstable();
+        assert!(places.into_iter().eq(0..all.rows().len() as u16));
+        for place in 1..all.heap.len() {
+            assert!(all.priority_at((place - 1) / 2) >= all.priority_at(place));
+        }
+        assert!(all.highest() < all.bound);
     }
 
     #[test]

@@ -46,8 +46,8 @@ const CASES: &[Case] = &[
     case("seawall-wire", "count_wire", "hello", "ClientHello of a browser, with JA4", 25_966),
     case("seawall-decide", "count_decide", "decide", "decide(), held page, two routes", 960),
     case("seawall-decide", "count_decide", "refused", "the same, beyond the budget", 973),
-    case("seawall-detect", "count_observe", "warm", "a request of a known browser observed", 1_828),
-    case("seawall-detect", "count_observe", "new", "one that is new in every attribute", 1_987),
+    case("seawall-detect", "count_observe", "warm", "a request of a known browser observed", 1_830),
+    case("seawall-detect", "count_observe", "new", "one that is new in every attribute", 2_001),
     case("seawall-cache", "count_cache", "hit", "lookup, reuse and choice of a held page", 1_348),
     case("seawall-cache", "count_cache", "cache-control", "Cache-Control of a response", 1_971),
 ];
