@@ -1,5 +1,5 @@
 //! The project's own tasks:
-//! `cargo xtask ci | tidy | pages | setup | bench | differential | real-site`.
+//! `cargo xtask ci | tidy | sim | pages | setup | bench | differential | real-site`.
 //!
 //! A separate program and not a shell script, so that a bare machine with Rust can run it and so
 //! that it is checked like the rest. It deliberately does **not** touch the network (but for
@@ -23,6 +23,7 @@ mod differential;
 mod pages;
 mod process;
 mod setup;
+mod sim;
 mod site;
 mod tidy;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(&root, rest),
         "tidy" => tidy::run(&root),
         "pages" => pages::run(&root, rest),
+        "sim" => sim::run(&root, rest),
         "setup" => setup::run(rest),
         "bench" => bench::run(&root, rest),
         "differential" => differential::run(&root, rest),
@@ -77,6 +79,9 @@ usage: cargo xtask TASK
 
   ci         [--only STEP]                 everything a push must pass
   tidy                                     the rules that no compiler enforces
+  sim        [--scenario A4,B1] [--seed N | --seeds K] [--scale F] [--cold] [--trace] [--json]
+             [--without cache|admission|signatures|challenge|all]
+                                           attacks and surges on a virtual clock, against their bars
   pages      [--program FILE]              curl and a browser in front of Seawall
   setup      [ci|pages|bench|real-site|all]
                                            install what is missing, or name it

@@ -37,7 +37,11 @@ const TABLE: &[Row] = &[
     Row { name: "seawall-archive", ours: &["model", "seal"], never: NO_ASYNC },
     Row { name: "seawall-kernel", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-rehearse", ours: &["model", "wire"], never: &[] },
-    Row { name: "seawall-sim", ours: &["model", "decide"], never: NO_ASYNC },
+    Row {
+        name: "seawall-sim",
+        ours: &["model", "decide", "detect", "control", "cache"],
+        never: NO_ASYNC,
+    },
     Row {
         name: "seawall-edge",
         ours: &["model", "wire", "decide", "cache", "seal", "archive", "kernel", "rehearse"],

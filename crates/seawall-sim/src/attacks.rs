@@ -1,0 +1,433 @@
+//! The attacks A1-A22 of detection.md §8 with amendments 10 and 11, as data.
+//!
+//! Written from those pages alone: whoever wrote this has not looked at what the detector looks at, and
+//! nothing here is to be changed so that a bar is met. Sizes vary with the seed by [`SPREAD`], so that
+//! no figure here can be aimed at. It does **not** say how bots act; that is [`crate::bots`].
+
+/// Each seed but 0 multiplies the number of bots and the rate of each vector by a factor of its own
+/// between these.
+pub(crate) const SPREAD: (f64, f64) = (0.7, 1.4);
+
+/// An attack.
+#[derive(Clone, Copy, Debug)]
+pub struct Attack {
+    /// A1 to A22, or a variant with a letter behind.
+    pub name: &'static str,
+    /// In a few words.
+    pub title: &'static str,
+    /// How able the attacker is, L0 to L7.
+    pub tier: u8,
+    /// What is done. More than one: in turn, by [`Timing`] or [`Adapts`].
+    pub waves: &'static [Wave],
+    /// When.
+    pub timing: Timing,
+    /// What is learned from refusals.
+    pub adapts: Adapts,
+    /// Against which bars it is held.
+    pub class: Class,
+    /// Whether the same attacker has visited for a day before (accelerated), rising slowly, to be taken
+    /// for ordinary.
+    pub has_poisoned: bool,
+    /// Bars of its own.
+    pub special: &'static [Special],
+}
+
+/// What is done at the same time.
+pub type Wave = &'static [Vector];
+
+/// One kind of bots doing one thing.
+#[derive(Clone, Copy, Debug)]
+pub struct Vector {
+    /// How many there are.
+    pub bots: u32,
+    /// How many requests (connections, handshakes) they make.
+    pub rate: Rate,
+    /// Where they are.
+    pub sources: Sources,
+    /// What they ask for.
+    pub aim: Aim,
+    /// What they look like.
+    pub look: BotLook,
+    /// What they do with what they are answered.
+    pub skill: Skill,
+}
+
+/// How often.
+#[derive(Clone, Copy, Debug)]
+pub enum Rate {
+    /// All together, a second.
+    Total(f64),
+    /// Each of them, a second.
+    Each(f64),
+}
+
+/// Where bots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sources {
+    /// Machines for rent of so many owners.
+    Hosting(u32),
+    /// Homes all over the networks that readers are in, some behind the addresses they share.
+    AmongReaders,
+    /// Tor exits.
+    Tor,
+    /// Another /64 of one /32 each time.
+    Walking,
+}
+
+/// What bots ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// The front page.
+    Front,
+    /// The front page with a query that changes each time.
+    BustingQuery,
+    /// Paths that are not there.
+    RandomPaths,
+    /// The search that costs fifty pages.
+    DeepSearch,
+    /// Forum and ordinary search.
+    Dynamic,
+    /// All that readers read, with forum and search among it.
+    Rotating,
+    /// The forum with a cookie that looks like a login.
+    ForgedLogin,
+    /// Comment, contact and search forms, sent.
+    Forms,
+    /// `xmlrpc.php` with many calls in one, and `admin-ajax.php`.
+    Programs,
+    /// Event streams, kept open.
+    Streams,
+    /// Films.
+    Films,
+    /// Heads that never end, and content that trickles.
+    SlowHeads,
+    /// HTTP/2 streams reset as soon as they are opened.
+    Resets,
+    /// TLS handshakes and nothing else.
+    Handshakes,
+    /// HTTP/2 frames that cost more than they should: CONTINUATION, HPACK, SETTINGS.
+    Frames,
+}
+
+/// What bots look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BotLook {
+    /// One tool, by number; the seed chooses another one for each vector.
+    Tool,
+    /// A tool with the names of browsers, another one each time.
+    Rotating,
+    /// One browser, copied down to TLS and HTTP/2.
+    Copied,
+    /// Browsers in the proportions of readers.
+    Browsers,
+    /// Tor Browser.
+    Tor,
+}
+
+/// What bots do with answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Skill {
+    /// Nothing.
+    Deaf,
+    /// They keep cookies and follow redirects at once.
+    Cookies,
+    /// They wait where they are told to, and load what belongs to a page.
+    Browser,
+}
+
+/// When it is done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Timing {
+    /// All the time.
+    Steady,
+    /// So many seconds on, so many off; the next wave each time.
+    Pulse(f64, f64),
+}
+
+/// What an attacker makes of refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapts {
+    /// Nothing.
+    Never,
+    /// L4: when most requests are refused, the next wave, three seconds later.
+    OnRefusal,
+    /// L5: knows every standing measure and changes what it names, five seconds later.
+    WhiteBox,
+}
+
+/// Which bars hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It can be told from readers: the common bars.
+    Ordinary,
+    /// It cannot: the bars of mimicry.
+    Mimicry,
+    /// It is about connections: detection and readers' bars; nothing reaches the origin.
+    Connections,
+}
+
+/// A bar of one attack.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Special {
+    /// Detected within so many seconds: median and 95th percentile.
+    DetectedIn(f64, f64),
+    /// The origin works at most so much of what it did before, in pages.
+    OriginWork(f64),
+    /// Aged readers' new connections.
+    AgedConnections(f64),
+    /// Readers in the attackers' networks who are blocked or challenged, at most.
+    CgnatHarm(f64),
+    /// Readers through Tor who get their pages, at least.
+    TorGoodput(f64),
+    /// No measure may mean Tor alone and block.
+    NoTorBlock,
+    /// Readers' bars may be missed by so much.
+    Lenience(f64),
+}
+
+const fn vector(bots: u32, rate: Rate, sources: Sources, aim: Aim, look: BotLook) -> Vector {
+    Vector { bots, rate, sources, aim, look, skill: Skill::Deaf }
+}
+
+const fn plain(
+    name: &'static str,
+    title: &'static str,
+    tier: u8,
+    waves: &'static [Wave],
+    class: Class,
+) -> Attack {
+    Attack {
+        name,
+        title,
+        tier,
+        waves,
+        timing: Timing::Steady,
+        adapts: Adapts::Never,
+        class,
+        has_poisoned: false,
+        special: &[],
+    }
+}
+
+const BUSTING: Vector =
+    vector(3_000, Rate::Total(5_000.0), Sources::Hosting(40), Aim::BustingQuery, BotLook::Tool);
+const SLOW: Vector =
+    vector(900, Rate::Total(900.0), Sources::Hosting(30), Aim::SlowHeads, BotLook::Tool);
+const HANDSHAKES: Vector =
+    vector(5_000, Rate::Total(3_000.0), Sources::Hosting(60), Aim::Handshakes, BotLook::Tool);
+const SEARCHES: Vector =
+    vector(1_000, Rate::Total(300.0), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
+const ROTATING: Vector =
+    vector(10_000, Rate::Each(0.5), Sources::Hosting(80), Aim::Rotating, BotLook::Rotating);
+const MISSING: Vector =
+    vector(3_000, Rate::Total(3_000.0), Sources::Hosting(40), Aim::RandomPaths, BotLook::Tool);
+const COPIED: Vector =
+    vector(20_000, Rate::Each(0.2), Sources::AmongReaders, Aim::Rotating, BotLook::Browsers);
+
+/// All of them.
+pub const ATTACKS: &[Attack] = &[
+    Attack {
+        special: &[Special::DetectedIn(1.0, 1.0)],
+        ..plain(
+            "A1",
+            "GET flood of one URL",
+            0,
+            &[&[vector(
+                2_000,
+                Rate::Total(20_000.0),
+                Sources::Hosting(30),
+                Aim::Front,
+                BotLook::Tool,
+            )]],
+            Class::Ordinary,
+        )
+    },
+    Attack {
+        special: &[Special::OriginWork(1.1)],
+        ..plain("A2", "queries that bust the cache", 1, &[&[BUSTING]], Class::Ordinary)
+    },
+    Attack {
+        special: &[Special::OriginWork(1.1)],
+        ..plain("A3", "random paths", 1, &[&[MISSING]], Class::Ordinary)
+    },
+    plain("A4", "expensive search", 0, &[&[SEARCHES]], Class::Ordinary),
+    plain("A5", "slow heads, 9,000 connections", 0, &[&[SLOW]], Class::Connections),
+    Attack {
+        special: &[Special::DetectedIn(1.0, 1.0)],
+        ..plain(
+            "A6",
+            "rapid reset",
+            0,
+            &[&[vector(200, Rate::Each(10.0), Sources::Hosting(10), Aim::Resets, BotLook::Tool)]],
+            Class::Connections,
+        )
+    },
+    Attack {
+        special: &[Special::AgedConnections(0.99)],
+        ..plain("A7", "TLS handshakes", 0, &[&[HANDSHAKES]], Class::Connections)
+    },
+    plain(
+        "A8",
+        "CONTINUATION, HPACK and SETTINGS",
+        0,
+        &[&[vector(500, Rate::Each(2.0), Sources::Hosting(10), Aim::Frames, BotLook::Tool)]],
+        Class::Connections,
+    ),
+    plain("A9", "user agents and fields rotate", 1, &[&[ROTATING]], Class::Ordinary),
+    plain("A10", "TLS as of browsers, paths rotate", 2, &[&[COPIED]], Class::Mimicry),
+    Attack {
+        special: &[Special::DetectedIn(30.0, 30.0)],
+        ..plain(
+            "A11",
+            "low and slow on dynamic pages",
+            2,
+            &[&[vector(
+                1_100,
+                Rate::Each(0.1),
+                Sources::Hosting(50),
+                Aim::Dynamic,
+                BotLook::Copied,
+            )]],
+            Class::Ordinary,
+        )
+    },
+    Attack {
+        timing: Timing::Pulse(10.0, 20.0),
+        // Three vectors in turn: each comes again after 90 s.
+        ..plain(
+            "A12",
+            "pulses, another vector each time",
+            1,
+            &[&[SEARCHES], &[MISSING], &[ROTATING]],
+            Class::Ordinary,
+        )
+    },
+    Attack {
+        special: &[Special::Lenience(0.02)],
+        ..plain("A13", "A2, A5 and A7 at once", 1, &[&[BUSTING, SLOW, HANDSHAKES]], Class::Ordinary)
+    },
+    Attack {
+        special: &[Special::CgnatHarm(0.005)],
+        ..plain(
+            "A14",
+            "residential proxies among readers",
+            2,
+            &[&[vector(
+                30_000,
+                Rate::Total(3_000.0),
+                Sources::AmongReaders,
+                Aim::Dynamic,
+                BotLook::Copied,
+            )]],
+            Class::Ordinary,
+        )
+    },
+    Attack {
+        adapts: Adapts::OnRefusal,
+        ..plain(
+            "A15",
+            "headless browsers that pass tests",
+            4,
+            &[
+                &[Vector {
+                    skill: Skill::Browser,
+                    ..vector(
+                        500,
+                        Rate::Each(2.0),
+                        Sources::AmongReaders,
+                        Aim::Dynamic,
+                        BotLook::Browsers,
+                    )
+                }],
+                &[Vector {
+                    skill: Skill::Browser,
+                    ..vector(
+                        500,
+                        Rate::Each(2.0),
+                        Sources::AmongReaders,
+                        Aim::Rotating,
+                        BotLook::Browsers,
+                    )
+                }],
+            ],
+            Class::Mimicry,
+        )
+    },
+    Attack {
+        has_poisoned: true,
+        special: &[Special::TorGoodput(0.95), Special::NoTorBlock],
+        ..plain(
+            "A16",
+            "poisoned baseline, then through Tor",
+            7,
+            &[&[Vector {
+                skill: Skill::Cookies,
+                ..vector(2_000, Rate::Total(600.0), Sources::Tor, Aim::Dynamic, BotLook::Tor)
+            }]],
+            Class::Mimicry,
+        )
+    },
+    plain(
+        "A17",
+        "forged login cookies",
+        1,
+        &[&[vector(
+            1_000,
+            Rate::Total(800.0),
+            Sources::Hosting(20),
+            Aim::ForgedLogin,
+            BotLook::Tool,
+        )]],
+        Class::Ordinary,
+    ),
+    plain(
+        "A18",
+        "POST flood of forms",
+        1,
+        &[&[vector(2_000, Rate::Total(1_000.0), Sources::Hosting(30), Aim::Forms, BotLook::Tool)]],
+        Class::Ordinary,
+    ),
+    plain(
+        "A19",
+        "XML-RPC and admin-ajax",
+        0,
+        &[&[vector(500, Rate::Total(400.0), Sources::Hosting(12), Aim::Programs, BotLook::Tool)]],
+        Class::Ordinary,
+    ),
+    plain(
+        "A20",
+        "event streams kept open",
+        1,
+        &[&[vector(2_000, Rate::Total(400.0), Sources::Hosting(30), Aim::Streams, BotLook::Tool)]],
+        Class::Ordinary,
+    ),
+    plain(
+        "A21",
+        "through the /64s of a /32",
+        1,
+        &[&[vector(1, Rate::Total(2_000.0), Sources::Walking, Aim::Dynamic, BotLook::Tool)]],
+        Class::Ordinary,
+    ),
+    plain(
+        "A22",
+        "downloads of films",
+        0,
+        &[&[vector(600, Rate::Total(900.0), Sources::Hosting(20), Aim::Films, BotLook::Tool)]],
+        Class::Ordinary,
+    ),
+    // Tiers that no numbered attack has alone.
+    Attack {
+        adapts: Adapts::OnRefusal,
+        ..plain(
+            "A4d",
+            "expensive search, adapts to refusals",
+            4,
+            &[&[SEARCHES], &[MISSING], &[ROTATING]],
+            Class::Ordinary,
+        )
+    },
+    Attack {
+        adapts: Adapts::WhiteBox,
+        ..plain("A4e", "expensive search, knows every measure", 5, &[&[SEARCHES]], Class::Mimicry)
+    },
+];

@@ -1,0 +1,574 @@
+//! What was promised, held against what came to pass.
+//!
+//! Times are percentiles over seeds; rates are pooled over seeds for each cohort. Bars are those of
+//! detection.md §8 and its amendments, and are not changed here: what is missed is said
+//! ([`crate::misses`]).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use seawall_model::{Instant, Rung};
+
+use crate::attacks::{Attack, Class, Special};
+use crate::benign::Benign;
+use crate::cohorts::{COHORTS, Cohort};
+use crate::record::{Phase, Record, ViewRecord, Want};
+use crate::scenario::Scenario;
+
+/// How a value relates to its bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Met.
+    Met,
+    /// Not met.
+    Missed,
+    /// Not met, but of so few transactions that chance may have done it (95 %).
+    TooFew,
+    /// No bar; for information.
+    Told,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What is measured, the same name always.
+    pub what: String,
+    /// The bar in words.
+    pub bar: String,
+    /// What came out.
+    pub value: String,
+    /// How it relates.
+    pub verdict: Verdict,
+    /// The seed that did worst.
+    pub worst_seed: Option<u64>,
+}
+
+/// One run and its seed.
+#[derive(Debug)]
+pub struct Run {
+    /// The seed.
+    pub seed: u64,
+    /// What came to pass.
+    pub record: Record,
+}
+
+/// Successes of so many.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Tally {
+    of: u64,
+    good: u64,
+}
+
+impl Tally {
+    fn note(&mut self, is_good: bool) {
+        self.of += 1;
+        self.good += u64::from(is_good);
+    }
+
+    fn rate(self) -> f64 {
+        if self.of == 0 { 1.0 } else { self.good as f64 / self.of as f64 }
+    }
+
+    /// Whether that many failures are more than chance explains if the true rate were `bar` (one-sided,
+    /// 95 %, normal approximation with continuity; with no failure allowed at all, any is).
+    fn is_below(self, bar: f64) -> bool {
+        let (of, failed) = (self.of as f64, (self.of - self.good) as f64);
+        let expected = of * (1.0 - bar);
+        failed - 0.5 > expected + 1.645 * (expected * bar).sqrt()
+    }
+}
+
+/// Pooled rates need so many transactions (rule of three at 99.9 %).
+const ENOUGH: u64 = 3_000;
+/// From when rates count: by then a signature is to be found (time to mitigate, 95th percentile).
+const SETTLED: Duration = Duration::from_secs(6);
+/// The same where there is none to be found.
+const SETTLED_MIMICRY: Duration = Duration::from_secs(10);
+/// Until when it is to be as before.
+const NORMAL_AGAIN_S: f64 = 90.0;
+/// Memory that traffic can make grow: tables of the gates and all detection state.
+const MAX_BYTES: usize = 96 << 20;
+
+/// The table of one scenario.
+pub fn judge(scenario: Scenario, runs: &[Run]) -> Vec<Row> {
+    let mut table = Table { runs, rows: Vec::new() };
+    match scenario {
+        Scenario::Attack(attack) => table.attack(attack),
+        Scenario::Benign(benign) => table.benign(benign),
+        Scenario::Ordinary => table.ordinary(),
+    }
+    table.safety();
+    table.rows
+}
+
+struct Table<'a> {
+    runs: &'a [Run],
+    rows: Vec<Row>,
+}
+
+impl Table<'_> {
+    fn row(
+        &mut self,
+        what: &str,
+        bar: String,
+        value: String,
+        verdict: Verdict,
+        worst: Option<u64>,
+    ) {
+        let what = what.to_owned();
+        self.rows.push(Row { what, bar, value, verdict, worst_seed: worst });
+    }
+
+    fn attack(&mut self, attack: &Attack) {
+        let (mut detected, mut lenience) = ((1.0, 2.0), 0.0);
+        for special in attack.special {
+            match special {
+                Special::DetectedIn(median, most) => detected = (*median, *most),
+                Special::Lenience(by) => lenience = *by,
+                _ => {}
+            }
+        }
+        self.times("time to detect", Some(detected), time_to_detect);
+        let is_mimicry = attack.class == Class::Mimicry;
+        self.times("time to mitigate", Some((3.0, 6.0)), time_to_mitigate);
+        let settled = if is_mimicry { SETTLED_MIMICRY } else { SETTLED };
+        self.goodput("cacheable", 0.999 - lenience, settled, |view| view.want == Want::Cacheable);
+        self.goodput("cacheable from the first moment", 0.99 - lenience, Duration::ZERO, |view| {
+            view.want == Want::Cacheable
+        });
+        let (known, newcomers) = if is_mimicry { (0.98, 0.80) } else { (0.99, 0.99) };
+        self.goodput("dynamic, known readers", known - lenience, settled, |view| {
+            view.want == Want::DynamicKnown
+        });
+        self.goodput("dynamic, newcomers", newcomers - lenience, settled, |view| {
+            view.want == Want::DynamicNew
+        });
+        self.collateral(settled);
+        if attack.class != Class::Connections {
+            self.reach(if is_mimicry { 0.10 } else { 0.01 }, settled);
+            self.origin_p95(settled);
+            self.signatures(settled);
+        }
+        for special in attack.special {
+            self.special(special, settled);
+        }
+        if attack.waves.len() > 1 && attack.timing != crate::attacks::Timing::Steady {
+            self.waves();
+        }
+        self.normal_again();
+    }
+
+    fn special(&mut self, special: &Special, settled: Duration) {
+        match special {
+            Special::DetectedIn(..) | Special::Lenience(_) => {}
+            Special::OriginWork(most) => {
+                let work = |record: &Record, phase, skip| {
+                    let all: Vec<f64> =
+                        record.seconds_of(phase, skip).map(|second| second.origin_work).collect();
+                    all.iter().sum::<f64>() / all.len().max(1) as f64
+                };
+                let skip = settled.as_secs();
+                let (value, worst) = self.worst(|record| {
+                    // The first seconds of calm fill the cache.
+                    work(record, Phase::Event, skip) / work(record, Phase::Calm, 10).max(1e-9)
+                });
+                let verdict = if value <= *most { Verdict::Met } else { Verdict::Missed };
+                let bar = format!("<= {most:.2} times before");
+                self.row("work of the origin", bar, format!("{value:.2}"), verdict, Some(worst));
+            }
+            Special::AgedConnections(least) => {
+                let mut tally = Tally::default();
+                for run in self.runs {
+                    for second in run.record.seconds_of(Phase::Event, settled.as_secs()) {
+                        tally.of += second.aged_connections;
+                        tally.good += second.aged_connections - second.aged_refused;
+                    }
+                }
+                self.rate_row("connections of aged readers", tally, *least, None);
+            }
+            Special::CgnatHarm(most) => {
+                let harmed =
+                    |view: &ViewRecord| view.met >= Some(Rung::Challenge) || view.is_challenged;
+                let tally = self.tally(settled, |view| view.is_shared, |view| !harmed(view));
+                self.rate_row("unharmed behind shared addresses", tally, 1.0 - most, None);
+            }
+            Special::TorGoodput(least) => {
+                let is_tor = |view: &ViewRecord| view.cohort == Cohort::Tor;
+                let tally = self.tally(settled, is_tor, |view| view.is_good);
+                self.rate_row("readers through Tor", tally, *least, None);
+            }
+            Special::NoTorBlock => {
+                let seeds = self.runs.iter().filter(|run| run.record.tor_was_blocked);
+                let seeds: Vec<u64> = seeds.map(|run| run.seed).collect();
+                self.none("blocks of Tor alone", seeds.len(), seeds.first().copied());
+            }
+        }
+    }
+
+    fn benign(&mut self, benign: &Benign) {
+        let bars = benign.bars;
+        self.goodput("cacheable", bars.cacheable, Duration::ZERO, |view| {
+            view.want == Want::Cacheable && view.cohort != Cohort::Editors
+        });
+        self.goodput("dynamic, known readers", 0.0, Duration::ZERO, |view| {
+            view.want == Want::DynamicKnown
+        });
+        self.goodput("dynamic, newcomers", 0.0, Duration::ZERO, |view| {
+            view.want == Want::DynamicNew
+        });
+        if let Some(tor) = bars.tor {
+            let is_tor = |view: &ViewRecord| view.cohort == Cohort::Tor;
+            let tally = self.tally(Duration::ZERO, is_tor, |view| view.is_good);
+            self.rate_row("readers through Tor", tally, tor, None);
+        }
+        let challenged = self.tally(Duration::ZERO, |_| true, |view| !view.is_challenged);
+        self.rate_row("not challenged", challenged, 1.0 - bars.challenged, None);
+        let mut blocked = 0;
+        for view in self.views(Duration::ZERO) {
+            blocked += usize::from(view.met == Some(Rung::Block));
+        }
+        let crawlers = self.runs.iter().flat_map(|run| &run.record.crawlers);
+        let verified: Vec<_> = crawlers.clone().filter(|one| one.is_verified).collect();
+        blocked += verified.iter().map(|one| one.blocked as usize).sum::<usize>();
+        self.none("blocks of readers, editors, verified crawlers", blocked, None);
+        if !verified.is_empty() {
+            let refused: u64 = verified.iter().map(|one| one.asked - one.got).sum();
+            let asked: u64 = verified.iter().map(|one| one.asked).sum();
+            let told = format!("{refused} of {asked}");
+            self.row("verified crawlers put off", String::new(), told, Verdict::Told, None);
+            let banned = crawlers.filter(|one| !one.is_verified && one.got == 0).count();
+            self.none("unknown crawlers that got nothing", banned, None);
+        }
+        if bars.no_rate_limit {
+            let limited = self.refused_for(&[
+                seawall_model::Cause::HeldBudget,
+                seawall_model::Cause::OriginBudget,
+                seawall_model::Cause::RouteBudget,
+                seawall_model::Cause::TooManyConnectionsOfOne,
+                seawall_model::Cause::TooManyConnectionsOfPrefix,
+            ]);
+            self.none("readers refused by a budget", limited, None);
+        }
+        if bars.no_failure {
+            let of_editors = |view: &&ViewRecord| view.cohort == Cohort::Editors;
+            let failed =
+                self.views(Duration::ZERO).filter(of_editors).filter(|view| !view.is_good).count();
+            self.none("editors' failures", failed, None);
+        }
+        let alarms: usize =
+            self.runs.iter().map(|run| usize::from(alarm_at(&run.record).is_some())).sum();
+        if bars.no_alarm {
+            self.none("alarms", alarms, None);
+        } else {
+            let told = format!("{alarms} of {} seeds", self.runs.len());
+            self.row("alarms (mixed or attack)", String::new(), told, Verdict::Told, None);
+        }
+        self.normal_again();
+    }
+
+    fn ordinary(&mut self) {
+        self.goodput("cacheable", 0.999, Duration::ZERO, |view| view.want == Want::Cacheable);
+        let alarms = self.runs.iter().filter(|run| alarm_at(&run.record).is_some()).count();
+        self.none("alarms", alarms, None);
+    }
+
+    fn views(&self, skip: Duration) -> impl Iterator<Item = &ViewRecord> + '_ {
+        self.runs.iter().flat_map(move |run| {
+            let (from, until) = (run.record.from + skip, run.record.until);
+            run.record.views.iter().filter(move |view| (from..until).contains(&view.began))
+        })
+    }
+
+    fn tally(
+        &self,
+        skip: Duration,
+        of: impl Fn(&ViewRecord) -> bool,
+        is_good: impl Fn(&ViewRecord) -> bool,
+    ) -> Tally {
+        let mut tally = Tally::default();
+        self.views(skip).filter(|view| of(view)).for_each(|view| tally.note(is_good(view)));
+        tally
+    }
+
+    fn refused_for(&self, causes: &[seawall_model::Cause]) -> usize {
+        let is_meant = |view: &&ViewRecord| view.refused.is_some_and(|why| causes.contains(&why));
+        self.views(Duration::ZERO).filter(is_meant).count()
+    }
+
+    /// Goodput of all, and of each cohort; a bar of 0 is none.
+    fn goodput(&mut self, name: &str, bar: f64, skip: Duration, of: impl Fn(&ViewRecord) -> bool) {
+        let tally = self.tally(skip, &of, |view| view.is_good);
+        let mut by_cohort: BTreeMap<Cohort, Tally> = BTreeMap::new();
+        for view in self.views(skip).filter(|view| of(view)) {
+            by_cohort.entry(view.cohort).or_default().note(view.is_good);
+        }
+        let worst = self.worst_seed(skip, &of);
+        let is_exact = bar > 0.0;
+        if is_exact {
+            self.rate_row(name, tally, bar, worst);
+        } else {
+            let told = format!("{} of {}", percent(tally.rate()), tally.of);
+            self.row(name, String::new(), told, Verdict::Told, worst);
+            return;
+        }
+        // Every cohort is held to the same bar.
+        for (cohort, tally) in by_cohort {
+            if tally.of > 0 && tally.rate() < bar {
+                self.rate_row(&format!("{name}: {}", cohort.name()), tally, bar, None);
+            }
+        }
+    }
+
+    fn worst_seed(&self, skip: Duration, of: impl Fn(&ViewRecord) -> bool) -> Option<u64> {
+        let failures = |run: &&Run| {
+            let (from, until) = (run.record.from + skip, run.record.until);
+            let views = run.record.views.iter().filter(|view| of(view));
+            views.filter(|view| (from..until).contains(&view.began) && !view.is_good).count()
+        };
+        self.runs.iter().max_by_key(failures).map(|run| run.seed)
+    }
+
+    fn rate_row(&mut self, what: &str, tally: Tally, bar: f64, worst: Option<u64>) {
+        let verdict = if tally.rate() >= bar {
+            Verdict::Met
+        } else if tally.of < ENOUGH && !tally.is_below(bar) {
+            Verdict::TooFew
+        } else {
+            Verdict::Missed
+        };
+        let value = format!("{} of {}", percent(tally.rate()), tally.of);
+        self.row(what, format!(">= {}", percent(bar)), value, verdict, worst);
+    }
+
+    fn none(&mut self, what: &str, count: usize, worst: Option<u64>) {
+        let verdict = if count == 0 { Verdict::Met } else { Verdict::Missed };
+        self.row(what, "0".to_owned(), count.to_string(), verdict, worst);
+    }
+
+    /// A time for each seed, in seconds; infinite if it did not come to that.
+    fn times(&mut self, what: &str, bars: Option<(f64, f64)>, of: fn(&Record) -> f64) {
+        let mut times: Vec<(f64, u64)> =
+            self.runs.iter().map(|run| (of(&run.record), run.seed)).collect();
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let at = |part: f64| {
+            let last = times.len().saturating_sub(1);
+            times.get((part * last as f64).ceil() as usize).copied().unwrap_or((f64::INFINITY, 0))
+        };
+        let (median, most) = (at(0.5), at(0.95));
+        let value = format!("p50 {}, p95 {}", seconds(median.0), seconds(most.0));
+        let (bar, verdict) = match bars {
+            None => (String::new(), Verdict::Told),
+            Some((half, nearly)) => {
+                let is_met = median.0 <= half + 1e-9 && most.0 <= nearly + 1e-9;
+                let verdict = if is_met { Verdict::Met } else { Verdict::Missed };
+                (format!("p50 <= {half} s, p95 <= {nearly} s"), verdict)
+            }
+        };
+        self.row(what, bar, value, verdict, times.last().map(|last| last.1));
+    }
+
+    /// The highest value over seeds, and its seed.
+    fn worst(&self, of: impl Fn(&Record) -> f64) -> (f64, u64) {
+        let all = self.runs.iter().map(|run| (of(&run.record), run.seed));
+        all.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
+    }
+
+    fn collateral(&mut self, settled: Duration) {
+        let is_blocked = |view: &ViewRecord| view.met == Some(Rung::Block);
+        let blocked = self.tally(settled, |_| true, |view| !is_blocked(view));
+        self.rate_row("not blocked", blocked, 0.999, None);
+        let challenged = self.tally(settled, |_| true, |view| !view.is_challenged);
+        self.rate_row("not challenged", challenged, 0.99, None);
+        let mut cohorts: BTreeMap<Cohort, Tally> = BTreeMap::new();
+        for view in self.views(settled) {
+            cohorts.entry(view.cohort).or_default().note(!is_blocked(view) && !view.is_challenged);
+        }
+        let all: u64 = cohorts.values().map(|tally| tally.of - tally.good).sum();
+        let of: u64 = cohorts.values().map(|tally| tally.of).sum();
+        let mean = all as f64 / of.max(1) as f64;
+        let hardest = cohorts
+            .iter()
+            .map(|(cohort, tally)| (1.0 - tally.rate(), *cohort, *tally))
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((share, cohort, tally)) = hardest {
+            let is_met = share <= 3.0 * mean || !tally.is_below(1.0 - 3.0 * mean);
+            let verdict = if is_met { Verdict::Met } else { Verdict::Missed };
+            let value = format!("{}, {} of all", percent(share), percent(mean));
+            let what = format!("hardest hit cohort: {}", cohort.name());
+            self.row(&what, "<= 3 times the mean".to_owned(), value, verdict, None);
+        }
+        let delayed = self.tally(settled, |_| true, |view| view.waited_ms <= 2_000);
+        let value = percent(1.0 - delayed.rate());
+        self.row("delayed by more than 2 s", String::new(), value, Verdict::Told, None);
+    }
+
+    fn reach(&mut self, most: f64, settled: Duration) {
+        let reach = |record: &Record| {
+            let (mut asked, mut fetched) = (0, 0);
+            for second in record.seconds_of(Phase::Event, settled.as_secs()) {
+                asked += second.hostile;
+                fetched += second.hostile_fetched;
+            }
+            fetched as f64 / (asked as f64).max(1.0)
+        };
+        let all = self.runs.iter().map(|run| reach(&run.record)).sum::<f64>();
+        let mean = all / self.runs.len().max(1) as f64;
+        let (_, worst) = self.worst(reach);
+        let verdict = if mean <= most { Verdict::Met } else { Verdict::Missed };
+        let bar = format!("<= {}", percent(most));
+        self.row("attack reaching the origin", bar, percent(mean), verdict, Some(worst));
+    }
+
+    fn origin_p95(&mut self, settled: Duration) {
+        let (value, worst) = self.worst(|record| {
+            let p95 = |from: Instant, until: Instant| {
+                let mut took: Vec<f32> = record
+                    .origin
+                    .iter()
+                    .filter(|(at, _)| (from..until).contains(at))
+                    .map(|(_, took)| *took)
+                    .collect();
+                took.sort_by(f32::total_cmp);
+                took.get(took.len() * 95 / 100).copied().map_or(1.0, f64::from)
+            };
+            let calm = p95(record.start + Duration::from_secs(10), record.from);
+            p95(record.from + settled, record.until) / calm.max(1.0)
+        });
+        let verdict = if value <= 2.0 { Verdict::Met } else { Verdict::Missed };
+        let value = format!("{value:.2} times");
+        self.row("origin's p95", "<= 2 times before".to_owned(), value, verdict, Some(worst));
+    }
+
+    fn signatures(&mut self, settled: Duration) {
+        let (mut met, mut hostile_met, mut hostile) = (0, 0, 0);
+        for run in self.runs {
+            for second in run.record.seconds_of(Phase::Event, settled.as_secs()) {
+                met += second.legit_met + second.hostile_met;
+                hostile_met += second.hostile_met;
+                hostile += second.hostile;
+            }
+        }
+        let part = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+        let precision = percent(part(hostile_met, met));
+        let recall = percent(part(hostile_met, hostile));
+        let value = format!("precision {precision}, recall {recall}");
+        self.row("signatures", String::new(), value, Verdict::Told, None);
+    }
+
+    /// Pulses: how long until most of a wave is met, for waves that are new and that were there before.
+    fn waves(&mut self) {
+        let (mut fresh, mut again): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        for run in self.runs {
+            let mut seen = Vec::new();
+            for (wave, met) in run.record.waves.iter().zip(&run.record.wave_met) {
+                let took =
+                    met.map_or(f64::INFINITY, |met| met.saturating_since(wave.0).as_secs_f64());
+                if seen.contains(&wave.1) {
+                    again.push(took);
+                } else {
+                    fresh.push(took);
+                }
+                seen.push(wave.1);
+            }
+        }
+        for (what, mut times, bar) in
+            [("a new wave is met", fresh, 3.0), ("a repeated wave is met", again, 2.0)]
+        {
+            times.sort_by(f64::total_cmp);
+            let last = times.len().saturating_sub(1);
+            let at = times.get((0.95 * last as f64).ceil() as usize).copied();
+            let Some(at) = at else { continue };
+            let verdict = if at <= bar { Verdict::Met } else { Verdict::Missed };
+            self.row(what, format!("p95 <= {bar} s"), seconds(at), verdict, None);
+        }
+    }
+
+    fn normal_again(&mut self) {
+        self.times("normal again", None, normal_again);
+        let late: Vec<u64> = self
+            .runs
+            .iter()
+            .filter(|run| normal_again(&run.record) > NORMAL_AGAIN_S)
+            .map(|run| run.seed)
+            .collect();
+        let what = "seeds not normal 90 s after";
+        self.none(what, late.len(), late.first().copied());
+        let mut after = Tally::default();
+        for run in self.runs {
+            let from = run.record.until + Duration::from_secs(10);
+            let views = run.record.views.iter().filter(|view| view.began >= from);
+            views
+                .filter(|view| view.want == Want::Cacheable)
+                .for_each(|view| after.note(view.is_good));
+        }
+        self.rate_row("cacheable afterwards", after, 0.999, None);
+    }
+
+    fn safety(&mut self) {
+        let without: u64 = self.runs.iter().map(|run| run.record.without_cause).sum();
+        self.none("refusals without a cause", without as usize, None);
+        let verified = |view: &ViewRecord| view.is_verified && view.met >= Some(Rung::Challenge);
+        let harmed = self.runs.iter().flat_map(|run| &run.record.views).filter(|it| verified(it));
+        let harmed = harmed.count();
+        self.none("verified crawlers challenged or blocked", harmed, None);
+        let (bytes, worst) = self.worst(|record| record.most_bytes as f64);
+        let is_met = bytes <= MAX_BYTES as f64
+            && self.runs.iter().all(|run| !run.record.over_queue && !run.record.over_measures);
+        let verdict = if is_met { Verdict::Met } else { Verdict::Missed };
+        let value = format!("{:.1} MiB", bytes / f64::from(1 << 20));
+        let bar = format!("<= {} MiB, queue and measures bounded", MAX_BYTES >> 20);
+        self.row("memory", bar, value, verdict, Some(worst));
+        debug_assert_eq!(COHORTS.len(), 7);
+    }
+}
+
+fn alarm_at(record: &Record) -> Option<Instant> {
+    let during = |at: Instant| at >= record.from && at < record.until;
+    let mut states = record.states.iter();
+    states.find(|(at, is_alarmed, ..)| *is_alarmed && during(*at)).map(|(at, ..)| *at)
+}
+
+/// From the beginning to the first alarm; one from before counts as none, because it is not of this.
+fn time_to_detect(record: &Record) -> f64 {
+    alarm_at(record).map_or(f64::INFINITY, |at| at.saturating_since(record.from).as_secs_f64())
+}
+
+/// The start of the first 5 s in which 99 % of all transactions are good.
+fn time_to_mitigate(record: &Record) -> f64 {
+    const BINS_PER_S: f64 = 4.0;
+    let length = record.until.saturating_since(record.from).as_secs_f64();
+    let bins = (length * BINS_PER_S) as usize;
+    let mut all = vec![Tally::default(); bins];
+    for view in &record.views {
+        if view.began >= record.from {
+            let at = view.began.saturating_since(record.from).as_secs_f64() * BINS_PER_S;
+            if let Some(bin) = all.get_mut(at as usize) {
+                bin.note(view.is_good);
+            }
+        }
+    }
+    let window = (5.0 * BINS_PER_S) as usize;
+    let is_good = |bins: &[Tally]| {
+        let (of, good) = bins.iter().fold((0, 0), |(of, good), bin| (of + bin.of, good + bin.good));
+        good as f64 >= 0.99 * of as f64
+    };
+    let first = all.windows(window).position(is_good);
+    first.map_or(f64::INFINITY, |bin| bin as f64 / BINS_PER_S)
+}
+
+/// From the end until the state is normal, and stays so.
+fn normal_again(record: &Record) -> f64 {
+    let Some(last) = record.states.last() else { return f64::INFINITY };
+    if !last.2 {
+        return f64::INFINITY;
+    }
+    last.0.saturating_since(record.until).as_secs_f64()
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.2} %", part * 100.0)
+}
+
+fn seconds(time: f64) -> String {
+    if time.is_finite() { format!("{time:.2} s") } else { "never".to_owned() }
+}

@@ -1,0 +1,129 @@
+//! What is run: an attack, a surge or ordinary traffic, for how long.
+
+use seawall_model::WallTime;
+
+use crate::attacks::{ATTACKS, Attack};
+use crate::benign::{BENIGN, Benign, Surge};
+
+/// What happens in a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Scenario {
+    /// An attack.
+    Attack(&'static Attack),
+    /// A surge.
+    Benign(&'static Benign),
+    /// Nothing.
+    Ordinary,
+}
+
+impl Scenario {
+    /// All that have a name.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ATTACKS.iter().map(Self::Attack).chain(BENIGN.iter().map(Self::Benign))
+    }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|scenario| scenario.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Attack(attack) => attack.name,
+            Self::Benign(benign) => benign.name,
+            Self::Ordinary => "ordinary",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub const fn title(&self) -> &'static str {
+        match self {
+            Self::Attack(attack) => attack.title,
+            Self::Benign(benign) => benign.title,
+            Self::Ordinary => "ordinary traffic",
+        }
+    }
+
+    /// Whether what is ordinary has to be learned with this very scenario: an attacker who was among the
+    /// readers before, feeds that come every hour.
+    pub const fn has_own_lesson(&self) -> bool {
+        match self {
+            Self::Attack(attack) => attack.has_poisoned,
+            Self::Benign(benign) => matches!(benign.surge, Surge::Feeds { .. }),
+            Self::Ordinary => false,
+        }
+    }
+}
+
+impl Scenario {
+    const fn is_small(self) -> bool {
+        matches!(self, Self::Benign(benign) if matches!(benign.surge, Surge::Feeds { .. }))
+    }
+}
+
+/// For how long, and when.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// Seconds before.
+    pub calm_s: f64,
+    /// Seconds of it.
+    pub event_s: f64,
+    /// Seconds after it.
+    pub rest_s: f64,
+    /// Page views a second.
+    pub views_per_s: f64,
+    /// The wall time at the start.
+    pub wall: WallTime,
+    /// Whether this is for the shield to learn what is ordinary: nothing is recorded.
+    pub is_lesson: bool,
+}
+
+/// 2026-03-03 18:00 UTC, a Tuesday.
+const EVENING: WallTime = WallTime::from_unix_secs(1_772_560_800);
+/// The bar for being normal again is 90 s after the end.
+const REST_S: f64 = 100.0;
+/// Shorter and nothing could be said of what comes after the first seconds.
+const LEAST_EVENT_S: f64 = 45.0;
+
+impl Schedule {
+    /// 60 s of calm, 180 s of the event and 100 s after it, all but the last as long as `scale` says.
+    pub fn of(scenario: Scenario, scale: f64) -> Self {
+        let scaled = |seconds: f64, least: f64| (seconds * scale).max(least);
+        let event_s = match scenario {
+            // A crowd comes within a minute, and waves come again after 90 s.
+            Scenario::Benign(_) => scaled(180.0, 90.0),
+            Scenario::Attack(attack) if attack.waves.len() > 1 => scaled(200.0, 130.0),
+            _ => scaled(180.0, LEAST_EVENT_S),
+        };
+        Self {
+            calm_s: scaled(60.0, 20.0),
+            event_s,
+            rest_s: REST_S,
+            views_per_s: if scenario.is_small() { SMALL_VIEWS_PER_S } else { VIEWS_PER_S },
+            wall: EVENING,
+            is_lesson: false,
+        }
+    }
+
+    /// Traffic for the shield to learn from, up to the moment when the others begin: half an hour, and
+    /// two days of a small site where something comes every hour.
+    pub fn lesson(scenario: Scenario, scale: f64) -> Self {
+        let is_small = scenario.is_small();
+        let seconds = if is_small { 172_800.0 } else { (1_800.0 * scale).max(900.0) };
+        let wall = WallTime::from_unix_secs(EVENING.unix_secs() - seconds as u64);
+        Self {
+            calm_s: 0.0,
+            event_s: seconds,
+            rest_s: 0.0,
+            views_per_s: if is_small { SMALL_VIEWS_PER_S } else { VIEWS_PER_S },
+            wall,
+            is_lesson: true,
+        }
+    }
+}
+
+/// About 500 requests a second.
+pub const VIEWS_PER_S: f64 = 60.0;
+/// About 25 requests a second, where days have to be lived through.
+const SMALL_VIEWS_PER_S: f64 = 3.0;
