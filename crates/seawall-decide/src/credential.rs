@@ -43,7 +43,7 @@ pub const GRANT_HOURS: u32 = 24;
 /// How far the clock may have stood ahead when a credential was made.
 const SKEW_HOURS: u32 = 1;
 const BYTES: usize = 42;
-const SIGNED: usize = 26;
+pub(crate) const SIGNED: usize = 26;
 const VERSION: u8 = 1;
 const HOURS_A_DAY: u32 = 24;
 
@@ -260,20 +260,10 @@ impl CredentialKeys {
     /// # Errors
     /// [`CredentialFault`]: treat the request as if it had shown nothing.
     pub fn verify(&self, now: WallTime, text: &[u8]) -> Result<Credential, CredentialFault> {
-        let bytes = decode(text).ok_or(CredentialFault::Malformed)?;
-        let class = CredentialClass::from_code(bytes[0] & 0x0f);
-        let (Some(class), VERSION) = (class, bytes[0] >> 4) else {
-            return Err(CredentialFault::Malformed);
-        };
-        let (body, mac) = bytes.split_at(SIGNED);
-        let is_current = body[2..6] == self.current.id;
-        let key = if is_current { Some(&self.current) } else { self.previous.as_ref() };
-        let key = key.filter(|key| body[2..6] == key.id).ok_or(CredentialFault::Foreign)?;
-        key.mac
-            .clone()
-            .chain_update(body)
-            .verify_truncated_left(mac)
-            .map_err(|_| CredentialFault::Forged)?;
+        let (body, is_current) =
+            self.open(text, &[], |code| CredentialClass::from_code(code).is_some())?;
+        let class = CredentialClass::from_code(body[0] & 0x0f).ok_or(CredentialFault::Malformed)?;
+        let body = &body;
         let (born_hour, of_day) = (word(body, 6), word(body, 10));
         let until_hour = word(body, 14);
         let (this_hour, today) = (hour(now), day(now));
@@ -301,18 +291,54 @@ impl CredentialKeys {
         })
     }
 
-    fn sign(&self, credential: &Credential) -> CredentialText {
+    /// Checks form, key and MAC of what was shown: its body, and whether today's key signed it. `beside` is
+    /// what was signed with it and is not in it.
+    pub(crate) fn open(
+        &self,
+        text: &[u8],
+        beside: &[u8],
+        is_class: impl Fn(u8) -> bool,
+    ) -> Result<([u8; SIGNED], bool), CredentialFault> {
+        let bytes = decode(text).ok_or(CredentialFault::Malformed)?;
+        if bytes[0] >> 4 != VERSION || !is_class(bytes[0] & 0x0f) {
+            return Err(CredentialFault::Malformed);
+        }
+        let (signed, mac) = bytes.split_at(SIGNED);
+        let is_current = signed[2..6] == self.current.id;
+        let key = if is_current { Some(&self.current) } else { self.previous.as_ref() };
+        let key = key.filter(|key| signed[2..6] == key.id).ok_or(CredentialFault::Foreign)?;
+        let made = key.mac.clone().chain_update(signed).chain_update(beside);
+        made.verify_truncated_left(mac).map_err(|_| CredentialFault::Forged)?;
+        let mut body = [0; SIGNED];
+        body.copy_from_slice(signed);
+        Ok((body, is_current))
+    }
+
+    /// Signs a body of class `code` with today's key, and `beside` with it.
+    pub(crate) fn seal(&self, code: u8, mut body: [u8; SIGNED], beside: &[u8]) -> CredentialText {
+        body[0] = VERSION << 4 | code;
+        body[2..6].copy_from_slice(&self.current.id);
+        let made = self.current.mac.clone().chain_update(body).chain_update(beside);
         let mut bytes = [0; BYTES];
-        bytes[0] = VERSION << 4 | credential.class.code();
+        bytes[..SIGNED].copy_from_slice(&body);
+        bytes[SIGNED..].copy_from_slice(&made.finalize().into_bytes()[..BYTES - SIGNED]);
+        CredentialText(encode(&bytes))
+    }
+
+    /// A number that only the holder of the key can make of `label`.
+    pub(crate) fn number_of(&self, label: &[u8]) -> u64 {
+        let hash = self.current.mac.clone().chain_update(label).finalize().into_bytes();
+        hash[..8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    }
+
+    fn sign(&self, credential: &Credential) -> CredentialText {
+        let mut bytes = [0; SIGNED];
         bytes[1] = credential.days;
-        bytes[2..6].copy_from_slice(&self.current.id);
         bytes[6..10].copy_from_slice(&credential.born_hour.to_be_bytes());
         bytes[10..14].copy_from_slice(&credential.today.to_be_bytes());
         bytes[14..18].copy_from_slice(&credential.until_hour.to_be_bytes());
-        bytes[18..SIGNED].copy_from_slice(&credential.number.to_be_bytes());
-        let mac = self.current.mac.clone().chain_update(&bytes[..SIGNED]).finalize().into_bytes();
-        bytes[SIGNED..].copy_from_slice(&mac[..BYTES - SIGNED]);
-        CredentialText(encode(&bytes))
+        bytes[18..].copy_from_slice(&credential.number.to_be_bytes());
+        self.seal(credential.class.code(), bytes, &[])
     }
 }
 
@@ -337,7 +363,7 @@ fn days_from(now: WallTime, days: u8) -> u32 {
     hour(now).saturating_add(u32::from(days) * HOURS_A_DAY)
 }
 
-fn word(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
     bytes[at..at + 4].iter().fold(0, |word, byte| word << 8 | u32::from(*byte))
 }
 

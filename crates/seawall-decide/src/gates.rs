@@ -22,11 +22,19 @@
 //! | 15 | request | content beyond the route's or site's limit | 413 |
 //! | 16 | request | held page, and the identity beyond `limits.held_rate` | 429 |
 //! | 17 | route | the origin would have to work, and the route's budget is spent | 429 |
-//! | 18 | all | otherwise | admit |
+//! | 18 | mitigation | held: refused by 16, and on [`Rung::Block`](seawall_model::Rung::Block): the refusal counts against the budget, too | 429 |
+//! | 19 | mitigation | on [`Rung::Block`](seawall_model::Rung::Block), without a pass | 429 |
+//! | 20 | mitigation | on [`Rung::Challenge`](seawall_model::Rung::Challenge), without a pass, 20 tests left open within a minute | 429 |
+//! | 21 | mitigation | on [`Rung::Challenge`](seawall_model::Rung::Challenge), without a pass, a page that a person waits for | the cheap test |
+//! | 22 | mitigation | on [`Rung::Demote`](seawall_model::Rung::Demote) without a pass, on [`Rung::Block`] with one, and what cannot be tested | admit, behind all others |
+//! | 23 | all | otherwise | admit |
 //!
 //! Rules 8-12, 14 and 15 are about the message and hold for everyone, allow-listed or not: there is
 //! nothing to serve. A page in hand is refused by 16 alone, and by 7 and 13, where the operator
-//! said that this client may not have it; the rest refuse messages that no held page answers.
+//! said that this client may not have it; a signature alone refuses none (detection.md, amendment 1). The rest refuse messages that no held page answers.
+//!
+//! Rules 18-22 are in [`mitigation_gate`](crate::mitigation_gate), and never touch who is signed in, an aged reader, a verified
+//! crawler or the allow list ([`Exempt`](crate::Exempt)).
 //!
 //! Rule 17 is a gate of its own because it needs more to be known (whose network it is) and because it
 //! never stands between a reader and a page in hand.
@@ -282,7 +290,7 @@ const fn refuse(status: u16, cause: Cause, facts: &Facts<'_>) -> Decision {
 
 /// A refusal reads no content. On HTTP/1 the connection ends then, because the content stands
 /// where the next request would (RFC 9112 §9.3); on HTTP/2 the stream alone ends.
-const fn refusal(status: u16, facts: &Facts<'_>) -> Refusal {
+pub(crate) const fn refusal(status: u16, facts: &Facts<'_>) -> Refusal {
     let close = !matches!(facts.version, HttpVersion::Http2)
         && !matches!(facts.body, BodyLength::None | BodyLength::Known(0));
     Refusal { status, retry_after: None, close }

@@ -34,6 +34,7 @@ mod ja4_rules;
 mod limiters;
 mod logins;
 mod memory;
+mod mitigation_gate;
 mod mitigations;
 mod offenders;
 mod origin_gate;
@@ -45,6 +46,8 @@ mod prefix_set;
 mod speed;
 mod table;
 mod template;
+mod ticket;
+mod unsolved;
 mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
@@ -63,9 +66,10 @@ pub use crate::gates::{
 };
 pub use crate::handshakes::{HandshakeBudget, HandshakeTurn, Shown};
 pub use crate::ja4_rules::{InvalidJa4Rule, Ja4Rule};
-pub use crate::limiters::{DEMAND_ONE, Limiters, Look};
+pub use crate::limiters::{DEMAND_ONE, Limiters, Look, Tested};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 pub use crate::memory::{MemoryPressure, MemoryStep, lacks_memory};
+pub use crate::mitigation_gate::{MAX_OPEN_TESTS, Testable, Trial, mitigation_gate};
 pub use crate::mitigations::{Exempt, Mitigations};
 pub use crate::origin_gate::{
     Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
@@ -75,4 +79,7 @@ pub use crate::owners::{Countries, OwnedRange, Owners, RegisteredRange};
 pub use crate::prefix_set::PrefixSet;
 pub use crate::table::{RouteLane, RouteRule, RouteTerms, SiteRules, Table, TableSource};
 pub use crate::template::Templater;
+pub use crate::ticket::{
+    MAX_WAIT, MIN_WAIT, PASS_LIFE, TICKET_LIFE, TestTicket, TicketFault, TicketKind,
+};
 pub use crate::visitors::{Sight, Visitors};

@@ -21,7 +21,8 @@
 //! forgotten fails open: a full budget, no connections; but the demand of an identity goes on to count in
 //! [`Hashed`] queues, or an attacker with more addresses than there is room for would always look new.
 //!
-//! Beside it: connections by prefix, and who broke protocols ([`crate::offenders`]).
+//! Beside it: connections by prefix, who broke protocols ([`crate::offenders`]) and who passes no test
+//! ([`crate::unsolved`]).
 //!
 //! Races between workers lose or double at most single counts of the record at hand, always
 //! towards admitting. No operation waits for another worker.
@@ -40,6 +41,7 @@ use crate::hashed::Hashed;
 use crate::offenders::{Bar, Offenders};
 use crate::places::place;
 use crate::prefix_counts::PrefixCounts;
+use crate::unsolved::Unsolved;
 
 /// One unit of cost in what [`Limiters::demand`] returns.
 pub const DEMAND_ONE: u32 = ONE;
@@ -55,11 +57,19 @@ pub struct Limiters {
     untracked: AtomicU64,
     prefixes: PrefixCounts,
     offenders: Offenders,
+    unsolved: Unsolved,
 }
 
 /// What tells clients of one address apart, as far as anything does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look(u64);
+
+/// By what the tests of a client are counted. See [`Limiters::tested`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tested(u64);
+
+/// A second of quiet for each page asked for beyond the budget would lock readers out for hours.
+const MAX_PRESSED: Duration = Duration::from_secs(10);
 
 impl Limiters {
     /// Allocates room for `limits.max_clients` identities, rounded up to a multiple of eight and
@@ -76,12 +86,16 @@ impl Limiters {
             untracked: AtomicU64::new(0),
             prefixes: PrefixCounts::new(seed),
             offenders: Offenders::new(limits.max_offenders, seed),
+            unsolved: Unsolved::new(seed),
         }
     }
 
     /// Bytes held, all of them since construction.
     pub fn bytes(&self) -> usize {
-        let beside = self.hashed.bytes() + self.prefixes.bytes() + self.offenders.bytes();
+        let beside = self.hashed.bytes()
+            + self.prefixes.bytes()
+            + self.offenders.bytes()
+            + self.unsolved.bytes();
         size_of::<Self>() + size_of_val(&*self.sets) + beside
     }
 
@@ -239,6 +253,50 @@ impl Limiters {
                 Err(Duration::from_nanos(early))
             }
         }
+    }
+
+    /// Makes a refused page count, too, so that who is blocked has to be quiet before it is served again;
+    /// at most [`MAX_PRESSED`] of it.
+    pub(crate) fn press_held(&self, now: Instant, who: impl Into<Identity>, budget: HeldBudget) {
+        let Some(record) = self.touch(now, self.place(who.into(), None)) else { return };
+        let most = (now + MAX_PRESSED).as_nanos().saturating_add(budget.tolerance_nanos);
+        let _ =
+            record.set.held[record.way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+                Some(due.saturating_add(budget.interval_nanos).min(most.max(due)))
+            });
+    }
+
+    /// Takes one piece of origin work from what a pass is good for: 60 at once and one a second. Whether
+    /// there was one: beyond, the pass is as good as none. O(1), no allocation.
+    pub fn take_pass(&self, now: Instant, number: u64) -> bool {
+        let budget = HeldBudget::new(PerSecond(1.0), 60);
+        self.take_held(now, Identity::of_holder(number), budget).is_ok()
+    }
+
+    /// By what the tests of a client are counted: its identity, and where more people share that, its
+    /// look as well.
+    pub fn tested(&self, who: impl Into<Identity>, look: Option<Look>, people: u32) -> Tested {
+        Tested(self.place(who.into(), look.filter(|_| people > 1)).key())
+    }
+
+    /// Notes a test that was set. How many are open within the last minute. O(1), no allocation.
+    pub fn test_set(&self, now: Instant, who: Tested) -> u32 {
+        self.unsolved.set(now, who.0)
+    }
+
+    /// Notes a test that was passed. O(1), no allocation.
+    pub fn test_passed(&self, now: Instant, who: Tested) {
+        self.unsolved.passed(now, who.0);
+    }
+
+    /// How many tests were left open within the last minute. O(1), no allocation.
+    pub fn tests_open(&self, now: Instant, who: Tested) -> u32 {
+        self.unsolved.open(now, who.0)
+    }
+
+    /// Clients with open tests forgotten to make room for others, for metrics.
+    pub fn tests_forgotten(&self) -> u64 {
+        self.unsolved.forgotten()
     }
 
     /// The record at `place`, if there is one.
@@ -468,7 +526,8 @@ mod tests {
             let limiters = limiters(clients);
             let bytes = limiters.bytes();
             let hashed = (records / 32).max(64) * 16;
-            let beside = hashed + 128 * 1024 + 24 * Limits::default().max_offenders;
+            let tests = 256 * 1024;
+            let beside = hashed + 128 * 1024 + 24 * Limits::default().max_offenders + tests;
             let own = bytes - size_of::<Limiters>() - beside;
             assert_eq!(own, records * 40, "{clients} clients");
             for number in 0..1_000 {

@@ -67,11 +67,19 @@ pub enum Cause {
     Emergency,
     /// The configuration forbids serving this (for example an upload without room to spool it).
     NoRoom,
+    /// It looks like an attack that is being slowed: behind others who wait for the origin.
+    Demoted,
+    /// It looks like an attack, and has to pass a cheap test before the origin works for it.
+    Challenged,
+    /// It looks like an attack whose clients never pass a test.
+    SignatureBlock,
+    /// This client was given test after test and passed none.
+    Unsolved,
 }
 
 impl Cause {
     /// Every cause, for metrics and documentation.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::Default,
         Self::AllowList,
         Self::DenyList,
@@ -101,6 +109,10 @@ impl Cause {
         Self::Draining,
         Self::Emergency,
         Self::NoRoom,
+        Self::Demoted,
+        Self::Challenged,
+        Self::SignatureBlock,
+        Self::Unsolved,
     ];
 
     /// The label in metrics and logs.
@@ -135,6 +147,10 @@ impl Cause {
             Self::Draining => "draining",
             Self::Emergency => "emergency",
             Self::NoRoom => "no_room",
+            Self::Demoted => "demoted",
+            Self::Challenged => "challenged",
+            Self::SignatureBlock => "signature_block",
+            Self::Unsolved => "unsolved",
         }
     }
 
@@ -170,6 +186,10 @@ impl Cause {
             Self::Emergency => "SW-307",
             Self::OriginBudget => "SW-305",
             Self::MadeUp => "SW-306",
+            Self::Demoted => "SW-002",
+            Self::SignatureBlock => "SW-401",
+            Self::Challenged => "SW-402",
+            Self::Unsolved => "SW-403",
         }
     }
 

@@ -199,6 +199,26 @@ fn meaning(cause: Cause) -> Meaning {
             "An error with status 502 or 504. Stored pages were served all the while.",
             "Check that the site runs (`systemctl status nginx php8.2-fpm mariadb`, or what it is made of) and that `site.origin` is its address.",
         ),
+        Cause::Demoted => (
+            "The request looks like an attack that is going on, so it waited behind all others for the site. Stored pages were served as ever.",
+            "The page, later than usual; the site is busy if nobody has time for it.",
+            "Usually nothing: it ends by itself when the attack does. `seawall status` says what the attack looks like and how many readers look like it.",
+        ),
+        Cause::Challenged => (
+            "The request looks like an attack that is going on, so its browser had to come back once, with a cookie or after a few seconds, before the site worked for it. Browsers do that by themselves, without script; most attack programs never do.",
+            "Nothing at all, or a page that opens the wanted one by itself after a few seconds. Programs get status 429 if the site has no time for them.",
+            "Usually nothing: it ends by itself. If a program of yours is kept out, add its address to `network.allow`.",
+        ),
+        Cause::SignatureBlock => (
+            "The request looks like an attack that is going on, hardly any reader looks like that, and none of its clients ever passed the cheap test.",
+            "An error with status 429. Stored pages were served as ever.",
+            "Usually nothing: it ends by itself within minutes of the attack. If a reader was kept out, note the time and ask for the page that `seawall status` shows; who is signed in, or known from before, is never refused for this.",
+        ),
+        Cause::Unsolved => (
+            "This client looks like an attack, and was given 20 tests within a minute that every browser passes by itself. It passed none.",
+            "An error with status 429. Stored pages were served as ever.",
+            "Nothing: it ends a minute after the client stops. If it is a program of yours, add its address to `network.allow`.",
+        ),
         Cause::Emergency => (
             "The operator has declared an emergency: the site is for reading only, from what Seawall holds. This page is not held, or it was an attempt to send something.",
             "A short page with status 503. Every page in the cache and the archive was served all the while, and signed-in editors reached the site.",

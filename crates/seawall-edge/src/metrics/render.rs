@@ -99,7 +99,8 @@ impl Page<'_> {
             for cause in Cause::ALL {
                 let value = self.sum(|b| &b.requests[at * Cause::ALL.len() + cause.index()]);
                 // Pairs that cannot occur are left out, unless they did occur.
-                let speaks_for = matches!(cause, Cause::Default | Cause::AllowList);
+                let speaks_for =
+                    matches!(cause, Cause::Default | Cause::AllowList | Cause::Demoted);
                 if speaks_for == (decision == "admit") || value > 0 {
                     self.line(NAME, &[("decision", decision), ("cause", cause.as_str())], value);
                 }
