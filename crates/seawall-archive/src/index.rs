@@ -304,6 +304,39 @@ impl Look {
         Ok(())
     }
 
+    /// As [`Self::each_known`], with the versions of each, oldest first. One walk through both tables side by
+    /// side: a look for each URL takes three times as long.
+    pub(crate) fn each_known_version(
+        &self,
+        from: &str,
+        mut each: impl FnMut(&str, &[u8], &[Version]) -> bool,
+    ) -> Result<(), redb::Error> {
+        let table = self.0.open_table(VERSIONS)?;
+        let mut rows = table.range((from, 0)..)?;
+        let mut next = rows.next().transpose()?;
+        let mut versions = Vec::new();
+        let mut failed = None;
+        self.each_known(from, |url, known| {
+            versions.clear();
+            // Versions of a URL that is not known are passed over.
+            while let Some((key, value)) = next.take_if(|(key, _)| key.value().0 <= url) {
+                let (of, captured) = key.value();
+                if of == url {
+                    versions.push(version(captured, &value.value()));
+                }
+                match rows.next().transpose() {
+                    Ok(row) => next = row,
+                    Err(error) => {
+                        failed = Some(error.into());
+                        return false;
+                    }
+                }
+            }
+            each(url, known, &versions)
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
     /// URLs that are due, best priority first and then longest due, `most` at most.
     pub(crate) fn due(&self, now: WallTime, most: usize) -> Result<Vec<String>, redb::Error> {
         let table = self.0.open_table(DUE)?;

@@ -323,21 +323,11 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let pin = self.pinned_before()?;
         self.index.look(|look| {
-            let mut failed = None;
-            look.each_known(from, |url, bytes| {
+            look.each_known_version(from, |url, bytes, versions| {
                 let Some(known) = Known::decode(bytes) else { return true };
-                match look.versions(url) {
-                    Ok(versions) => {
-                        let newest = versions.iter().rev().find(|it| shown(it, pin));
-                        each(url, &known, newest.map(|it| (it.captured, it.validated)))
-                    }
-                    Err(error) => {
-                        failed = Some(error);
-                        false
-                    }
-                }
-            })?;
-            failed.map_or(Ok(()), Err)
+                let newest = versions.iter().rev().find(|it| shown(it, pin));
+                each(url, &known, newest.map(|it| (it.captured, it.validated)))
+            })
         })
     }
 

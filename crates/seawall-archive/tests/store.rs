@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
-use seawall_archive::{Archive, ArchiveError, Held, Kept};
+use seawall_archive::{Archive, ArchiveError, Discovered, Held, Kept, seed};
 use support::{Place, at, capture, kept, page};
 
 #[test]
@@ -44,6 +44,42 @@ fn the_same_again_is_no_new_version_and_a_change_is() {
     assert_eq!(archive.find(url, Some(at(5))).expect("found"), Some((at(10), at(20))));
     assert_eq!(archive.find(url, Some(at(28))).expect("found"), Some((at(30), at(30))));
     assert_eq!(archive.find(url, Some(at(99))).expect("found"), Some((at(30), at(30))));
+}
+
+/// Both tables are walked side by side; what is held of each URL must be what a look for it alone finds.
+#[test]
+fn a_walk_through_all_says_of_each_what_a_look_for_it_says() {
+    let place = Place::new();
+    let archive = place.open(1);
+    for turn in 0..3_u64 {
+        // The last of these were never fetched, and one before others neither.
+        let fetched = (0..40)
+            .filter(|n| n % 7 != 3 && *n < 36 && n % 3 >= turn)
+            .map(|n| kept(&page(&format!("/{n}"), &format!("version {turn}"), 10 + turn)));
+        let found = (0..40).map(|n| {
+            let url = format!("https://example.org/{n}");
+            Discovered { known: seed(&url, at(2)), url }
+        });
+        archive.keep(fetched.collect(), found.collect(), at(10 + turn)).expect("kept");
+    }
+    archive.pin(Some(at(12)), at(30)).expect("pinned");
+    for from in ["", "https://example.org/20", "https://example.org/3", "https://example.org/~"] {
+        let mut walked = Vec::new();
+        archive
+            .each_known(from, |url, _, held| {
+                let alone = archive.find(url, None).expect("readable");
+                assert_eq!(held, alone, "{url} from {from}");
+                walked.push((url.to_owned(), held.is_some()));
+                true
+            })
+            .expect("walked");
+        let mut all: Vec<_> = (0..40).map(|n| format!("https://example.org/{n}")).collect();
+        all.retain(|url| url.as_str() >= from);
+        all.sort();
+        assert_eq!(walked.iter().map(|(url, _)| url.clone()).collect::<Vec<_>>(), all);
+        let held = walked.iter().filter(|(_, is_held)| *is_held).count();
+        assert!(all.is_empty() || (1..all.len()).contains(&held), "{held} from {from}");
+    }
 }
 
 #[test]
