@@ -6,6 +6,7 @@
 //!
 //! Library: `redb` (copy-on-write B-trees, checksums); its page cache is the memory it takes.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,7 +108,12 @@ impl Index {
     /// [`ArchiveError::InUse`] if another process has it; [`ArchiveError::Index`] if it is damaged or
     /// cannot be read.
     pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Self, ArchiveError> {
-        let database = Some(open(path, cache_bytes)?);
+        let database = open(path, cache_bytes)?;
+        let database = Some(match trimmed(database, path) {
+            Some(trimmed) => trimmed,
+            // What failed on the way does not hold for what is there, or the next look says so.
+            None => open(path, cache_bytes)?,
+        });
         let state = RwLock::new(State { database, has_failed: false });
         let index = Self { path: path.to_owned(), cache_bytes, state };
         // Readers expect the tables.
@@ -179,6 +185,32 @@ fn open(path: &Path, cache_bytes: usize) -> Result<Database, ArchiveError> {
         other => failed(other),
     })
 }
+
+/// Gives the disk back what a small file has too much of, before anybody waits for it: each change writes
+/// anew what it touches, so that one of many URLs, as packing is, leaves as much free as is of use. `None` if
+/// the library has to open it again.
+///
+/// Of a large one it is left: finding out how much that is means reading all of it, a restart must not wait
+/// for that, and the next changes use it.
+fn trimmed(mut database: Database, path: &Path) -> Option<Database> {
+    // Its length says less: the library makes a file that is full twice as long at once.
+    let bytes = std::fs::metadata(path).ok()?.blocks() * 512;
+    if bytes > TRIMMED_UP_TO {
+        return Some(database);
+    }
+    let stats = database.begin_write().ok()?.stats().ok()?;
+    let used = stats.allocated_pages().saturating_mul(stats.page_size() as u64);
+    if bytes.saturating_sub(used) >= WORTH_TRIMMING {
+        database.compact().ok()?;
+    }
+    Some(database)
+}
+
+/// The index of some 80,000 URLs, which is read in a tenth of a second.
+const TRIMMED_UP_TO: u64 = 64 << 20;
+
+/// Less is not worth writing for.
+const WORTH_TRIMMING: u64 = 1 << 20;
 
 fn failed(error: impl Into<redb::Error>) -> ArchiveError {
     ArchiveError::Index(Box::new(error.into()))

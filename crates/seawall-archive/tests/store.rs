@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
 use seawall_archive::{Archive, ArchiveError, Discovered, Held, Kept, seed};
@@ -80,6 +80,32 @@ fn a_walk_through_all_says_of_each_what_a_look_for_it_says() {
         let held = walked.iter().filter(|(_, is_held)| *is_held).count();
         assert!(all.is_empty() || (1..all.len()).contains(&held), "{held} from {from}");
     }
+}
+
+#[test]
+fn an_index_gives_back_what_it_needed_for_a_while_when_it_is_opened() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let letters = |n| support::noise(n, 2_400).replace(|it: char| !it.is_ascii_alphanumeric(), "");
+    let url = |n: u64| format!("/{n}/{}", letters(n));
+    let pages: Vec<_> = (0..500).map(|n| page(&url(n), &n.to_string(), 10)).collect();
+    archive.keep(pages.iter().map(kept).collect(), Vec::new(), at(10)).expect("kept");
+    // Each URL is written anew.
+    archive.seal(at(20)).expect("packed");
+    drop(archive);
+    let index = place.path().join("index.redb");
+    let bytes = || fs::metadata(&index).expect("there").blocks() * 512;
+    let before = bytes();
+    let again = place.open(30);
+    let after = bytes();
+    assert!(after + (1 << 20) < before, "{after} of {before} bytes");
+    for page in &pages {
+        let held = again.lookup(&page.url, None).expect("readable").expect("held");
+        assert_eq!(held.capture, *page);
+    }
+    drop(again);
+    place.open(40);
+    assert!(bytes() <= after + (1 << 20), "{} and not {after} bytes", bytes());
 }
 
 #[test]
