@@ -34,6 +34,8 @@ pub fn response_record(capture: &Capture) -> Written {
         // A little is still found around the content; looking harder costs time for nothing.
         Compression::fast()
     } else {
+        // Beyond this nothing is found: of the 62 MB of HTML of Debian's handbook the highest level
+        // makes 18,790,250 bytes and this one 18,798,283 (zlib-rs 0.6.8, 22 November 2026).
         Compression::default()
     };
     let member = member(&fields, RESPONSE, &[&head, &capture.body], level);
@@ -140,13 +142,16 @@ pub(crate) fn clean_url(url: &str) -> String {
     clean
 }
 
-/// Media types whose content is compressed in itself.
+/// Media types whose content is compressed in itself, and well. PNG often is not: of 31.5 MB of pictures
+/// of screens 29.6 MB are left at the default level and 30.2 MB at the fastest, for 0.6 s of a processor and
+/// not 0.1 s (the same files).
 fn is_compressed(media_type: &str) -> bool {
     let (kind, name) = media_type.split_once('/').unwrap_or_default();
     match kind {
-        "image" => {
-            !matches!(name, "svg+xml" | "bmp" | "x-ms-bmp" | "x-icon" | "vnd.microsoft.icon")
-        }
+        "image" => !matches!(
+            name,
+            "png" | "svg+xml" | "bmp" | "x-ms-bmp" | "x-icon" | "vnd.microsoft.icon"
+        ),
         "audio" | "video" => true,
         "font" => name.starts_with("woff"),
         "application" => {
