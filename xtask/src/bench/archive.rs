@@ -89,6 +89,7 @@ fn many(root: &Path, urls: u64) -> Outcome<Vec<Line>> {
     let filled = command("fill").output().map_err(|error| format!("cannot run it: {error}"))?;
     let filled = json(&filled.stdout, "filling")?;
     let asked = json(&output(&mut command("ask"))?.stdout, "asking")?;
+    let cold = json(&output(&mut command("ask-cold"))?.stdout, "asking a cold one")?;
     let _ = std::fs::remove_dir_all(&folder);
     let number = |value: &Value, name: &str| value[name].as_f64().unwrap_or(f64::NAN);
     let found = |name: &str| number(&asked, name);
@@ -102,8 +103,10 @@ fn many(root: &Path, urls: u64) -> Outcome<Vec<Line>> {
         most("what to fetch next, p99", "due_p99_us", 200.0, "us"),
         most("peak memory, opening and asking", "peak_mib", 100.0, "MiB"),
         Line::at_most("many: peak memory, filling", number(&filled, "fill_peak_mib"), 100.0, "MiB"),
+        most("memory of the crawl's counts", "recall_grown_mib", 10.0, "MiB"),
         Line::told(format!("many: {filled}")),
-        Line::told(format!("many: {asked}")),
+        Line::told(format!("many: files in memory: {asked}")),
+        Line::told(format!("many: files not in memory: {cold}")),
     ])
 }
 

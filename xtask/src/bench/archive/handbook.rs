@@ -2,9 +2,10 @@
 //!
 //! Then the origin ends, and everything that was fetched is asked for again and compared.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Metadata};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ struct Crawl {
     begin_mib: f64,
     peak_mib: f64,
     anonymous_mib: f64,
+    /// What a processor worked for it.
+    worked_s: f64,
 }
 
 /// Crawls it, ends the origin and compares.
@@ -51,7 +54,6 @@ pub(super) fn run(root: &Path, program: &Path) -> Outcome<Vec<Line>> {
     // What was fetched last is packed.
     seawall.stop();
     nginx.stop();
-    let bytes = bytes_in(&site.folder.join("state/archive"))?;
     let fetched = site.fetched()?;
     let raw: u64 = fetched.values().map(Vec::len).map(|length| length as u64).sum();
     let mut contents: Vec<&Vec<u8>> = fetched.values().collect();
@@ -60,6 +62,15 @@ pub(super) fn run(root: &Path, program: &Path) -> Outcome<Vec<Line>> {
     let once: u64 = contents.iter().map(|content| content.len() as u64).sum();
 
     let _seawall = site.seawall(program)?;
+    // Now that it is opened again: a stop that took too long and was ended by a kill leaves a file that opening
+    // removes.
+    let archive = site.folder.join("state/archive/handbook.test");
+    let on_disk = |found: &Metadata| found.blocks() * 512;
+    // The library that keeps the index makes its file longer than it needs; what was never written takes no room.
+    let bytes = bytes_in(&archive, on_disk)?;
+    let index = fs::metadata(archive.join("index.redb")).map_or(0, |found| on_disk(&found));
+    let package = bytes_in(Path::new(PAGES), on_disk)?;
+    let package_contents = bytes_in(Path::new(PAGES), Metadata::len)?;
     eprintln!("handbook: the origin has ended; {} answers are compared", fetched.len());
     let (mut times, wrong) = site.compare(&fetched)?;
     times.sort_by(f64::total_cmp);
@@ -71,11 +82,20 @@ pub(super) fn run(root: &Path, program: &Path) -> Outcome<Vec<Line>> {
     Ok(vec![
         Line::at_most("handbook: crawl at the default politeness", crawl.seconds, 600.0, "s"),
         Line::at_most("handbook: archive of what was fetched", share(raw), 60.0, "%"),
+        Line::at_most("handbook: archive of the package, both on disk", share(package), 60.0, "%"),
         Line::told(format!(
-            "handbook: archive and index {:.1} MiB, {:.0} % of each content taken once",
-            mib(bytes),
-            share(once)
+            "handbook: {:.2} MiB are {:.1} MiB of contents, of which {:.1} MiB were fetched, each once",
+            mib(package),
+            mib(package_contents),
+            mib(once)
         )),
+        Line::told(format!(
+            "handbook: archive and index {:.2} MiB, the index {:.2} MiB of them; {:.1} % of those contents",
+            mib(bytes),
+            mib(index),
+            share(package_contents)
+        )),
+        Line::told(format!("handbook: the crawl worked {:.1} s of a processor", crawl.worked_s)),
         Line::at_most("handbook: memory that is no file", crawl.anonymous_mib, 40.0, "MiB"),
         Line::told(format!(
             "handbook: resident {:.1} MiB at the start and {:.1} MiB at most",
@@ -178,7 +198,8 @@ http {{
             if due == 0 && fetched > 100 {
                 let seconds = began.elapsed().as_secs_f64();
                 let peak_mib = memory(seawall.id(), "VmHWM:")?;
-                return Ok(Crawl { seconds, begin_mib, peak_mib, anonymous_mib });
+                let worked_s = worked_s(seawall.id())?;
+                return Ok(Crawl { seconds, begin_mib, peak_mib, anonymous_mib, worked_s });
             }
         }
         Err(format!("the crawl was not done after {CRAWL_LIMIT:?}"))
@@ -239,16 +260,35 @@ fn entries(folder: &Path) -> Outcome<impl Iterator<Item = PathBuf>> {
     Ok(entries.flatten().map(|entry| entry.path()))
 }
 
-fn bytes_in(folder: &Path) -> Outcome<u64> {
-    let mut bytes = 0;
-    for path in entries(folder)? {
-        bytes += match fs::metadata(&path) {
-            Ok(found) if found.is_dir() => bytes_in(&path)?,
-            Ok(found) => found.len(),
-            Err(_) => 0,
-        };
+/// Bytes of the files below a folder, of those with several names once.
+fn bytes_in(folder: &Path, bytes_of: impl Fn(&Metadata) -> u64) -> Outcome<u64> {
+    let (mut bytes, mut seen) = (0, BTreeSet::new());
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder)? {
+            match fs::symlink_metadata(&path) {
+                Ok(found) if found.is_dir() => folders.push(path),
+                Ok(found) if found.is_file() && seen.insert((found.dev(), found.ino())) => {
+                    bytes += bytes_of(&found);
+                }
+                _ => {}
+            }
+        }
     }
     Ok(bytes)
+}
+
+/// Seconds that processors worked for a process, in its programs and in the system.
+fn worked_s(id: u32) -> Outcome<f64> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))
+        .map_err(|error| format!("seawall has ended: {error}"))?;
+    // The name before the last bracket may hold spaces; from there on these are fields 12 and 13.
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok());
+    let both = ticks(11).zip(ticks(12)).map(|(own, system)| own + system);
+    // USER_HZ is 100 for programs on every Linux we run on.
+    both.map(|ticks| ticks / 100.0).ok_or_else(|| "the system does not tell `stat`".to_owned())
 }
 
 /// A field of `/proc/ID/status`, in MiB.
