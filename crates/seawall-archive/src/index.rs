@@ -199,7 +199,9 @@ fn trimmed(mut database: Database, path: &Path) -> Option<Database> {
         return Some(database);
     }
     let stats = database.begin_write().ok()?.stats().ok()?;
-    let used = stats.allocated_pages().saturating_mul(stats.page_size() as u64);
+    // Allocated are, after a kill, also those that its last changes left.
+    let pages = stats.leaf_pages() + stats.branch_pages();
+    let used = pages.saturating_mul(stats.page_size() as u64);
     if bytes.saturating_sub(used) >= WORTH_TRIMMING {
         database.compact().ok()?;
     }

@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::time::Duration;
 
 use seawall_archive::{Archive, ArchiveError, Discovered, Held, Kept, seed};
@@ -82,6 +83,19 @@ fn a_walk_through_all_says_of_each_what_a_look_for_it_says() {
     }
 }
 
+/// Copies what was written, and leaves unwritten what was not.
+fn copy_with_holes(from: &Path, to: &Path) {
+    let bytes = fs::read(from).expect("readable");
+    let file = fs::File::create(to).expect("writable");
+    file.set_len(bytes.len() as u64).expect("writable");
+    for (block, at) in bytes.chunks(4_096).zip((0..).step_by(4_096)) {
+        if block.iter().any(|byte| *byte != 0) {
+            file.write_all_at(block, at).expect("writable");
+        }
+    }
+    file.sync_all().expect("writable");
+}
+
 #[test]
 fn an_index_gives_back_what_it_needed_for_a_while_when_it_is_opened() {
     let place = Place::new();
@@ -92,9 +106,12 @@ fn an_index_gives_back_what_it_needed_for_a_while_when_it_is_opened() {
     archive.keep(pages.iter().map(kept).collect(), Vec::new(), at(10)).expect("kept");
     // Each URL is written anew.
     archive.seal(at(20)).expect("packed");
+    let killed = Place::copied(&place);
+    copy_with_holes(&place.path().join("index.redb"), &killed.path().join("index.redb"));
     drop(archive);
     let index = place.path().join("index.redb");
-    let bytes = || fs::metadata(&index).expect("there").blocks() * 512;
+    let on_disk = |index: &Path| fs::metadata(index).expect("there").blocks() * 512;
+    let bytes = || on_disk(&index);
     let before = bytes();
     let again = place.open(30);
     let after = bytes();
@@ -106,6 +123,9 @@ fn an_index_gives_back_what_it_needed_for_a_while_when_it_is_opened() {
     drop(again);
     place.open(40);
     assert!(bytes() <= after + (1 << 20), "{} and not {after} bytes", bytes());
+    killed.open_quietly(30);
+    let after_kill = on_disk(&killed.path().join("index.redb"));
+    assert!(after_kill <= after + (1 << 20), "{after_kill} and not {after} bytes");
 }
 
 #[test]
