@@ -459,7 +459,17 @@ impl Archive {
 
     /// The bytes of a record as they lie in their file, if they are those that were written.
     fn member(&self, url: &str, version: &Version) -> Result<Vec<u8>, ArchiveError> {
-        let file = self.file(version.package)?;
+        let file = match self.file(version.package) {
+            // Somebody took the package away. That is no reason to stop everything else; but a folder that
+            // is away as a whole, as one that is not mounted, says nothing of what is in it.
+            Err(ArchiveError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound
+                    && self.dir.join(INDEX_FILE).exists() =>
+            {
+                return Err(damaged(url, version));
+            }
+            file => file?,
+        };
         let mut member = vec![0; version.length as usize];
         match file.read_exact_at(&mut member, version.offset) {
             Ok(()) if Digest::of(&member) == version.member => Ok(member),
@@ -494,6 +504,9 @@ impl std::fmt::Debug for Archive {
         f.debug_struct("Archive").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
+
+/// The index, beside the packages.
+const INDEX_FILE: &str = "index.redb";
 
 /// EIO: the disk cannot read it, and will not with a second try.
 const BAD_SECTOR: i32 = 5;

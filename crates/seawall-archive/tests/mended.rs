@@ -295,3 +295,52 @@ fn an_index_that_the_system_does_not_open_is_not_made_again() {
     fs::rename(&aside, &index).expect("moved");
     drop(place.open(3));
 }
+
+#[test]
+fn a_package_that_is_taken_away_is_fetched_again_and_stops_nothing() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let keep = |path: &str, second: u64| {
+        let page = page(path, &noise(second, 9_000), second);
+        archive.keep(vec![kept(&page)], Vec::new(), at(second)).expect("room");
+        archive.seal(at(second)).expect("room");
+        page
+    };
+    let (lost, also_lost) = (keep("/lost", 10), keep("/also-lost", 11));
+    let (stays, goes) = (keep("/stays", 12), keep("/goes", 13));
+    drop(archive);
+
+    let archive = place.open(20);
+    let packages = archive.packages().expect("readable");
+    for path in &packages[..2] {
+        std::fs::remove_file(path).expect("removed");
+    }
+    let gone = archive.lookup(&lost.url, None);
+    assert!(matches!(gone, Err(ArchiveError::Record { .. })), "{gone:?}");
+    assert!(archive.lookup(&lost.url, None).expect("readable").is_none());
+    let due = archive.due(at(21), 10).expect("readable");
+    assert!(due.iter().any(|(url, _)| *url == lost.url), "{due:?}");
+
+    // What must be erased is erased, though packages beside it are not there.
+    archive.withdraw(&goes.url, at(30)).expect("room");
+    archive.withdraw(&also_lost.url, at(30)).expect("room");
+    archive.upkeep(at(30)).expect("goes on");
+    assert!(!packages[3].exists() && packages[2].exists());
+    assert!(archive.lookup(&stays.url, None).expect("readable").is_some());
+}
+
+#[test]
+fn a_folder_that_is_away_as_a_whole_loses_nothing() {
+    let place = Place::new();
+    let page = page("/a", "text", 10);
+    let archive = place.open(1);
+    archive.keep(vec![kept(&page)], Vec::new(), at(10)).expect("room");
+    archive.seal(at(10)).expect("room");
+    drop(archive);
+    let archive = place.open(20);
+    let elsewhere = place.path().with_extension("away");
+    std::fs::rename(place.path(), &elsewhere).expect("moved");
+    assert!(matches!(archive.lookup(&page.url, None), Err(ArchiveError::Io { .. })));
+    std::fs::rename(&elsewhere, place.path()).expect("moved");
+    assert!(archive.lookup(&page.url, None).expect("readable").is_some());
+}

@@ -15,8 +15,8 @@ use seawall_seal::SigningKey;
 use super::keep::{Later, WITHDRAWN, forget, put_known};
 use super::repack::PUT_ASIDE;
 use super::{
-    Archive, ArchiveOptions, Fetched, Kept, OPEN_ID, PIN, REBUILDING, Writer, open_name,
-    package_name,
+    Archive, ArchiveOptions, Fetched, INDEX_FILE, Kept, OPEN_ID, PIN, REBUILDING, Writer,
+    open_name, package_name,
 };
 use crate::capture::Capture;
 use crate::error::ArchiveError;
@@ -325,7 +325,7 @@ fn open_index(
     files: &Files,
     repaired: &mut Repaired,
 ) -> Result<Index, ArchiveError> {
-    let path = dir.join("index.redb");
+    let path = dir.join(INDEX_FILE);
     let was_there = path.exists();
     repaired.index_rebuilt = !was_there && !files.is_empty();
     let opened = Index::open(&path, options.index_memory_bytes);
