@@ -254,6 +254,11 @@ impl Archive {
         Ok(self.index.look(crate::index::Look::counts)?.1)
     }
 
+    /// URLs and responses of new ones that there was no room for since the start.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// Makes every known URL due now, in their order of priority.
     ///
     /// # Errors
@@ -353,7 +358,7 @@ impl Archive {
             true
         })?;
         stats.damaged = self.damaged.load(Ordering::Relaxed);
-        stats.refused = self.refused.load(Ordering::Relaxed);
+        stats.refused = self.refused();
         stats.pinned_before = self.pinned_before()?;
         Ok(stats)
     }

@@ -10,8 +10,8 @@ use seawall_decide::GRANT_HOURS;
 use seawall_model::{Instant, WallTime};
 
 use crate::admin::{
-    AdminView, ArchiveChange, ArchiveStatus, ArchivedPage, CountryWork, EmergencyChange, Import,
-    ImportError, ImportReport, ListStatus, Pass, Purge, State, Status,
+    AdminView, ArchiveChange, ArchiveRefusal, ArchiveStatus, ArchivedPage, CountryWork,
+    EmergencyChange, Import, ImportReport, ListStatus, Pass, Purge, State, Status,
 };
 use crate::archive::{import, view as archive};
 use crate::clock;
@@ -149,20 +149,24 @@ impl AdminView for View {
         })
     }
 
-    fn archive(&self) -> Result<Vec<ArchiveStatus>, String> {
-        archive::status(&self.shared.policy.load(), clock::wall())
+    fn archive(&self, site: Option<&str>) -> Result<Vec<ArchiveStatus>, ArchiveRefusal> {
+        archive::status(&self.shared.policy.load(), site, clock::wall())
     }
 
     fn archived_page(&self, url: &str) -> Result<Vec<ArchivedPage>, String> {
         archive::pages(&self.shared.policy.load(), url)
     }
 
-    fn change_archive(&self, what: ArchiveChange) -> Result<(), String> {
-        tracing::info!(?what, "the operator changes the archives");
-        archive::change(&self.shared.policy.load(), what, clock::wall())
+    fn change_archive(
+        &self,
+        what: ArchiveChange,
+        site: Option<&str>,
+    ) -> Result<(), ArchiveRefusal> {
+        tracing::info!(?what, site, "the operator changes the archives");
+        archive::change(&self.shared.policy.load(), what, site, clock::wall())
     }
 
-    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ImportError> {
+    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ArchiveRefusal> {
         if what.is_begin {
             tracing::info!(?what, "the operator imports into the archives");
         }

@@ -42,11 +42,11 @@ pub trait AdminView: Send + Sync {
     /// What the system refused, for the operator to read.
     fn pass(&self, days: u8) -> Result<Pass, String>;
 
-    /// The always-online copies of all sites that have one. Reads the disk.
+    /// The always-online copies of all sites that have one, or of the one with this name. Reads the disk.
     ///
     /// # Errors
-    /// What the disk refused, for the operator to read.
-    fn archive(&self) -> Result<Vec<ArchiveStatus>, String>;
+    /// [`ArchiveRefusal`].
+    fn archive(&self, site: Option<&str>) -> Result<Vec<ArchiveStatus>, ArchiveRefusal>;
 
     /// What is known and held of one URL, for each site that knows it. Reads the disk.
     ///
@@ -54,17 +54,18 @@ pub trait AdminView: Send + Sync {
     /// What the disk refused, for the operator to read.
     fn archived_page(&self, url: &str) -> Result<Vec<ArchivedPage>, String>;
 
-    /// Changes something about all copies. Writes to the disk.
+    /// Changes something about all copies, or that of the site with this name. Writes to the disk.
     ///
     /// # Errors
-    /// What the disk refused, for the operator to read.
-    fn change_archive(&self, what: ArchiveChange) -> Result<(), String>;
+    /// [`ArchiveRefusal`].
+    fn change_archive(&self, what: ArchiveChange, site: Option<&str>)
+    -> Result<(), ArchiveRefusal>;
 
     /// Takes responses into the copies that they are of. Writes to the disk.
     ///
     /// # Errors
-    /// [`ImportError`]; what was taken in until then stays.
-    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ImportError>;
+    /// [`ArchiveRefusal`]; what was taken in until then stays.
+    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ArchiveRefusal>;
 
     /// Bytes of records that may be brought at once.
     fn max_import_bytes(&self) -> u64;
@@ -112,9 +113,9 @@ pub struct ImportReport {
     pub left_out: Vec<ArchiveFailure>,
 }
 
-/// Why nothing is taken in.
+/// Why something about copies is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImportError {
+pub enum ArchiveRefusal {
     /// No archive is of that site; the text says which there are.
     NoSite(String),
     /// What the disk refused.
@@ -159,6 +160,8 @@ pub struct ArchiveStatus {
     pub withdrawn: u64,
     /// Records that turned out damaged since the start.
     pub damaged: u64,
+    /// URLs and copies of new ones that there was no room for since the start.
+    pub refused: u64,
     /// Nothing captured from this time on is shown; RFC 3339.
     pub pinned_before: Option<String>,
     /// How the crawl goes.

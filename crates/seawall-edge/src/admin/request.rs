@@ -26,11 +26,12 @@ pub(super) enum Query {
     Purge(Purge),
     /// A pass for so many days.
     Pass(u8),
-    /// The copies of all sites.
-    Archive,
+    /// The copies of all sites, or of one.
+    Archive(Option<String>),
     /// What is known and held of one URL.
     ArchivedPage(String),
-    ChangeArchive(ArchiveChange),
+    /// Of all sites, or of one.
+    ChangeArchive(ArchiveChange, Option<String>),
     /// The content is records.
     Import(Import),
     Emergency(EmergencyChange),
@@ -95,9 +96,17 @@ impl<'a> Head<'a> {
         match (self.method, path) {
             ("GET", "/status") => Ok(Query::Status),
             ("GET", "/metrics") => Ok(Query::Metrics),
-            ("GET", "/archive") if parameters.is_empty() => Ok(Query::Archive),
-            ("GET", "/archive") => page(parameters).map(Query::ArchivedPage),
-            ("POST", "/archive") => archive(parameters).map(Query::ChangeArchive),
+            ("GET", "/archive") if parameters.starts_with("url=") => {
+                page(parameters).map(Query::ArchivedPage)
+            }
+            ("GET", "/archive") => match of_site(parameters)? {
+                ("", site) => Ok(Query::Archive(site)),
+                _ => Err(Denied(400, "say url=…, site=HOST, or nothing")),
+            },
+            ("POST", "/archive") => {
+                let (what, site) = of_site(parameters)?;
+                archive(what).map(|what| Query::ChangeArchive(what, site))
+            }
             ("POST", "/archive/import") => match door {
                 Door::Unix => import(parameters).map(Query::Import),
                 Door::Loopback | Door::Token(_) => {
@@ -201,6 +210,20 @@ fn page(parameters: &str) -> Result<String, Denied> {
     let url = parameters.strip_prefix("url=").filter(|url| !url.contains('&'));
     let url = url.ok_or(Denied(400, "say url=…, or nothing"))?;
     percent_decode(url).ok_or(Denied(400, "bad percent encoding"))
+}
+
+/// What is said before the site, and the site if one is said.
+fn of_site(parameters: &str) -> Result<(&str, Option<String>), Denied> {
+    let (what, site) = match parameters.split_once('&') {
+        Some((what, rest)) => (what, Some(rest)),
+        None if parameters.starts_with("site=") => ("", Some(parameters)),
+        None => (parameters, None),
+    };
+    let Some(site) = site else { return Ok((what, None)) };
+    let site = site.strip_prefix("site=").filter(|site| !site.is_empty() && !site.contains('&'));
+    let site = site.ok_or(Denied(400, "say site=HOST last, once, or nothing"))?;
+    let site = percent_decode(site).ok_or(Denied(400, "bad percent encoding"))?;
+    Ok((what, Some(site)))
 }
 
 fn archive(parameters: &str) -> Result<ArchiveChange, Denied> {
@@ -372,10 +395,17 @@ mod tests {
     #[test]
     fn changes_of_the_archive_and_emergencies_are_said_in_one_way() {
         for (target, want) in [
-            ("/archive?crawl=1", Ok(Query::ChangeArchive(ArchiveChange::Crawl))),
-            ("/archive?seal=1", Ok(Query::ChangeArchive(ArchiveChange::Seal))),
-            ("/archive?pin=17", Ok(Query::ChangeArchive(ArchiveChange::Pin(17)))),
-            ("/archive?pin=none", Ok(Query::ChangeArchive(ArchiveChange::Unpin))),
+            ("/archive?crawl=1", Ok(Query::ChangeArchive(ArchiveChange::Crawl, None))),
+            ("/archive?seal=1", Ok(Query::ChangeArchive(ArchiveChange::Seal, None))),
+            ("/archive?pin=17", Ok(Query::ChangeArchive(ArchiveChange::Pin(17), None))),
+            ("/archive?pin=none", Ok(Query::ChangeArchive(ArchiveChange::Unpin, None))),
+            (
+                "/archive?pin=none&site=a.b%3A8",
+                Ok(Query::ChangeArchive(ArchiveChange::Unpin, Some("a.b:8".to_owned()))),
+            ),
+            ("/archive?crawl=1&site=", Err(400)),
+            ("/archive?crawl=1&site=a&site=b", Err(400)),
+            ("/archive?site=a", Err(400)),
             ("/archive?pin=-1", Err(400)),
             ("/archive", Err(400)),
             ("/archive/import", Ok(Query::Import(Import::default()))),
@@ -398,13 +428,15 @@ mod tests {
         ] {
             check(Door::Unix, &format!("POST {target} HTTP/1.1\n\n"), want);
         }
-        check(Door::Unix, "GET /archive HTTP/1.1\n\n", Ok(Query::Archive));
+        check(Door::Unix, "GET /archive HTTP/1.1\n\n", Ok(Query::Archive(None)));
+        let of_one = Query::Archive(Some("a.b".to_owned()));
+        check(Door::Unix, "GET /archive?site=a.b HTTP/1.1\n\n", Ok(of_one));
         let page = Query::ArchivedPage("https://a.b/?c".to_owned());
         check(Door::Unix, "GET /archive?url=https%3A%2F%2Fa.b%2F%3Fc HTTP/1.1\n\n", Ok(page));
         let door = Door::Token("s3cret".into());
         let request = "POST /archive/import HTTP/1.1\nAuthorization: Bearer s3cret\n\n";
         check(door, request, Err(403));
-        check(Door::Unix, "GET /archive?site=x HTTP/1.1\n\n", Err(400));
+        check(Door::Unix, "GET /archive?crawl=1 HTTP/1.1\n\n", Err(400));
         check(Door::Unix, "GET /archive?url=%zz HTTP/1.1\n\n", Err(400));
         check(Door::Unix, "GET /emergency?on=1 HTTP/1.1\n\n", Err(405));
         check(Door::Unix, "DELETE /archive HTTP/1.1\n\n", Err(405));

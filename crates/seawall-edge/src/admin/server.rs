@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::request::{Denied, Door, Head, Query};
-use super::{AdminView, Import, ImportError};
+use super::{AdminView, ArchiveRefusal, Import};
 
 /// Why the admin doors cannot be opened. All are the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -265,8 +265,8 @@ where
             Ok(body) => response(200, JSON, &body),
             Err(_) => failure(500, "the report cannot be written as JSON"),
         },
-        Ok(Err(ImportError::NoSite(why))) => failure(404, &why),
-        Ok(Err(ImportError::Failed(why))) => failure(507, &why),
+        Ok(Err(ArchiveRefusal::NoSite(why))) => failure(404, &why),
+        Ok(Err(ArchiveRefusal::Failed(why))) => failure(507, &why),
         Err(_) => failure(500, "the import failed on a bug; see the log"),
     })
 }
@@ -288,14 +288,17 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
             Ok(Err(_)) => failure(500, "the pass cannot be written as JSON"),
             Err(why) => failure(500, &why),
         },
-        Query::Archive => match tokio::task::spawn_blocking(move || view.archive()).await {
-            Ok(Ok(archives)) => match serde_json::to_vec(&archives) {
-                Ok(body) => response(200, JSON, &body),
-                Err(_) => failure(500, "the archives cannot be written as JSON"),
-            },
-            Ok(Err(why)) => failure(500, &why),
-            Err(_) => failure(500, "looking into the archive failed on a bug; see the log"),
-        },
+        Query::Archive(site) => {
+            match tokio::task::spawn_blocking(move || view.archive(site.as_deref())).await {
+                Ok(Ok(archives)) => match serde_json::to_vec(&archives) {
+                    Ok(body) => response(200, JSON, &body),
+                    Err(_) => failure(500, "the archives cannot be written as JSON"),
+                },
+                Ok(Err(ArchiveRefusal::NoSite(why))) => failure(404, &why),
+                Ok(Err(ArchiveRefusal::Failed(why))) => failure(500, &why),
+                Err(_) => failure(500, "looking into the archive failed on a bug; see the log"),
+            }
+        }
         Query::ArchivedPage(url) => {
             match tokio::task::spawn_blocking(move || view.archived_page(&url)).await {
                 Ok(Ok(pages)) => match serde_json::to_vec(&pages) {
@@ -306,10 +309,12 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
                 Err(_) => failure(500, "looking into the archive failed on a bug; see the log"),
             }
         }
-        Query::ChangeArchive(what) => {
-            match tokio::task::spawn_blocking(move || view.change_archive(what)).await {
+        Query::ChangeArchive(what, site) => {
+            let change = move || view.change_archive(what, site.as_deref());
+            match tokio::task::spawn_blocking(change).await {
                 Ok(Ok(())) => response(200, JSON, b"{}"),
-                Ok(Err(why)) => failure(507, &why),
+                Ok(Err(ArchiveRefusal::NoSite(why))) => failure(404, &why),
+                Ok(Err(ArchiveRefusal::Failed(why))) => failure(507, &why),
                 Err(_) => failure(500, "changing the archive failed on a bug; see the log"),
             }
         }

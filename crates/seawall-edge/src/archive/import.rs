@@ -17,7 +17,8 @@ use seawall_model::WallTime;
 
 use super::SiteCopy;
 use super::crawl::is_open;
-use crate::admin::{ArchiveFailure, Import, ImportError, ImportReport};
+use super::view::chosen;
+use crate::admin::{ArchiveFailure, ArchiveRefusal, Import, ImportReport};
 use crate::policy::Policy;
 
 /// What the head of a record and its coding add to a content.
@@ -40,7 +41,7 @@ pub(crate) fn import(
     what: &Import,
     records: Vec<u8>,
     now: WallTime,
-) -> Result<ImportReport, ImportError> {
+) -> Result<ImportReport, ArchiveRefusal> {
     let sites = chosen(policy, what.site.as_deref())?;
     let largest = sites.iter().map(|(_, copy)| copy.settings.max_object_bytes).max().unwrap_or(0);
     let mut report = ImportReport {
@@ -75,28 +76,6 @@ pub(crate) fn import(
     Ok(report)
 }
 
-/// The copies that are meant, with the places of their sites.
-fn chosen<'a>(
-    policy: &'a Policy,
-    site: Option<&str>,
-) -> Result<Vec<(usize, &'a Arc<SiteCopy>)>, ImportError> {
-    let copies = policy.copies.iter().enumerate();
-    let mut copies: Vec<_> = copies.filter_map(|(at, copy)| Some((at, copy.as_ref()?))).collect();
-    let bases: Vec<_> = copies.iter().map(|(_, copy)| copy.settings.base.clone()).collect();
-    if let Some(site) = site {
-        let host = site.split("://").last().unwrap_or(site).trim_end_matches('/');
-        copies.retain(|(_, copy)| copy.is_called(host));
-    }
-    if copies.is_empty() {
-        let there = bases.join("`, `");
-        return Err(ImportError::NoSite(match bases.is_empty() {
-            true => "no site has an archive".to_owned(),
-            false => format!("there are archives of `{there}`, and none of that site"),
-        }));
-    }
-    Ok(copies)
-}
-
 /// What comes into one copy.
 struct Intake<'a> {
     policy: &'a Policy,
@@ -117,7 +96,7 @@ impl<'a> Intake<'a> {
         copy: &'a Arc<SiteCopy>,
         what: &'a Import,
         now: WallTime,
-    ) -> Result<Self, ImportError> {
+    ) -> Result<Self, ArchiveRefusal> {
         let mut scope = copy.import_scope.lock();
         if what.is_begin || scope.is_none() {
             let mut begun = copy.scope();
@@ -134,7 +113,7 @@ impl<'a> Intake<'a> {
         url: String,
         capture: Capture,
         report: &mut ImportReport,
-    ) -> Result<(), ImportError> {
+    ) -> Result<(), ArchiveRefusal> {
         if let Some(reason) = self.refusal(&url, &capture)? {
             tell(report, &url, reason);
             return Ok(());
@@ -147,7 +126,11 @@ impl<'a> Intake<'a> {
     }
 
     /// Why it is left out, if it is.
-    fn refusal(&self, url: &str, capture: &Capture) -> Result<Option<&'static str>, ImportError> {
+    fn refusal(
+        &self,
+        url: &str,
+        capture: &Capture,
+    ) -> Result<Option<&'static str>, ArchiveRefusal> {
         if !is_open(self.copy, self.policy, self.site, url) {
             return Ok(Some("not_for_everybody"));
         }
@@ -188,7 +171,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Writes down what was taken in.
-    fn write(&mut self, report: &mut ImportReport) -> Result<(), ImportError> {
+    fn write(&mut self, report: &mut ImportReport) -> Result<(), ArchiveRefusal> {
         let some = std::mem::take(&mut self.some);
         self.bytes = 0;
         let archive = &self.copy.archive;
@@ -214,8 +197,8 @@ impl<'a> Intake<'a> {
     }
 }
 
-fn failed(copy: &SiteCopy, error: &ArchiveError) -> ImportError {
-    ImportError::Failed(format!("the archive of {}: {error}", copy.settings.base))
+fn failed(copy: &SiteCopy, error: &ArchiveError) -> ArchiveRefusal {
+    ArchiveRefusal::Failed(format!("the archive of {}: {error}", copy.settings.base))
 }
 
 fn count(counts: &mut BTreeMap<&'static str, u64>, what: &'static str) {

@@ -1,5 +1,6 @@
 //! What the operator is told of the copies, and what an operator changes about them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_archive::{Archive, ArchiveError, rfc3339};
@@ -7,7 +8,8 @@ use seawall_model::WallTime;
 
 use super::SiteCopy;
 use crate::admin::{
-    Ages, ArchiveChange, ArchiveFailure, ArchiveStatus, ArchivedPage, ArchivedVersion, CrawlStatus,
+    Ages, ArchiveChange, ArchiveFailure, ArchiveRefusal, ArchiveStatus, ArchivedPage,
+    ArchivedVersion, CrawlStatus,
 };
 use crate::metrics::Sample;
 use crate::policy::Policy;
@@ -17,10 +19,20 @@ const MAX_FAILURES: usize = 100;
 /// Counting more that is due would take longer than it is worth.
 const MAX_COUNTED: usize = 100_000;
 
-/// All copies. O(URLs).
-pub(crate) fn status(policy: &Policy, now: WallTime) -> Result<Vec<ArchiveStatus>, String> {
-    let copies = policy.copies.iter().flatten();
-    copies.map(|copy| of_one(copy, now).map_err(|error| error.to_string())).collect()
+/// All copies, or that of one site. O(URLs).
+pub(crate) fn status(
+    policy: &Policy,
+    site: Option<&str>,
+    now: WallTime,
+) -> Result<Vec<ArchiveStatus>, ArchiveRefusal> {
+    // Of all sites there may be none.
+    let copies = match site {
+        Some(_) => chosen(policy, site)?,
+        None => chosen(policy, None).unwrap_or_default(),
+    };
+    let told = copies.into_iter().map(|(_, copy)| of_one(copy, now));
+    let told: Result<_, _> = told.collect();
+    told.map_err(|error: ArchiveError| ArchiveRefusal::Failed(error.to_string()))
 }
 
 /// One URL in all copies that know it.
@@ -29,6 +41,28 @@ pub(crate) fn pages(policy: &Policy, url: &str) -> Result<Vec<ArchivedPage>, Str
     let pages = copies.map(|copy| archived_page(&copy.archive, &copy.settings.base, url));
     let pages: Result<Vec<_>, _> = pages.collect();
     Ok(pages.map_err(|error| error.to_string())?.into_iter().flatten().collect())
+}
+
+/// The copies that are meant, with the places of their sites.
+pub(super) fn chosen<'a>(
+    policy: &'a Policy,
+    site: Option<&str>,
+) -> Result<Vec<(usize, &'a Arc<SiteCopy>)>, ArchiveRefusal> {
+    let copies = policy.copies.iter().enumerate();
+    let mut copies: Vec<_> = copies.filter_map(|(at, copy)| Some((at, copy.as_ref()?))).collect();
+    let bases: Vec<_> = copies.iter().map(|(_, copy)| copy.settings.base.clone()).collect();
+    if let Some(site) = site {
+        let host = site.split("://").last().unwrap_or(site).trim_end_matches('/');
+        copies.retain(|(_, copy)| copy.is_called(host));
+    }
+    if copies.is_empty() {
+        let there = bases.join("`, `");
+        return Err(ArchiveRefusal::NoSite(match bases.is_empty() {
+            true => "no site has an archive".to_owned(),
+            false => format!("there are archives of `{there}`, and none of that site"),
+        }));
+    }
+    Ok(copies)
 }
 
 fn of_one(copy: &SiteCopy, now: WallTime) -> Result<ArchiveStatus, ArchiveError> {
@@ -133,6 +167,7 @@ pub fn archive_status(
         failed,
         withdrawn: stats.withdrawn,
         damaged: stats.damaged,
+        refused: stats.refused,
         pinned_before: stats.pinned_before.map(rfc3339),
         crawl: CrawlStatus { due, ..CrawlStatus::default() },
         breaker: "stopped",
@@ -140,9 +175,18 @@ pub fn archive_status(
     })
 }
 
-/// Changes something about all copies.
-pub(crate) fn change(policy: &Policy, what: ArchiveChange, now: WallTime) -> Result<(), String> {
-    for copy in policy.copies.iter().flatten() {
+/// Changes something about all copies, or that of one site.
+pub(crate) fn change(
+    policy: &Policy,
+    what: ArchiveChange,
+    site: Option<&str>,
+    now: WallTime,
+) -> Result<(), ArchiveRefusal> {
+    let copies = match site {
+        Some(_) => chosen(policy, site)?,
+        None => chosen(policy, None).unwrap_or_default(),
+    };
+    for (_, copy) in copies {
         let archive = &copy.archive;
         let done = match what {
             ArchiveChange::Crawl => archive.make_due(now),
@@ -151,7 +195,9 @@ pub(crate) fn change(policy: &Policy, what: ArchiveChange, now: WallTime) -> Res
             ArchiveChange::Seal => archive.seal(now).map(drop),
         };
         copy.forget_ready();
-        done.map_err(|error| format!("the archive of {}: {error}", copy.settings.base))?;
+        done.map_err(|error| {
+            ArchiveRefusal::Failed(format!("the archive of {}: {error}", copy.settings.base))
+        })?;
     }
     Ok(())
 }
@@ -183,6 +229,11 @@ pub(crate) fn samples(policy: &Policy) -> Vec<Sample> {
             "seawall_archive_served_total",
             "Archived copies given to readers because the origin could not answer.",
             sum(SiteCopy::served),
+        ),
+        Sample::counter(
+            "seawall_archive_refused_total",
+            "URLs, and copies of new ones, that the archives had no room for.",
+            sum(|copy| copy.archive.refused()),
         ),
         Sample::gauge(
             "seawall_archive_origins_away",

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use seawall_edge::admin::{
-    AdminError, AdminServer, AdminView, Answer, ArchiveChange, ArchiveStatus, ArchivedPage,
-    ClientError, EmergencyChange, Import, ImportError, ImportReport, OriginStatus, Pass, Purge,
+    AdminError, AdminServer, AdminView, Answer, ArchiveChange, ArchiveRefusal, ArchiveStatus,
+    ArchivedPage, ClientError, EmergencyChange, Import, ImportReport, OriginStatus, Pass, Purge,
     State, Status, query, send,
 };
 
@@ -60,20 +60,25 @@ impl AdminView for View {
         Ok(Vec::new())
     }
 
-    fn archive(&self) -> Result<Vec<ArchiveStatus>, String> {
+    fn archive(&self, _: Option<&str>) -> Result<Vec<ArchiveStatus>, ArchiveRefusal> {
         Ok(Vec::new())
     }
 
-    fn change_archive(&self, what: ArchiveChange) -> Result<(), String> {
-        match what {
-            ArchiveChange::Seal => Err("the disk is full".to_owned()),
+    fn change_archive(
+        &self,
+        what: ArchiveChange,
+        site: Option<&str>,
+    ) -> Result<(), ArchiveRefusal> {
+        match (what, site) {
+            (_, Some(site)) => Err(ArchiveRefusal::NoSite(site.to_owned())),
+            (ArchiveChange::Seal, _) => Err(ArchiveRefusal::Failed("the disk is full".to_owned())),
             _ => Ok(()),
         }
     }
 
-    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ImportError> {
+    fn import(&self, what: &Import, records: Vec<u8>) -> Result<ImportReport, ArchiveRefusal> {
         if let Some(site) = &what.site {
-            return Err(ImportError::NoSite(site.clone()));
+            return Err(ArchiveRefusal::NoSite(site.clone()));
         }
         let counts = [("stored", records.len() as u64)].into();
         Ok(ImportReport { counts, ..ImportReport::default() })

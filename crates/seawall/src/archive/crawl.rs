@@ -23,12 +23,17 @@ use crate::{Done, output, times};
 ///
 /// # Errors
 /// A failure if the origin is away.
-pub(super) fn run(config: Option<&Path>, args: &TargetArgs, json: bool) -> Done {
+pub(super) fn run(
+    config: Option<&Path>,
+    args: &TargetArgs,
+    site: Option<&str>,
+    json: bool,
+) -> Done {
     match Place::find(config, args)? {
-        Place::Running { socket } => follow(&socket, json),
+        Place::Running { socket } => follow(&socket, site, json),
         Place::Stopped { state } => {
             let server = start(config, &state, Crawling::On)?;
-            let done = follow(&state.join(config::ADMIN_SOCKET), json);
+            let done = follow(&state.join(config::ADMIN_SOCKET), site, json);
             server.stop();
             done
         }
@@ -149,9 +154,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Where nobody watches, a line is enough now and then.
 const LINE: Duration = Duration::from_secs(10);
 
-fn follow(socket: &Path, json: bool) -> Done {
+fn follow(socket: &Path, site: Option<&str>, json: bool) -> Done {
     let place = Place::Running { socket: socket.to_owned() };
-    let sites = list::sites(&place)?;
+    let sites = list::sites(&place, site)?;
     if sites.is_empty() {
         return Err(Failure::failed(
             "no site has an archive",
@@ -159,12 +164,12 @@ fn follow(socket: &Path, json: bool) -> Done {
         ));
     }
     let (before, begun) = (Sum::of(&sites), times::now());
-    ask(socket, "POST", "/archive?crawl=1")?;
+    ask(socket, "POST", &format!("/archive?crawl=1{}", place::parameter(site)))?;
     let mut screen = Screen::new();
     let mut here_since = begun;
     loop {
         let asked = times::now();
-        let sites = list::sites(&place)?;
+        let sites = list::sites(&place, site)?;
         let now = times::now();
         let done = Sum::of(&sites).since(before);
         if done.away == 0 {

@@ -18,10 +18,10 @@ pub(super) enum Failures {
     All,
 }
 
-/// What each site's archive has, as the admin socket says it.
-pub(super) fn sites(place: &Place) -> Result<Vec<Value>, Failure> {
+/// What each site's archive has, or that of one, as the admin socket says it.
+pub(super) fn sites(place: &Place, site: Option<&str>) -> Result<Vec<Value>, Failure> {
     match place {
-        Place::Running { socket } => match ask(socket, "GET", "/archive")? {
+        Place::Running { socket } => match ask(socket, "GET", &target(site))? {
             Value::Array(sites) => Ok(sites),
             _ => Err(Failure::failed(
                 "the running program said something else than a list of archives",
@@ -29,13 +29,20 @@ pub(super) fn sites(place: &Place) -> Result<Vec<Value>, Failure> {
             )),
         },
         Place::Stopped { state } => {
-            let sites = place::open(state)?;
+            let sites = place::open_of(state, site)?;
             let status = sites.iter().map(|site| {
                 let status = archive_status(&site.archive, &site.name, times::now());
                 status.map(|status| json!(status)).map_err(|error| place::failed(&error))
             });
             status.collect()
         }
+    }
+}
+
+fn target(site: Option<&str>) -> String {
+    match place::parameter(site).strip_prefix('&') {
+        Some(parameter) => format!("/archive?{parameter}"),
+        None => "/archive".to_owned(),
     }
 }
 
@@ -126,6 +133,7 @@ fn block(site: &Value, failures: Failures) -> String {
         ("served", "copies given to readers since the start"),
         ("withdrawn", "URLs that may not come back"),
         ("damaged", "records found damaged since the start, and fetched again"),
+        ("refused", "URLs not taken since the start for want of room: see `disk`"),
     ] {
         if number(name) > 0 {
             line(name, format!("{} {what}", number(name)));
@@ -255,7 +263,7 @@ mod tests {
         let site = json!({"site": "https://a", "pages_known": 30, "pages_held": 20, "versions": 25, "bytes": 1 << 20,
             "oldest": "2026-01-02T00:00:00Z", "newest": "2026-01-03T00:00:00Z", "ages": {"hour": 0, "day": 18, "older": 2},
             "failures": (0..12).map(|n| json!({"url": format!("https://a/{n}"), "reason": "gone"})).collect::<Vec<_>>(),
-            "failed": 12, "withdrawn": 1, "pinned_before": "2026-01-04T00:00:00Z", "breaker": "open",
+            "failed": 12, "withdrawn": 1, "refused": 3, "pinned_before": "2026-01-04T00:00:00Z", "breaker": "open",
             "crawl": {"fetched": 9, "stored": 4, "unchanged": 3, "failed": 2, "due": 1, "cold": false}});
         let text = as_text(std::slice::from_ref(&site), Failures::Some);
         for words in [
@@ -264,6 +272,7 @@ mod tests {
             "pinned      nothing captured from 2026-01-04T00:00:00Z on",
             "origin      away",
             "1 URLs that may not come back",
+            "refused     3 URLs not taken",
             "9 fetched since the start (4 new, 3 unchanged, 2 failed), 1 due",
             "https://a/9 (gone)",
         ] {

@@ -40,6 +40,9 @@ pub(crate) struct Args {
 enum What {
     /// What the archives have: how much, how old, and what could not be copied.
     List {
+        /// Only of this site: its name, such as example.org.
+        #[arg(long, value_name = "HOST")]
+        site: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -57,6 +60,9 @@ enum What {
         program goes on by itself. A stopped program is crawled from here, without taking readers."
     )]
     Crawl {
+        /// Only of this site: its name, such as example.org.
+        #[arg(long, value_name = "HOST")]
+        site: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -71,6 +77,9 @@ enum What {
         /// Show everything again.
         #[arg(long)]
         off: bool,
+        /// Only of this site: its name, such as example.org.
+        #[arg(long, value_name = "HOST")]
+        site: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -125,15 +134,16 @@ struct Common {
 /// A failure if the program cannot be asked or its folder cannot be used.
 pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
     match &args.what {
-        What::List { common } => {
-            let sites = list::sites(&Place::find(config, &common.target)?)?;
+        What::List { site, common } => {
+            let place = Place::find(config, &common.target)?;
+            let sites = list::sites(&place, site.as_deref())?;
             if common.json {
                 return output::json(&list::as_json(&sites));
             }
             output::data(&list::as_text(&sites, list::Failures::Some))
         }
         What::Show { url: None, common } => {
-            let sites = list::sites(&Place::find(config, &common.target)?)?;
+            let sites = list::sites(&Place::find(config, &common.target)?, None)?;
             if common.json {
                 return output::json(&list::as_json(&sites));
             }
@@ -146,9 +156,11 @@ pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
             }
             output::data(&list::pages_as_text(&pages))
         }
-        What::Crawl { common } => crawl::run(config, &common.target, common.json),
+        What::Crawl { site, common } => {
+            crawl::run(config, &common.target, site.as_deref(), common.json)
+        }
         What::Import(args) => import::run(config, args),
-        What::Pin { before, common, .. } => pin(config, *before, common),
+        What::Pin { before, site, common, .. } => pin(config, *before, site.as_deref(), common),
         What::Verify { key, common } => {
             let state = place::state(config, &common.target)?;
             check::run(&state, key.as_deref(), common.json)
@@ -172,14 +184,20 @@ pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
     }
 }
 
-fn pin(config: Option<&Path>, before: Option<WallTime>, common: &Common) -> Done {
+fn pin(
+    config: Option<&Path>,
+    before: Option<WallTime>,
+    site: Option<&str>,
+    common: &Common,
+) -> Done {
     match Place::find(config, &common.target)? {
         Place::Running { socket } => {
             let value = before.map_or("none".to_owned(), |at| at.unix_secs().to_string());
-            ask(&socket, "POST", &format!("/archive?pin={value}"))?;
+            let of = place::parameter(site);
+            ask(&socket, "POST", &format!("/archive?pin={value}{of}"))?;
         }
         Place::Stopped { state } => {
-            for site in place::open(&state)? {
+            for site in place::open_of(&state, site)? {
                 site.archive.pin(before, times::now()).map_err(|error| place::failed(&error))?;
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seawall_archive::{Archive, ArchiveError, ArchiveOptions};
 
-use crate::admin::is_running;
+use crate::admin::{is_running, percent_encode};
 use crate::cli::TargetArgs;
 use crate::output::{Failure, say, with_causes};
 use crate::{target, times};
@@ -82,6 +82,29 @@ pub(super) fn folders(state: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// The host, with a port if it has one, of what somebody wrote for a site.
 pub(super) fn name_of_site(written: &str) -> &str {
     written.split("://").last().unwrap_or(written).trim_end_matches('/')
+}
+
+/// As a parameter of the admin socket, behind others.
+pub(super) fn parameter(site: Option<&str>) -> String {
+    site.map_or(String::new(), |site| format!("&site={}", percent_encode(name_of_site(site))))
+}
+
+/// Opens the archives of a stopped program, or that of one site.
+///
+/// # Errors
+/// As [`open`]; a usage failure if there is none of that site.
+pub(super) fn open_of(state: &Path, site: Option<&str>) -> Result<Vec<Site>, Failure> {
+    let mut sites = open(state)?;
+    let Some(wanted) = site.map(name_of_site) else { return Ok(sites) };
+    let names: Vec<_> = sites.iter().map(|site| site.name.clone()).collect();
+    sites.retain(|site| name_of_site(&site.name) == wanted);
+    if sites.is_empty() {
+        return Err(Failure::usage(
+            format!("there are archives of `{}`, and none of `{wanted}`", names.join("`, `")),
+            "say one of these with `--site HOST`",
+        ));
+    }
+    Ok(sites)
 }
 
 /// Opens all archives of a stopped program.

@@ -235,6 +235,29 @@ fn a_folder_needs_its_site_named_where_there_are_several() {
     assert_eq!(done["sites"], serde_json::json!(["https://example.net"]), "{done}");
     let shown = place.ok(&["archive", "show", "https://example.net/", "--json"]).json();
     assert_eq!(shown["pages"][0]["versions"][0]["status"], 200, "{shown}");
+
+    // One of them is pinned and told by itself, whether a program runs or not.
+    let pinned = |place: &Place| {
+        let listed = place.ok(&["archive", "list", "--json"]).json();
+        let sites = listed["sites"].as_array().expect("sites").clone();
+        let pinned = sites.iter().filter(|site| site["pinned_before"].is_string());
+        pinned.map(|site| site["site"].clone()).collect::<Vec<_>>()
+    };
+    place.ok(&["archive", "pin", "--before", "1h", "--site", "example.net"]);
+    // With a copy it is known by its address, and by its folder else.
+    assert_eq!(pinned(&place), ["https://example.net"]);
+    let _shield = Shield::start(&place);
+    place.ok(&["archive", "pin", "--off", "--site", "https://example.net/"]);
+    place.ok(&["archive", "pin", "--before", "1h", "--site", "example.org"]);
+    assert_eq!(pinned(&place), ["https://example.org"]);
+    let listed = place.ok(&["archive", "list", "--site", "example.net", "--json"]).json();
+    assert_eq!(listed["sites"].as_array().map(Vec::len), Some(1), "{listed}");
+    let none = place.run(&["archive", "pin", "--off", "--site", "example.com"]);
+    assert!(
+        none.code == Some(1) && none.stderr.contains("`https://example.net`"),
+        "{}",
+        none.stderr
+    );
 }
 
 /// Killed with SIGKILL when some of it is held, and run again.
