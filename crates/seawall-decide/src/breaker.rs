@@ -5,7 +5,7 @@
 //!
 //! * **Signal:** how exchanges for pages of which there is a copy ended: such a page was well once, so
 //!   that one broken page, or somebody who asks for it on purpose, opens nothing. What our own queue
-//!   refused or held up says nothing.
+//!   refused or held up says nothing, unless the origin answers nobody at all.
 //! * **Trip:** three failures in a row, or half of at least ten in ten seconds.
 //! * **While open:** nobody with a copy waits. One probe goes each second, less often the longer it
 //!   lasts, by whoever calls [`Breaker::takes_probe`], never by a reader.

@@ -127,8 +127,11 @@ impl Fallback {
             Ok(answer) => self.judge(ask, answer).await,
             Err(_) => match self.answer(ask).await {
                 Some(answer) => {
-                    // The time in our own queue is none of the origin's.
-                    if !is_crowded && !self.gate.has_waiting(self.class, Duration::ZERO) {
+                    // The time in our own queue is none of the origin's, unless that answers nobody at all:
+                    // then it is what the queue is there for.
+                    let has_queued =
+                        is_crowded || self.gate.has_waiting(self.class, Duration::ZERO);
+                    if !has_queued || self.gate.silence() >= self.copy.settings.patience {
                         self.copy.note(clock::now(), OriginOutcome::TookTooLong);
                     }
                     answer

@@ -11,6 +11,7 @@ use seawall_decide::{
     Asked, DEMAND_ONE, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
     StreamPermit, Templater, Ticket, WorkClass, WorkOutcome, WorkRequest,
 };
+use seawall_model::Instant;
 use tokio::sync::oneshot;
 
 use crate::clock;
@@ -19,11 +20,38 @@ use crate::clock;
 pub(crate) struct Gate {
     gate: Mutex<OriginGate<oneshot::Sender<Permit>>>,
     templater: Templater,
+    silence: Mutex<Silence>,
+}
+
+/// What the origin was asked and has not answered.
+#[derive(Default)]
+struct Silence {
+    unanswered: usize,
+    /// Since when there has been something, or the last answer.
+    since: Instant,
+}
+
+impl Silence {
+    fn begin(&mut self, now: Instant) {
+        if self.unanswered == 0 {
+            self.since = now;
+        }
+        self.unanswered += 1;
+    }
+
+    fn end(&mut self, now: Instant, outcome: WorkOutcome) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        if matches!(outcome, WorkOutcome::Success | WorkOutcome::ServerError) {
+            self.since = now;
+        }
+    }
 }
 
 /// The right to have one request at work in the origin, or one stream open; given back when dropped.
 pub(crate) struct Permit {
     right: Option<Right>,
+    /// Whether the origin has still to answer.
+    is_unanswered: bool,
     gate: Arc<Gate>,
 }
 
@@ -50,7 +78,7 @@ impl Gate {
     /// A gate that names templates by `seed`, which must be random and secret.
     pub(crate) fn new(config: OriginGateConfig, seed: [u64; 2]) -> Arc<Self> {
         let gate = Mutex::new(OriginGate::new(config));
-        Arc::new(Self { gate, templater: Templater::new(seed) })
+        Arc::new(Self { gate, templater: Templater::new(seed), silence: Mutex::default() })
     }
 
     /// Takes other bounds into force; those who may go now are woken.
@@ -86,6 +114,15 @@ impl Gate {
         oldest.is_some_and(|oldest| oldest >= wait)
     }
 
+    /// For how long the origin has answered nobody although it was asked.
+    pub(crate) fn silence(&self) -> Duration {
+        let silence = self.silence.lock();
+        match silence.unanswered {
+            0 => Duration::ZERO,
+            _ => clock::now().saturating_since(silence.since),
+        }
+    }
+
     /// Waits for a permit.
     ///
     /// # Errors
@@ -112,7 +149,8 @@ impl Gate {
     /// [`Refused`] when there is none.
     pub(crate) fn open_stream(self: &Arc<Self>, request: WorkRequest) -> Result<Permit, Refused> {
         let stream = self.gate.lock().open_stream(request).ok_or(Refused)?;
-        Ok(Permit { right: Some(Right::Stream(stream)), gate: Arc::clone(self) })
+        let right = Some(Right::Stream(stream));
+        Ok(Permit { right, is_unanswered: false, gate: Arc::clone(self) })
     }
 
     /// Turns away those who waited too long. Called on every sweep of a worker.
@@ -158,13 +196,15 @@ impl Gate {
     }
 
     fn permit(self: &Arc<Self>, permit: OriginPermit) -> Permit {
-        Permit { right: Some(Right::Work(permit)), gate: Arc::clone(self) }
+        self.silence.lock().begin(clock::now());
+        Permit { right: Some(Right::Work(permit)), is_unanswered: true, gate: Arc::clone(self) }
     }
 }
 
 impl Permit {
     /// Notes how the origin did, at the response head or instead of one.
     pub(crate) fn note(&mut self, outcome: WorkOutcome) {
+        self.end_silence(outcome);
         if let Some(Right::Work(permit)) = &mut self.right {
             permit.note(clock::now(), outcome);
         }
@@ -194,6 +234,12 @@ impl Permit {
         became
     }
 
+    fn end_silence(&mut self, outcome: WorkOutcome) {
+        if std::mem::take(&mut self.is_unanswered) {
+            self.gate.silence.lock().end(clock::now(), outcome);
+        }
+    }
+
     pub(crate) const fn is_stream(&self) -> bool {
         matches!(self.right, Some(Right::Stream(_)))
     }
@@ -218,6 +264,7 @@ impl Drop for Place<'_> {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.end_silence(WorkOutcome::Unknown);
         match self.right.take() {
             Some(Right::Work(permit)) => self.gate.wake(Some(permit)),
             Some(Right::Stream(stream)) => self.gate.gate.lock().release_stream(stream),

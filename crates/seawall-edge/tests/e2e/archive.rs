@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use seawall_edge::config::{ArchiveNote, Route, SiteArchive};
+use seawall_edge::config::{ArchiveNote, Config, Route, SiteArchive};
 
 use crate::client::{Response, get};
 use crate::origin::{Asked, Origin, Then, ok, respond, say};
@@ -61,6 +61,14 @@ fn site(asked: &Asked) -> Vec<u8> {
 
 /// An origin in a mood, and a shield before it that has copied all of it.
 fn copied(change: impl FnOnce(&mut SiteArchive)) -> (Origin, Mood, Shield) {
+    copied_by(change, |_| {})
+}
+
+/// The same, with changes to the rest of the configuration.
+fn copied_by(
+    change: impl FnOnce(&mut SiteArchive),
+    configure: impl FnOnce(&mut Config),
+) -> (Origin, Mood, Shield) {
     let mood = Mood::default();
     let origin = Origin::run({
         let mood = mood.clone();
@@ -85,6 +93,7 @@ fn copied(change: impl FnOnce(&mut SiteArchive)) -> (Origin, Mood, Shield) {
         archive.patience = Duration::from_millis(300);
         change(&mut archive);
         config.sites[0].archive = Some(archive);
+        configure(config);
     });
     until("all pages are copied", || {
         let archive = shield.admin("GET", "/archive");
@@ -164,6 +173,21 @@ fn an_origin_that_hangs_costs_a_reader_one_patience_at_most() {
     let mut client = shield.client();
     assert_copy_of_one(&client.get("/one", ""));
     until("the breaker is open", || {
+        client.get("/two?page=2", "").assert_status(200);
+        shield.metric("seawall_archive_origins_away") == 1
+    });
+}
+
+#[test]
+fn an_origin_that_hangs_is_taken_to_be_away_by_those_who_wait_for_a_place_too() {
+    // The first reader has the only place, and keeps it.
+    let (_origin, mood, shield) =
+        copied_by(|_| {}, |config| config.sites[0].origin.max_concurrency = 1);
+    mood.set(HANGING);
+    let mut client = shield.client();
+    assert_copy_of_one(&client.get("/one", ""));
+    until("the breaker is open", || {
+        // Another page: who asks for the first one waits with its reader.
         client.get("/two?page=2", "").assert_status(200);
         shield.metric("seawall_archive_origins_away") == 1
     });
