@@ -8,7 +8,8 @@ use std::io::Read as _;
 
 use flate2::read::MultiGzDecoder;
 use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::attributes::Attributes;
+use quick_xml::events::{BytesPI, BytesStart, Event};
 
 use crate::capture::Capture;
 use crate::entity::decode;
@@ -97,6 +98,7 @@ fn xml(body: &[u8], base: &Base, found: &mut Found) {
             }
             Ok(Event::Text(text)) => lists.take(&text),
             Ok(Event::CData(text)) => lists.take(&text),
+            Ok(Event::PI(instruction)) => lists.style(&instruction),
             Ok(Event::GeneralRef(name)) => lists.take(&decode(&format!("&{};", &*name))),
             Ok(Event::Eof) | Err(_) => break,
             Ok(_) => {}
@@ -128,11 +130,14 @@ impl Lists<'_> {
             }
             "link" => self.link(start),
             "enclosure" => {
-                if let Some(url) = attribute(start, "url") {
+                if let Some(url) = attribute(start.attributes(), "url") {
                     self.other(url, Some(LinkKind::Resource));
                 }
             }
-            "guid" if attribute(start, "ispermalink").is_some_and(|said| said == "false") => {
+            "guid"
+                if attribute(start.attributes(), "ispermalink")
+                    .is_some_and(|said| said == "false") =>
+            {
                 if let Some(entry) = &mut self.entry {
                     // Taken, so that the text that follows is not.
                     entry.identifier = Some(String::new());
@@ -144,8 +149,11 @@ impl Lists<'_> {
 
     /// Atom's `link`, and the one that sitemaps and RSS borrow.
     fn link(&mut self, start: &BytesStart<'_>) {
-        let Some(href) = attribute(start, "href") else { return };
-        match (attribute(start, "rel").as_deref().unwrap_or("alternate"), &mut self.entry) {
+        let Some(href) = attribute(start.attributes(), "href") else { return };
+        match (
+            attribute(start.attributes(), "rel").as_deref().unwrap_or("alternate"),
+            &mut self.entry,
+        ) {
             // The page in other languages: the sitemap names them all for each of them.
             ("alternate", _) if self.source == LinkSource::Sitemap => self.other(href, None),
             ("alternate", Some(entry)) => entry.location = entry.location.take().or(Some(href)),
@@ -156,6 +164,14 @@ impl Lists<'_> {
                 self.found.add(self.base, &href, Some(LinkKind::Feed), LinkSource::Page);
             }
             _ => {}
+        }
+    }
+
+    /// What makes a page of the list in a browser ("Associating Style Sheets with XML documents 1.0" §3).
+    fn style(&mut self, instruction: &BytesPI<'_>) {
+        let href = attribute(instruction.attributes(), "href");
+        if let Some(href) = href.filter(|_| instruction.target() == "xml-stylesheet") {
+            self.found.add(self.base, &href, Some(LinkKind::Resource), LinkSource::Page);
         }
     }
 
@@ -222,8 +238,7 @@ impl Lists<'_> {
     }
 }
 
-fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
-    let mut attributes = start.attributes();
+fn attribute(mut attributes: Attributes<'_>, name: &str) -> Option<String> {
     // They would be compared with each other, all with all.
     attributes.with_checks(false);
     let found = attributes

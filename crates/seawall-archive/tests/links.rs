@@ -159,6 +159,10 @@ fn sitemaps_say_what_is_newest() {
     gzip.write_all(xml.as_bytes()).expect("to memory");
     let packed = gzip.finish().expect("to memory");
     check(&capture("https://example.org/sitemap.xml.gz", "application/x-gzip", packed), &want);
+    let styled = "<?xml version='1.0'?><?xml-stylesheet type=\"text/xsl\" href=\"/look.xsl\" ?>\
+        <?other href='/no'?><urlset><url><loc>/a</loc></url></urlset>";
+    let styled = capture("https://example.org/sitemap.xml", "text/xml", styled);
+    check(&styled, &["r /look.xsl", "p /a"]);
     let index = "<sitemapindex><sitemap><loc>/a</loc></sitemap><sitemap><loc>/b</loc>";
     check(
         &capture("https://example.org/sitemap_index.xml", "application/xml", index),
