@@ -25,6 +25,7 @@ mod process;
 mod setup;
 mod sim;
 mod site;
+mod table;
 mod tidy;
 
 use std::env;
@@ -93,5 +94,6 @@ usage: cargo xtask TASK
   bench archive [--only many|handbook] [--urls N] [--check] [--program FILE]
                                            what the copy of a site takes, and whether it is right
   differential [--seed N] [--count N]      HTTP/1 framing against nginx and HAProxy
-  real-site  [--seconds N] [--json] [--keep] [--without-only | --program FILE]
-                                           WordPress with and without Seawall in front";
+  real-site  [--only NAME]... [--seconds N] [--json] [--keep] [--without-only | --program FILE]
+                                           WordPress with and without Seawall in front, and
+                                           its archive when it is in trouble";

@@ -29,10 +29,10 @@ use self::scene::Scene;
 const BROWSE_LIMIT: Duration = Duration::from_secs(300);
 
 /// One claim, and what spoke against it.
-struct Check {
+pub(crate) struct Check {
     client: &'static str,
-    name: String,
-    problem: Option<String>,
+    pub(crate) name: String,
+    pub(crate) problem: Option<String>,
 }
 
 /// Tries every claim and prints them.
@@ -71,7 +71,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
 }
 
 /// The packages that the lock file names, unless they are there.
-fn install(root: &Path, folder: &Path) -> Outcome {
+///
+/// # Errors
+/// When npm fails.
+pub(crate) fn install(root: &Path, folder: &Path) -> Outcome {
     let cannot = |error: std::io::Error| format!("cannot fill `{}`: {error}", folder.display());
     fs::create_dir_all(folder).map_err(cannot)?;
     let source = root.join("xtask/pages");
@@ -100,10 +103,25 @@ fn browse(root: &Path, folder: &Path, scene: &Scene) -> Outcome<Vec<Check>> {
         "pictures": folder,
         "profile": scene.folder.join("profile"),
     });
-    let script = root.join("xtask/pages/browse.mjs");
+    script(root, "browse.mjs", &told, folder, &scene.folder)
+}
+
+/// What a script in `xtask/pages` finds, which is told what to look at. It runs in `folder`, where the
+/// packages are; its output lies in `logs`.
+///
+/// # Errors
+/// When it does not end in time, or tried nothing.
+pub(crate) fn script(
+    root: &Path,
+    name: &str,
+    told: &Value,
+    folder: &Path,
+    logs: &Path,
+) -> Outcome<Vec<Check>> {
     let mut command = bound("node");
+    let script = root.join("xtask/pages").join(name);
     command.arg(script).arg(told.to_string()).current_dir(folder);
-    let log = scene.folder.join("browse");
+    let log = logs.join("browse");
     let said = output_within("the browser's script", &mut command, BROWSE_LIMIT, &log)?;
     let mut checks = Vec::new();
     for line in said.lines() {

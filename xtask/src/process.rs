@@ -4,6 +4,7 @@
 //! task itself ends.
 
 use std::fs;
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -282,6 +283,17 @@ pub(crate) fn scratch(root: &Path, name: &str) -> Outcome<PathBuf> {
     fs::create_dir_all(&folder)
         .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
     Ok(folder)
+}
+
+/// So many random bytes, in hexadecimal.
+///
+/// # Errors
+/// When the system has none.
+pub(crate) fn random_hex(bytes: usize) -> Outcome<String> {
+    let mut drawn = vec![0; bytes];
+    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut drawn));
+    read.map_err(|error| format!("no random numbers: {error}"))?;
+    Ok(drawn.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Writes a file.

@@ -101,6 +101,7 @@ const REAL_SITE: &[Need] = &[
     need("php", "php-cli", "loading the posts"),
     need("php-fpm*", "php-fpm", "running the site"),
     need("php:mysqli", "php-mysql", "PHP to MariaDB"),
+    need("php:SimpleXML", "php-xml", "its sitemap"),
     need(
         "/usr/share/wordpress/wp-content/themes/twentytwentyone/style.css",
         "wordpress-theme-twentytwentyone",
@@ -109,6 +110,9 @@ const REAL_SITE: &[Need] = &[
     NGINX,
     WRK,
     CURL,
+    OPENSSL,
+    need("python3", "python3", "floods from many addresses"),
+    need("unzip", "unzip", "looking into packages of the archive"),
 ];
 
 /// Sees to what `arguments` name: `ci` (without any), `pages`, `bench`, `real-site` or `all`.

@@ -7,10 +7,12 @@
 //! It deliberately does **not** tune the site: three PHP workers and Debian's WordPress, as a small
 //! machine would run them.
 
+mod archive;
 mod checks;
 pub(crate) mod client;
 mod load;
 mod memory;
+pub(crate) mod readers;
 mod stack;
 
 use std::path::{Path, PathBuf};
@@ -18,22 +20,28 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::process::{build_seawall, certificate, scratch};
+use crate::process::{build_seawall, certificate, random_hex, scratch};
+use crate::table::Table;
 use crate::{Outcome, setup};
 
 use self::checks::Check;
 use self::load::Phase;
 use self::memory::Cage;
-use self::stack::Stack;
+use self::stack::{Front, Stack};
 
 /// Memory for WordPress, MariaDB, nginx and Seawall together.
 const MEMORY_BYTES: u64 = 1 << 30;
+
+/// The part that is tried with and without Seawall.
+const READERS: &str = "readers";
 
 struct Options {
     seconds: u64,
     json: bool,
     without_only: bool,
     keep: bool,
+    /// Parts of it; none: all.
+    only: Vec<String>,
     /// A program to try instead of building one.
     program: Option<PathBuf>,
 }
@@ -64,27 +72,58 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
     let cage = Cage::new(MEMORY_BYTES);
     eprintln!("memory: {}", cage.about());
 
-    let mut stack = Stack::start(&folder, &cage)?;
-    let mut sides = vec![side("without", stack.origin_port(), &stack, &options)?];
-    if let Some(program) = program {
-        let port = stack.start_seawall(root, &program, &cage)?;
-        sides.push(side("with", port, &stack, &options)?);
+    eprintln!("WordPress is installed with {} posts", stack::POSTS);
+    let token = random_hex(12)?;
+    let mut stack = Stack::start(&folder, &token, &cage)?;
+    let wants = |name: &str| match options.only.as_slice() {
+        [] => name != archive::NOTED,
+        only => only.iter().any(|only| only == name),
+    };
+    let mut table = Table::default();
+    if let Some(program) = &program {
+        let (cage, token, stack) = (&cage, token.as_str(), &mut stack);
+        let mut place = archive::Place { root, program, cage, stack, token };
+        archive::run(&mut place, &wants, &mut table)?;
     }
+    stack.stop_seawall();
+    let sides = if wants(READERS) {
+        sides(root, &mut stack, program.as_deref(), &cage, &options)?
+    } else {
+        Vec::new()
+    };
     let peak = cage.peak_bytes(&stack.process_ids());
     let kills = cage.oom_kills();
     drop(stack);
     drop(cage);
 
-    let report = report(&sides, peak, kills);
+    let report = report(&sides, &table, peak, kills);
     if options.json {
         println!("{report}");
     } else {
+        println!("{table}");
         print(&sides, peak, kills);
     }
     if !options.keep {
         let _ = std::fs::remove_dir_all(&folder);
     }
-    verdict(&sides, kills)
+    verdict(&sides, &table, kills)
+}
+
+/// Both sides.
+fn sides(
+    root: &Path,
+    stack: &mut Stack,
+    program: Option<&Path>,
+    cage: &Cage,
+    options: &Options,
+) -> Outcome<Vec<Side>> {
+    let mut sides = vec![side("without", stack.origin_port(), stack, options)?];
+    if let Some(program) = program {
+        let front = Front { program, state: "state", origin: None, plain: None };
+        let port = stack.start_seawall(root, &front, cage)?;
+        sides.push(side("with", port, stack, options)?);
+    }
+    Ok(sides)
 }
 
 /// Everything that is asked of one side.
@@ -102,8 +141,11 @@ fn side(name: &'static str, port: u16, stack: &Stack, options: &Options) -> Outc
     Ok(Side { name, checks, peace, flood })
 }
 
-fn verdict(sides: &[Side], kills: Option<u64>) -> Outcome {
+fn verdict(sides: &[Side], table: &Table, kills: Option<u64>) -> Outcome {
     let mut wrong = Vec::new();
+    if table.missed() > 0 {
+        wrong.push(format!("{} bars of the archive are missed", table.missed()));
+    }
     for side in sides {
         let failed = side.checks.iter().filter(|check| check.problem.is_some()).count();
         if failed > 0 {
@@ -121,6 +163,11 @@ fn verdict(sides: &[Side], kills: Option<u64>) -> Outcome {
 }
 
 fn print(sides: &[Side], peak: u64, kills: Option<u64>) {
+    let told = kills.map_or("not counted".to_owned(), |kills| kills.to_string());
+    println!("peak memory of all servers {} MiB, out-of-memory kills: {told}", peak >> 20);
+    if sides.is_empty() {
+        return;
+    }
     let row = |name: &str, cell: &dyn Fn(&Side) -> String| {
         let cells: Vec<String> = sides.iter().map(|side| format!("{:>22}", cell(side))).collect();
         println!("{name:<34}{}", cells.join(""));
@@ -151,8 +198,6 @@ fn print(sides: &[Side], peak: u64, kills: Option<u64>) {
     row("load: requests at WordPress per s", &|side| {
         format!("{:.1}", side.flood.origin_per_second)
     });
-    let kills = kills.map_or("not counted".to_owned(), |kills| kills.to_string());
-    println!("peak memory of all servers {} MiB, out-of-memory kills: {kills}", peak >> 20);
     for side in sides {
         for check in side.checks.iter().filter(|check| check.problem.is_some()) {
             println!("{} Seawall: {check}", side.name);
@@ -160,8 +205,9 @@ fn print(sides: &[Side], peak: u64, kills: Option<u64>) {
     }
 }
 
-fn report(sides: &[Side], peak: u64, kills: Option<u64>) -> Value {
-    let mut report = json!({ "peak_memory_bytes": peak, "oom_kills": kills });
+fn report(sides: &[Side], table: &Table, peak: u64, kills: Option<u64>) -> Value {
+    let mut report =
+        json!({ "peak_memory_bytes": peak, "oom_kills": kills, "archive": table.json() });
     for side in sides {
         let checks: Vec<Value> = side.checks.iter().map(Check::json).collect();
         report[side.name] =
@@ -171,8 +217,14 @@ fn report(sides: &[Side], peak: u64, kills: Option<u64>) -> Value {
 }
 
 fn options(arguments: &[String]) -> Outcome<Options> {
-    let mut options =
-        Options { seconds: 20, json: false, without_only: false, keep: false, program: None };
+    let mut options = Options {
+        seconds: 20,
+        json: false,
+        without_only: false,
+        keep: false,
+        only: Vec::new(),
+        program: None,
+    };
     let mut rest = arguments.iter();
     while let Some(flag) = rest.next() {
         match flag.as_str() {
@@ -186,6 +238,14 @@ fn options(arguments: &[String]) -> Outcome<Options> {
             "--program" => {
                 let program = rest.next().ok_or("`--program` wants the path of a built seawall")?;
                 options.program = Some(PathBuf::from(program));
+            }
+            "--only" => {
+                let known =
+                    |name: &&String| *name == READERS || archive::NAMES.contains(&name.as_str());
+                let named = rest.next().filter(known).cloned();
+                options.only.push(named.ok_or_else(|| {
+                    format!("`--only` wants {READERS} or one of {}", archive::NAMES.join(", "))
+                })?);
             }
             "--keep" => options.keep = true,
             other => return Err(format!("real-site does not know `{other}`")),

@@ -16,16 +16,14 @@ mod nginx;
 mod refusals;
 mod rehearsal;
 mod slow;
-mod table;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::process::{build_seawall, certificate, scratch, write};
+use crate::table::{Line, Table};
 use crate::{Outcome, setup};
-
-use self::table::{Line, Table};
 
 /// What the command line asks for.
 struct Options {

@@ -133,25 +133,7 @@ fn second_read_is_held(scene: &Scene<'_>) -> Outcome {
 }
 
 fn login(scene: &Scene<'_>) -> Outcome {
-    scene.editor.page("/wp-login.php")?;
-    let form = "log=erika&pwd=editor-password-1&wp-submit=Log+In&testcookie=1";
-    scene.editor.fetch("/wp-login.php", &["-d", form])?.expect(302)?;
-    let dashboard = scene.editor.page("/wp-admin/")?;
-    if dashboard.text().contains("wp-admin-bar-my-account") {
-        Ok(())
-    } else {
-        Err("the dashboard does not know the editor".to_owned())
-    }
-}
-
-/// Calls WordPress' own API as the editor does from the dashboard.
-fn api(scene: &Scene<'_>, path: &str, arguments: &[&str]) -> Outcome<Value> {
-    let nonce = scene.editor.page("/wp-admin/admin-ajax.php?action=rest-nonce")?.text();
-    let nonce = format!("X-WP-Nonce: {}", nonce.trim());
-    let mut all = vec!["-H", nonce.as_str()];
-    all.extend(arguments);
-    let answer = scene.editor.fetch(path, &all)?.expect(201)?;
-    serde_json::from_slice(&answer.body).map_err(|error| format!("no JSON: {error}"))
+    scene.editor.log_in()
 }
 
 /// The path of an address on the site.
@@ -164,7 +146,7 @@ fn posting(scene: &Scene<'_>) -> Outcome {
     let title = format!("Posted {} Seawall", scene.side);
     let post = json!({ "title": title, "content": "the-posted-sentence", "status": "publish" });
     let arguments = ["-H", "Content-Type: application/json", "-d", &post.to_string()];
-    let created = api(scene, "/wp-json/wp/v2/posts", &arguments)?;
+    let created = scene.editor.call("/wp-json/wp/v2/posts", &arguments)?;
     let path = path_of(&created["link"])?;
     for number in 3..6 {
         contains(&scene.stranger(number).page(&path)?, "the-posted-sentence")?;
@@ -179,7 +161,7 @@ fn upload(scene: &Scene<'_>) -> Outcome {
     let data = format!("@{}", file.display());
     let name = format!("Content-Disposition: attachment; filename=upload-{}.txt", scene.side);
     let arguments = ["-H", "Content-Type: text/plain", "-H", &name, "--data-binary", &data];
-    let created = api(scene, "/wp-json/wp/v2/media", &arguments)?;
+    let created = scene.editor.call("/wp-json/wp/v2/media", &arguments)?;
     let path = path_of(&created["source_url"])?;
     for number in 3..5 {
         if scene.stranger(number).page(&path)?.body != bytes {

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::Outcome;
 use crate::process::output;
 
@@ -84,6 +86,64 @@ impl Visitor {
     /// As for [`Self::fetch`], or when the answer is not a 200.
     pub(crate) fn page(&self, path: &str) -> Outcome<Answer> {
         self.fetch(path, &[])?.expect(200).map_err(|error| format!("{path}: {error}"))
+    }
+}
+
+impl Visitor {
+    /// Signs in as the editor of the site.
+    ///
+    /// # Errors
+    /// When the dashboard does not know the editor afterwards.
+    pub(crate) fn log_in(&self) -> Outcome {
+        self.page("/wp-login.php")?;
+        let form = "log=erika&pwd=editor-password-1&wp-submit=Log+In&testcookie=1";
+        self.fetch("/wp-login.php", &["-d", form])?.expect(302)?;
+        self.sees_dashboard()
+    }
+
+    /// # Errors
+    /// When the dashboard does not come or is not the editor's.
+    pub(crate) fn sees_dashboard(&self) -> Outcome {
+        let dashboard = self.page("/wp-admin/")?;
+        if dashboard.text().contains("wp-admin-bar-my-account") {
+            Ok(())
+        } else {
+            Err("the dashboard does not know the editor".to_owned())
+        }
+    }
+
+    /// What WordPress wants to see with what an editor does.
+    ///
+    /// # Errors
+    /// As for [`Self::page`].
+    pub(crate) fn nonce(&self) -> Outcome<String> {
+        let answer = self.page("/wp-admin/admin-ajax.php?action=rest-nonce")?;
+        Ok(answer.text().trim().to_owned())
+    }
+
+    /// Calls WordPress' own API as the editor does from the dashboard.
+    ///
+    /// # Errors
+    /// When it does not make what it was told to.
+    pub(crate) fn call(&self, path: &str, arguments: &[&str]) -> Outcome<Value> {
+        let nonce = format!("X-WP-Nonce: {}", self.nonce()?);
+        let mut all = vec!["-H", nonce.as_str()];
+        all.extend(arguments);
+        let answer = self.fetch(path, &all)?;
+        // 201: made; 200: changed.
+        let answer = if answer.status == 200 { answer } else { answer.expect(201)? };
+        serde_json::from_slice(&answer.body).map_err(|error| format!("no JSON: {error}"))
+    }
+
+    /// The cookies it has, by name.
+    pub(crate) fn cookies(&self) -> Vec<(String, String)> {
+        let jar = fs::read_to_string(self.files.with_extension("jar")).unwrap_or_default();
+        let lines = jar.lines().map(|line| line.trim_start_matches("#HttpOnly_"));
+        let cookie = |line: &str| {
+            let mut parts = line.split('\t').skip(5);
+            Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
+        };
+        lines.filter_map(cookie).collect()
     }
 }
 

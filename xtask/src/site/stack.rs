@@ -3,14 +3,19 @@
 //! Separate so that how each is started and configured is read in one place. All of them listen on
 //! loopback or on sockets in the scratch folder.
 
+use std::collections::HashMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::Outcome;
-use crate::process::{Running, free_port, is_root, output, program_like, write};
+use crate::process::{Running, descendants, free_port, is_root, output, program_like, write};
 
 use super::memory::Cage;
 
@@ -18,7 +23,7 @@ use super::memory::Cage;
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Stories on the site.
-const POSTS: u32 = 36;
+pub(crate) const POSTS: usize = 500;
 
 /// PHP workers, as a small machine has them.
 const PHP_WORKERS: u32 = 3;
@@ -33,12 +38,23 @@ pub(crate) struct Stack {
     origin: SocketAddr,
 }
 
+/// A Seawall to start: what lies before the site, and what it knows already.
+pub(crate) struct Front<'a> {
+    pub(crate) program: &'a Path,
+    /// The name of its state folder; an empty one if there is none yet.
+    pub(crate) state: &'a str,
+    /// Where it finds the site, if not at the web server itself.
+    pub(crate) origin: Option<SocketAddr>,
+    /// Where it listens, if that is known before; else at a free port.
+    pub(crate) plain: Option<u16>,
+}
+
 impl Stack {
     /// Makes the site and starts it without Seawall.
     ///
     /// # Errors
     /// When a part does not start; its log is in the scratch folder.
-    pub(crate) fn start(folder: &Path, cage: &Cage) -> Outcome<Self> {
+    pub(crate) fn start(folder: &Path, secret: &str, cage: &Cage) -> Outcome<Self> {
         let socket = folder.join("maria/maria.sock");
         if socket.as_os_str().len() > 100 {
             // sun_path holds 108 bytes (unix(7)).
@@ -48,39 +64,108 @@ impl Stack {
             ));
         }
         let database = database(folder, &socket, cage)?;
-        site(folder, &socket)?;
+        site(folder, &socket, secret)?;
         let php = php(folder, cage)?;
         let origin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let nginx = nginx(folder, origin, cage)?;
         Ok(Self { seawall: None, nginx, php, database, folder: folder.to_path_buf(), origin })
     }
 
-    /// Starts Seawall before the site with the shipped example; returns its plain port.
+    /// Starts Seawall before the site with the shipped example; returns its plain port. One that runs
+    /// is ended.
     ///
     /// # Errors
     /// When the example cannot be read or Seawall does not start.
     pub(crate) fn start_seawall(
         &mut self,
         root: &Path,
-        program: &Path,
+        front: &Front<'_>,
         cage: &Cage,
     ) -> Outcome<u16> {
+        self.stop_seawall();
         let example = root.join("packaging/examples/wordpress.toml");
         let text = fs::read_to_string(&example)
             .map_err(|error| format!("cannot read `{}`: {error}", example.display()))?;
-        let plain = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let plain = SocketAddr::from(([127, 0, 0, 1], front.plain.map_or_else(free_port, Ok)?));
         let tls = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let file = self.folder.join("seawall.toml");
-        let addresses = Addresses { plain, tls, admin, origin: self.origin };
-        write(&file, &substitute(&text, &self.folder, &addresses))?;
-        let mut command = cage.command(&program.to_string_lossy());
+        let origin = front.origin.unwrap_or(self.origin);
+        let addresses = Addresses { plain, tls, admin, origin };
+        write(&file, &substitute(&text, &self.folder, front.state, &addresses))?;
+        let mut command = cage.command(&front.program.to_string_lossy());
         command.args(["serve", "--config"]).arg(&file);
         let mut running =
             Running::start("seawall", &mut command, &self.folder.join("seawall.log"))?;
         running.wait_for(plain, START_LIMIT)?;
         self.seawall = Some(running);
         Ok(plain.port())
+    }
+
+    /// Ends Seawall.
+    pub(crate) fn stop_seawall(&mut self) {
+        self.seawall = None;
+    }
+
+    /// What Seawall says at its operator's door.
+    ///
+    /// # Errors
+    /// When it says nothing, or no JSON.
+    pub(crate) fn admin(&self, target: &str) -> Outcome<Value> {
+        let failed = |error: std::io::Error| format!("Seawall's admin socket: {error}");
+        let mut socket = UnixStream::connect(self.folder.join("admin.sock")).map_err(failed)?;
+        let head = format!("GET {target} HTTP/1.1\r\nHost: admin\r\n\r\n");
+        socket.set_read_timeout(Some(START_LIMIT)).map_err(failed)?;
+        socket.write_all(head.as_bytes()).map_err(failed)?;
+        let mut said = String::new();
+        socket.read_to_string(&mut said).map_err(failed)?;
+        let body = said.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        serde_json::from_str(body).map_err(|error| format!("Seawall says of {target}: {error}"))
+    }
+
+    /// Sends a signal to the web server: `KILL`, `STOP` or `CONT`.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn signal_origin(&self, signal: &str) -> Outcome {
+        let ids = descendants(self.nginx.id());
+        let ids = ids.iter().map(ToString::to_string);
+        output(Command::new("kill").arg(format!("-{signal}")).args(ids)).map(drop)
+    }
+
+    /// Starts the web server again, at the same address.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn restart_origin(&mut self, cage: &Cage) -> Outcome {
+        self.nginx.stop();
+        self.nginx = nginx(&self.folder, self.origin, cage)?;
+        Ok(())
+    }
+
+    /// What the archive's crawler asked the web server for with success: each path, and when, in seconds
+    /// since 1970.
+    pub(crate) fn crawled(&self) -> HashMap<String, Vec<f64>> {
+        let log = fs::read_to_string(self.folder.join("nginx/access.log")).unwrap_or_default();
+        let mut crawled: HashMap<String, Vec<f64>> = HashMap::new();
+        for line in log.lines() {
+            let mut parts = line.splitn(4, ' ');
+            let (Some(status), Some(at), Some(who), Some(path)) =
+                (parts.next(), parts.next(), parts.next(), parts.next())
+            else {
+                continue;
+            };
+            let is_answer = status.starts_with(['2', '3']);
+            if let (true, true, Ok(at)) = (is_answer, who == "crawler", at.parse()) {
+                crawled.entry(path.to_owned()).or_default().push(at);
+            }
+        }
+        crawled
+    }
+
+    /// The address of the web server itself.
+    pub(crate) fn origin(&self) -> SocketAddr {
+        self.origin
     }
 
     /// The port of the web server itself.
@@ -136,7 +221,7 @@ fn database(folder: &Path, socket: &Path, cage: &Cage) -> Outcome<Running> {
 }
 
 /// Copies WordPress, writes its configuration and lets PHP install it.
-fn site(folder: &Path, socket: &Path) -> Outcome {
+fn site(folder: &Path, socket: &Path, secret: &str) -> Outcome {
     let www = folder.join("www");
     output(Command::new("cp").args(["-rL", "/usr/share/wordpress"]).arg(&www))?;
     let socket = socket.display();
@@ -164,7 +249,12 @@ require_once ABSPATH . 'wp-settings.php';
     let script = folder.join("install.php");
     write(&script, include_str!("install.php"))?;
     let mut install = Command::new("php");
-    install.args(["-d", "memory_limit=256M"]).arg(&script).arg(&www).arg(POSTS.to_string());
+    install
+        .args(["-d", "memory_limit=256M"])
+        .arg(&script)
+        .arg(&www)
+        .arg(POSTS.to_string())
+        .arg(secret);
     let said = output(&mut install)?.stdout;
     if !said.ends_with(b"installed\n") {
         return Err(format!("WordPress was not installed: {}", String::from_utf8_lossy(&said)));
@@ -205,7 +295,8 @@ fn nginx(folder: &Path, address: SocketAddr, cage: &Cage) -> Outcome<Running> {
 events {{ worker_connections 2000; }}
 http {{
   include /etc/nginx/mime.types; default_type application/octet-stream;
-  log_format short '$status $request_uri'; access_log {own}/access.log short;
+  map $http_user_agent $who {{ default reader; ~^Seawall/ crawler; }}
+  log_format short '$status $msec $who $request_uri'; access_log {own}/access.log short;
   client_max_body_size 64m; client_body_temp_path {own}/body; fastcgi_temp_path {own}/fastcgi;
   proxy_temp_path {own}/proxy; uwsgi_temp_path {own}/uwsgi; scgi_temp_path {own}/scgi;
   server {{
@@ -241,7 +332,7 @@ struct Addresses {
 }
 
 /// The example with this run's addresses and files, and nothing else changed.
-fn substitute(example: &str, folder: &Path, addresses: &Addresses) -> String {
+fn substitute(example: &str, folder: &Path, state: &str, addresses: &Addresses) -> String {
     let folder = folder.display();
     let mut section = String::new();
     let mut text = String::new();
@@ -252,7 +343,7 @@ fn substitute(example: &str, folder: &Path, addresses: &Addresses) -> String {
         }
         let (key, value) = code.split_once('=').unwrap_or((code, ""));
         let replaced = match (section.as_str(), key.trim()) {
-            ("", "state_dir") => Some(format!("\"{folder}/state\"")),
+            ("", "state_dir") => Some(format!("\"{folder}/{state}\"")),
             ("listen", "address") if value.contains(":443") => {
                 Some(format!("\"{}\"", addresses.tls))
             }
@@ -292,6 +383,6 @@ mod tests {
                         [[listen]]\naddress = \"127.0.0.1:2\"\ntls = true\n\
                         [[site]]\nhosts = [\"example.test\"]\norigin = \"http://127.0.0.1:4\"\n\
                         [site.cache]\ndefault_ttl = \"10s\"\n[admin]\naddress = \"127.0.0.1:3\"\n";
-        assert_eq!(substitute(example, Path::new("/s"), &addresses), expected);
+        assert_eq!(substitute(example, Path::new("/s"), "state", &addresses), expected);
     }
 }

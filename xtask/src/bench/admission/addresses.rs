@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use crate::Outcome;
 use crate::process::{Running, bound, output, write};
+use crate::table::{Bar, Line};
 
 use super::super::server::origin;
 use super::Scene;
 use super::instance::{Instance, Setup};
-use super::table::{Bar, Line};
 
 /// The bar.
 const BAR_MIB: f64 = 32.0;

@@ -1,8 +1,6 @@
 //! Floods of 5,000 requests a second at a site that bears 100: of pages that no cache may keep, and
 //! of URLs that are made up.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::process::{output, target, visible};
+use crate::process::{output, random_hex, target, visible};
+use crate::table::{Bar, Line};
 
 use super::Scene;
 use super::instance::{Instance, Setup};
 use super::rehearsal::{Actor, Job, Play};
-use super::table::{Bar, Line};
 
 /// Until the site has been read once, and calm can be measured.
 const WARM_UP: Duration = Duration::from_secs(22);
@@ -265,17 +263,6 @@ fn credentials(scene: &Scene<'_>, secret: &str) -> Outcome<Vec<String>> {
     let said = output(Command::new(program).args([secret, &since, CREDENTIALS]))?.stdout;
     let said = String::from_utf8_lossy(&said);
     Ok(said.lines().map(|line| format!("{COOKIE}={line}")).collect())
-}
-
-/// So many random bytes, in hexadecimal.
-///
-/// # Errors
-/// When the system has none.
-pub(super) fn random_hex(bytes: usize) -> Outcome<String> {
-    let mut drawn = vec![0; bytes];
-    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut drawn));
-    read.map_err(|error| format!("no random numbers: {error}"))?;
-    Ok(drawn.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The failures that there were, named.

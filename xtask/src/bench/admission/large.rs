@@ -7,14 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::process::{Running, bound};
+use crate::process::{Running, bound, random_hex};
+use crate::table::{Bar, Line};
 
 use super::Scene;
-use super::flood::{SITE, failures, number, random_hex};
+use super::flood::{SITE, failures, number};
 use super::instance::{Instance, Setup};
 use super::rehearsal::{Actor, Job, Play};
 use super::slow::DOWNLOAD;
-use super::table::{Bar, Line};
 
 const CLIENTS: u16 = 200;
 const QUIET: Duration = Duration::from_secs(15);

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::process::{Running, bound_to_core, free_port, output, write};
+use crate::table::{Bar, Line};
 
 use super::super::cost::cpu_ns;
 use super::super::load::{Load, Protocol, h2load};
 use super::super::server::{Fleet, Product, Server};
 use super::super::summary::{Spread, ratios};
 use super::Scene;
-use super::table::{Bar, Line};
 
 const RUNS: usize = 7;
 const RUN: Duration = Duration::from_secs(1);

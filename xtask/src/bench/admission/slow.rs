@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::process::{Running, bound};
+use crate::process::{Running, bound, random_hex};
+use crate::table::{Bar, Line};
 
 use super::Scene;
-use super::flood::{SITE, failures, number, random_hex};
+use super::flood::{SITE, failures, number};
 use super::instance::{Instance, Setup};
 use super::nginx::Nginx;
 use super::rehearsal::{Actor, Job, Play};
-use super::table::{Bar, Line};
 
 const CONNECTIONS: &str = "2000";
 /// Before the attack.

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::Line;
 use crate::Outcome;
-use crate::process::{Running, bound, free_port, is_root, output, output_within, scratch, write};
+use crate::process::{Running, bound, free_port, is_root, output, scratch, write};
+use crate::site::readers::Readers;
 
 /// Where the package puts it; a folder for each language.
 const PAGES: &str = "/usr/share/doc/debian-handbook/html";
@@ -20,7 +21,6 @@ const PAGES: &str = "/usr/share/doc/debian-handbook/html";
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// A crawl that takes longer is broken off; the bar is ten minutes.
 const CRAWL_LIMIT: Duration = Duration::from_secs(1_200);
-const COMPARE_LIMIT: Duration = Duration::from_secs(300);
 
 struct Site {
     folder: PathBuf,
@@ -223,33 +223,23 @@ http {{
 
     /// Asks for all of it; how long each took in milliseconds, and how many were not what they had been.
     fn compare(&self, fetched: &BTreeMap<String, Vec<u8>>) -> Outcome<(Vec<f64>, usize)> {
-        let out = self.folder.join("out");
-        fs::create_dir_all(&out).map_err(|error| format!("cannot make `{out:?}`: {error}"))?;
-        let mut list = String::new();
-        for (number, path) in fetched.keys().enumerate() {
-            list.push_str(&format!(
-                "url = \"http://handbook.test{path}\"\noutput = \"{}/{number}\"\n",
-                out.display()
-            ));
-        }
-        let config = self.folder.join("urls");
-        write(&config, &list)?;
-        let mut command = bound("curl");
-        command.args(["-s", "--connect-to", &format!("::{}", self.plain)]).arg("-K").arg(&config);
-        command.args(["-w", "%{http_code} %{time_total}\\n"]);
-        let log = self.folder.join("curl");
-        let said = output_within("curl", &mut command, COMPARE_LIMIT, &log)?;
+        let paths: Vec<String> = fetched.keys().cloned().collect();
+        let readers = Readers {
+            site: "http://handbook.test",
+            at: self.plain,
+            at_once: 1,
+            folder: &self.folder,
+        };
         let (mut times, mut wrong) = (Vec::new(), 0);
-        for ((number, (path, content)), line) in fetched.iter().enumerate().zip(said.lines()) {
-            let (status, seconds) = line.split_once(' ').unwrap_or_default();
-            times.push(seconds.parse::<f64>().unwrap_or(f64::NAN) * 1e3);
-            let found = fs::read(out.join(number.to_string())).unwrap_or_default();
-            if status != "200" || found != *content {
-                eprintln!("{path}: {status}, {} bytes and not {}", found.len(), content.len());
+        for (got, (path, content)) in readers.read(&paths)?.iter().zip(fetched) {
+            times.push(got.ms);
+            let answer = &got.answer;
+            if answer.status != 200 || answer.body != *content {
+                let (found, had) = (answer.body.len(), content.len());
+                eprintln!("{path}: {}, {found} bytes and not {had}", answer.status);
                 wrong += 1;
             }
         }
-        wrong += fetched.len() - times.len();
         Ok((times, wrong))
     }
 }

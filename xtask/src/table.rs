@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// What a figure must hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Bar {
+pub(crate) enum Bar {
     /// It must not be less.
     AtLeast(f64),
     /// It must not be more.
@@ -17,7 +17,7 @@ pub(super) enum Bar {
 
 /// One figure.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     what: String,
     found: f64,
     unit: &'static str,
@@ -27,12 +27,12 @@ pub(super) struct Line {
 
 impl Line {
     /// A figure that must keep to `bar`.
-    pub(super) fn new(what: impl Into<String>, found: f64, unit: &'static str, bar: Bar) -> Self {
+    pub(crate) fn new(what: impl Into<String>, found: f64, unit: &'static str, bar: Bar) -> Self {
         Self { what: what.into(), found, unit, bar, note: String::new() }
     }
 
     /// Adds how the figure came about.
-    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
     }
@@ -49,23 +49,23 @@ impl Line {
 
 /// All figures of a run.
 #[derive(Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     lines: Vec<(String, Line)>,
 }
 
 impl Table {
     /// Adds the figures of a row.
-    pub(super) fn extend(&mut self, row: &str, lines: Vec<Line>) {
+    pub(crate) fn extend(&mut self, row: &str, lines: Vec<Line>) {
         self.lines.extend(lines.into_iter().map(|line| (row.to_owned(), line)));
     }
 
     /// How many bars are missed.
-    pub(super) fn missed(&self) -> usize {
+    pub(crate) fn missed(&self) -> usize {
         self.lines.iter().filter(|(_, line)| line.is_met() == Some(false)).count()
     }
 
     /// All figures.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let value = |(row, line): &(String, Line)| {
             let (at_least, at_most) = match line.bar {
                 Bar::AtLeast(bar) => (Some(bar), None),
