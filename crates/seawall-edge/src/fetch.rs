@@ -458,7 +458,9 @@ fn class(ctx: &ClientConn, policy: &PolicyRef, plan: &Plan) -> (WorkClass, JobCa
         Standing::Anonymous => {
             let cause = anonymous_cause(policy, plan);
             if cause != JobCause::Guess {
-                return (WorkClass::Anonymous, cause);
+                let is_demoted = plan.cause == Cause::Demoted;
+                let class = if is_demoted { WorkClass::Demoted } else { WorkClass::Anonymous };
+                return (class, cause);
             }
             ctx.worker.metrics.origin_doubtful();
             return (WorkClass::Background, cause);

@@ -16,6 +16,7 @@ mod buffers;
 pub mod cdn_hint;
 mod clock;
 pub mod config;
+pub mod detection;
 mod events;
 mod fetch;
 mod forward;

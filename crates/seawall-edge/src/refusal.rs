@@ -21,6 +21,7 @@ use http::{HeaderMap, StatusCode};
 use seawall_cache::CacheStatus;
 use seawall_model::{Cause, Instant, Method, Refusal};
 
+pub(crate) use self::form::is_feed;
 use self::form::{Form, form};
 use self::prepared::Wanted;
 use crate::answer::{Answer, AnswerBody, AnswerHead, Note, Prepared};
@@ -248,6 +249,7 @@ fn heading(status: u16, cause: Cause) -> &'static str {
         (421, _) => "No site of that name is here",
         (429, Cause::OriginBusy | Cause::MadeUp) => "The site is busy",
         (429, Cause::RouteBudget) => "That was tried too often",
+        (429, Cause::SignatureBlock | Cause::Unsolved) => "This looks like part of an attack",
         (429, _) => "Too many pages were asked for at once",
         (431, _) => "Your browser sent too much at once",
         (502, _) => "The site is not working right now",
@@ -289,6 +291,10 @@ fn reason(status: u16, cause: Cause) -> &'static str {
         }
         (429, Cause::RouteBudget) => {
             "Somebody on your network, perhaps not you, sends this more often than people do."
+        }
+        (429, Cause::SignatureBlock | Cause::Unsolved) => {
+            "The site is under attack, and what your browser asked for looks like it. Pages that others \
+             have read lately still open."
         }
         (429, _) => "Somebody on your network, perhaps not you, is asking faster than people read.",
         (431, _) => {

@@ -29,6 +29,7 @@ use seawall_wire::http1::RequestView;
 use crate::answer::{Answer, AnswerBody, AnswerHead, CacheText, Note};
 use crate::archive;
 use crate::clock;
+use crate::detection;
 use crate::fetch;
 use crate::held::{self, Served};
 use crate::metrics::CacheOutcome;
@@ -202,6 +203,8 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     let facts = facts(ctx, ask, who, &found);
     let terms = site.map_or_else(RouteTerms::default, |at| policy.table.route_terms(at, ask.path));
     let decision = judge(ctx, policy, (site, terms), &facts, ask, times);
+    let asked = (decision, times.number, times.mono);
+    let decision = detection::look(ctx, policy, &facts, ask, asked);
     ctx.worker.metrics.request(decision);
     let (site, cause) = match (decision, site) {
         (Decision::Refuse(refused, cause), _) => {
@@ -301,10 +304,21 @@ fn fingerprint(ctx: &ClientConn, ask: &Ask<'_>) -> Fingerprint {
 }
 
 fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, who: Visitor, found: &Found) -> Facts<'a> {
+    let known = (who.identity, who.standing, found.cookies);
+    Facts { held: found.held(), ..facts_of(ctx, ask, who.client, known) }
+}
+
+/// What is known of a request without the store.
+pub(crate) fn facts_of<'a>(
+    ctx: &ClientConn,
+    ask: &Ask<'a>,
+    client: ClientAddr,
+    (identity, standing, cookies): (Identity, Standing, CookieClass),
+) -> Facts<'a> {
     Facts {
-        client: who.client,
-        identity: who.identity,
-        standing: who.standing,
+        client,
+        identity,
+        standing,
         via_proxy: ctx.via_proxy,
         fingerprint: fingerprint(ctx, ask),
         version: ask.version,
@@ -316,8 +330,8 @@ fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, who: Visitor, found: &Found) -> Fa
         head_bytes: ask.head_bytes,
         field_count: ask.field_count,
         body: ask.body,
-        cookies: found.cookies,
-        held: found.held(),
+        cookies,
+        held: Held::No,
     }
 }
 
@@ -523,6 +537,7 @@ pub(crate) fn record(
     worker.metrics.cache(answer.note.cache);
     ctx.answered(answer.note.refused);
     let client = client_of(ctx, policy, ask);
+    detection::observe(ctx, policy, ask, answer, client, (times, duration));
     worker.log(ctx.ja4, client, ask, answer, times, (sent, duration));
 }
 

@@ -25,6 +25,7 @@ use crate::admin::{AdminError, AdminServer, AdminView};
 use crate::archive::{self, Crawler};
 use crate::clock;
 use crate::config::{Config, Listen};
+use crate::detection::Detection;
 use crate::learned::{Keep, LearnedFile};
 use crate::listen;
 use crate::metrics::Metrics;
@@ -200,6 +201,11 @@ impl Server {
             self.workers.push(spawn(&format!("worker-{index}"), thread)?);
         }
         Ok(())
+    }
+
+    /// What is seen of requests, and the way to put mitigations in force.
+    pub fn detection(&self) -> &Detection {
+        &self.shared.detection
     }
 
     /// The addresses listened on, in the order of the configuration, with the ports that the system

@@ -22,6 +22,7 @@ use crate::answer::InFlight;
 use crate::archive::Emergency;
 use crate::cdn_hint::{CdnHint, Forwarded};
 use crate::clock;
+use crate::detection::Detection;
 use crate::events::Events;
 use crate::fetch::Waiter;
 use crate::learned::{Keep, LearnedFile};
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) memory: Memory,
     pub(crate) emergency: Emergency,
+    pub(crate) detection: Detection,
     /// Keys tables that strangers fill.
     pub(crate) seed: [u64; 2],
     cdn: Mutex<CdnHint>,
@@ -115,6 +117,7 @@ impl Shared {
             events: Events::new(),
             memory,
             emergency,
+            detection: Detection::new(parts.seed),
             seed: parts.seed,
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),

@@ -366,7 +366,7 @@ fn sight(ask: &Ask<'_>) -> Option<Sight> {
 }
 
 /// Whether a Referer names a page of this host.
-fn is_from_here(referer: &[u8], host: &str) -> bool {
+pub(crate) fn is_from_here(referer: &[u8], host: &str) -> bool {
     let rest = referer.strip_prefix(b"https://").or_else(|| referer.strip_prefix(b"http://"));
     let Some(rest) = rest else { return false };
     let end = rest.iter().position(|byte| b"/:?#".contains(byte)).unwrap_or(rest.len());

@@ -22,6 +22,7 @@ use crate::answer::Answer;
 use crate::answer::smallstr::Text;
 use crate::cdn_hint::CdnSampler;
 use crate::clock;
+use crate::detection::Watch;
 use crate::metrics::WorkerMetrics;
 use crate::origin::{Gate, Pool};
 use crate::policy::Policy;
@@ -44,6 +45,7 @@ pub(crate) struct Worker {
     requests: Cell<u64>,
     cdn_sampler: RefCell<CdnSampler>,
     pub(crate) handshakes: RefCell<HandshakeBudget>,
+    pub(crate) watch: Watch,
 }
 
 impl Worker {
@@ -66,6 +68,7 @@ impl Worker {
             requests: Cell::new(0),
             cdn_sampler: RefCell::default(),
             handshakes: RefCell::new(handshakes),
+            watch: Watch::default(),
         })
     }
 
@@ -144,6 +147,8 @@ impl Worker {
         loop {
             tokio::time::sleep(SWEEP).await;
             self.slots.sweep(clock::now());
+            // Also when nobody asks for anything.
+            self.watch.hand_over(&self.shared.detection, clock::now());
             self.shed();
             self.shed_for_memory();
             let current = self.shared.policy.load();

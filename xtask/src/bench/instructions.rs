@@ -46,6 +46,8 @@ const CASES: &[Case] = &[
     case("seawall-wire", "count_wire", "hello", "ClientHello of a browser, with JA4", 25_966),
     case("seawall-decide", "count_decide", "decide", "decide(), held page, two routes", 960),
     case("seawall-decide", "count_decide", "refused", "the same, beyond the budget", 973),
+    case("seawall-decide", "count_attributes", "attributes", "fifteen values of a request", 8_254),
+    case("seawall-decide", "count_attributes", "match", "sixteen signatures, none met", 369),
     case("seawall-detect", "count_observe", "warm", "a request of a known browser observed", 1_830),
     case("seawall-detect", "count_observe", "new", "one that is new in every attribute", 2_001),
     case("seawall-cache", "count_cache", "hit", "lookup, reuse and choice of a held page", 1_348),

@@ -44,7 +44,9 @@ const TABLE: &[Row] = &[
     },
     Row {
         name: "seawall-edge",
-        ours: &["model", "wire", "decide", "cache", "seal", "archive", "kernel", "rehearse"],
+        ours: &[
+            "model", "wire", "decide", "detect", "cache", "seal", "archive", "kernel", "rehearse",
+        ],
         never: &[],
     },
     Row {

@@ -59,7 +59,7 @@ impl Kinds {
 }
 
 /// The addresses under which WordPress and others publish feeds.
-fn is_feed(ask: &Ask<'_>) -> bool {
+pub(crate) fn is_feed(ask: &Ask<'_>) -> bool {
     let path = ask.path.strip_suffix(b"/").unwrap_or(ask.path);
     let ends: [&[u8]; 6] = [b"/feed", b"/rss", b"/atom", b"/rss2", b".rss", b".atom"];
     ends.iter().any(|end| path.ends_with(end))

@@ -13,6 +13,7 @@ mod cache;
 mod client;
 mod credentials;
 mod crossings;
+mod detection;
 mod fields;
 mod guards;
 mod hellos;

@@ -1,0 +1,361 @@
+//! Between the data plane and detection: what each request looks like, which mitigation it meets, and what
+//! the control thread is told of it.
+//!
+//! Two doors. Out: each worker fills a [`Window`] of its own, without a lock, and hands it over four times
+//! a second through a bounded channel; empty ones come back. Nobody takes them: the worker goes on
+//! filling the one it has, and that is counted. In: mitigations, published whole and read without a
+//! lock. As long as nobody watches and nothing is published, a request costs two loads.
+//!
+//! It deliberately does **not** judge: that is for `seawall-detect` and `seawall-control`.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use parking_lot::Mutex;
+use seawall_decide::{
+    Attributer, Exempt, Mitigations, NetworkClass, Testable, Trial, Whence, mitigation_gate,
+};
+use seawall_detect::{Sampled, Window};
+use seawall_model::{
+    Attributes, Cause, ClientAddr, CookieClass, Decision, Facts, Held, Identity, Instant, Met,
+    Method, Mitigation, Observation, Referrer, RequestKind, Standing, Test, Work,
+};
+use siphasher::sip::SipHasher13;
+
+use crate::answer::{Answer, AnswerHead};
+use crate::metrics::CacheOutcome;
+use crate::policy::Policy;
+use crate::refusal;
+use crate::serve::{self, Ask, Times};
+use crate::visitor;
+use crate::worker::ClientConn;
+
+/// What all workers share of it.
+#[derive(Debug)]
+pub struct Detection {
+    attributer: Attributer,
+    seed: [u64; 2],
+    mitigations: ArcSwap<Mitigations>,
+    is_watching: AtomicBool,
+    full: Mutex<Option<SyncSender<Window>>>,
+    empty: Mutex<Vec<Window>>,
+    late: AtomicU64,
+    unobserved: AtomicU64,
+}
+
+impl Detection {
+    /// `seed` must be random and secret, and is kept as long as the baseline that was learned by it.
+    pub(crate) fn new(seed: [u64; 2]) -> Self {
+        Self {
+            attributer: Attributer::new(seed),
+            seed,
+            mitigations: ArcSwap::from_pointee(Mitigations::none()),
+            is_watching: AtomicBool::new(false),
+            full: Mutex::new(None),
+            empty: Mutex::new(Vec::new()),
+            late: AtomicU64::new(0),
+            unobserved: AtomicU64::new(0),
+        }
+    }
+
+    /// Begins to watch: the windows that `workers` fill from now on, each of them two. To be called once;
+    /// whoever receives one clears it and [gives it back](Self::give_back).
+    pub fn watch(&self, workers: usize) -> Receiver<Window> {
+        let (full, windows) = sync_channel(2 * workers.max(1));
+        let room = std::iter::repeat_with(|| Window::new(self.seed));
+        self.empty.lock().extend(room.take(2 * workers.max(1)));
+        *self.full.lock() = Some(full);
+        self.is_watching.store(true, Ordering::Release);
+        windows
+    }
+
+    /// Takes back a window that was looked at and cleared.
+    pub fn give_back(&self, window: Window) {
+        self.empty.lock().push(window);
+    }
+
+    /// Puts mitigations in force, instead of all before.
+    pub fn publish(&self, mitigations: &[Mitigation]) {
+        self.mitigations.store(Arc::new(Mitigations::new(mitigations, self.seed)));
+    }
+
+    /// Makes what is watched comparable: attributes of what did not come as a request are made by this.
+    pub const fn attributer(&self) -> &Attributer {
+        &self.attributer
+    }
+
+    /// Windows that were not taken in time, and went on to be filled.
+    pub fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// Answers of which nothing was observed, because too much was asked meanwhile.
+    pub fn unobserved(&self) -> u64 {
+        self.unobserved.load(Ordering::Relaxed)
+    }
+}
+
+/// What was seen of a request when it came, until it is answered.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    number: u64,
+    attributes: Attributes,
+    who: Identity,
+    identity_hash: u64,
+    standing: Standing,
+    cookies: CookieClass,
+    is_held: bool,
+    met: Option<Met>,
+}
+
+/// A worker's part.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    window: RefCell<Option<Window>>,
+    due: Cell<Instant>,
+    /// By the lower bits of a request's number. Taken when the first one is noted.
+    seen: RefCell<Box<[Option<Seen>]>>,
+}
+
+/// Requests that came while one waits for its answer. Beyond, it is not observed, and counted: 4,096 of a
+/// worker take half a MiB, and are two seconds of the origin at 2,000 requests a second.
+const SEEN: usize = 4_096;
+
+impl Watch {
+    fn note(&self, seen: Seen) {
+        let mut all = self.seen.borrow_mut();
+        if all.is_empty() {
+            *all = vec![None; SEEN].into_boxed_slice();
+        }
+        all[place(seen.number)] = Some(seen);
+    }
+
+    fn take(&self, number: u64) -> Option<Seen> {
+        let mut all = self.seen.borrow_mut();
+        let place = all.get_mut(place(number))?;
+        if place.as_ref()?.number != number {
+            return None;
+        }
+        place.take()
+    }
+
+    /// Hands over the window if it is time.
+    pub(crate) fn hand_over(&self, detection: &Detection, now: Instant) {
+        if !detection.is_watching.load(Ordering::Acquire) || now < self.due.get() {
+            return;
+        }
+        self.due.set(now + Window::LENGTH);
+        let empty = detection.empty.lock().pop();
+        let mut window = self.window.borrow_mut();
+        let Some(empty) = empty else {
+            detection.late.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let Some(filled) = window.replace(empty) else { return };
+        let full = detection.full.lock();
+        if full.as_ref().is_none_or(|full| full.try_send(filled).is_err()) {
+            // As many places as windows: only whoever went away takes none.
+            detection.late.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn place(number: u64) -> usize {
+    usize::try_from(number % SEEN as u64).unwrap_or(0)
+}
+
+/// Looks at a request once it was decided on; what is decided with the mitigation that it meets.
+pub(crate) fn look(
+    ctx: &ClientConn,
+    policy: &Policy,
+    facts: &Facts<'_>,
+    ask: &Ask<'_>,
+    (decided, number, now): (Decision, u64, Instant),
+) -> Decision {
+    let shared = &ctx.worker.shared;
+    let detection = &shared.detection;
+    let mitigations = detection.mitigations.load();
+    let is_watching = detection.is_watching.load(Ordering::Relaxed);
+    if mitigations.is_empty() && !is_watching {
+        return decided;
+    }
+    let network = network(policy, facts.client);
+    let attributes = detection.attributer.of(facts, ask.fields, network);
+    let identity_hash = hash(detection, &facts.identity.as_u128().to_le_bytes());
+    let exempt = match decided.cause() {
+        Cause::AllowList => Exempt::Listed,
+        _ => Exempt::from(facts.standing),
+    };
+    let met = mitigations.meet(now, &attributes, identity_hash, exempt);
+    if is_watching {
+        ctx.worker.watch.note(Seen {
+            number,
+            attributes,
+            who: facts.identity,
+            identity_hash,
+            standing: facts.standing,
+            cookies: facts.cookies,
+            is_held: facts.held != Held::No,
+            met,
+        });
+    }
+    if met.is_none() {
+        return decided;
+    }
+    let people = shared.budgets.people(Whence { client: facts.client, asn: network.asn });
+    let look = shared.limiters.look(&facts.fingerprint);
+    let tested = shared.limiters.tested(facts.identity, look, people);
+    // Nothing is answered by a test yet: who would have to pass one waits behind all others.
+    let trial = Trial { testable: Testable::No, test: Test::None, tested };
+    mitigation_gate((&policy.table, &shared.limiters), now, decided, met, trial, facts)
+}
+
+/// Tells what became of a request of `client`.
+pub(crate) fn observe(
+    ctx: &ClientConn,
+    policy: &Policy,
+    ask: &Ask<'_>,
+    answer: &Answer,
+    client: ClientAddr,
+    (times, took): (Times, Duration),
+) {
+    let worker = &ctx.worker;
+    let detection = &worker.shared.detection;
+    if !detection.is_watching.load(Ordering::Relaxed) {
+        return;
+    }
+    let now = times.mono + took;
+    worker.watch.hand_over(detection, now);
+    let Some(seen) = worker.watch.take(times.number) else {
+        detection.unobserved.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    let mut window = worker.watch.window.borrow_mut();
+    let Some(window) = window.as_mut() else { return };
+    let observation = Observation {
+        at: now,
+        client,
+        identity: seen.identity_hash,
+        standing: seen.standing,
+        attributes: seen.attributes,
+        kind: kind(ask),
+        target: target(detection, ask),
+        referrer: referrer(detection, ask),
+        returned_cookie: ask.fields.has("cookie"),
+        is_cacheable: seen.is_held || is_shared(answer),
+        status: answer.status,
+        cause: answer.note.cause,
+        work: work(&seen, answer, took),
+        met: seen.met,
+        test: Test::None,
+    };
+    if window.observe(&observation) == Sampled::No {
+        return;
+    }
+    let network = network(policy, client);
+    let facts = serve::facts_of(ctx, ask, client, (seen.who, seen.standing, seen.cookies));
+    for (attribute, value) in seen.attributes.known() {
+        if window.wants_words(attribute, value) {
+            let words = detection.attributer.words(attribute, &facts, ask.fields, network);
+            window.keep_words(attribute, value, words.as_str());
+        }
+    }
+}
+
+fn network(policy: &Policy, client: ClientAddr) -> NetworkClass {
+    NetworkClass {
+        asn: policy.config.owners.owner(client.ip()),
+        country: policy.config.countries.country(client.ip()),
+        is_tor: policy.table.is_tor_exit(client.ip()),
+    }
+}
+
+/// What somebody wants, by what browsers say of it and by the end of the path.
+fn kind(ask: &Ask<'_>) -> RequestKind {
+    if !matches!(ask.method, Method::Get | Method::Head) {
+        return RequestKind::Other;
+    }
+    if refusal::is_feed(ask) {
+        return RequestKind::Feed;
+    }
+    let part = |what: &[u8]| matches!(what, b"style" | b"script" | b"image" | b"font");
+    if ask.fields.first("sec-fetch-dest").is_some_and(part) || is_file(ask.path) {
+        return RequestKind::Subresource;
+    }
+    if refusal::is_reading(ask) { RequestKind::Page } else { RequestKind::Other }
+}
+
+/// Whether a path ends as the files do that pages load.
+fn is_file(path: &[u8]) -> bool {
+    const ENDS: [&[u8]; 14] = [
+        b"css", b"js", b"mjs", b"png", b"jpg", b"jpeg", b"gif", b"webp", b"avif", b"svg", b"ico",
+        b"woff", b"woff2", b"ttf",
+    ];
+    let end = path.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    end.len() < path.len() && ENDS.iter().any(|known| end.eq_ignore_ascii_case(known))
+}
+
+/// Who worked. What the origin took is not told apart from the wait for it.
+fn work(seen: &Seen, answer: &Answer, took: Duration) -> Work {
+    if seen.is_held || matches!(answer.note.cache, CacheOutcome::Hit | CacheOutcome::Stale) {
+        return Work::Held;
+    }
+    let is_spared = answer.note.refused
+        || matches!(answer.note.cache, CacheOutcome::Archive | CacheOutcome::Collapsed)
+        || matches!(
+            answer.note.cause,
+            Cause::OriginBusy | Cause::OriginBudget | Cause::MadeUp | Cause::Emergency
+        );
+    if is_spared {
+        return Work::Spared;
+    }
+    let cost_ms = u32::try_from(took.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX);
+    Work::Origin { cost_ms }
+}
+
+/// Whether what the origin said is for everybody, as far as its fields say so.
+fn is_shared(answer: &Answer) -> bool {
+    let AnswerHead::Map(headers) = &answer.head else {
+        return matches!(answer.head, AnswerHead::Held { .. });
+    };
+    let is_own = |directive: &[u8]| {
+        let name = directive.trim_ascii();
+        name.eq_ignore_ascii_case(b"no-store")
+            || name.get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"private"))
+    };
+    let mut controls = headers.get_all(CACHE_CONTROL).iter();
+    let forbids = controls.any(|value| value.as_bytes().split(|&byte| byte == b',').any(is_own));
+    let was_asked = matches!(
+        answer.note.cache,
+        CacheOutcome::Miss | CacheOutcome::Collapsed | CacheOutcome::Revalidated
+    );
+    was_asked && answer.status < 400 && !forbids && !headers.contains_key(SET_COOKIE)
+}
+
+fn target(detection: &Detection, ask: &Ask<'_>) -> u32 {
+    let of = |bytes: &[u8]| hash(detection, bytes);
+    let query = ask.query.map_or(0, of);
+    (of(ask.path) ^ of(ask.host.as_bytes()).rotate_left(21) ^ query.rotate_left(42)) as u32
+}
+
+fn referrer(detection: &Detection, ask: &Ask<'_>) -> Referrer {
+    let Some(text) = ask.fields.first("referer").filter(|text| !text.is_empty()) else {
+        return Referrer::None;
+    };
+    if visitor::is_from_here(text, ask.host) {
+        return Referrer::Own;
+    }
+    let host = text.split(|&byte| byte == b'/').nth(2).unwrap_or(text);
+    Referrer::Other(hash(detection, host) as u32)
+}
+
+fn hash(detection: &Detection, bytes: &[u8]) -> u64 {
+    let [key0, key1] = detection.seed;
+    // Another key than that of attributes.
+    SipHasher13::new_with_keys(key1, key0).hash(bytes)
+}
