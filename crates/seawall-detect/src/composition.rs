@@ -65,6 +65,16 @@ impl Composition {
         }
     }
 
+    /// Adds one value with a weight: what was kept of another.
+    pub(crate) fn put(&mut self, attribute: Attribute, value: AttributeValue, weight: f32) {
+        if attribute == Attribute::Prefix {
+            return;
+        }
+        let place = attribute.index() * BUCKETS + bucket_of(&self.keys, value);
+        self.turn += 1;
+        self.buckets[place].take([(value, weight)].into_iter(), &self.keys, self.turn);
+    }
+
     /// Multiplies all weights with `factor`, 0 to 1: exponential forgetting.
     pub fn decay(&mut self, factor: f32) {
         for bucket in &mut self.buckets {

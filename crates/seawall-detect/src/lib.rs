@@ -16,34 +16,50 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod baseline;
 mod bitset;
+mod channels;
 mod composition;
 mod counts;
+mod crowd;
+mod cusum;
 mod describe;
+mod detector;
 mod distinct;
 mod finding;
+mod followed;
+mod kept;
 mod keys;
 mod licence;
 mod mine;
+mod mix;
+mod onset;
 mod prefixes;
 mod sample;
+mod seasonal;
+mod signs;
 mod statistics;
 mod tally;
 mod top;
+mod visitors;
+mod watch;
 mod window;
 mod words;
 
 pub use crate::composition::Composition;
 pub use crate::counts::Counts;
 pub use crate::describe::{describe, describe_with_evidence};
+pub use crate::detector::{Detector, DetectorConfig, OriginStress, Tick};
 pub use crate::distinct::{Distinct, FewDistinct};
 pub use crate::finding::{
     Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,
 };
+pub use crate::kept::BaselineFault;
 pub use crate::licence::licence;
 pub use crate::mine::{Mined, Miner, Volume, evidence};
 pub use crate::prefixes::{Level, PrefixCounts};
 pub use crate::sample::Sample;
+pub use crate::signs::ProbeCounts;
 pub use crate::statistics::{
     CONFIDENCE, bonferroni, clopper_pearson_upper, g_test_ln_p, wilson_lower, wilson_upper,
 };

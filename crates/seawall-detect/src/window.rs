@@ -18,6 +18,7 @@ use seawall_model::{
 
 use crate::counts::Counts;
 use crate::distinct::{Distinct, FewDistinct};
+use crate::followed::Followed;
 use crate::keys::{GOLDEN, Keys, fold};
 use crate::prefixes::PrefixCounts;
 use crate::sample::Sample;
@@ -39,6 +40,7 @@ pub struct Window {
     spreads: Box<[Spread]>,
     sample: Sample,
     words: Words,
+    followed: Followed,
 }
 
 /// Whether an observation is in the sample, for now.
@@ -117,6 +119,7 @@ impl Window {
             spreads: vec![Spread::default(); Top::PLACES].into_boxed_slice(),
             sample: Sample::new(Self::MAX_ROWS),
             words: Words::with_keys(Self::MAX_WORDS, keys),
+            followed: Followed::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl Window {
     pub fn observe(&mut self, observation: &Observation) -> Sampled {
         self.counts.add(observation, is_refused(observation));
         self.tallies.add(observation);
+        self.followed.observe(observation);
         let random = self.stir(observation);
         let owner = observation.attributes.value(Attribute::Network);
         let block = self.prefixes.observe(observation.client, owner);
@@ -163,6 +167,7 @@ impl Window {
         self.merge_top(other);
         self.sample.merge(&other.sample);
         self.words.merge(&other.words);
+        self.followed.merge(&other.followed);
     }
 
     /// Ready for the next quarter of a second: forgets all, but where its randomness is.
@@ -175,6 +180,7 @@ impl Window {
         self.spreads.fill(Spread::default());
         self.sample.clear();
         self.words.clear();
+        self.followed.clear();
     }
 
     /// What was counted completely.
@@ -253,6 +259,12 @@ impl Window {
             + size_of_val(&*self.spreads)
             + self.sample.heap_bytes()
             + self.words.heap_bytes()
+            + self.followed.heap_bytes()
+    }
+
+    /// What single clients did.
+    pub(crate) const fn followed(&self) -> &Followed {
+        &self.followed
     }
 
     pub(crate) const fn top_counts(&self) -> &Top {

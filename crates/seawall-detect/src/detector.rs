@@ -1,0 +1,550 @@
+//! Ticks to findings: everything together.
+//!
+//! Each tick of 250 ms a window goes in and a [`Finding`] comes out. What is ordinary is learned from what
+//! is found ordinary, and survives a restart by [`Detector::to_bytes`].
+//!
+//! Signal, trip, recovery: `channels`, `watch`. Cold start: channels begin with what the origin can bear,
+//! the mix with what the caller knows of browsers, and the baseline is empty; where it starts in the
+//! middle of an attack, only those who load whole pages at a reader's pace are learned as clients. Tie-break:
+//! see `crowd`. It deliberately does **not** read a clock or decide what is done, and does the same for the
+//! same ticks.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use seawall_model::{Attributes, ConnectionSignal, Instant, Signature, WallTime};
+
+use crate::baseline::{Baseline, ENOUGH};
+use crate::channels::{self, Channels, Learning, Reading};
+use crate::counts::Counts;
+use crate::crowd::{Evidence, Sign};
+use crate::finding::{
+    Alarm, Candidate, Channel, Finding, SignatureEvidence, SiteRates, TrafficState, Verdict,
+};
+use crate::kept::{BaselineFault, Kept};
+use crate::mine::{Miner, Volume, evidence};
+use crate::mix::Mix;
+use crate::onset::Onset;
+use crate::sample::Sample;
+use crate::signs::{self, ProbeCounts, Tests, without_ordinary};
+use crate::visitors::{Arrivals, NEW_MS, Visitors};
+use crate::watch::Watch;
+use crate::window::Window;
+use crate::words::Words;
+
+/// What a detector starts with. The default is right for every site.
+#[derive(Clone, Debug, Default)]
+pub struct DetectorConfig {
+    /// What requests of the browsers of the world look like, in the proportion in which they come, some 500 of them:
+    /// the ordinary mix until there is one of this site. Made by whoever makes attributes.
+    pub prior: Vec<Attributes>,
+}
+
+/// What a tick tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick<'a> {
+    /// When it is over, for durations.
+    pub at: Instant,
+    /// When it is over, for labels and the time of the week.
+    pub wall: WallTime,
+    /// What the workers saw in it.
+    pub window: &'a Window,
+    /// How hard the origin is pressed.
+    pub stress: OriginStress,
+    /// What became of active tests.
+    pub probes: ProbeCounts,
+}
+
+/// How hard the origin is pressed, by its gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OriginStress {
+    /// How long those wait who get a permit, in milliseconds.
+    pub queue_delay_ms: f64,
+    /// Whether its limit is as low as it goes.
+    pub is_limit_at_floor: bool,
+    /// Requests per second that it has been seen to bear.
+    pub safe_capacity_per_s: Option<f64>,
+    /// Whether any of this is known: it is not where logs are read.
+    pub is_known: bool,
+}
+
+/// Finds attacks. About 8 MB, taken once.
+#[derive(Debug)]
+pub struct Detector {
+    seed: [u64; 2],
+    now_ms: u64,
+    last: Option<Instant>,
+    channels: Box<Channels>,
+    mix: Mix,
+    visitors: Visitors,
+    baseline: Baseline,
+    watch: Watch,
+    onset: Onset,
+    tests: Tests,
+    ordinary: Ordinary,
+    words: Words,
+    /// Samples of the last two seconds, and all of them together.
+    samples: Vec<(Sample, f64)>,
+    sampled: Sample,
+    turn: usize,
+    now: Vec<Attributes>,
+    compared: Vec<Attributes>,
+    /// Clients of this tick.
+    clients: Vec<Attributes>,
+    miner: Miner,
+    mined_ms: u64,
+    judged_ms: u64,
+    minute: Minute,
+    /// When what goes on may have begun.
+    began_ms: u64,
+    log_odds: f64,
+    new_clients: u64,
+    safe_per_s: f64,
+}
+
+/// How those behave who come in ordinary times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ordinary {
+    pub(crate) whole_pages: f64,
+    pub(crate) cookies: f64,
+    pub(crate) cacheable: f64,
+    pub(crate) pace_p95: f64,
+}
+
+/// The minute that goes on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Minute {
+    ends_ms: u64,
+    is_ordinary: bool,
+    was_ordinary: bool,
+}
+
+/// Windows of which a sample is kept: two seconds.
+const SAMPLES: usize = 8;
+/// Milliseconds between two rounds of mining, and two judgements.
+const MINE_MS: u64 = 500;
+const JUDGE_MS: u64 = 1_000;
+/// What goes on is taken to have begun so long before it was noticed.
+const BEFORE_MS: u64 = 5_000;
+/// A tick that is longer tells nothing: the machine slept.
+const MAX_TICK_S: f64 = 5.0;
+/// A wait for the origin that is stress: twice what its queue is meant to have.
+const PRESSED_MS: f64 = 40.0;
+/// What stands for a limit at its floor in the channel of stress, in milliseconds of waiting.
+const FLOOR_MS: f64 = 100.0;
+/// What an origin can bear of which nothing is known, in requests per second.
+const UNKNOWN_CAPACITY_PER_S: f64 = 100.0;
+/// After so many seconds what was a crowd is the new ordinary, and what might have been one.
+const CROWD_LEARNED_S: f64 = 1_800.0;
+const MIXED_LEARNED_S: f64 = 6.0 * 3_600.0;
+/// Words of the last minutes that are kept.
+const MAX_WORDS: usize = 4_096;
+
+impl Detector {
+    /// Knows nothing yet. `seed` as for the windows, and as for the attributes of clients.
+    pub fn new(config: DetectorConfig, seed: [u64; 2]) -> Self {
+        let sample = || (Sample::new(Window::MAX_ROWS), 0.0);
+        Self {
+            seed,
+            now_ms: 0,
+            last: None,
+            channels: Box::new(Channels::new()),
+            mix: Mix::new(seed, &config.prior),
+            visitors: Visitors::new(),
+            baseline: Baseline::new(seed[0] ^ seed[1].rotate_left(32)),
+            watch: Watch::default(),
+            onset: Onset::new(),
+            tests: Tests::default(),
+            ordinary: Ordinary { whole_pages: 0.7, cookies: 0.5, cacheable: 0.8, pace_p95: 12.0 },
+            words: Words::new(MAX_WORDS, seed),
+            samples: (0..SAMPLES).map(|_| sample()).collect(),
+            sampled: Sample::new(Miner::MAX_NOW),
+            turn: 0,
+            now: Vec::with_capacity(Miner::MAX_NOW),
+            compared: Vec::with_capacity(Miner::MAX_BASELINE),
+            clients: Vec::with_capacity(512),
+            miner: Miner::new(),
+            mined_ms: 0,
+            judged_ms: 0,
+            minute: Minute { ends_ms: 60_000, is_ordinary: true, was_ordinary: false },
+            began_ms: 0,
+            log_odds: 0.0,
+            new_clients: 0,
+            safe_per_s: UNKNOWN_CAPACITY_PER_S,
+        }
+    }
+
+    /// Takes a tick and says what it found. A millisecond; while alarmed, each half second up to five more
+    /// for mining.
+    pub fn tick(&mut self, tick: &Tick<'_>) -> Finding {
+        let seconds = self.advance(tick.at);
+        self.clients.clear();
+        let clients = &mut self.clients;
+        let arrivals =
+            self.visitors.take(tick.window.followed(), self.now_ms, |looks| clients.push(*looks));
+        self.new_clients = arrivals.new_clients as u64;
+        self.keep(tick, seconds);
+        if (0.001..MAX_TICK_S).contains(&seconds) {
+            self.compare(tick, &arrivals, seconds);
+        }
+        let alarms = self.channels.alarms();
+        let is_pressed = self.is_pressed(&tick.stress);
+        let has_begun = self.watch.step(&alarms, is_pressed, seconds);
+        self.follow(tick, has_begun);
+        let candidates = self.mine(has_begun);
+        self.finding(tick, alarms, candidates)
+    }
+
+    /// On what `signature` rests now; `None` while nothing is wrong, or where nothing was sampled.
+    pub fn check(&self, signature: &Signature) -> Option<SignatureEvidence> {
+        (!self.now.is_empty())
+            .then(|| evidence(signature, &self.now, &self.compared, self.volume(), 1))
+    }
+
+    /// What values are in words.
+    pub const fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// What has to survive a restart, at most 1.5 MB: keyed hashes only, worth nothing without the seed, and
+    /// to be kept as secret as that.
+    pub fn to_bytes(&self, wall: WallTime) -> Vec<u8> {
+        Kept {
+            seed: self.seed,
+            wall,
+            channels: &self.channels,
+            mix: &self.mix,
+            baseline: &self.baseline,
+            ordinary: self.ordinary,
+        }
+        .to_bytes()
+    }
+
+    /// Goes on from what was kept. `seed` must be what it was then.
+    ///
+    /// # Errors
+    /// What is wrong with `bytes`; the caller says so and starts anew with [`Self::new`].
+    pub fn restore(
+        config: DetectorConfig,
+        seed: [u64; 2],
+        bytes: &[u8],
+        wall: WallTime,
+    ) -> Result<Self, BaselineFault> {
+        let mut detector = Self::new(config, seed);
+        let restored = crate::kept::from_bytes(bytes, seed, wall)?;
+        detector.channels = Box::new(restored.channels);
+        detector.mix = restored.mix;
+        detector.baseline = restored.baseline;
+        detector.ordinary = restored.ordinary;
+        detector.compare_with(wall);
+        Ok(detector)
+    }
+
+    /// All its memory but words of a tick, which never grows.
+    pub fn memory_bytes(&self) -> usize {
+        let samples: usize = self.samples.iter().map(|(sample, _)| sample.heap_bytes()).sum();
+        size_of::<Self>()
+            + size_of::<Channels>()
+            + self.channels.heap_bytes()
+            + self.mix.heap_bytes()
+            + self.visitors.heap_bytes()
+            + self.baseline.heap_bytes()
+            + self.words.heap_bytes()
+            + samples
+            + self.sampled.heap_bytes()
+            + (self.now.capacity() + self.compared.capacity()) * size_of::<Attributes>()
+    }
+
+    /// Seconds since the last tick. Of the first: the length of a window.
+    fn advance(&mut self, at: Instant) -> f64 {
+        let passed = self.last.map_or(Window::LENGTH, |last| at.saturating_since(last));
+        self.last = Some(self.last.map_or(at, |last| last.max(at)));
+        // Milliseconds of a life that begins at 1, so that 0 is never.
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.now_ms = self.now_ms.max(1).saturating_add(milliseconds(passed));
+        passed.as_secs_f64()
+    }
+
+    fn keep(&mut self, tick: &Tick<'_>, seconds: f64) {
+        self.words.merge(tick.window.words());
+        self.turn = (self.turn + 1) % SAMPLES;
+        let (sample, length_s) = &mut self.samples[self.turn];
+        sample.clear();
+        sample.merge(tick.window.rows());
+        *length_s = seconds;
+        self.tests.take(tick.probes, seconds);
+        self.onset.take(tick.window.counts().requests as f64, seconds);
+        if let Some(safe) = tick.stress.safe_capacity_per_s.filter(|safe| safe.is_finite()) {
+            self.safe_per_s = safe.clamp(5.0, 10_000.0);
+        }
+    }
+
+    /// Compares the tick with the ordinary, and learns from it as far as it is.
+    fn compare(&mut self, tick: &Tick<'_>, arrivals: &Arrivals, seconds: f64) {
+        let learning = self.learning();
+        let is_ordinary = learning == Learning::Ordinary && !self.channels.is_rising();
+        self.mix.take(&self.clients, arrivals.each_stands_for, seconds, is_ordinary);
+        let reading = self.reading(tick, arrivals, seconds);
+        self.channels.step(&reading, learning);
+    }
+
+    fn reading(&self, tick: &Tick<'_>, arrivals: &Arrivals, seconds: f64) -> Reading {
+        let counts = tick.window.counts();
+        let signalled = |signal| counts.signalled(signal) as f64;
+        // Polls of a feed that has not changed, each once a minute: what comes on the hour every hour.
+        // Each may have brought a connection, a handshake and a client.
+        let without_polls = |count: f64| Some((count - arrivals.polls).max(0.0));
+        let mut values = [None; channels::COUNT];
+        let mut set = |channel: Channel, value| values[channel.index()] = value;
+        set(Channel::Requests, without_polls(counts.requests as f64));
+        set(Channel::OriginBound, Some((counts.origin + counts.spared) as f64));
+        set(Channel::OriginCost, Some(counts.origin_cost_ms as f64));
+        set(Channel::Connections, without_polls(signalled(ConnectionSignal::Opened)));
+        set(Channel::Handshakes, without_polls(signalled(ConnectionSignal::Handshake)));
+        set(Channel::HandshakeFailures, Some(signalled(ConnectionSignal::HandshakeFailed)));
+        set(Channel::Resets, Some(signalled(ConnectionSignal::Reset)));
+        set(Channel::SlowConnections, Some(signalled(ConnectionSignal::Slow)));
+        set(Channel::ClientErrors, Some(counts.client_errors as f64));
+        set(Channel::ServerErrors, Some(counts.server_errors as f64));
+        // After a start everybody seems to be new.
+        if self.now_ms > NEW_MS {
+            set(Channel::NewClients, without_polls(arrivals.new_clients));
+        }
+        set(Channel::Composition, self.mix.far_bits());
+        if tick.stress.is_known {
+            let floor = if tick.stress.is_limit_at_floor { FLOOR_MS } else { 0.0 };
+            let delay = tick.stress.queue_delay_ms;
+            let delay = if delay.is_finite() { delay.clamp(0.0, 10_000.0) } else { 0.0 };
+            set(Channel::OriginStress, Some(delay + floor));
+        }
+        let priors = Channel::ALL.map(|channel| self.prior(channel));
+        Reading { seconds, wall: tick.wall, values, priors }
+    }
+
+    /// What is taken for ordinary per second before anything is known: what the origin can bear, and of what does
+    /// not reach it several times that.
+    fn prior(&self, channel: Channel) -> f64 {
+        let times = match channel {
+            Channel::Requests | Channel::Connections | Channel::Handshakes => 10.0,
+            Channel::NewClients => 5.0,
+            // As many milliseconds as there are in as many requests of 100 ms.
+            Channel::OriginCost => 100.0,
+            Channel::OriginBound | Channel::ClientErrors => 1.0,
+            Channel::HandshakeFailures
+            | Channel::Resets
+            | Channel::SlowConnections
+            | Channel::ServerErrors => 0.5,
+            Channel::Composition | Channel::OriginStress => 0.0,
+        };
+        times * self.safe_per_s
+    }
+
+    fn learning(&self) -> Learning {
+        let learned_after_s = match self.watch.state() {
+            TrafficState::Normal | TrafficState::Watch => 0.0,
+            TrafficState::Alarmed(Verdict::Crowd) => CROWD_LEARNED_S,
+            TrafficState::Alarmed(Verdict::Mixed) => MIXED_LEARNED_S,
+            TrafficState::Alarmed(Verdict::Attack) | TrafficState::Recovery => f64::INFINITY,
+        };
+        if self.watch.alarmed_s() >= learned_after_s || learned_after_s <= 0.0 {
+            Learning::Ordinary
+        } else {
+            Learning::Held
+        }
+    }
+
+    fn is_pressed(&self, stress: &OriginStress) -> bool {
+        let usual = self.channels.expected(Channel::OriginStress, 0.0);
+        let wait_ms = PRESSED_MS.max(2.0 * usual + PRESSED_MS / 2.0);
+        stress.is_known && (stress.is_limit_at_floor || stress.queue_delay_ms >= wait_ms)
+    }
+
+    /// Everything that is done less often than each tick.
+    fn follow(&mut self, tick: &Tick<'_>, has_begun: bool) {
+        let state = self.watch.state();
+        if state == TrafficState::Normal {
+            self.began_ms = self.now_ms.saturating_sub(BEFORE_MS);
+        } else {
+            self.minute.is_ordinary = false;
+            self.gather();
+        }
+        if has_begun || self.now_ms >= self.judged_ms + JUDGE_MS {
+            self.judged_ms = self.now_ms;
+            if state == TrafficState::Normal {
+                self.log_odds = 0.0;
+                self.learn_behaviour(tick.window);
+            } else {
+                let evidence = self.evidence();
+                self.log_odds = evidence.log_odds();
+                self.watch.judge(evidence.verdict());
+            }
+        }
+        if self.now_ms >= self.minute.ends_ms {
+            self.end_minute(tick.wall);
+        }
+    }
+
+    /// Puts the samples of the last two seconds together.
+    fn gather(&mut self) {
+        self.sampled.clear();
+        for (sample, _) in &self.samples {
+            self.sampled.merge(sample);
+        }
+        self.now.clear();
+        self.now.extend(self.sampled.rows().iter().map(|row| row.attributes));
+    }
+
+    /// Learns how ordinary clients behave.
+    fn learn_behaviour(&mut self, window: &Window) {
+        let behaviour = self.visitors.behaviour(0, self.now_ms);
+        let mut learn = |ordinary: fn(&mut Ordinary) -> &mut f64, now: f64, count: f64| {
+            let gain = (count / 20.0).min(1.0) * JUDGE_MS as f64 / 300_000.0;
+            let ordinary = ordinary(&mut self.ordinary);
+            *ordinary += gain * (now - *ordinary);
+        };
+        let (whole, cookies) = (behaviour.whole_pages, behaviour.cookies);
+        learn(|ordinary| &mut ordinary.whole_pages, whole.part, whole.of);
+        learn(|ordinary| &mut ordinary.cookies, cookies.part, cookies.of);
+        learn(|ordinary| &mut ordinary.pace_p95, behaviour.pace_p95.max(3.0), behaviour.paced);
+        let (cacheable, count) = signs::cacheable(window.sample());
+        learn(|ordinary| &mut ordinary.cacheable, cacheable, count);
+    }
+
+    /// What speaks for a crowd and for an attack.
+    fn evidence(&self) -> Evidence {
+        let rates = self.rates();
+        let excess = 1.0 - (rates.requests_expected / rates.requests.max(1e-9)).min(1.0);
+        let behaviour = self.visitors.behaviour(self.began_ms, self.now_ms);
+        let since_s = self.now_ms.saturating_sub(self.began_ms) as f64 / 1_000.0;
+        let usual_clients = since_s.min(60.0)
+            * self
+                .channels
+                .expected(Channel::NewClients, self.prior(Channel::NewClients) * self.cold());
+        let new = 1.0 - (usual_clients / behaviour.clients.max(1e-9)).min(1.0);
+        let ordinary = &self.ordinary;
+        let (whole, cookies) = (behaviour.whole_pages, behaviour.cookies);
+        let rows = self.sampled.rows();
+        let (cacheable, count) = signs::cacheable(rows);
+        let (divergence, drawn) = self.mix.excess_bits().unwrap_or((0.0, 0.0));
+        let (mut targets, mut referrers) = (signs::targets(rows), signs::referrers(rows));
+        targets.sure *= excess;
+        referrers.sure *= excess;
+        let onset_s = self.onset.seconds(rates.requests_expected);
+        let unevenness = behaviour.unevenness;
+        Evidence {
+            divergence: Sign::of(divergence, drawn).times(excess * (1.0 - self.cold())),
+            whole_pages: Sign::of(
+                without_ordinary(whole.part, ordinary.whole_pages, new),
+                whole.of,
+            )
+            .times(2.0 * new),
+            cacheable: Sign::of(without_ordinary(cacheable, ordinary.cacheable, excess), count)
+                .times(2.0 * excess),
+            pace: Sign::of(behaviour.pace / ordinary.pace_p95.max(1.0), behaviour.paced).times(new),
+            unevenness: unevenness.map_or(Sign::default(), |value| Sign { value, sure: new }),
+            targets,
+            onset_s: onset_s.map_or(Sign::default(), |value| Sign { value, sure: 1.0 }),
+            referrers,
+            // Where readers bring back no cookies, because there are none, it says nothing that others do not.
+            cookies: Sign::of(without_ordinary(cookies.part, ordinary.cookies, new), cookies.of)
+                .times(2.0 * new)
+                .times((ordinary.cookies - 0.3) / 0.4),
+            tests: self.tests.sign(),
+        }
+    }
+
+    /// How little is known of what is ordinary: 1 (nothing) to 0. 500 clients are half of it.
+    fn cold(&self) -> f64 {
+        let clients = self.baseline.len() as f64;
+        1.0 - clients / (clients + 500.0)
+    }
+
+    /// Learns clients: those of the minute before this one, if both were ordinary, so that nobody is learned
+    /// who came in the seconds before an attack was noticed.
+    fn end_minute(&mut self, wall: WallTime) {
+        let minutes = (self.now_ms - self.minute.ends_ms) / 60_000 + 1;
+        self.baseline.age(u32::try_from(minutes).unwrap_or(u32::MAX));
+        let (from, to) = (
+            self.minute.ends_ms.saturating_sub(120_000),
+            self.minute.ends_ms.saturating_sub(60_000),
+        );
+        let hour = hour_of_week(wall);
+        let is_ordinary = self.minute.is_ordinary && self.minute.was_ordinary;
+        // Started in an attack: readers are told by what they do.
+        let is_cold = self.baseline.len() < ENOUGH && !self.minute.is_ordinary;
+        for visitor in self.visitors.were_here(from, to) {
+            let is_reader = visitor.is_reader(self.now_ms) || visitor.is_vouched();
+            if !visitor.is_met && (is_ordinary || is_cold && is_reader) {
+                self.baseline.offer(visitor.identity, &visitor.attributes, hour);
+            }
+        }
+        self.minute = Minute {
+            ends_ms: self.minute.ends_ms + 60_000 * minutes,
+            is_ordinary: true,
+            was_ordinary: self.minute.is_ordinary,
+        };
+        self.compare_with(wall);
+    }
+
+    fn compare_with(&mut self, wall: WallTime) {
+        self.baseline.compared(hour_of_week(wall), &mut self.compared);
+    }
+
+    fn mine(&mut self, has_begun: bool) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        let is_alarmed = matches!(self.watch.state(), TrafficState::Alarmed(_));
+        if is_alarmed && (has_begun || self.now_ms >= self.mined_ms + MINE_MS) {
+            self.mined_ms = self.now_ms;
+            let volume = self.volume();
+            self.miner.mine(&self.now, &self.compared, volume, &mut candidates);
+        }
+        candidates
+    }
+
+    /// Of the time that the samples are of.
+    fn volume(&self) -> Volume {
+        let (rows, seconds) =
+            self.samples.iter().fold((0.0, 0.0), |(rows, s), (sample, length_s)| {
+                (rows + sample.sampled_of() as f64, s + length_s)
+            });
+        let prior = self.prior(Channel::Requests);
+        Volume {
+            now_per_s: rows / f64::max(seconds, 0.25),
+            expected_per_s: self.channels.expected(Channel::Requests, prior),
+        }
+    }
+
+    fn rates(&self) -> SiteRates {
+        let expected = |channel| self.channels.expected(channel, self.prior(channel));
+        SiteRates {
+            requests: self.volume().now_per_s,
+            requests_expected: expected(Channel::Requests),
+            origin_bound: self.channels.observed(Channel::OriginBound),
+            origin_bound_expected: expected(Channel::OriginBound),
+        }
+    }
+
+    fn finding(&self, tick: &Tick<'_>, alarms: Vec<Alarm>, candidates: Vec<Candidate>) -> Finding {
+        Finding {
+            at: tick.at,
+            wall: tick.wall,
+            state: self.watch.state(),
+            alarms,
+            log_odds: self.log_odds,
+            rates: self.rates(),
+            baseline_clients: self.baseline.len() as u32,
+            candidates,
+            counts: Counts { new_clients: self.new_clients, ..*tick.window.counts() },
+            met: tick.window.tallies().counts().to_vec(),
+        }
+    }
+}
+
+/// Wherever the week begins.
+fn hour_of_week(wall: WallTime) -> u8 {
+    (wall.unix_secs() / 3_600 % 168) as u8
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,414 @@
+//! What single clients did over the last minutes, as far as they are followed.
+//!
+//! A fixed table of 16,384, four places to a bucket; who was not here for longest gives way. Where somebody
+//! who was here a minute ago has to, only half as many are followed from then on, and twice as many
+//! again when there is room. It deliberately does **not** judge anybody.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use seawall_model::Attributes;
+
+use crate::followed::{Followed, Seen, place_of};
+
+/// One client.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Visitor {
+    /// Keyed hash of who it is.
+    pub(crate) identity: u64,
+    /// What one of its requests looks like.
+    pub(crate) attributes: Attributes,
+    /// When it came, in milliseconds of the detector's life; 0 if the place is free.
+    pub(crate) first_ms: u64,
+    /// When it was seen last.
+    pub(crate) last_ms: u64,
+    /// When it came again for the first time after its first window; 0 if it did not.
+    again_ms: u64,
+    /// When it asked for its first page; 0 if it did not.
+    page_ms: u64,
+    /// What it loaded within five seconds of its first page.
+    parts: u32,
+    /// Requests and pages.
+    requests: u32,
+    pages: u32,
+    /// When a poll of a feed was let off last, and when it counted last for the mix.
+    poll_ms: u64,
+    mixed_ms: u64,
+    has_cookie: bool,
+    /// Whether a mitigation did something to it.
+    pub(crate) is_met: bool,
+    /// Whether somebody vouches for it.
+    is_vouched: bool,
+}
+
+/// Clients of the last minutes. 2.2 MB, taken once.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitors {
+    places: Box<[Visitor]>,
+    /// Who is followed has a place below this.
+    bar: u64,
+    /// Who is known to have been followed for [`NEW_MS`], so that it can be said whether they are new.
+    settled_bar: u64,
+    raised_ms: u64,
+    looked_ms: u64,
+    /// Whether anybody followed gave way since the last look at how full it is.
+    gave_way: u32,
+}
+
+/// What a tick brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrivals {
+    /// Clients that were not here in the last ten minutes, estimated.
+    pub(crate) new_clients: f64,
+    /// Polls of feeds, one a minute for each client at most.
+    pub(crate) polls: f64,
+    /// For how many clients each of those stands that the mix was told of.
+    pub(crate) each_stands_for: f64,
+}
+
+/// What a window says about one client.
+struct Visit {
+    is_new: bool,
+    /// Whether it polls a feed as seldom as feeds are polled.
+    is_let_off: bool,
+    /// Whether it counts for the mix.
+    is_mixed: bool,
+}
+
+/// Shares of clients, and of how many.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Share {
+    /// Which part, 0 to 1.
+    pub(crate) part: f64,
+    /// Of how many.
+    pub(crate) of: f64,
+}
+
+/// How those who came since some time behave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Behaviour {
+    /// Clients in all, estimated.
+    pub(crate) clients: f64,
+    /// Of those whose first page is five seconds old: who loaded two parts of it.
+    pub(crate) whole_pages: Share,
+    /// Of those who came again: who brought a cookie.
+    pub(crate) cookies: Share,
+    /// Pages a minute: the median, and what one in twenty exceeds.
+    pub(crate) pace: f64,
+    pub(crate) pace_p95: f64,
+    /// Of how many.
+    pub(crate) paced: f64,
+    /// Whether those with several pages ask alike: deviation over mean, where there are twenty.
+    pub(crate) unevenness: Option<f64>,
+}
+
+const BUCKETS: usize = 4_096;
+const WAYS: usize = 4;
+/// Who was not here for so long is new.
+pub(crate) const NEW_MS: u64 = 600_000;
+/// What belongs to a page comes within so long.
+const PARTS_MS: u64 = 5_000;
+/// Over so long it is looked at how somebody behaves.
+const RECENT_MS: u64 = 60_000;
+/// And so often it counts for the mix: as long as a page takes to load.
+const MIX_MS: u64 = 2_000;
+
+impl Visitors {
+    pub(crate) fn new() -> Self {
+        Self {
+            places: vec![Visitor::default(); BUCKETS * WAYS].into_boxed_slice(),
+            bar: u64::MAX,
+            settled_bar: u64::MAX,
+            raised_ms: 0,
+            looked_ms: 0,
+            gave_way: 0,
+        }
+    }
+
+    /// Takes in what was seen in a window that ended at `now_ms`, above 0. Tells `mix` of each client how it
+    /// looks, once in two seconds.
+    pub(crate) fn take(
+        &mut self,
+        followed: &Followed,
+        now_ms: u64,
+        mut mix: impl FnMut(&Attributes),
+    ) -> Arrivals {
+        let bar = self.settled_bar.min(followed.bar());
+        let (mut new, mut polls) = (0u32, 0u32);
+        for seen in followed.seen() {
+            let place = place_of(seen.identity);
+            if place > self.bar {
+                continue;
+            }
+            let visit = self.visit(seen, now_ms);
+            if visit.is_mixed {
+                mix(&seen.attributes);
+            }
+            if place <= bar {
+                new += u32::from(visit.is_new);
+                polls += u32::from(visit.is_let_off);
+            }
+        }
+        self.adapt(now_ms);
+        let each = 1.0 / part_of(bar);
+        Arrivals {
+            new_clients: f64::from(new) * each,
+            polls: f64::from(polls) * each,
+            each_stands_for: 1.0 / part_of(self.bar.min(followed.bar())),
+        }
+    }
+
+    /// How those who came at `since_ms` or later, and were here in the last minute, behave. O(places); allocates.
+    pub(crate) fn behaviour(&self, since_ms: u64, now_ms: u64) -> Behaviour {
+        let recent = now_ms.saturating_sub(RECENT_MS);
+        let who: Vec<&Visitor> = self
+            .places
+            .iter()
+            .filter(|visitor| visitor.first_ms >= since_ms.max(1) && visitor.last_ms >= recent)
+            .collect();
+        let share = |of: &dyn Fn(&Visitor) -> bool, part: &dyn Fn(&Visitor) -> bool| {
+            let all = who.iter().filter(|visitor| of(visitor)).count();
+            let some = who.iter().filter(|visitor| of(visitor) && part(visitor)).count();
+            Share { part: some as f64 / all.max(1) as f64, of: all as f64 }
+        };
+        let is_ripe =
+            |visitor: &Visitor| visitor.page_ms > 0 && now_ms - visitor.page_ms >= PARTS_MS;
+        let mut paces: Vec<f64> =
+            who.iter().filter(|visitor| is_ripe(visitor)).map(|who| who.pace(now_ms)).collect();
+        paces.sort_unstable_by(f64::total_cmp);
+        let at = |part: f64| {
+            let last = paces.len().saturating_sub(1);
+            paces.get((part * last as f64) as usize).copied().unwrap_or(0.0)
+        };
+        let many: Vec<f64> = who
+            .iter()
+            .filter(|visitor| visitor.pages >= 4)
+            .map(|visitor| visitor.pace(now_ms))
+            .collect();
+        Behaviour {
+            clients: who.len() as f64 / part_of(self.bar),
+            whole_pages: share(&is_ripe, &|visitor| visitor.is_whole()),
+            cookies: share(&|visitor| visitor.again_ms > 0, &|visitor| visitor.has_cookie),
+            pace: at(0.5),
+            pace_p95: at(0.95),
+            paced: paces.len() as f64,
+            unevenness: (many.len() >= 20).then(|| unevenness(&many)),
+        }
+    }
+
+    /// Those who were here between two times.
+    pub(crate) fn were_here(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = &Visitor> {
+        self.places.iter().filter(move |visitor| {
+            visitor.first_ms > 0 && visitor.last_ms >= from_ms && visitor.first_ms < to_ms
+        })
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.places)
+    }
+
+    fn visit(&mut self, seen: &Seen, now_ms: u64) -> Visit {
+        let first = (place_of(seen.identity) as usize % BUCKETS) * WAYS;
+        let bucket = &mut self.places[first..first + WAYS];
+        let found = bucket
+            .iter()
+            .position(|visitor| visitor.first_ms > 0 && visitor.identity == seen.identity);
+        let is_new = found.is_none_or(|way| now_ms.saturating_sub(bucket[way].last_ms) > NEW_MS);
+        let oldest = || (0..WAYS).min_by_key(|way| bucket[*way].last_ms).unwrap_or(0);
+        let way = found.unwrap_or_else(oldest);
+        if is_new {
+            let old = &bucket[way];
+            let is_recent = old.first_ms > 0 && now_ms.saturating_sub(old.last_ms) < RECENT_MS;
+            self.gave_way += u32::from(found.is_none() && is_recent);
+            bucket[way] = Visitor::new(seen, now_ms);
+        }
+        bucket[way].take(seen, now_ms, is_new)
+    }
+
+    fn adapt(&mut self, now_ms: u64) {
+        // One bucket that is full is chance; a sixteenth of a percent of all in one window is not.
+        if self.gave_way > 16 {
+            self.bar /= 2;
+            self.settled_bar = self.settled_bar.min(self.bar);
+            self.gave_way = 0;
+            (self.raised_ms, self.looked_ms) = (now_ms, now_ms);
+        }
+        if now_ms.saturating_sub(self.raised_ms) >= NEW_MS {
+            // Everybody below the bar was followed for ten minutes by now.
+            self.settled_bar = self.bar;
+        }
+        if self.bar == u64::MAX || now_ms.saturating_sub(self.looked_ms) < RECENT_MS {
+            return;
+        }
+        (self.gave_way, self.looked_ms) = (0, now_ms);
+        let recent = now_ms.saturating_sub(RECENT_MS);
+        let used = self.places.iter().filter(|v| v.first_ms > 0 && v.last_ms >= recent).count();
+        if used < BUCKETS * WAYS / 8 {
+            (self.bar, self.raised_ms) = (self.bar.saturating_mul(2).max(1), now_ms);
+        }
+    }
+}
+
+impl Visitor {
+    fn new(seen: &Seen, now_ms: u64) -> Self {
+        let identity = seen.identity;
+        Self { identity, first_ms: now_ms, last_ms: now_ms, ..Self::default() }
+    }
+
+    fn take(&mut self, seen: &Seen, now_ms: u64, is_new: bool) -> Visit {
+        // What the latest visit looked like: of several, each stands as long as the next does not come.
+        if seen.requests > seen.subresources || self.requests == 0 {
+            self.attributes = seen.attributes;
+        }
+        if !is_new && self.again_ms == 0 && now_ms > self.first_ms {
+            self.again_ms = now_ms;
+        }
+        if seen.pages > 0 && self.page_ms == 0 {
+            self.page_ms = now_ms;
+        }
+        if self.page_ms > 0 && now_ms - self.page_ms <= PARTS_MS {
+            self.parts = self.parts.saturating_add(seen.subresources);
+        }
+        self.requests = self.requests.saturating_add(seen.requests);
+        self.pages = self.pages.saturating_add(seen.pages);
+        self.last_ms = now_ms;
+        self.has_cookie |= seen.has_cookie;
+        self.is_met |= seen.is_met;
+        self.is_vouched |= seen.is_vouched;
+        let is_let_off =
+            seen.polls > 0 && (self.poll_ms == 0 || now_ms - self.poll_ms >= RECENT_MS);
+        if is_let_off {
+            self.poll_ms = now_ms;
+        }
+        let is_mixed = self.mixed_ms == 0 || now_ms - self.mixed_ms >= MIX_MS;
+        if is_mixed {
+            self.mixed_ms = now_ms;
+        }
+        Visit { is_new, is_let_off, is_mixed }
+    }
+
+    /// Whether it loaded what belongs to its first page, as browsers do.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.parts >= 2
+    }
+
+    /// Whether it has loaded whole pages, no faster than one reads.
+    pub(crate) fn is_reader(&self, now_ms: u64) -> bool {
+        self.is_whole() && self.pace(now_ms) <= 30.0
+    }
+
+    /// Whether somebody vouches for it.
+    pub(crate) const fn is_vouched(&self) -> bool {
+        self.is_vouched
+    }
+
+    /// Pages a minute. Of a visit that has just begun, as if it had lasted twenty seconds.
+    fn pace(&self, now_ms: u64) -> f64 {
+        let seconds = now_ms.saturating_sub(self.first_ms) as f64 / 1_000.0;
+        f64::from(self.pages) * 60.0 / seconds.max(20.0)
+    }
+}
+
+/// Which part of all has a place up to `bar`.
+fn part_of(bar: u64) -> f64 {
+    (bar as f64 + 1.0) / 18_446_744_073_709_551_616.0
+}
+
+fn unevenness(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let square = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>();
+    libm::sqrt(square / values.len() as f64) / mean.max(1e-9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(identity: u64, pages: u32, subresources: u32) -> Seen {
+        Seen {
+            identity,
+            attributes: Attributes::default(),
+            requests: pages + subresources,
+            pages,
+            subresources,
+            polls: 0,
+            has_cookie: false,
+            is_met: false,
+            is_vouched: false,
+        }
+    }
+
+    fn take(visitors: &mut Visitors, all: &[Seen], now_ms: u64) -> Arrivals {
+        let mut followed = Followed::new();
+        all.iter().for_each(|seen| followed.put(seen));
+        visitors.take(&followed, now_ms, |_| ())
+    }
+
+    #[test]
+    fn somebody_is_new_once_in_ten_minutes() {
+        let mut visitors = Visitors::new();
+        let mut new_at = |now_ms| take(&mut visitors, &[seen(7, 1, 0)], now_ms).new_clients;
+        assert!((new_at(250) - 1.0).abs() < 1e-9);
+        assert!(new_at(500) < 1e-9 && new_at(590_000) < 1e-9);
+        assert!((new_at(590_000 + NEW_MS + 1) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn who_loads_what_belongs_to_a_page_is_told_from_who_does_not() {
+        let mut visitors = Visitors::new();
+        let all: Vec<Seen> = (1..=100).map(|who| seen(who, 1, 0)).collect();
+        take(&mut visitors, &all, 1_000);
+        let browsers: Vec<Seen> = (1..=70).map(|who| seen(who, 0, 3)).collect();
+        take(&mut visitors, &browsers, 3_000);
+        assert!(visitors.behaviour(0, 4_000).whole_pages.of < 1.0, "too early to say");
+        let late: Vec<Seen> = (71..=100).map(|who| seen(who, 0, 9)).collect();
+        take(&mut visitors, &late, 8_000);
+        let whole = visitors.behaviour(0, 8_000).whole_pages;
+        assert!((whole.part - 0.7).abs() < 1e-9 && (whole.of - 100.0).abs() < 1e-9, "{whole:?}");
+    }
+
+    #[test]
+    fn those_who_all_ask_alike_are_even() {
+        let mut visitors = Visitors::new();
+        for second in 1..40u64 {
+            let robots = (1..=50).map(|who| seen(who, 1, 0));
+            let readers = (100..150).filter(|who| who % 17 == second % 17);
+            let readers = readers.map(|who| seen(who, 1, 0));
+            let all: Vec<Seen> = robots.chain(readers).collect();
+            take(&mut visitors, &all, second * 1_000);
+        }
+        let behaviour = visitors.behaviour(0, 40_000);
+        assert!(behaviour.unevenness.is_some_and(|cv| cv < 0.3), "{behaviour:?}");
+        assert!(behaviour.pace_p95 > 50.0);
+    }
+
+    #[test]
+    fn a_flood_of_new_clients_is_counted_by_its_sample() {
+        let mut visitors = Visitors::new();
+        let mut number = 0u64;
+        let mut counted = 0.0;
+        for tick in 1..=40u64 {
+            let all: Vec<Seen> = (0..5_000)
+                .map(|_| {
+                    number += 1;
+                    seen(number.wrapping_mul(0x9e37_79b9_7f4a_7c15), 1, 0)
+                })
+                .collect();
+            counted += take(&mut visitors, &all, tick * 250).new_clients;
+        }
+        assert!((counted / 200_000.0 - 1.0).abs() < 0.15, "{counted}");
+        assert!(visitors.heap_bytes() < 3 << 20);
+    }
+
+    #[test]
+    fn one_poll_a_minute_is_let_off() {
+        let mut visitors = Visitors::new();
+        let poll = Seen { polls: 1, ..seen(7, 0, 0) };
+        let mut polls_at = |now_ms| take(&mut visitors, &[poll], now_ms).polls;
+        assert!((polls_at(1_000) - 1.0).abs() < 1e-9);
+        assert!((2..60).all(|second| polls_at(second * 1_000) < 1e-9));
+        assert!((polls_at(61_000) - 1.0).abs() < 1e-9);
+    }
+}

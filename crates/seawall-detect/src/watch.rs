@@ -1,0 +1,207 @@
+//! What goes on: normal, watched, alarmed, over.
+//!
+//! Trip: a volume that is too much **and** (a mix that is not the ordinary one, or an origin under stress);
+//! or stress for a second; or a protocol abused. Recovery: three seconds without that end the alarm, and a
+//! minute more the incident. Blind spot: more of the same that the origin bears is nobody's
+//! business, and only watched.
+//!
+//! *Source:* detection.md §3, §9.
+
+use crate::finding::{Alarm, Channel, Scale, TrafficState, Verdict};
+
+/// The state and for how long.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch {
+    state: TrafficState,
+    /// Seconds in an alarm, and without a reason for one.
+    alarmed_s: f64,
+    calm_s: f64,
+    /// Seconds for which the origin has been under stress.
+    pressed_s: f64,
+}
+
+/// For so long the origin is under stress before that is an alarm by itself.
+const PRESSED_S: f64 = 1.0;
+/// And for so long before it makes one of a volume.
+const PRESSED_WITH_VOLUME_S: f64 = 0.5;
+/// Seconds without a reason that end an alarm, and the time after it.
+const CALM_S: f64 = 3.0;
+const RECOVERY_S: f64 = 60.0;
+/// Connections by so many times the ordinary without requests to match are a mix that is not ordinary.
+const OUT_OF_PROPORTION: f64 = 10.0;
+
+impl Watch {
+    pub(crate) const fn state(&self) -> TrafficState {
+        self.state
+    }
+
+    /// How long the alarm has lasted, in seconds.
+    pub(crate) const fn alarmed_s(&self) -> f64 {
+        self.alarmed_s
+    }
+
+    /// Takes a tick: what is out of the ordinary, and whether the origin is under stress. Whether an alarm began.
+    pub(crate) fn step(&mut self, alarms: &[Alarm], is_pressed: bool, seconds: f64) -> bool {
+        self.pressed_s = if is_pressed { self.pressed_s + seconds } else { 0.0 };
+        let has_reason = self.has_reason(alarms);
+        let before = self.state;
+        match self.state {
+            TrafficState::Alarmed(_) => {
+                self.alarmed_s += seconds;
+                self.calm_s = if has_reason { 0.0 } else { self.calm_s + seconds };
+                if self.calm_s >= CALM_S {
+                    (self.state, self.calm_s) = (TrafficState::Recovery, 0.0);
+                }
+            }
+            _ if has_reason => {
+                self.state = TrafficState::Alarmed(Verdict::Mixed);
+                (self.alarmed_s, self.calm_s) = (0.0, 0.0);
+            }
+            TrafficState::Recovery => {
+                self.calm_s += seconds;
+                if self.calm_s >= RECOVERY_S {
+                    self.state = watched(alarms, is_pressed);
+                }
+            }
+            TrafficState::Normal | TrafficState::Watch => {
+                self.state = watched(alarms, is_pressed);
+            }
+        }
+        let is_alarmed = |state| matches!(state, TrafficState::Alarmed(_));
+        is_alarmed(self.state) && !is_alarmed(before)
+    }
+
+    /// What an alarm is one of.
+    pub(crate) const fn judge(&mut self, verdict: Verdict) {
+        if matches!(self.state, TrafficState::Alarmed(_)) {
+            self.state = TrafficState::Alarmed(verdict);
+        }
+    }
+
+    fn has_reason(&self, alarms: &[Alarm]) -> bool {
+        let any = |is: &dyn Fn(&Alarm) -> bool| alarms.iter().any(is);
+        let volume = any(&|alarm| is_volume(alarm.channel));
+        let is_other =
+            any(&|alarm| alarm.channel == Channel::Composition) || is_out_of_proportion(alarms);
+        let stress = self.pressed_s >= PRESSED_WITH_VOLUME_S
+            || any(&|alarm| alarm.channel == Channel::OriginStress);
+        volume && (is_other || stress)
+            || self.pressed_s >= PRESSED_S
+            || any(&|alarm| alarm.channel.is_abuse())
+    }
+}
+
+const fn is_volume(channel: Channel) -> bool {
+    !channel.is_abuse() && !matches!(channel, Channel::Composition | Channel::OriginStress)
+}
+
+/// A flood of connections or handshakes shows in no request: that it has none is what is not ordinary about it.
+fn is_out_of_proportion(alarms: &[Alarm]) -> bool {
+    let has_requests = alarms.iter().any(|alarm| alarm.channel == Channel::Requests);
+    let is_many = |alarm: &Alarm| {
+        matches!(alarm.channel, Channel::Connections | Channel::Handshakes)
+            && alarm.scale == Scale::Middle
+            && alarm.observed > OUT_OF_PROPORTION * alarm.expected
+    };
+    !has_requests && alarms.iter().any(is_many)
+}
+
+fn watched(alarms: &[Alarm], is_pressed: bool) -> TrafficState {
+    let is_calm = alarms.is_empty() && !is_pressed;
+    if is_calm { TrafficState::Normal } else { TrafficState::Watch }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn alarm(channel: Channel) -> Alarm {
+        Alarm { channel, scale: Scale::Middle, observed: 100.0, expected: 10.0 }
+    }
+
+    fn state_after(channels: &[Channel], is_pressed: bool, ticks: usize) -> TrafficState {
+        let alarms: Vec<Alarm> = channels.iter().map(|channel| alarm(*channel)).collect();
+        let mut watch = Watch::default();
+        (0..ticks).for_each(|_| {
+            watch.step(&alarms, is_pressed, 0.25);
+        });
+        watch.state()
+    }
+
+    const MIXED: TrafficState = TrafficState::Alarmed(Verdict::Mixed);
+
+    #[test]
+    fn more_of_the_same_is_only_watched() {
+        assert_eq!(state_after(&[Channel::Requests], false, 100), TrafficState::Watch);
+        assert_eq!(state_after(&[Channel::Composition], false, 100), TrafficState::Watch);
+        assert_eq!(state_after(&[], false, 100), TrafficState::Normal);
+    }
+
+    #[test]
+    fn volume_with_another_mix_or_with_stress_is_an_alarm() {
+        assert_eq!(state_after(&[Channel::Requests, Channel::Composition], false, 1), MIXED);
+        assert_eq!(state_after(&[Channel::OriginBound, Channel::OriginStress], false, 1), MIXED);
+        assert_eq!(state_after(&[Channel::NewClients], true, 2), MIXED);
+    }
+
+    #[test]
+    fn stress_is_an_alarm_after_a_second_and_not_before() {
+        assert_eq!(state_after(&[], true, 3), TrafficState::Watch);
+        assert_eq!(state_after(&[], true, 4), MIXED);
+    }
+
+    #[test]
+    fn an_abused_protocol_is_an_alarm() {
+        for channel in Channel::ALL.into_iter().filter(|channel| channel.is_abuse()) {
+            assert_eq!(state_after(&[channel], false, 1), MIXED, "{channel:?}");
+        }
+    }
+
+    #[test]
+    fn handshakes_without_requests_are_an_alarm_once_they_are_many() {
+        let few = Alarm { observed: 90.0, ..alarm(Channel::Handshakes) };
+        let many = Alarm { observed: 110.0, ..few };
+        for (alarms, wanted) in [
+            ([many, many], MIXED),
+            ([few, few], TrafficState::Watch),
+            ([many, alarm(Channel::Requests)], TrafficState::Watch),
+        ] {
+            let mut watch = Watch::default();
+            watch.step(&alarms, false, 0.25);
+            assert_eq!(watch.state(), wanted);
+        }
+    }
+
+    #[test]
+    fn an_alarm_ends_after_three_seconds_and_the_incident_after_a_minute() {
+        let mut watch = Watch::default();
+        let alarms = [alarm(Channel::Resets)];
+        assert!(watch.step(&alarms, false, 0.25));
+        assert!(!watch.step(&alarms, false, 0.25));
+        watch.judge(Verdict::Attack);
+        let mut after = Vec::new();
+        for _ in 0..4 * 70 {
+            watch.step(&[], false, 0.25);
+            after.push(watch.state());
+        }
+        let count = |state| after.iter().filter(|found| **found == state).count();
+        assert_eq!(count(TrafficState::Alarmed(Verdict::Attack)), 11);
+        assert_eq!(count(TrafficState::Recovery), 240);
+        assert_eq!(after.last(), Some(&TrafficState::Normal));
+        watch.step(&alarms, false, 0.25);
+        assert_eq!(watch.state(), MIXED);
+    }
+
+    #[test]
+    fn what_comes_back_within_the_minute_is_the_alarm_again() {
+        let mut watch = Watch::default();
+        watch.step(&[alarm(Channel::Resets)], false, 0.25);
+        (0..40).for_each(|_| {
+            watch.step(&[], false, 0.25);
+        });
+        assert_eq!(watch.state(), TrafficState::Recovery);
+        assert!(watch.step(&[alarm(Channel::Resets)], false, 0.25));
+    }
+}
