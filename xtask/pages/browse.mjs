@@ -258,7 +258,7 @@ async function own(browser, page) {
 
 /** What a page with the note looks like, and where its content lies with the note and without. */
 function examine() {
-  const [note] = document.querySelectorAll("aside.seawall-note");
+  const [note] = document.querySelectorAll("section.seawall-note");
   const details = note.querySelector("details");
   const places = () =>
     [...document.querySelectorAll("header, main, main p, footer")].map((e) => {
@@ -307,8 +307,8 @@ async function noted(browser, language) {
   const narrow = await look(NARROW, "narrow", false);
   await narrow.tab.close();
   const phone = await look(PHONE, "phone", false);
-  await phone.tab.click("aside.seawall-note summary");
-  const left = await phone.tab.evaluate(() => document.querySelector("aside.seawall-note details").getBoundingClientRect().height);
+  await phone.tab.click("section.seawall-note summary");
+  const left = await phone.tab.evaluate(() => document.querySelector("section.seawall-note details").getBoundingClientRect().height);
   must(left === 0, `closed it still covers ${left} px`);
   await phone.tab.screenshot({ path: picture("closed") });
   await phone.tab.close();
@@ -316,7 +316,7 @@ async function noted(browser, language) {
   const { tab, answer, seen } = await look(DESKTOP, "desktop", true);
   await accessible(tab);
   await tab.keyboard.press("Tab");
-  const reached = await tab.evaluate(() => document.activeElement.matches("aside.seawall-note summary"));
+  const reached = await tab.evaluate(() => document.activeElement.matches("section.seawall-note summary"));
   must(reached, "the keyboard does not reach it first");
   await tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
   await tab.screenshot({ path: picture("dark") });
@@ -328,9 +328,9 @@ async function noted(browser, language) {
   await session.send("Emulation.setEmulatedMedia", { features: [{ name: "forced-colors", value: "active" }] });
   await tab.screenshot({ path: picture("forced") });
   await accessible(tab);
-  await tab.focus("aside.seawall-note summary");
+  await tab.focus("section.seawall-note summary");
   await tab.keyboard.press("Enter");
-  must(!(await tab.evaluate(() => document.querySelector("aside.seawall-note details").open)), "a key does not close it");
+  must(!(await tab.evaluate(() => document.querySelector("section.seawall-note details").open)), "a key does not close it");
   const report = await new HtmlValidate({ extends: ["html-validate:recommended"] }).validateString(await answer.text());
   const words = report.results.flatMap((one) => one.messages.map((message) => `${message.ruleId} at ${message.line}`));
   must(words.length === 0, `html-validate: ${words.join("; ")}`);

@@ -190,12 +190,14 @@ impl Head {
     }
 }
 
+/// A `section` with a name, which is a landmark of its own, and no `aside`: themes have one for their margin
+/// without a name, and of two each would need one.
 fn markup(note: &Note, captured: WallTime, spoken: Language, origin: &str, is_xml: bool) -> String {
     let texts = &TEXTS[spoken as usize];
     let (open, slash) = if is_xml { ("open=\"open\"", " /") } else { ("open", "") };
     let (tag, direction) = (spoken.tag(), spoken.direction());
     let mut out = String::with_capacity(1_024);
-    out.push_str("<aside class=\"seawall-note\" lang=\"");
+    out.push_str("<section class=\"seawall-note\" lang=\"");
     out.push_str(tag);
     out.push_str("\" dir=\"");
     out.push_str(direction);
@@ -219,7 +221,7 @@ fn markup(note: &Note, captured: WallTime, spoken: Language, origin: &str, is_xm
     encode(&when, &mut out);
     out.push_str("</time>");
     encode(after, &mut out);
-    out.push_str("</p></details></aside>");
+    out.push_str("</p></details></section>");
     out
 }
 

@@ -143,8 +143,8 @@ fn the_note_stands_at_the_beginning_of_the_content() {
         ("<html><head><title><body></title></head><body><body>", "</head><body>^<body>"),
     ] {
         let page = noted(&capture("text/html", html), &note()).expect("a page");
-        let from = page.find("<aside class=\"seawall-note\"").expect("a note");
-        let to = page.find("</aside>").expect("a note") + 8;
+        let from = page.find("<section class=\"seawall-note\"").expect("a note");
+        let to = page.find("</section>").expect("a note") + 10;
         let marked = format!("{}^{}", &page[..from], &page[to..]);
         assert!(marked.contains(want), "{marked}");
         assert_eq!(marked.replacen('^', "", 1), html);
@@ -217,7 +217,7 @@ proptest! {
             let note = Note { zone: Zone::east_by(east).expect("a zone"), now: WallTime::from_unix_nanos(now), ..note() };
             let Some(page) = with_note(&capture, &note) else { continue };
             let find = |needle: &[u8]| page.windows(needle.len()).position(|part| part == needle).expect("a note");
-            let (from, to) = (find(b"<aside class="), find(b"</aside>") + 8);
+            let (from, to) = (find(b"<section class="), find(b"</section>") + 10);
             prop_assert_eq!([&page[..from], &page[to..]].concat(), body);
             prop_assert!(page[from..to].is_ascii());
         }

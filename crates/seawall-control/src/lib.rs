@@ -16,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 mod controller;
+mod cycle;
 mod event;
 mod ladder;
 mod measures;
@@ -23,6 +24,7 @@ mod measures;
 mod tests;
 
 pub use crate::controller::{Controller, ControllerConfig, Mode};
+pub use crate::cycle::ControlLoop;
 pub use crate::event::{
     Action, ControlEvent, Entry, Incident, IncidentId, OperatorCommand, Probe, Refused, Step, Why,
 };

@@ -133,6 +133,11 @@ impl AdaptiveLimiter {
         }
     }
 
+    /// Whether the limit found is as low as it may be, and could be higher.
+    pub fn is_at_floor(&self) -> bool {
+        self.config.min < self.config.max && self.steady_limit() <= self.config.min
+    }
+
     /// Requests that may be at work now: the limit found, or a third of it while low load is measured.
     pub fn limit(&self) -> usize {
         match self.probe {

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use seawall_cache::{CookiePatterns, SitePolicy};
+use seawall_control::Mode;
 use seawall_decide::{Countries, Ja4Rule, Owners, RouteBudget, RouteLane};
 use seawall_model::{Limits, Method, Prefix, WallTime};
 
@@ -62,6 +63,30 @@ pub struct Config {
     pub admin_token: Option<String>,
     /// The access log.
     pub log: AccessLog,
+    /// Detection of attacks.
+    pub detect: Detect,
+    /// What is done about them.
+    pub mitigate: Mitigate,
+}
+
+/// Detection of attacks. There is nothing in it to tune.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Detect {
+    /// Whether attacks are looked for.
+    pub enabled: bool,
+}
+
+impl Default for Detect {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// What is done about attacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mitigate {
+    /// Whether anything is.
+    pub mode: Mode,
 }
 
 impl Config {
@@ -92,6 +117,8 @@ impl Config {
             admin_address: None,
             admin_token: None,
             log: AccessLog::default(),
+            detect: Detect::default(),
+            mitigate: Mitigate::default(),
         }
     }
 }

@@ -17,22 +17,25 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use parking_lot::Mutex;
+use seawall_control::{Entry, OperatorCommand, Step, Why};
 use seawall_decide::{
     Attributer, Exempt, Mitigations, NetworkClass, Testable, Trial, Whence, mitigation_gate,
 };
 use seawall_detect::{Sampled, Window};
 use seawall_model::{
     Attributes, Cause, ClientAddr, CookieClass, Decision, Facts, Held, Identity, Instant, Met,
-    Method, Mitigation, Observation, Referrer, RequestKind, Standing, Test, Work,
+    Method, Mitigation, Observation, Referrer, RequestKind, Rung, Standing, Test, Work,
 };
 use siphasher::sip::SipHasher13;
 
+use crate::admin::State;
 use crate::answer::{Answer, AnswerHead};
-use crate::metrics::CacheOutcome;
+use crate::metrics::{CacheOutcome, Sample};
 use crate::policy::Policy;
 use crate::refusal;
 use crate::serve::{self, Ask, Times};
 use crate::visitor;
+use crate::watcher::Told;
 use crate::worker::ClientConn;
 
 /// What all workers share of it.
@@ -46,6 +49,9 @@ pub struct Detection {
     empty: Mutex<Vec<Window>>,
     late: AtomicU64,
     unobserved: AtomicU64,
+    orders: Mutex<Vec<OperatorCommand>>,
+    moves: [AtomicU64; Why::ALL.len()],
+    told: ArcSwap<Told>,
 }
 
 impl Detection {
@@ -60,6 +66,9 @@ impl Detection {
             empty: Mutex::new(Vec::new()),
             late: AtomicU64::new(0),
             unobserved: AtomicU64::new(0),
+            orders: Mutex::new(Vec::new()),
+            moves: std::array::from_fn(|_| AtomicU64::new(0)),
+            told: ArcSwap::default(),
         }
     }
 
@@ -82,6 +91,102 @@ impl Detection {
     /// Puts mitigations in force, instead of all before.
     pub fn publish(&self, mitigations: &[Mitigation]) {
         self.mitigations.store(Arc::new(Mitigations::new(mitigations, self.seed)));
+    }
+
+    /// Which mitigation a request with `attributes` meets.
+    pub(crate) fn meet(
+        &self,
+        now: Instant,
+        attributes: &Attributes,
+        identity_hash: u64,
+        exempt: Exempt,
+    ) -> Option<Met> {
+        self.mitigations.load().meet(now, attributes, identity_hash, exempt)
+    }
+
+    /// Takes an order of the operator, followed within a quarter of a second. Of more than there is room for,
+    /// the last ones are refused.
+    ///
+    /// # Errors
+    /// Too many at once; ask again in a second.
+    pub fn order(&self, command: OperatorCommand) -> Result<(), &'static str> {
+        let mut orders = self.orders.lock();
+        if orders.len() >= MAX_ORDERS {
+            return Err("too many orders at once; ask again in a second");
+        }
+        orders.push(command);
+        Ok(())
+    }
+
+    /// What was ordered since the last time.
+    pub(crate) fn take_orders(&self) -> Vec<OperatorCommand> {
+        std::mem::take(&mut *self.orders.lock())
+    }
+
+    /// Counts a move of the ladder.
+    pub(crate) fn count(&self, entry: &Entry) {
+        if let Step::Moved { why, .. } = entry.step {
+            self.moves[why as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says what is known now.
+    pub(crate) fn tell(&self, told: Told) {
+        self.told.store(Arc::new(told));
+    }
+
+    /// What is known now.
+    pub fn told(&self) -> Arc<Told> {
+        self.told.load_full()
+    }
+
+    /// The same for Prometheus.
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let told = self.told();
+        let stands = |rung: Rung| {
+            told.measures.iter().filter(|measure| measure.rung == rung.as_str()).count() as f64
+        };
+        let mut samples = vec![
+            Sample::gauge(
+                "seawall_detection_expected_requests_per_second",
+                "Requests per second that would be ordinary now.",
+                told.expected_per_s,
+            ),
+            Sample::gauge(
+                "seawall_detection_baseline_clients",
+                "Clients known as ordinary; signatures may block from 3000 on.",
+                f64::from(told.baseline_clients),
+            ),
+            Sample::counter(
+                "seawall_detection_windows_late_total",
+                "Quarters of a second that the watch took late.",
+                self.late() as f64,
+            ),
+            Sample::counter(
+                "seawall_detection_unobserved_total",
+                "Answers that the watch was not told of.",
+                self.unobserved() as f64,
+            ),
+        ];
+        samples.extend(State::ALL.map(|state| {
+            let is_so = if told.state == state { 1.0 } else { 0.0 };
+            Sample::gauge("seawall_traffic_state", "What goes on: 1 for the state there is.", is_so)
+                .with_label("state", state.as_str())
+        }));
+        samples.extend(Rung::ALL.map(|rung| {
+            Sample::gauge("seawall_mitigations", "Mitigations in force by rung.", stands(rung))
+                .with_label("rung", rung.as_str())
+        }));
+        samples.extend(Why::ALL.map(|why| {
+            let count = self.moves[why as usize].load(Ordering::Relaxed) as f64;
+            Sample::counter(
+                "seawall_mitigation_moves_total",
+                "Steps of mitigations up and down the ladder, by reason.",
+                count,
+            )
+            .with_label("why", why.as_str())
+        }));
+        samples
     }
 
     /// Makes what is watched comparable: attributes of what did not come as a request are made by this.
@@ -125,6 +230,8 @@ pub(crate) struct Watch {
 /// Requests that came while one waits for its answer. Beyond, it is not observed, and counted: 4,096 of a
 /// worker take half a MiB, and are two seconds of the origin at 2,000 requests a second.
 const SEEN: usize = 4_096;
+/// Orders in a quarter of a second.
+const MAX_ORDERS: usize = 64;
 
 impl Watch {
     fn note(&self, seen: Seen) {

@@ -12,7 +12,7 @@ use crate::metrics::Sample;
 use crate::origin::{Gate, GateView};
 
 /// All gates, one view for each.
-fn views(gates: &[Arc<Gate>]) -> Vec<GateView> {
+pub(crate) fn views(gates: &[Arc<Gate>]) -> Vec<GateView> {
     let is_first = |at: usize| !gates[..at].iter().any(|other| Arc::ptr_eq(other, &gates[at]));
     // Sites on one origin share its gate, which counts once.
     (0..gates.len()).filter(|&at| is_first(at)).map(|at| gates[at].view()).collect()

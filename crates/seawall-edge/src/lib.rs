@@ -44,6 +44,7 @@ pub mod tls;
 mod tunnel;
 mod view;
 mod visitor;
+pub mod watcher;
 mod worker;
 
 pub use crate::archive::{

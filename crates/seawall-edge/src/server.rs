@@ -8,7 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,6 +39,7 @@ use crate::systemd::Notifier;
 use crate::tls::{CertEvent, CertStore, CertWatch, TlsError, server_config};
 use crate::view::View;
 use crate::visitor::Reception;
+use crate::watcher::{BaselineFile, Watcher};
 use crate::worker::Worker;
 
 /// Reads the configuration anew. The error is what to tell the operator; the old one stays.
@@ -89,6 +90,8 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     control: Option<JoinHandle<()>>,
     crawler: Option<JoinHandle<()>>,
+    watcher: Option<JoinHandle<()>>,
+    watching_ended: Arc<AtomicBool>,
     watch: Arc<Mutex<CertWatch>>,
     stop: Option<oneshot::Sender<()>>,
     log: Option<AccessLogHandle>,
@@ -128,16 +131,11 @@ impl Server {
             Pool::new(&site.origin)?;
         }
         let seed = random_seed()?;
-        let (store, opened) = Store::open(StoreConfig {
-            dir: Some(config.state_dir.join("cache")),
-            memory_bytes: config.memory_bytes / 100 * CACHE_SHARE,
-            disk_bytes: config.disk_bytes / 100 * CACHE_DISK_SHARE,
-            seed,
-        })?;
-        tracing::info!(entries = opened.entries, damaged = opened.damaged, "cache opened");
+        let store = open_store(&config, seed)?;
         let reception = Reception::open(&config.state_dir, &config.limits, seed, clock::wall());
         let reception = reception.map_err(state)?;
         let (learned_file, learned) = LearnedFile::open(&config.state_dir).map_err(state)?;
+        let baseline = BaselineFile::open(&config.state_dir).map_err(state)?;
         let spool = open_spool(&config).map_err(state)?;
         let copies = archive::open_all(&config);
         let is_crawling = config.is_crawling && copies.iter().any(Option::is_some);
@@ -145,6 +143,7 @@ impl Server {
         let tls = open_tls(&config, &certs)?;
         let admin = open_admin(&config)?;
         let workers = config.workers.max(1);
+        let is_watching = config.detect.enabled;
         let (groups, listen) = open_groups(&config, &mut inherited, workers)?;
         let addresses = listen.iter().map(|listen| listen.address).collect();
         let (log, writers) =
@@ -162,6 +161,7 @@ impl Server {
             metrics,
             tls,
             seed,
+            detection_seed: baseline.seed(),
             in_flight_bytes: usize::try_from(in_flight).unwrap_or(usize::MAX),
         };
         let shared = Arc::new(Shared::new(parts));
@@ -175,6 +175,8 @@ impl Server {
             workers: Vec::new(),
             control: None,
             crawler: None,
+            watcher: None,
+            watching_ended: Arc::new(AtomicBool::new(false)),
             watch: Arc::clone(&watch),
             stop: Some(stop),
             log: Some(log),
@@ -184,8 +186,22 @@ impl Server {
             let shared = Arc::clone(&server.shared);
             server.crawler = Some(spawn("crawler", CrawlerThread(shared))?);
         }
+        if is_watching {
+            server.watch_out(baseline, workers)?;
+        }
         server.employ(groups, writers, seed)?;
         Ok(server)
+    }
+
+    /// Begins to watch for attacks.
+    fn watch_out(&mut self, file: BaselineFile, workers: usize) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let windows = shared.detection.watch(workers);
+        let ended = Arc::clone(&self.watching_ended);
+        let watcher = Watcher { shared, file, windows, ended };
+        let thread = thread::Builder::new().name("seawall-watcher".to_owned());
+        self.watcher = Some(thread.spawn(move || watcher.run())?);
+        Ok(())
     }
 
     fn employ(
@@ -240,6 +256,10 @@ impl Server {
         }
         if let Some(crawler) = self.crawler.take() {
             let _ = crawler.join();
+        }
+        self.watching_ended.store(true, Ordering::Relaxed);
+        if let Some(watcher) = self.watcher.take() {
+            let _ = watcher.join();
         }
         drop(self.stop.take());
         if let Some(control) = self.control.take() {
@@ -310,6 +330,17 @@ fn open_tls(
     }
     let tls = server_config(Arc::clone(certs));
     tls.map(Some).map_err(|error| ServeError::Certificates(vec![error]))
+}
+
+fn open_store(config: &Config, seed: [u64; 2]) -> Result<Store, StoreError> {
+    let (store, opened) = Store::open(StoreConfig {
+        dir: Some(config.state_dir.join("cache")),
+        memory_bytes: config.memory_bytes / 100 * CACHE_SHARE,
+        disk_bytes: config.disk_bytes / 100 * CACHE_DISK_SHARE,
+        seed,
+    })?;
+    tracing::info!(entries = opened.entries, damaged = opened.damaged, "cache opened");
+    Ok(store)
 }
 
 fn open_spool(config: &Config) -> io::Result<Spool> {

@@ -73,6 +73,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) seed: [u64; 2],
+    /// Keys what is kept as ordinary; survives restarts.
+    pub(crate) detection_seed: [u64; 2],
     pub(crate) in_flight_bytes: usize,
 }
 
@@ -117,7 +119,7 @@ impl Shared {
             events: Events::new(),
             memory,
             emergency,
-            detection: Detection::new(parts.seed),
+            detection: Detection::new(parts.detection_seed),
             seed: parts.seed,
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),

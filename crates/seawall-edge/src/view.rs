@@ -11,7 +11,7 @@ use seawall_model::{Instant, WallTime};
 
 use crate::admin::{
     AdminView, ArchiveChange, ArchiveRefusal, ArchiveStatus, ArchivedPage, CountryWork,
-    EmergencyChange, Import, ImportReport, ListStatus, Pass, Purge, State, Status,
+    EmergencyChange, Import, ImportReport, ListStatus, Pass, Purge, Status,
 };
 use crate::archive::{import, view as archive};
 use crate::clock;
@@ -35,16 +35,17 @@ impl AdminView for View {
         let healthy = self.shared.origin_is_healthy();
         let origin = gates::status(&policy.gates, healthy);
         let now = clock::now();
+        let told = self.shared.detection.told();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: now.saturating_since(self.started).as_secs(),
-            state: State::Normal,
+            state: told.state,
             requests_per_s: self.requests_per_s(now),
             origin,
             work_by_country: self.work_by_country(&policy, now),
             lists: lists(&policy, clock::wall()),
             emergency: self.shared.emergency.is_on(clock::wall),
-            mitigations: Vec::new(),
+            mitigations: told.measures.clone(),
             memory_bytes: resident_bytes(),
             memory_pressure: self.shared.memory.step().index(),
             events: self.shared.events.last(clock::wall()),
@@ -109,6 +110,7 @@ impl AdminView for View {
             ),
         ];
         samples.extend(self.shared.memory.samples(self.shared.spool.diverted()));
+        samples.extend(self.shared.detection.samples());
         samples.extend(self.of_sites());
         samples.extend(archive::samples(&self.shared.policy.load()));
         samples.extend(self.client_samples());

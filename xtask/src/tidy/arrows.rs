@@ -45,13 +45,17 @@ const TABLE: &[Row] = &[
     Row {
         name: "seawall-edge",
         ours: &[
-            "model", "wire", "decide", "detect", "cache", "seal", "archive", "kernel", "rehearse",
+            "model", "wire", "decide", "detect", "control", "cache", "seal", "archive", "kernel",
+            "rehearse",
         ],
         never: &[],
     },
     Row {
         name: "seawall",
-        ours: &["model", "wire", "decide", "cache", "seal", "archive", "rehearse", "edge"],
+        ours: &[
+            "model", "wire", "decide", "detect", "control", "cache", "seal", "archive", "rehearse",
+            "edge",
+        ],
         never: &[],
     },
     Row { name: "xtask", ours: &[], never: NO_ASYNC },

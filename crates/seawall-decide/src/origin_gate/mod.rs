@@ -398,6 +398,11 @@ impl<W> OriginGate<W> {
         self.limiter.steady_limit()
     }
 
+    /// Whether that is as few as it may be.
+    pub fn is_at_floor(&self) -> bool {
+        self.limiter.is_at_floor()
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> OriginGateCounters {
         let mut counters = self.counters;

@@ -18,6 +18,8 @@ mod server;
 
 use serde::Serialize;
 
+pub use crate::watcher::MeasureStatus;
+
 pub use self::client::{Answer, ClientError, query, send};
 pub use self::server::{AdminError, AdminServer};
 
@@ -298,7 +300,7 @@ pub struct Status {
     /// Whether the operator has made the sites reading only.
     pub emergency: bool,
     /// Standing measures.
-    pub mitigations: Vec<serde_json::Value>,
+    pub mitigations: Vec<MeasureStatus>,
     /// Resident memory.
     pub memory_bytes: u64,
     /// How short memory is, from 0 to 3.
@@ -392,4 +394,22 @@ pub enum State {
     Mixed,
     Attack,
     Recovery,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Normal, Self::Watch, Self::Crowd, Self::Mixed, Self::Attack, Self::Recovery];
+
+    /// The name, as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Watch => "watch",
+            Self::Crowd => "crowd",
+            Self::Mixed => "mixed",
+            Self::Attack => "attack",
+            Self::Recovery => "recovery",
+        }
+    }
 }

@@ -72,6 +72,8 @@ pub(crate) struct GateView {
     pub(crate) oldest_wait: Duration,
     pub(crate) slowdown: f32,
     pub(crate) is_shedding: bool,
+    /// Whether the limit is as low as it goes.
+    pub(crate) is_at_floor: bool,
 }
 
 impl Gate {
@@ -171,6 +173,7 @@ impl Gate {
             oldest_wait: gate.oldest_wait(clock::now()).unwrap_or_default(),
             slowdown: gate.slowdown(),
             is_shedding: gate.is_shedding(),
+            is_at_floor: gate.is_at_floor(),
         }
     }
 

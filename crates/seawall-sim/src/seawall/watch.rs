@@ -1,293 +1,67 @@
-//! What is seen of requests and what is done about it: window, detector and controller, each quarter of
-//! a second, as the edge's control thread has them. And the cheap test.
+//! What is seen of requests, and what is done about it: so far it is counted.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use seawall_decide::{Attributer, Mitigations, NetworkClass};
+use seawall_detect::Window;
+use seawall_model::{Attributes, ConnectionSignal, Country, Facts, Instant, Met, Observation};
 
-use seawall_control::{Action, ControlEvent, Controller, ControllerConfig, Probe};
-use seawall_decide::{
-    Attributer, CredentialKeys, Exempt, Limiters, Mitigations, NetworkClass, TestTicket, Tested,
-    TicketKind,
-};
-use seawall_detect::{
-    Detector, DetectorConfig, OriginStress, ProbeCounts, Sampled, Tick, TrafficState, Verdict,
-    Window, describe_with_evidence,
-};
-use seawall_model::{
-    Attribute, Attributes, ConnectionSignal, Country, Facts, Identity, Instant, Met, Mitigation,
-    Observation, Rung, WallTime,
-};
+use crate::looks::mix;
+use crate::request::{SimRequest, Status};
 
-use super::Layers;
-use super::held::HOST;
-use crate::looks::{RequestFields, mix};
-use crate::request::{Answer, SimNetwork, SimRequest, Status};
-
-/// Detection and control.
 pub(super) struct Watch {
-    layers: Layers,
     attributer: Attributer,
     window: Window,
-    detector: Detector,
-    controller: Controller,
-    published: Vec<Mitigation>,
     mitigations: Mitigations,
-    keys: CredentialKeys,
-    /// Tests that were set, by number, and until when they are waited for.
-    open: BTreeMap<u64, Instant>,
-    probes: ProbeCounts,
-    synthetic: Vec<Attributes>,
-    state: TrafficState,
-    alarms: String,
-    now: Instant,
-    wall: WallTime,
-    requests: u64,
 }
 
-/// What was learned is good for one seed only, so it is the same in all runs; nobody here aims at it.
-const SEED: [u64; 2] = [0x5eed, 0xa77];
-/// How long there is time to answer a test.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(10);
-
 impl Watch {
-    /// One that knows nothing, or what was learned before `wall`.
-    pub(super) fn new(layers: Layers, learned: Option<(&[u8], WallTime)>) -> Self {
-        let config = DetectorConfig::default();
-        let restored = learned
-            .and_then(|(bytes, wall)| Detector::restore(config.clone(), SEED, bytes, wall).ok());
-        debug_assert_eq!(restored.is_some(), learned.is_some(), "what was learned is readable");
+    pub(super) fn new() -> Self {
+        // What was learned is good for one seed only, so it is the same in all runs.
+        let seed = [0x5eed, 0xa77];
         Self {
-            layers,
-            attributer: Attributer::new(SEED),
-            window: Window::new(SEED),
-            detector: restored.unwrap_or_else(|| Detector::new(config, SEED)),
-            controller: Controller::new(ControllerConfig::default()),
-            published: Vec::new(),
+            attributer: Attributer::new(seed),
+            window: Window::new(seed),
             mitigations: Mitigations::none(),
-            keys: CredentialKeys::new(&[7; 32], None),
-            open: BTreeMap::new(),
-            probes: ProbeCounts::default(),
-            synthetic: Vec::new(),
-            state: TrafficState::Normal,
-            alarms: String::new(),
-            now: Instant::default(),
-            wall: WallTime::default(),
-            requests: 0,
         }
-    }
-
-    pub(super) fn learned(&self) -> Vec<u8> {
-        self.detector.to_bytes(self.wall_at(self.now))
-    }
-
-    fn wall_at(&self, now: Instant) -> WallTime {
-        self.wall + now.saturating_since(self.now)
     }
 
     /// What a request looks like, and the measure that it meets.
     pub(super) fn look(
-        &mut self,
+        &self,
         now: Instant,
         facts: &Facts<'_>,
         request: &SimRequest<'_>,
     ) -> (Attributes, Option<Met>) {
-        let class = class_of(request.visitor.network);
+        let network = request.visitor.network;
+        let class = NetworkClass {
+            asn: Some(network.asn),
+            country: core::str::from_utf8(&network.country).ok().and_then(Country::new),
+            is_tor: network.is_tor,
+        };
         let attributes = self.attributer.of(facts, &request.fields, class);
-        self.requests += 1;
-        if self.requests.is_multiple_of(WORDS_ONE_IN) {
-            self.keep_words(&attributes, facts, request, class);
-        }
-        if !self.layers.signatures {
-            return (attributes, None);
-        }
-        let exempt =
-            if request.visitor.is_verified { Exempt::Known } else { facts.standing.into() };
-        let met = self.mitigations.meet(now, &attributes, identity_hash(facts.identity), exempt);
+        let identity = facts.identity.as_u128();
+        let hash = mix(identity as u64, (identity >> 64) as u64);
+        let met = self.mitigations.meet(now, &attributes, hash, facts.standing.into());
         (attributes, met)
     }
 
-    /// The edge does this for requests that were sampled; here it is for the trace alone.
-    fn keep_words(
-        &mut self,
-        attributes: &Attributes,
-        facts: &Facts<'_>,
-        request: &SimRequest<'_>,
-        class: NetworkClass,
-    ) {
-        for (attribute, value) in attributes.known() {
-            if self.window.wants_words(attribute, value) {
-                let words = self.attributer.words(attribute, facts, &request.fields, class);
-                self.window.keep_words(attribute, value, words.as_str());
-            }
-        }
-    }
-
     pub(super) fn observe(&mut self, observation: &Observation) {
-        // Words are kept above, where the request is at hand.
-        let (Sampled::Yes | Sampled::No) = self.window.observe(observation);
+        let _ = self.window.observe(observation);
     }
 
     pub(super) fn signal(&mut self, signal: ConnectionSignal, count: u32) {
         (0..count).for_each(|_| self.window.signal(signal));
     }
 
-    /// What a client shows of a test: whether it passes.
-    pub(super) fn has_passed(
-        &mut self,
-        now: Instant,
-        limiters: &Limiters,
-        who: Tested,
-        pass: Option<&str>,
-    ) -> bool {
-        let Some(pass) = pass else { return false };
-        let checked = self.keys.check_ticket(self.wall_at(now), HOST, pass.as_bytes());
-        let Ok(ticket) = checked else { return false };
-        if self.open.remove(&ticket.number).is_some() {
-            self.probes.set += 1;
-            self.probes.passed += 1;
-            limiters.test_passed(now, who);
-        }
-        limiters.take_pass(now, ticket.number)
-    }
-
-    /// A test for a client: to come back at once with a cookie, or, for one that came back in vain, to
-    /// wait.
-    pub(super) fn set_test(
-        &mut self,
-        now: Instant,
-        limiters: &Limiters,
-        (who, identity, people): (Tested, Identity, u32),
-        came_back: bool,
-    ) -> Answer {
-        limiters.test_set(now, who);
-        let wall = self.wall_at(now);
-        let dice = mix(now.as_nanos(), self.requests);
-        let number = self.keys.ticket_number(wall, identity, people, dice);
-        self.open.insert(number, now + TIME_TO_ANSWER);
-        let (text, wait) = if came_back {
-            let wait = seawall_decide::MIN_WAIT;
-            (self.keys.wait_ticket(wall, HOST, number, wait), wait + Duration::from_secs(1))
-        } else {
-            let earned = TestTicket { kind: TicketKind::Return, number };
-            (self.keys.pass(wall, HOST, &earned), Duration::ZERO)
-        };
-        Answer::Test { pass: text.as_str().to_owned(), wait }
-    }
-
-    /// What synthetic readers look like, who go through the same filters each second.
-    pub(super) fn set_synthetic(&mut self, looks: Vec<Attributes>) {
-        self.synthetic = looks;
-    }
-
-    /// What a request would look like, without being one.
-    pub(super) fn attributes(
-        &self,
-        facts: &Facts<'_>,
-        fields: &RequestFields<'_>,
-        network: SimNetwork,
-    ) -> Attributes {
-        self.attributer.of(facts, fields, class_of(network))
-    }
-
-    pub(super) fn tick(&mut self, now: Instant, wall: WallTime, stress: OriginStress) {
-        (self.now, self.wall) = (now, wall);
-        let late: Vec<u64> = self
-            .open
-            .iter()
-            .filter(|(_, until)| **until <= now)
-            .map(|(number, _)| *number)
-            .collect();
-        for number in late {
-            self.open.remove(&number);
-            self.probes.set += 1;
-        }
-        let probes = std::mem::take(&mut self.probes);
-        let tick = Tick { at: now, wall, window: &self.window, stress, probes };
-        let finding = self.detector.tick(&tick);
+    pub(super) fn tick(&mut self) {
         self.window.clear();
-        let signatures: Vec<_> = self.controller.signatures_to_check().collect();
-        for signature in signatures {
-            if let Some(evidence) = self.detector.check(&signature) {
-                self.controller.handle(now, ControlEvent::Checked { signature, evidence });
-            }
-        }
-        self.controller.handle(now, ControlEvent::Finding(&finding));
-        self.probe(now);
-        self.controller.handle_timeout(now);
-        while let Some(action) = self.controller.poll_action() {
-            if let Action::Publish(measures) = action {
-                self.publish(measures);
-            }
-        }
-        self.state = finding.state;
-        let names: Vec<&str> = finding.alarms.iter().map(|alarm| alarm.channel.as_str()).collect();
-        self.alarms = names.join(",");
-    }
-
-    /// Each second every synthetic reader asks for something that the origin has to do. One that is
-    /// blocked is not served; a test is no hindrance for any of them.
-    fn probe(&mut self, now: Instant) {
-        if now.as_nanos() % 1_000_000_000 >= 250_000_000 {
-            return;
-        }
-        for (number, attributes) in self.synthetic.iter().enumerate() {
-            let met = self.mitigations.meet(now, attributes, number as u64, Exempt::No);
-            let is_served = met.is_none_or(|met| met.rung < Rung::Block);
-            let probe = Probe { is_served, met: met.map(|met| met.id) };
-            self.controller.handle(now, ControlEvent::Probed(probe));
-        }
-    }
-
-    fn publish(&mut self, mut measures: Vec<Mitigation>) {
-        if !self.layers.challenge {
-            for measure in &mut measures {
-                measure.rung = measure.rung.min(Rung::Demote);
-            }
-        }
-        self.mitigations = Mitigations::new(&measures, SEED);
-        self.published = measures;
     }
 
     pub(super) fn status(&self) -> Status {
-        let known = self.detector.words();
-        let words = self.published.iter().map(|measure| {
-            let all = self.controller.measures().iter();
-            let evidence = all.clone().find(|one| one.signature == measure.signature);
-            let text = |attribute, value| known.text(attribute, value);
-            evidence.map_or_else(String::new, |found| {
-                describe_with_evidence(&measure.signature, &found.evidence, text)
-            })
-        });
         Status {
-            is_alarmed: matches!(
-                self.state,
-                TrafficState::Alarmed(Verdict::Attack | Verdict::Mixed)
-            ),
-            is_normal: self.state == TrafficState::Normal,
-            state: format!("{} {}", self.state.as_str(), self.alarms),
-            words: words.collect(),
-            mitigations: self.published.clone(),
-            bytes: self.window.memory_bytes() + self.detector.memory_bytes(),
+            is_normal: true,
+            state: "normal".to_owned(),
+            bytes: self.window.memory_bytes(),
             ..Status::default()
         }
     }
 }
-
-fn class_of(network: SimNetwork) -> NetworkClass {
-    NetworkClass {
-        asn: Some(network.asn),
-        country: core::str::from_utf8(&network.country).ok().and_then(Country::new),
-        is_tor: network.is_tor,
-    }
-}
-
-/// As observations and the control group name an identity.
-pub(super) const fn identity_hash(identity: Identity) -> u64 {
-    let number = identity.as_u128();
-    mix(number as u64, (number >> 64) as u64)
-}
-
-/// One in so many requests is looked at for words.
-const WORDS_ONE_IN: u64 = 16;
-
-const _: () = assert!(Attribute::COUNT == 15, "a new attribute: look at what bots do about it");

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_control::Mode;
 use seawall_edge::config::{Certificate, Config, List, Listen, OriginTarget};
 use seawall_model::Prefix;
 
@@ -53,6 +54,7 @@ impl Builder<'_> {
         read_log(report, log, &mut config);
         let admin = root.section(report, "admin");
         self.admin(report, admin, &mut config);
+        read_detection(report, &mut root, &mut config);
         read_later(report, &mut root);
         root.finish(report);
         config
@@ -379,35 +381,31 @@ fn read_log(report: &mut Report<'_>, mut section: Section<'_>, config: &mut Conf
 }
 
 /// The sections whose keys are checked and not acted on.
-fn read_later(report: &mut Report<'_>, root: &mut Section<'_>) {
-    let second = Duration::from_secs(1);
-    let day = Duration::from_secs(86_400);
+/// Detection, and what is done about what it finds.
+fn read_detection(report: &mut Report<'_>, root: &mut Section<'_>, config: &mut Config) {
     let mut detect = root.section(report, "detect");
-    detect.duration(report, "window", second..=600 * second);
-    later_section(
-        report,
-        detect,
-        "detect",
-        "nothing is detected; cache, limits and lists protect the site",
-    );
-    let mut mitigate = root.section(report, "mitigate");
-    if let Some(At { value: mode, line }) = mitigate.text(report, "mode")
-        && !matches!(mode, "act" | "observe")
-    {
-        let message = format!("`mitigate.mode` is `{mode}`, but must be `act` or `observe`");
-        report.error(
-            Code::Choice,
-            line,
-            message,
-            crate::config::section::use_default("mitigate.mode"),
-        );
+    if let Some(At { value: enabled, .. }) = detect.flag(report, "enabled") {
+        config.detect.enabled = enabled;
     }
-    later_section(
-        report,
-        mitigate,
-        "mitigate",
-        "limits and lists are always enforced, and nothing else is done",
-    );
+    detect.finish(report);
+    let mut mitigate = root.section(report, "mitigate");
+    if let Some(At { value: mode, line }) = mitigate.text(report, "mode") {
+        match mode {
+            "act" => config.mitigate.mode = Mode::Act,
+            "observe" => config.mitigate.mode = Mode::Observe,
+            _ => {
+                let message =
+                    format!("`mitigate.mode` is `{mode}`, but must be `act` or `observe`");
+                let hint = crate::config::section::use_default("mitigate.mode");
+                report.error(Code::Choice, line, message, hint);
+            }
+        }
+    }
+    mitigate.finish(report);
+}
+
+fn read_later(report: &mut Report<'_>, root: &mut Section<'_>) {
+    let day = Duration::from_secs(86_400);
     let mut evidence = root.section(report, "evidence");
     evidence.duration(report, "retention", day..=3_650 * day);
     later_section(report, evidence, "evidence", "no incident is recorded");

@@ -741,12 +741,17 @@ pub(crate) const KEYS: &[Key] = &[
         "(none)",
         "File with the bearer token for `admin.address`: at least 16 visible ASCII characters.",
     ),
-    later("detect.window", "duration", "\"10s\"", "How far a detector looks back. `1s` to `10m`."),
-    later(
+    now(
+        "detect.enabled",
+        "true or false",
+        "true",
+        "Whether attacks are looked for. Without it cache, limits and lists protect the site as before, and nothing learns what is ordinary.",
+    ),
+    now(
         "mitigate.mode",
         "`act` or `observe`",
         "\"act\"",
-        "Whether verdicts are acted on or only recorded.",
+        "Whether what is found is acted on, or only said in log, status and metrics.",
     ),
     later(
         "evidence.retention",

@@ -23,7 +23,6 @@ pub(crate) enum Code {
     Speed,
     Choice,
     OutOfRange,
-    WindowRange,
     Address,
     Prefix,
     Fingerprint,
@@ -52,7 +51,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::UnreadableFile,
         Self::Syntax,
         Self::UnknownKey,
@@ -64,7 +63,6 @@ impl Code {
         Self::Speed,
         Self::Choice,
         Self::OutOfRange,
-        Self::WindowRange,
         Self::Address,
         Self::Prefix,
         Self::Fingerprint,
@@ -105,7 +103,6 @@ impl Code {
             Self::Speed => "seawall::config::speed",
             Self::Choice => "seawall::config::choice",
             Self::OutOfRange => "seawall::config::out_of_range",
-            Self::WindowRange => "seawall::config::window_range",
             Self::Address => "seawall::config::address",
             Self::Prefix => "seawall::config::prefix",
             Self::Fingerprint => "seawall::config::fingerprint",
@@ -164,9 +161,6 @@ impl Code {
             Self::Choice => "The value is not among the words this key takes.",
             Self::OutOfRange => {
                 "The number, size, rate or duration lies outside of what is safe or possible. The message names both ends."
-            }
-            Self::WindowRange => {
-                "A detection window shorter than a second sees only noise, and one longer than ten minutes sees the attack too late."
             }
             Self::Address => {
                 "Not an address with a port, such as `0.0.0.0:443` or `[::]:443`. Names are not looked up, so that starting never depends on DNS."
@@ -387,18 +381,17 @@ mod tests {
     fn a_problem_reads_as_the_conventions_ask() {
         let mut findings = Findings::new(Path::new("seawall.toml"));
         findings.errors.push(Problem {
-            code: Code::WindowRange,
+            code: Code::OutOfRange,
             blame: Blame::Config,
             line: Some(14),
-            message:
-                "`detect.window` is `0s`, but a detection window must be between `1s` and `10m`"
-                    .to_owned(),
+            message: "`limits.header_timeout` is `0s`, but it must be between `1s` and `10m`"
+                .to_owned(),
             hint: "use `10s` (the default), or remove the line".to_owned(),
         });
         assert_eq!(
             findings.render_errors(),
-            "error: `detect.window` is `0s`, but a detection window must be between `1s` and `10m`\n  \
-             --> seawall.toml:14 (seawall::config::window_range)\n\
+            "error: `limits.header_timeout` is `0s`, but it must be between `1s` and `10m`\n  \
+             --> seawall.toml:14 (seawall::config::out_of_range)\n\
              hint: use `10s` (the default), or remove the line\n"
         );
     }

@@ -531,16 +531,12 @@ fn within<T: PartialOrd>(
     {
         return Some(value);
     }
-    let (code, what) = match path {
-        "detect.window" => (Code::WindowRange, "a detection window must be"),
-        _ => (Code::OutOfRange, "it must be"),
-    };
     let message = format!(
-        "`{path}` is `{shown}`, but {what} between `{}` and `{}`",
+        "`{path}` is `{shown}`, but it must be between `{}` and `{}`",
         write(range.start()),
         write(range.end())
     );
-    report.error(code, line, message, use_default(path));
+    report.error(Code::OutOfRange, line, message, use_default(path));
     None
 }
 

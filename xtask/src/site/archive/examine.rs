@@ -98,10 +98,10 @@ fn from(status: &str) -> From {
 
 /// A page without the note, and the time that the note said.
 fn without_note(body: &[u8]) -> (Vec<u8>, Option<String>) {
-    let Some(begin) = position(body, b"<aside class=\"seawall-note\"") else {
+    let Some(begin) = position(body, b"<section class=\"seawall-note\"") else {
         return (body.to_vec(), None);
     };
-    let close = b"</aside>";
+    let close = b"</section>";
     let Some(end) = position(&body[begin..], close).map(|at| begin + at + close.len()) else {
         return (body.to_vec(), None);
     };
@@ -206,7 +206,7 @@ mod tests {
                     Memento-Datetime: Sun, 22 Nov 2026 14:05:00 GMT\r\n";
         let note = |time: &str| {
             format!(
-                "<body><aside class=\"seawall-note\"><time datetime=\"{time}\"></time></aside>text"
+                "<body><section class=\"seawall-note\"><time datetime=\"{time}\"></time></section>text"
             )
         };
         let right = note("2026-11-22T14:05:00Z");

@@ -1,0 +1,209 @@
+//! The thread that watches: four times a second what all workers saw becomes a finding, and what is
+//! decided about it is put in force.
+//!
+//! It holds no rule of its own: [`ControlLoop`] does, which replay and simulator run as well. If it
+//! breaks down it begins anew with the baseline that was kept last; what was in force until then
+//! stays, and ends by itself.
+
+mod baseline;
+mod prior;
+mod synthetic;
+mod told;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use seawall_control::{Action, ControlLoop, ControllerConfig, OperatorCommand};
+use seawall_detect::{DetectorConfig, Finding, OriginStress, ProbeCounts, Tick, Window};
+use seawall_model::{Instant, Mitigation};
+
+use crate::clock;
+use crate::shared::Shared;
+
+pub(crate) use self::baseline::BaselineFile;
+use self::synthetic::Synthetic;
+pub use self::told::{MeasureStatus, Told};
+
+/// What the thread needs.
+pub(crate) struct Watcher {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) file: BaselineFile,
+    pub(crate) windows: Receiver<Window>,
+    /// Ends the thread.
+    pub(crate) ended: Arc<AtomicBool>,
+}
+
+impl Watcher {
+    /// Watches until it is ended; keeps the baseline at the end.
+    pub(crate) fn run(self) {
+        let mut turn = Turn::new(&self.shared, &self.file, self.file.first());
+        while !self.ended.load(Ordering::Relaxed) {
+            let taken = catch_unwind(AssertUnwindSafe(|| turn.watch(&self)));
+            if taken.is_err() {
+                tracing::error!(
+                    "the watch over attacks broke down and begins anew; mitigations stay until they end"
+                );
+                let kept = self.file.read();
+                turn = Turn::new(&self.shared, &self.file, kept.as_deref());
+            }
+        }
+        self.file.keep(&turn.control.baseline(clock::wall()));
+    }
+}
+
+/// The state of the thread.
+struct Turn {
+    control: ControlLoop,
+    merged: Window,
+    synthetic: Synthetic,
+    origin: OriginMeter,
+    kept: Instant,
+    last: Instant,
+    ticks: u64,
+}
+
+impl Turn {
+    fn new(shared: &Shared, file: &BaselineFile, kept: Option<&[u8]>) -> Self {
+        let detect = || DetectorConfig { prior: prior::prior(shared.detection.attributer()) };
+        let mode = shared.policy.load().config.mitigate.mode;
+        let control = ControllerConfig { mode };
+        let (seed, wall) = (file.seed(), clock::wall());
+        let restored = kept.and_then(|bytes| {
+            let restored = ControlLoop::restore(detect(), control, seed, bytes, wall);
+            restored.inspect_err(|fault| file.put_aside(fault)).ok()
+        });
+        let now = clock::now();
+        Self {
+            control: restored.unwrap_or_else(|| ControlLoop::new(detect(), control, seed)),
+            merged: Window::new(seed),
+            synthetic: Synthetic::new(),
+            origin: OriginMeter::default(),
+            kept: now,
+            last: now,
+            ticks: 0,
+        }
+    }
+
+    /// Takes windows for a quarter of a second, then does what there is to do.
+    fn watch(&mut self, watcher: &Watcher) {
+        let shared = &watcher.shared;
+        let due = self.last + Window::LENGTH;
+        loop {
+            let left = due.saturating_since(clock::now());
+            match watcher.windows.recv_timeout(left) {
+                Ok(mut window) => {
+                    self.merged.merge(&window);
+                    window.clear();
+                    shared.detection.give_back(window);
+                }
+                Err(RecvTimeoutError::Timeout) => break,
+                // The workers have ended.
+                Err(RecvTimeoutError::Disconnected) => std::thread::park_timeout(left),
+            }
+            if clock::now() >= due {
+                break;
+            }
+        }
+        self.tick(shared);
+        if self.last.saturating_since(self.kept) >= KEEP_EVERY {
+            self.kept = self.last;
+            watcher.file.keep(&self.control.baseline(clock::wall()));
+        }
+    }
+
+    fn tick(&mut self, shared: &Shared) {
+        let now = clock::now();
+        self.order(shared, now);
+        let tick = Tick {
+            at: now,
+            wall: clock::wall(),
+            window: &self.merged,
+            stress: self.origin.stress(shared, now.saturating_since(self.last)),
+            probes: self.probes(),
+        };
+        let finding = self.control.tick(&tick);
+        self.last = now;
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(TICKS_PER_SECOND) {
+            for probe in self.synthetic.probe(shared, now) {
+                self.control.probed(now, probe);
+            }
+        }
+        self.act(shared, &finding);
+        self.merged.clear();
+    }
+
+    /// Tests set and passed in this tick, of those who were asked.
+    fn probes(&self) -> ProbeCounts {
+        let counts = self.merged.counts();
+        ProbeCounts { set: counts.tests_set, passed: counts.tests_passed }
+    }
+
+    fn order(&mut self, shared: &Shared, now: Instant) {
+        let mode = shared.policy.load().config.mitigate.mode;
+        if mode != self.control.controller().mode() {
+            self.control.order(now, OperatorCommand::SetMode(mode));
+        }
+        for command in shared.detection.take_orders() {
+            self.control.order(now, command);
+        }
+    }
+
+    fn act(&mut self, shared: &Shared, finding: &Finding) {
+        while let Some(action) = self.control.poll_action() {
+            match action {
+                Action::Publish(stands) => publish(shared, &stands),
+                Action::Record(entry) => {
+                    told::log(&entry, |signature| self.control.describe(signature));
+                    shared.detection.count(&entry);
+                }
+            }
+        }
+        shared.detection.tell(Told::new(finding, &self.control));
+    }
+}
+
+fn publish(shared: &Shared, stands: &[Mitigation]) {
+    shared.detection.publish(stands);
+}
+
+/// How hard the origins are pressed, from what their gates count.
+#[derive(Debug, Default)]
+struct OriginMeter {
+    granted: u64,
+    /// Requests per second that were let through while others waited, the most of a minute.
+    capacity_per_s: Option<f64>,
+}
+
+impl OriginMeter {
+    fn stress(&mut self, shared: &Shared, passed: Duration) -> OriginStress {
+        let policy = shared.policy.load();
+        let views = crate::gates::views(&policy.gates);
+        let granted: u64 = views.iter().map(|view| view.counters.granted()).sum();
+        let let_through = granted.saturating_sub(self.granted);
+        self.granted = granted;
+        let is_waiting = views.iter().any(|view| view.counters.queued > 0);
+        let seconds = passed.as_secs_f64();
+        if is_waiting && seconds > 0.05 {
+            let rate = let_through as f64 / seconds;
+            let before = self.capacity_per_s.unwrap_or(rate);
+            // Half of a change in eight seconds: one tick counts a handful of requests.
+            self.capacity_per_s = Some(before + (rate - before) * SMOOTHING);
+        }
+        let waits = views.iter().map(|view| view.oldest_wait).max().unwrap_or_default();
+        OriginStress {
+            queue_delay_ms: waits.as_secs_f64() * 1e3,
+            is_limit_at_floor: is_waiting && views.iter().any(|view| view.is_at_floor),
+            safe_capacity_per_s: self.capacity_per_s.filter(|rate| *rate >= 1.0),
+            is_known: true,
+        }
+    }
+}
+
+/// A crash loses what was learned since.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
+const TICKS_PER_SECOND: u64 = 4;
+const SMOOTHING: f64 = 0.02;

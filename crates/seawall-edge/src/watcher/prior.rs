@@ -1,0 +1,185 @@
+//! What requests of the browsers of the world look like: the ordinary mix until there is one of this
+//! site (detection.md §3, cold start).
+//!
+//! Shares by public counts of browsers (November 2026, rounded to whole requests of five hundred). TLS,
+//! HTTP/2 and the order of fields are left unknown: they change with every release, and a prior that
+//! is wrong about them would call every browser of next year an anomaly.
+
+use seawall_decide::{Attributer, Known, NetworkClass};
+use seawall_model::{
+    Attribute, Attributes, BodyLength, ClientAddr, CookieClass, Facts, Fields, Fingerprint, Held,
+    HttpVersion, Identity, Method, Standing,
+};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A kind of client that sites have.
+pub(super) struct Browser {
+    /// Requests of five hundred.
+    share: usize,
+    pub(super) user_agent: &'static str,
+    pub(super) accept: &'static str,
+    pub(super) accept_language: &'static str,
+    /// Whether it sends fetch metadata.
+    pub(super) sends_metadata: bool,
+}
+
+/// Five hundred requests or so.
+pub(super) fn prior(attributer: &Attributer) -> Vec<Attributes> {
+    let known = Known::NONE
+        .with(Attribute::UserAgentFamily)
+        .with(Attribute::Accept)
+        .with(Attribute::AcceptLanguage)
+        .with(Attribute::Consistency)
+        .with(Attribute::Method);
+    let of = |browser: &Browser| {
+        let facts = reading(ClientAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), b"/");
+        attributer.of_known(&facts, browser, NetworkClass::default(), known)
+    };
+    BROWSERS.iter().flat_map(|browser| std::iter::repeat_n(of(browser), browser.share)).collect()
+}
+
+/// Somebody asks for a page.
+pub(super) fn reading(client: ClientAddr, path: &[u8]) -> Facts<'_> {
+    Facts {
+        client,
+        identity: Identity::from(client),
+        standing: Standing::Anonymous,
+        via_proxy: false,
+        fingerprint: Fingerprint::default(),
+        version: HttpVersion::Http2,
+        method: Method::Get,
+        host: "",
+        path,
+        query: None,
+        target_bytes: path.len(),
+        head_bytes: 600,
+        field_count: 14,
+        body: BodyLength::None,
+        cookies: CookieClass::None,
+        held: Held::No,
+    }
+}
+
+impl Fields for Browser {
+    fn each(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        if let Some(value) = self.first(name) {
+            visit(value);
+        }
+    }
+
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        let text = match name {
+            "user-agent" => self.user_agent,
+            "accept" => self.accept,
+            "accept-encoding" if self.sends_metadata => "gzip, deflate, br, zstd",
+            "accept-encoding" => "gzip, deflate",
+            "accept-language" => self.accept_language,
+            "sec-fetch-site" if self.sends_metadata => "none",
+            "sec-fetch-mode" if self.sends_metadata => "navigate",
+            "sec-fetch-dest" if self.sends_metadata => "document",
+            "sec-fetch-user" if self.sends_metadata => "?1",
+            _ => "",
+        };
+        (!text.is_empty()).then_some(text.as_bytes())
+    }
+}
+
+const CHROME_ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
+const PLAIN_ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// The first is a browser as most have it; [`FEED_READER`] and [`CRAWLER`] say where others are.
+pub(super) const BROWSERS: [Browser; 9] = [
+    Browser {
+        share: 150,
+        user_agent: "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36",
+        accept: CHROME_ACCEPT,
+        accept_language: "en-US,en;q=0.9",
+        sends_metadata: true,
+    },
+    Browser {
+        share: 120,
+        user_agent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+        accept: CHROME_ACCEPT,
+        accept_language: "en-US,en;q=0.9",
+        sends_metadata: true,
+    },
+    Browser {
+        share: 80,
+        user_agent: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Mobile/15E148 Safari/604.1",
+        accept: PLAIN_ACCEPT,
+        accept_language: "en-US,en;q=0.9",
+        sends_metadata: true,
+    },
+    Browser {
+        share: 40,
+        user_agent: "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15",
+        accept: PLAIN_ACCEPT,
+        accept_language: "en-GB,en;q=0.9",
+        sends_metadata: true,
+    },
+    Browser {
+        share: 40,
+        user_agent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        accept: PLAIN_ACCEPT,
+        accept_language: "en-US,en;q=0.5",
+        sends_metadata: true,
+    },
+    Browser {
+        share: 30,
+        user_agent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+        accept: CHROME_ACCEPT,
+        accept_language: "en-US,en;q=0.9",
+        sends_metadata: true,
+    },
+    // Tor Browser.
+    Browser {
+        share: 10,
+        user_agent: "Mozilla/5.0 (Windows NT 10.0; rv:140.0) Gecko/20100101 Firefox/140.0",
+        accept: PLAIN_ACCEPT,
+        accept_language: "en-US,en;q=0.5",
+        sends_metadata: true,
+    },
+    Browser {
+        share: 15,
+        user_agent: "NetNewsWire (RSS Reader; https://netnewswire.com/)",
+        accept: "application/feed+json, application/rss+xml, application/atom+xml;q=0.9, */*;q=0.1",
+        accept_language: "",
+        sends_metadata: false,
+    },
+    Browser {
+        share: 15,
+        user_agent: "Mozilla/5.0 (compatible; archive.org_bot +http://archive.org/details/archive.org_bot)",
+        accept: PLAIN_ACCEPT,
+        accept_language: "",
+        sends_metadata: false,
+    },
+];
+
+/// Places in [`BROWSERS`].
+pub(super) const TOR_BROWSER: usize = 6;
+pub(super) const FEED_READER: usize = 7;
+pub(super) const CRAWLER: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prior_is_five_hundred_requests_of_several_kinds() {
+        let all = prior(&Attributer::new([1, 2]));
+        assert_eq!(all.len(), 500);
+        let mut families: Vec<_> =
+            all.iter().map(|attributes| attributes.value(Attribute::UserAgentFamily)).collect();
+        families.sort_unstable();
+        families.dedup();
+        assert!(families.len() >= 6, "{}", families.len());
+        assert!(all.iter().all(|attributes| attributes.value(Attribute::Ja4) == 0));
+    }
+
+    #[test]
+    fn the_named_places_are_those_clients() {
+        assert!(BROWSERS[TOR_BROWSER].user_agent.ends_with("Firefox/140.0"));
+        assert!(BROWSERS[FEED_READER].user_agent.contains("RSS"));
+        assert!(BROWSERS[CRAWLER].user_agent.contains("bot"));
+    }
+}
