@@ -127,9 +127,7 @@ impl Server {
         let state =
             |source| ServeError::State { path: config.state_dir.display().to_string(), source };
         std::fs::create_dir_all(&config.state_dir).map_err(state)?;
-        for site in &config.sites {
-            Pool::new(&site.origin)?;
-        }
+        check_origins(&config)?;
         let seed = random_seed()?;
         let store = open_store(&config, seed)?;
         let reception = Reception::open(&config.state_dir, &config.limits, seed, clock::wall());
@@ -330,6 +328,11 @@ fn open_tls(
     }
     let tls = server_config(Arc::clone(certs));
     tls.map(Some).map_err(|error| ServeError::Certificates(vec![error]))
+}
+
+/// Whether every origin's settings can be used, before anything is opened.
+fn check_origins(config: &Config) -> Result<(), OriginTlsError> {
+    config.sites.iter().try_for_each(|site| Pool::new(&site.origin).map(drop))
 }
 
 fn open_store(config: &Config, seed: [u64; 2]) -> Result<Store, StoreError> {
