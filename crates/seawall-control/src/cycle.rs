@@ -79,6 +79,11 @@ impl ControlLoop {
         self.detector.to_bytes(wall)
     }
 
+    /// Memory of the detector, which never grows.
+    pub fn memory_bytes(&self) -> usize {
+        self.detector.memory_bytes()
+    }
+
     /// A signature in words.
     pub fn describe(&self, signature: &Signature) -> String {
         let words = self.detector.words();

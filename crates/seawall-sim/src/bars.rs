@@ -43,6 +43,9 @@ pub struct Row {
     pub worst_seed: Option<u64>,
 }
 
+/// When, whether it is an alarm, whether it is normal, its name.
+type StateChange = (Instant, bool, bool, String);
+
 /// One run and its seed.
 #[derive(Debug)]
 pub struct Run {
@@ -95,7 +98,7 @@ pub fn judge(scenario: Scenario, runs: &[Run]) -> Vec<Row> {
     match scenario {
         Scenario::Attack(attack) => table.attack(attack),
         Scenario::Benign(benign) => table.benign(benign),
-        Scenario::Ordinary => table.ordinary(),
+        Scenario::Days(_) | Scenario::Ordinary => table.ordinary(),
     }
     table.safety();
     table.rows
@@ -267,9 +270,22 @@ impl Table<'_> {
     }
 
     fn ordinary(&mut self) {
-        self.goodput("cacheable", 0.999, Duration::ZERO, |view| view.want == Want::Cacheable);
-        let alarms = self.runs.iter().filter(|run| alarm_at(&run.record).is_some()).count();
-        self.none("alarms", alarms, None);
+        let times = |record: &Record, name: &str| {
+            let states = &record.states;
+            let began =
+                |pair: &&[StateChange]| pair[1].3.starts_with(name) && !pair[0].3.starts_with(name);
+            states.windows(2).filter(began).count() as f64
+        };
+        let (most, worst) = self.worst(|record| times(record, "attack"));
+        let verdict = if most <= 1.0 { Verdict::Met } else { Verdict::Missed };
+        self.row("taken for an attack", "<= 1".into(), most.to_string(), verdict, Some(worst));
+        for (what, name) in [("neither known as one nor as none", "mixed"), ("crowds", "crowd")] {
+            let (most, worst) = self.worst(|record| times(record, name));
+            self.row(what, String::new(), most.to_string(), Verdict::Told, Some(worst));
+        }
+        let harsh = self.runs.iter().flat_map(|run| &run.record.measures);
+        let harsh = harsh.filter(|(_, said)| !said.starts_with("demote")).count();
+        self.none("measures that test or refuse", harsh, None);
     }
 
     fn views(&self, skip: Duration) -> impl Iterator<Item = &ViewRecord> + '_ {

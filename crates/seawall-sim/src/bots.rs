@@ -3,7 +3,7 @@
 //! Sizes and aims are data ([`crate::attacks`]); here is what follows from them, and what attackers of
 //! the higher tiers make of what they are answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ pub(crate) struct Bots {
     active: Vec<Active>,
     /// What bots keep of tests, by vector and bot.
     passes: BTreeMap<(u32, u32), String>,
+    /// Slow connections, the oldest first, and how many were let go before their time.
+    slow: VecDeque<(u32, u32)>,
+    let_go: usize,
     /// Which wave is on, and how many there were.
     wave: usize,
     waves: usize,
@@ -70,6 +73,8 @@ impl Bots {
             seed,
             active: Vec::new(),
             passes: BTreeMap::new(),
+            slow: VecDeque::new(),
+            let_go: 0,
             wave: 0,
             waves: 0,
             asked: 0,
@@ -155,7 +160,7 @@ impl World {
             / self.schedule.event_s.max(1.0);
         let Some(active) = self.bots.active.get(number as usize) else { return };
         if !active.is_on || is_over {
-            return;
+            return self.close_all(number);
         }
         let rate = if is_lesson { active.rate * POISON * share.max(0.01) } else { active.rate };
         let wait = self.random.exponential() / rate;
@@ -167,6 +172,17 @@ impl World {
                 self.abuse_connection(number, bot, aim);
             }
             _ => self.bot_asks(number, bot, None),
+        }
+    }
+
+    /// The bots of a vector that is over hang up.
+    fn close_all(&mut self, number: u32) {
+        let Some(active) = self.bots.active.get_mut(number as usize) else { return };
+        let connected = std::mem::take(&mut active.is_connected);
+        let open = connected.iter().zip(0..).filter(|(is_open, _)| **is_open);
+        for (_, bot) in open {
+            let (visitor, now) = (self.bot_visitor(number, bot), self.now);
+            self.shield().disconnect(now, &visitor);
         }
     }
 
@@ -201,7 +217,9 @@ impl World {
         let visitor = self.bot_visitor(number, bot);
         let active = &self.bots.active[number as usize];
         let (skill, aim, has_cookie) = (active.vector.skill, active.vector.aim, active.has_cookie);
-        let is_busy = active.rate >= f64::from(active.vector.bots);
+        // Who comes from another address each time has a new connection each time.
+        let is_walking = active.vector.sources == Sources::Walking;
+        let is_busy = active.rate >= f64::from(active.vector.bots) && !is_walking;
         let is_open = active.is_connected.get(bot as usize).copied().unwrap_or(false);
         let now = self.now;
         if !(is_busy && is_open) {
@@ -214,8 +232,9 @@ impl World {
                 );
                 return;
             }
-            if is_busy {
-                self.bots.active[number as usize].is_connected[bot as usize] = true;
+            let connected = &mut self.bots.active[number as usize].is_connected;
+            if let Some(is_open) = connected.get_mut(bot as usize).filter(|_| is_busy) {
+                *is_open = true;
             } else {
                 // Idle for longer than it is worth keeping.
                 self.shield().disconnect(now, &visitor);
@@ -303,7 +322,11 @@ impl World {
             return;
         }
         match aim {
-            Aim::SlowHeads => return self.after(SLOW_S, Event::BotEnds(number, bot)),
+            Aim::SlowHeads => {
+                self.bots.slow.push_back((number, bot));
+                self.after(SLOW_S, Event::BotEnds(number, bot));
+                return self.shed();
+            }
             Aim::Resets => {
                 self.shield().signal(ConnectionSignal::Reset, RESETS);
                 self.shield().misbehaved(now, &visitor, Misbehaviour::Http2Resets);
@@ -321,6 +344,25 @@ impl World {
         if bot == u32::MAX {
             return self.bots.stop();
         }
+        // All of them last equally long, so that they end in the order in which they began.
+        if self.bots.let_go > 0 {
+            self.bots.let_go -= 1;
+            return;
+        }
+        self.bots.slow.pop_front();
+        self.end_slow(number, bot);
+    }
+
+    /// Where there are too many connections, the slowest go.
+    pub(crate) fn shed(&mut self) {
+        while self.shield().is_crowded() {
+            let Some((number, bot)) = self.bots.slow.pop_front() else { return };
+            self.bots.let_go += 1;
+            self.end_slow(number, bot);
+        }
+    }
+
+    fn end_slow(&mut self, number: u32, bot: u32) {
         let (visitor, now) = (self.bot_visitor(number, bot), self.now);
         self.shield().signal(ConnectionSignal::Slow, 1);
         self.shield().misbehaved(now, &visitor, Misbehaviour::SlowHead);

@@ -15,6 +15,7 @@ mod benign;
 mod bots;
 mod cohorts;
 mod looks;
+mod misses;
 mod origin;
 mod random;
 mod readers;
@@ -36,13 +37,14 @@ pub use crate::bars::{Row, Run, Verdict, judge};
 pub use crate::benign::{BENIGN, Benign, BenignBars, Surge};
 pub use crate::cohorts::{COHORTS, Cohort, Manners};
 pub use crate::looks::{Look, RequestFields};
+pub use crate::misses::{KnownMiss, MISSES, hold};
 pub use crate::origin::{SimOrigin, SimOriginModel, Spread};
 pub use crate::random::Random;
 pub use crate::record::{CrawlerRecord, Phase, Record, Second, ViewRecord, Want};
 pub use crate::request::{
     Answer, Answered, Effect, Shield, SimNetwork, SimRequest, Status, Target, Visitor,
 };
-pub use crate::scenario::{Scenario, Schedule, VIEWS_PER_S};
+pub use crate::scenario::{DAYS, Days, Scenario, Schedule, VIEWS_PER_S};
 pub use crate::seawall::{Layers, Seawall};
 pub use crate::site::{Page, PageId, Site};
 pub use crate::timeline::Timeline;

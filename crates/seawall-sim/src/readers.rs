@@ -26,6 +26,8 @@ pub(crate) struct Readers {
     views: Slab<View>,
     pub(crate) next_number: u64,
     random: Random,
+    /// How many more read something that is news, on ordinary days.
+    pub(crate) news: f64,
     /// How many times as often a cohort comes.
     pub(crate) more: [f64; cohorts::COHORTS.len()],
     /// How many times as many pages are read as else, for which one, and the part of those who come
@@ -44,7 +46,8 @@ pub(crate) struct Session {
     /// Bytes of content that it sends each time.
     pub(crate) content_bytes: u64,
     pub(crate) loss: Option<f64>,
-    pub(crate) is_connected: bool,
+    /// Whether its connection is open.
+    pub(crate) is_open: bool,
     /// Views under way.
     pub(crate) open: u32,
     pub(crate) referer: Option<&'static str>,
@@ -61,7 +64,7 @@ impl Session {
             only: None,
             content_bytes: 0,
             loss: None,
-            is_connected: false,
+            is_open: false,
             open: 0,
             referer: None,
         }
@@ -104,6 +107,7 @@ impl Readers {
             views: Slab::default(),
             next_number: KNOWN as u64,
             random,
+            news: 0.0,
             more: [1.0; cohorts::COHORTS.len()],
             crowd: None,
         }
@@ -196,10 +200,16 @@ impl World {
         // because the number of pages has no memory.
         let length_s = PAGES * (1.0 + THINKS_S);
         let count = self.schedule.views_per_s / PAGES * length_s;
+        let now = self.now;
+        for place in 0..self.readers.known.len() {
+            let visitor = self.readers.known[place].visitor;
+            self.shield().remember(now, &visitor);
+        }
         for _ in 0..count as usize {
             let reader = self.readers.draw(None, KNOWN_SHARE);
             let pages_left = self.readers.pages();
-            let session = Session { is_connected: true, ..Session::of(reader, pages_left) };
+            let is_open = self.open_connection(&reader.visitor).is_ok();
+            let session = Session { is_open, ..Session::of(reader, pages_left) };
             let session = self.readers.sessions.insert(session);
             let wait = self.random.unit() + self.random.exponential() * THINKS_S;
             self.after(wait, Event::View(session));
@@ -220,7 +230,7 @@ impl World {
         }
         session.pages_left -= 1;
         session.open += 1;
-        let is_first = !std::mem::replace(&mut session.is_connected, true);
+        let is_first = !session.is_open;
         let (visitor, cohort) = (session.reader.visitor, session.reader.cohort);
         let (first, loss) = (session.first.take().or(session.only), session.loss);
         let (thinks_s, has_left) = (session.thinks_s, session.pages_left > 0);
@@ -259,6 +269,9 @@ impl World {
             if let Err(cause) = self.open_connection(&visitor) {
                 return self.fail_view(view, cause);
             }
+            if let Some(session) = self.readers.sessions.find_mut(number) {
+                session.is_open = true;
+            }
             way += rtt * 2;
         }
         way += self.losses(1, loss.unwrap_or(manners.loss), manners.rtt_ms);
@@ -273,6 +286,7 @@ impl World {
         let now = self.now;
         let has_ticket = is_aged && self.random.unit() < 0.5;
         let let_in = self.shield().connect(now, visitor, has_ticket);
+        self.shed();
         if is_aged {
             let second = self.record.second(now);
             second.aged_connections += 1;
@@ -446,16 +460,18 @@ impl World {
     }
 
     fn keep_view(&mut self, view: View) {
-        if !self.schedule.is_lesson {
+        if !self.schedule.is_lean {
             self.record.views.push(view.record);
         }
         if let Some(session) = self.readers.sessions.find_mut(view.session) {
             session.open -= 1;
             if session.pages_left == 0 && session.open == 0 {
-                let visitor = session.reader.visitor;
+                let (visitor, is_open) = (session.reader.visitor, session.is_open);
                 self.readers.sessions.remove(view.session);
                 let now = self.now;
-                self.shield().disconnect(now, &visitor);
+                if is_open {
+                    self.shield().disconnect(now, &visitor);
+                }
             }
         }
     }

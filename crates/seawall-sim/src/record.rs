@@ -109,6 +109,8 @@ pub struct Record {
     pub wave_met: Vec<Option<Instant>>,
     /// When the run began.
     pub start: Instant,
+    /// Whether seconds are not told apart.
+    pub is_lean: bool,
     /// Crawlers of a surge, by their number.
     pub crawlers: Vec<CrawlerRecord>,
 }
@@ -131,7 +133,8 @@ pub struct CrawlerRecord {
 impl Record {
     /// The sums of the second that `now` is in.
     pub fn second(&mut self, now: Instant) -> &mut Second {
-        let at = now.saturating_since(self.start).as_secs() as usize;
+        let since = now.saturating_since(self.start).as_secs() as usize;
+        let at = if self.is_lean { 0 } else { since };
         if self.seconds.len() <= at {
             self.seconds.resize(at + 1, Second::default());
         }

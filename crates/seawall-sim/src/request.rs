@@ -151,6 +151,10 @@ pub trait Shield {
     /// # Errors
     /// Why it is closed at once.
     fn connect(&mut self, now: Instant, visitor: &Visitor, has_ticket: bool) -> Result<(), Cause>;
+    /// Somebody with a credential has read before it all began.
+    fn remember(&mut self, now: Instant, visitor: &Visitor);
+    /// Whether there are so many connections that the slowest are let go.
+    fn is_crowded(&self) -> bool;
     /// A connection that was let in is closed.
     fn disconnect(&mut self, now: Instant, visitor: &Visitor);
     /// A peer broke a protocol.

@@ -12,19 +12,43 @@ pub enum Scenario {
     Attack(&'static Attack),
     /// A surge.
     Benign(&'static Benign),
+    /// A month of readers and nothing else.
+    Days(&'static Days),
     /// Nothing.
     Ordinary,
 }
 
+/// A month of ordinary traffic, with its evenings and with stories that many come for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Days {
+    /// D5, D50 or D500.
+    pub name: &'static str,
+    /// In a few words.
+    pub title: &'static str,
+    /// Page views a second in the evening.
+    pub views_per_s: f64,
+}
+
+/// Sites of 5, 50 and 500 requests a second. They take from minutes to an hour each, so that they run only
+/// if named.
+pub const DAYS: &[Days] = &[
+    Days { name: "D5", title: "30 days at 5 requests a second", views_per_s: 0.6 },
+    Days { name: "D50", title: "30 days at 50 requests a second", views_per_s: 6.0 },
+    Days { name: "D500", title: "30 days at 500 requests a second", views_per_s: 60.0 },
+];
+
+const MONTH_S: f64 = 30.0 * 86_400.0;
+
 impl Scenario {
-    /// All that have a name.
+    /// All that run if none is named.
     pub fn all() -> impl Iterator<Item = Self> {
         ATTACKS.iter().map(Self::Attack).chain(BENIGN.iter().map(Self::Benign))
     }
 
     /// The one with this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::all().find(|scenario| scenario.name().eq_ignore_ascii_case(name))
+        let days = DAYS.iter().map(Self::Days);
+        Self::all().chain(days).find(|scenario| scenario.name().eq_ignore_ascii_case(name))
     }
 
     /// Its name.
@@ -32,6 +56,7 @@ impl Scenario {
         match self {
             Self::Attack(attack) => attack.name,
             Self::Benign(benign) => benign.name,
+            Self::Days(days) => days.name,
             Self::Ordinary => "ordinary",
         }
     }
@@ -41,6 +66,7 @@ impl Scenario {
         match self {
             Self::Attack(attack) => attack.title,
             Self::Benign(benign) => benign.title,
+            Self::Days(days) => days.title,
             Self::Ordinary => "ordinary traffic",
         }
     }
@@ -51,8 +77,13 @@ impl Scenario {
         match self {
             Self::Attack(attack) => attack.has_poisoned,
             Self::Benign(benign) => matches!(benign.surge, Surge::Feeds { .. }),
-            Self::Ordinary => false,
+            Self::Days(_) | Self::Ordinary => false,
         }
+    }
+
+    /// Whether it begins with a shield that knows nothing.
+    pub const fn begins_cold(&self) -> bool {
+        matches!(self, Self::Days(_))
     }
 }
 
@@ -75,6 +106,8 @@ pub struct Schedule {
     pub views_per_s: f64,
     /// The wall time at the start.
     pub wall: WallTime,
+    /// Whether page views and seconds are not kept, because there are too many.
+    pub is_lean: bool,
     /// Whether this is for the shield to learn what is ordinary: nothing is recorded.
     pub is_lesson: bool,
 }
@@ -89,6 +122,12 @@ const LEAST_EVENT_S: f64 = 45.0;
 impl Schedule {
     /// 60 s of calm, 180 s of the event and 100 s after it, all but the last as long as `scale` says.
     pub fn of(scenario: Scenario, scale: f64) -> Self {
+        if let Scenario::Days(days) = scenario {
+            let event_s = MONTH_S * scale;
+            let views_per_s = days.views_per_s;
+            return Self { event_s, views_per_s, is_lean: true, ..Self::lesson(scenario, scale) }
+                .from(EVENING);
+        }
         let scaled = |seconds: f64, least: f64| (seconds * scale).max(least);
         let event_s = match scenario {
             // A crowd comes within a minute, and waves come again after 90 s.
@@ -102,6 +141,7 @@ impl Schedule {
             rest_s: REST_S,
             views_per_s: if scenario.is_small() { SMALL_VIEWS_PER_S } else { VIEWS_PER_S },
             wall: EVENING,
+            is_lean: false,
             is_lesson: false,
         }
     }
@@ -118,8 +158,13 @@ impl Schedule {
             rest_s: 0.0,
             views_per_s: if is_small { SMALL_VIEWS_PER_S } else { VIEWS_PER_S },
             wall,
+            is_lean: true,
             is_lesson: true,
         }
+    }
+
+    const fn from(self, wall: WallTime) -> Self {
+        Self { wall, is_lesson: false, ..self }
     }
 }
 

@@ -42,7 +42,7 @@ impl World {
 
     /// The part `number` of the surge goes on.
     pub(crate) fn surge(&mut self, number: u32) {
-        let Scenario::Benign(benign) = self.scenario else { return };
+        let Scenario::Benign(benign) = self.scenario else { return self.news() };
         match benign.surge {
             Surge::Crowd { times, ramp_s, newcomers } => {
                 let since = self.now.saturating_since(self.record.from).as_secs_f64();
@@ -67,6 +67,24 @@ impl World {
                 self.newsroom(upload_bytes, followers, every_s);
             }
         }
+    }
+
+    /// On ordinary days a story that many come for every few hours: how many is heavy-tailed (Pareto with
+    /// exponent 1.5, half as much again at least, five times at most), they come
+    /// within minutes and are gone after an hour.
+    fn news(&mut self) {
+        const STEP_S: f64 = 60.0;
+        const FADES_S: f64 = 1_200.0;
+        const COMES_S: f64 = 240.0;
+        self.readers.news *= (-STEP_S / FADES_S).exp();
+        if self.random.unit() < STEP_S / (4.0 * 3_600.0) {
+            let pareto = (1.0 - self.random.unit()).powf(-1.0 / 1.5);
+            self.readers.news = (self.readers.news + 0.5 * pareto).min(4.0);
+        }
+        let before = self.readers.crowd.map_or(1.0, |(times, ..)| times);
+        let times = before + (1.0 + self.readers.news - before) * STEP_S / COMES_S;
+        self.readers.crowd = (times > 1.001).then_some((times, STORY, 0.5));
+        self.after(STEP_S, Event::Surge(0));
     }
 
     fn crawl(&mut self, number: u32, verified: u32, per_s: f64) {

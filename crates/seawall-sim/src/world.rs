@@ -105,7 +105,8 @@ impl World {
     ) -> Self {
         let from = START + Duration::from_secs_f64(schedule.calm_s);
         let until = from + Duration::from_secs_f64(schedule.event_s);
-        let record = Record { start: START, from, until, ..Record::default() };
+        let is_lean = schedule.is_lean;
+        let record = Record { start: START, from, until, is_lean, ..Record::default() };
         let mut events = Timeline::default();
         events.push(START, Event::Session);
         events.push(START + TICK, Event::Tick);
@@ -142,6 +143,7 @@ impl World {
                 }
             }
             Scenario::Benign(_) => self.plan_surge(),
+            Scenario::Days(_) => self.events.push(START, Event::Surge(0)),
             Scenario::Ordinary => {}
         }
     }
@@ -269,7 +271,7 @@ impl World {
         if let Some((cost, offered)) = self.jobs.remove(&job) {
             // By what it costs, so that dear pages do not look like a slow origin.
             let took = self.now.saturating_since(offered).as_secs_f64() * 1e3;
-            if cost <= 3.0 && !self.schedule.is_lesson {
+            if cost <= 3.0 && !self.schedule.is_lean {
                 self.record.origin.push((self.now, (took / cost.max(1.0)) as f32));
             }
         }

@@ -7,7 +7,7 @@ use seawall_cache::Credence;
 use seawall_decide::{
     Asked, DEMAND_ONE, WorkClass, WorkOutcome, WorkPrice, WorkRequest, WorkSource,
 };
-use seawall_model::{Cause, Fingerprint, Instant, Method, Observation, Rung, Standing, Test, Work};
+use seawall_model::{Cause, Fingerprint, Instant, Method, Observation, Standing, Work};
 
 use super::held::{MadeUrl, Placed};
 use super::{BACKLOG, STREAM, Seawall, Told};
@@ -50,7 +50,7 @@ impl Seawall {
         now: Instant,
         request: &SimRequest<'_>,
         placed: Placed,
-        (template, fingerprint, rung): (u64, Fingerprint, Option<Rung>),
+        (template, fingerprint, people): (u64, Fingerprint, u32),
         waiting: Waiting,
     ) -> Option<Answered> {
         let visitor = *request.visitor;
@@ -65,18 +65,11 @@ impl Seawall {
             job.of.push(waiting);
             return None;
         }
-        if visitor.standing == Standing::AgedReader {
-            let day = (now.as_nanos() / 86_400_000_000_000) as u32;
-            self.budgets.saw_reader(day, visitor.identity, Self::whence(&visitor));
-        }
         let (mut class, doing) = self.rank(now, &visitor, &placed);
-        if waiting.draft.test == Test::Passed && class == WorkClass::Anonymous {
-            class = WorkClass::Passed;
-        } else if rung >= Some(Rung::Demote) && class >= WorkClass::Passed {
-            class = class.max(WorkClass::Demoted);
+        if waiting.draft.cause == Cause::Demoted && class < WorkClass::Demoted {
+            class = WorkClass::Demoted;
         }
         let cost = self.gate.relative_cost(template);
-        let people = self.budgets.people(Self::whence(&visitor));
         let look = self.limiters.look(&fingerprint);
         let demand_cost = (cost * DEMAND_ONE as f32) as u32;
         let demand = self.limiters.ask(now, visitor.identity, look, people, demand_cost);
@@ -252,7 +245,7 @@ impl Seawall {
 
     fn refuse(&mut self, now: Instant, job: Job, cause: Cause) -> Option<Answered> {
         let waiting = job.of.into_iter().next()?;
-        Some(self.answer_now(now, waiting, Told::refused(cause, Work::Spared)))
+        Some(self.answer_now(now, waiting, Told::refused(cause)))
     }
 
     /// A fetch comes to nothing.
@@ -260,7 +253,7 @@ impl Seawall {
         let Some(job) = self.jobs.remove(&id) else { return };
         self.forget_flight(&job, id);
         for waiting in job.of {
-            self.answer_later(now, waiting, Told::refused(cause, Work::Spared));
+            self.answer_later(now, waiting, Told::refused(cause));
         }
     }
 
@@ -301,10 +294,11 @@ impl Seawall {
             // Who waited with another one cost nothing.
             let work = if place == 0 { Work::Origin { cost_ms } } else { Work::Held };
             let told = if is_refused {
-                Told::refused(Cause::OriginBusy, work)
+                Told::refused(Cause::OriginBusy)
             } else {
-                Told::page(status, Cause::Default, work)
+                Told::page(status, waiting.draft.cause)
             };
+            let told = Told { work: Some(work), ..told };
             self.answer_later(now, waiting, told);
         }
         self.wake(now);

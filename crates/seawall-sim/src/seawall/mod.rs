@@ -14,18 +14,21 @@ use std::time::Duration;
 
 use seawall_decide::{
     HandshakeBudget, Limiters, OriginBudget, OriginGate, OriginGateConfig, OriginPermit,
-    StreamPermit, Table, TableSource, Templater, Whence, accept_gate, decide, note_misbehaviour,
+    StreamPermit, Table, TableSource, Templater, Testable, Trial, Whence, accept_gate, decide,
+    mitigation_gate, note_misbehaviour,
 };
+use seawall_detect::OriginStress;
 use seawall_model::{
-    BodyLength, Cause, ConnectionSignal, CookieClass, Decision, Facts, Held, Instant, Limits,
-    Method, Misbehaviour, Observation, Prefix, RequestKind, Standing, Test, WallTime, Work,
+    BodyLength, Cause, ConnectionSignal, CookieClass, Decision, Facts, Held, Instant, Limits, Met,
+    Method, Misbehaviour, Observation, Prefix, RequestKind, Rung, Standing, Test, WallTime, Work,
 };
 
 use self::admission::{Job, Waiting};
 use self::held::Pages;
 use self::watch::Watch;
-use crate::cohorts::{TOR_EXITS, tor_exit};
-use crate::looks::mix;
+use crate::cohorts::{TOR_EXITS, hosting_address, tor_exit, tor_network};
+use crate::looks::{self, RequestFields, mix};
+use crate::random::Random;
 use crate::request::{Answer, Answered, Effect, Shield, SimRequest, Status, Target, Visitor};
 use crate::site::{PageId, Site};
 use crate::world::referrer;
@@ -88,6 +91,8 @@ pub struct Seawall {
     in_flight: usize,
 }
 
+/// As the edge has it if nobody says otherwise.
+const MIN_CONCURRENCY: usize = 2;
 /// What a web server takes without asking anybody: the usual backlog of 511 and as many at work.
 const BACKLOG: usize = 1_024;
 /// A full handshake with ECDSA on one core (detection.md §6: 100-150 µs).
@@ -97,7 +102,12 @@ const STREAM: Duration = Duration::from_secs(30);
 
 impl Seawall {
     /// One that has seen nothing, or (`learned`) the site's ordinary traffic.
-    pub fn new(site: Arc<Site>, layers: Layers, seed: u64, _learned: Option<&[u8]>) -> Self {
+    pub fn new(
+        site: Arc<Site>,
+        layers: Layers,
+        seed: u64,
+        learned: Option<(&[u8], WallTime)>,
+    ) -> Self {
         // A site as its operator sets it up; tables as large as the traffic here needs.
         let limits = Limits { max_budgets: 1 << 17, ..Limits::default() };
         let tor_exits = (0..TOR_EXITS).filter_map(|exit| Prefix::new(tor_exit(exit).ip(), 32).ok());
@@ -109,14 +119,14 @@ impl Seawall {
         });
         let seeds = [mix(seed, 11), mix(seed, 12)];
         let gate = OriginGateConfig {
-            min_concurrency: 2,
+            min_concurrency: MIN_CONCURRENCY,
             max_concurrency: 256,
             max_queue: limits.max_origin_queue,
             queue_timeout: limits.origin_queue_timeout,
             background_share: 0.5,
             max_templates: limits.max_templates,
         };
-        Self {
+        let mut made = Self {
             layers,
             table,
             limiters: Limiters::new(&limits, seeds),
@@ -126,7 +136,7 @@ impl Seawall {
             gate: OriginGate::new(gate),
             templater: Templater::new(seeds),
             pages: Pages::new(Arc::clone(&site), &limits, seeds),
-            watch: Watch::new(),
+            watch: Watch::new(layers, learned),
             site,
             limits,
             jobs: BTreeMap::new(),
@@ -137,7 +147,46 @@ impl Seawall {
             next_job: 0,
             open_connections: 0,
             in_flight: 0,
-        }
+        };
+        made.set_synthetic();
+        made
+    }
+
+    /// Readers of our own (detection.md §2.4): a browser without scripts, one through Tor, a feed reader,
+    /// an archive's crawler.
+    fn set_synthetic(&mut self) {
+        let page = self.site.page(self.site.forum.start).clone();
+        let mut random = Random::new(0);
+        let looks = [
+            (looks::browser(&mut random), hosting_address(1_000_000, 7)),
+            (looks::tor_browser(), (tor_exit(0), tor_network(0))),
+            (looks::feed_reader(1), hosting_address(1_000_001, 7)),
+            (looks::crawler(2), hosting_address(1_000_002, 7)),
+        ];
+        let synthetic = looks.map(|(look, (client, network))| {
+            let fields =
+                RequestFields { look: &look, cookie: None, referer: None, dest: "document" };
+            let facts = Facts {
+                client,
+                identity: client.into(),
+                standing: Standing::Anonymous,
+                via_proxy: false,
+                fingerprint: fields.fingerprint(),
+                version: look.version,
+                method: Method::Get,
+                host: held::HOST,
+                path: page.path.as_bytes(),
+                query: None,
+                target_bytes: page.path.len(),
+                head_bytes: 500,
+                field_count: fields.count(),
+                body: BodyLength::None,
+                cookies: CookieClass::None,
+                held: Held::No,
+            };
+            self.watch.attributes(&facts, &fields, network)
+        });
+        self.watch.set_synthetic(synthetic.to_vec());
     }
 
     fn whence(visitor: &Visitor) -> Whence {
@@ -153,22 +202,44 @@ impl Seawall {
 
     fn answer_now(&mut self, now: Instant, waiting: Waiting, told: Told) -> Answered {
         let answered = Answered { answer: told.answer, met: waiting.draft.met };
-        let status = match answered.answer {
-            Answer::Page { status } => status,
-            Answer::Test { .. } => 302,
-            Answer::Refused(Cause::HeldBudget | Cause::OriginBudget) => 429,
-            Answer::Refused(_) => 503,
+        let (status, test) = match answered.answer {
+            Answer::Page { status } => (status, waiting.draft.test),
+            Answer::Test { .. } => (429, Test::Set),
+            Answer::Refused(Cause::OriginBusy | Cause::OriginFailed) => (503, waiting.draft.test),
+            Answer::Refused(_) => (429, waiting.draft.test),
         };
-        let observation = Observation {
-            at: now,
-            status,
-            cause: told.cause,
-            work: told.work,
-            test: told.test.unwrap_or(waiting.draft.test),
-            ..waiting.draft
-        };
+        let work = told.work.unwrap_or(waiting.draft.work);
+        let observation =
+            Observation { at: now, status, cause: told.cause, work, test, ..waiting.draft };
         self.watch.observe(&observation);
         answered
+    }
+
+    fn is_shareable(&self, placed: &held::Placed) -> bool {
+        let page = placed.page.filter(|_| placed.made.is_none());
+        page.is_some_and(|page| self.site.page(page).lifetime.is_some())
+    }
+
+    /// What a client shows of a test, if it has to show anything.
+    fn try_pass(
+        &mut self,
+        now: Instant,
+        request: &SimRequest<'_>,
+        facts: &Facts<'_>,
+        (met, kind, people): (Option<Met>, RequestKind, u32),
+    ) -> Trial {
+        let look = self.limiters.look(&facts.fingerprint);
+        let tested = self.limiters.tested(facts.identity, look, people);
+        let testable = if kind == RequestKind::Page && request.fields.look.has_fetch_metadata {
+            Testable::Page
+        } else {
+            Testable::No
+        };
+        let is_asked = facts.held == Held::No && met.is_some_and(|met| met.rung > Rung::Observe);
+        let is_passed =
+            is_asked && self.watch.has_passed(now, &self.limiters, tested, request.pass);
+        let test = if is_passed { Test::Passed } else { Test::None };
+        Trial { testable, test, tested }
     }
 
     fn answer_later(&mut self, now: Instant, waiting: Waiting, told: Told) {
@@ -191,21 +262,61 @@ fn url<'a>(site: &'a Site, target: Target<'a>) -> (&'a str, Option<&'a str>) {
     }
 }
 
+/// What the gates are told of a request.
+fn facts_of<'a>(
+    request: &SimRequest<'a>,
+    (path, query): (&'a str, Option<&'a str>),
+    held: Held,
+) -> Facts<'a> {
+    let (visitor, count) = (request.visitor, request.fields.count());
+    Facts {
+        client: visitor.client,
+        identity: visitor.identity,
+        standing: visitor.standing,
+        via_proxy: false,
+        fingerprint: request.fields.fingerprint(),
+        version: request.fields.look.version,
+        method: request.method,
+        host: held::HOST,
+        path: path.as_bytes(),
+        query: query.map(str::as_bytes),
+        target_bytes: path.len() + query.map_or(0, |query| query.len() + 1),
+        head_bytes: 100 + 60 * count,
+        field_count: count,
+        body: match request.content_bytes {
+            0 => BodyLength::None,
+            bytes => BodyLength::Known(bytes),
+        },
+        cookies: if request.claims_login { CookieClass::Personal } else { CookieClass::None },
+        held,
+    }
+}
+
+/// Names what exactly is asked for (FNV-1a; nobody here aims at it).
+fn target_hash(path: &str, query: Option<&str>) -> u32 {
+    let bytes = path.bytes().chain([b'?']).chain(query.unwrap_or_default().bytes());
+    bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
 /// What a request is told.
 struct Told {
     answer: Answer,
     cause: Cause,
-    work: Work,
-    test: Option<Test>,
+    /// Who worked, if it is not what was thought when it came.
+    work: Option<Work>,
 }
 
 impl Told {
-    const fn refused(cause: Cause, work: Work) -> Self {
-        Self { answer: Answer::Refused(cause), cause, work, test: None }
+    const fn of(answer: Answer, cause: Cause) -> Self {
+        Self { answer, cause, work: None }
     }
 
-    const fn page(status: u16, cause: Cause, work: Work) -> Self {
-        Self { answer: Answer::Page { status }, cause, work, test: None }
+    const fn refused(cause: Cause) -> Self {
+        Self::of(Answer::Refused(cause), cause)
+    }
+
+    const fn page(status: u16, cause: Cause) -> Self {
+        Self::of(Answer::Page { status }, cause)
     }
 }
 
@@ -237,6 +348,19 @@ impl Shield for Seawall {
         Ok(())
     }
 
+    fn remember(&mut self, now: Instant, visitor: &Visitor) {
+        if visitor.standing == Standing::AgedReader {
+            // Days count from the epoch; 0 is none.
+            let day = 20_000 + (now.as_nanos() / 86_400_000_000_000) as u32;
+            self.budgets.saw_reader(day, visitor.identity, Self::whence(visitor));
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        let percent = usize::from(self.limits.shed_above_percent);
+        self.open_connections * 100 > self.limits.max_connections * percent
+    }
+
     fn disconnect(&mut self, now: Instant, visitor: &Visitor) {
         self.open_connections = self.open_connections.saturating_sub(1);
         self.limiters.connection_closed(now, visitor.client);
@@ -260,65 +384,57 @@ impl Shield for Seawall {
         let visitor = request.visitor;
         let site = Arc::clone(&self.site);
         let (path, query) = url(&site, request.target);
-        let cookies = match (request.claims_login, request.fields.cookie) {
-            (true, _) => CookieClass::Personal,
-            (false, _) => CookieClass::None,
-        };
-        let count = request.fields.count();
-        let facts = Facts {
-            client: visitor.client,
-            identity: visitor.identity,
-            standing: visitor.standing,
-            via_proxy: false,
-            fingerprint: request.fields.fingerprint(),
-            version: request.fields.look.version,
-            method: request.method,
-            host: held::HOST,
-            path: path.as_bytes(),
-            query: query.map(str::as_bytes),
-            target_bytes: path.len() + query.map_or(0, |query| query.len() + 1),
-            head_bytes: 100 + 60 * count,
-            field_count: count,
-            body: match request.content_bytes {
-                0 => BodyLength::None,
-                bytes => BodyLength::Known(bytes),
-            },
-            cookies,
-            held: placed.held,
-        };
+        let facts = facts_of(request, (path, query), placed.held);
         let template = self.templater.of(facts.path, facts.query);
         let (attributes, met) = self.watch.look(now, &facts, request);
-        let decision = if self.layers.admission {
+        let decided = if self.layers.admission {
             decide(&self.table, &self.limiters, now, Some(0), &facts)
         } else {
             Decision::Admit(Cause::Default)
         };
+        let kind = self.kind(request);
+        if request.fields.dest == "document" {
+            self.remember(now, visitor);
+        }
+        let people = self.budgets.people(Self::whence(visitor));
+        let trial = self.try_pass(now, request, &facts, (met, kind, people));
+        let judged =
+            mitigation_gate((&self.table, &self.limiters), now, decided, met, trial, &facts);
         let draft = Observation {
             at: now,
             client: visitor.client,
-            identity: mix(
-                visitor.identity.as_u128() as u64,
-                (visitor.identity.as_u128() >> 64) as u64,
-            ),
+            identity: watch::identity_hash(visitor.identity),
             standing: visitor.standing,
             attributes,
-            kind: self.kind(request),
-            target: template as u32
-                ^ mix(path.len() as u64, query.map_or(0, str::len) as u64) as u32,
+            kind,
+            target: target_hash(path, query),
             referrer: referrer(request.fields.referer),
             returned_cookie: request.pass.is_some() || visitor.standing != Standing::Anonymous,
-            is_cacheable: match (placed.page, &placed.made) {
-                (Some(page), None) => self.site.page(page).lifetime.is_some() && !is_personal,
-                _ => false,
-            },
+            is_cacheable: self.is_shareable(&placed) && !is_personal,
             status: 0,
-            cause: Cause::Default,
-            work: Work::Held,
+            cause: judged.cause(),
+            work: if placed.held == Held::No { Work::Spared } else { Work::Held },
             met,
-            test: Test::None,
+            test: trial.test,
         };
         let waiting = Waiting { id, draft };
-        self.settle(now, request, placed, (decision, template, facts.fingerprint), waiting)
+        if judged.cause() == Cause::Challenged {
+            let who = (trial.tested, visitor.identity, people);
+            let answer = self.watch.set_test(now, &self.limiters, who, request.pass.is_some());
+            return Some(self.answer_now(now, waiting, Told::of(answer, Cause::Challenged)));
+        }
+        if let Decision::Refuse(_, cause) = judged {
+            return Some(self.answer_now(now, waiting, Told::refused(cause)));
+        }
+        if placed.held != Held::No {
+            if placed.held == Held::Stale
+                && let Some(page) = placed.page
+            {
+                self.refresh(now, page, template);
+            }
+            return Some(self.answer_now(now, waiting, Told::page(200, judged.cause())));
+        }
+        self.fetch(now, request, placed, (template, facts.fingerprint, people), waiting)
     }
 
     fn origin_done(&mut self, now: Instant, job: u64) {
@@ -336,7 +452,13 @@ impl Shield for Seawall {
             }
         }
         self.wake(now);
-        self.watch.tick();
+        let stress = OriginStress {
+            queue_delay_ms: self.gate.oldest_wait(now).unwrap_or_default().as_secs_f64() * 1e3,
+            is_limit_at_floor: self.gate.is_at_floor(),
+            safe_capacity_per_s: None,
+            is_known: self.layers.admission,
+        };
+        self.watch.tick(now, wall, stress);
     }
 
     fn poll(&mut self) -> Option<Effect> {
@@ -353,38 +475,6 @@ impl Shield for Seawall {
     }
 
     fn learned(&self) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
-impl Seawall {
-    /// What becomes of a request once it was looked at.
-    fn settle(
-        &mut self,
-        now: Instant,
-        request: &SimRequest<'_>,
-        placed: held::Placed,
-        (decision, template, fingerprint): (Decision, u64, seawall_model::Fingerprint),
-        waiting: Waiting,
-    ) -> Option<Answered> {
-        let would_work = if placed.held == Held::No { Work::Spared } else { Work::Held };
-        let cause = match decision {
-            Decision::Refuse(_, cause) => {
-                let told = Told::refused(cause, would_work);
-                return Some(self.answer_now(now, waiting, told));
-            }
-            Decision::Admit(cause) => cause,
-        };
-        let rung = waiting.draft.met.filter(|met| !met.is_control).map(|met| met.rung);
-        if placed.held != Held::No {
-            if placed.held == Held::Stale
-                && let Some(page) = placed.page
-            {
-                self.refresh(now, page, template);
-            }
-            let told = Told::page(200, cause, Work::Held);
-            return Some(self.answer_now(now, waiting, told));
-        }
-        self.fetch(now, request, placed, (template, fingerprint, rung), waiting)
+        self.watch.learned()
     }
 }

@@ -1,67 +1,290 @@
-//! What is seen of requests, and what is done about it: so far it is counted.
+//! What is seen of requests and what is done about it: window, detector and controller, each quarter of
+//! a second, as the edge's control thread has them. And the cheap test.
 
-use seawall_decide::{Attributer, Mitigations, NetworkClass};
-use seawall_detect::Window;
-use seawall_model::{Attributes, ConnectionSignal, Country, Facts, Instant, Met, Observation};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::looks::mix;
-use crate::request::{SimRequest, Status};
+use seawall_control::{Action, ControlLoop, ControllerConfig, Probe};
+use seawall_decide::{
+    Attributer, CredentialKeys, Exempt, Limiters, Mitigations, NetworkClass, TestTicket, Tested,
+    TicketKind,
+};
+use seawall_detect::{
+    DetectorConfig, OriginStress, ProbeCounts, Sampled, SignatureEvidence, Tick, TrafficState,
+    Verdict, Window,
+};
+use seawall_model::{
+    Attribute, Attributes, ConnectionSignal, Country, Facts, Identity, Instant, Met, Mitigation,
+    Observation, Rung, WallTime,
+};
 
+use super::Layers;
+use super::held::HOST;
+use crate::looks::{RequestFields, mix};
+use crate::request::{Answer, SimNetwork, SimRequest, Status};
+
+/// Detection and control.
 pub(super) struct Watch {
+    layers: Layers,
     attributer: Attributer,
     window: Window,
+    cycle: ControlLoop,
+    published: Vec<Mitigation>,
     mitigations: Mitigations,
+    keys: CredentialKeys,
+    /// Tests that were set, by number, and until when they are waited for.
+    open: BTreeMap<u64, Instant>,
+    probes: ProbeCounts,
+    synthetic: Vec<Attributes>,
+    state: TrafficState,
+    alarms: String,
+    now: Instant,
+    wall: WallTime,
+    requests: u64,
 }
 
+/// What was learned is good for one seed only, so it is the same in all runs; nobody here aims at it.
+const SEED: [u64; 2] = [0x5eed, 0xa77];
+/// How long there is time to answer a test.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(10);
+
 impl Watch {
-    pub(super) fn new() -> Self {
-        // What was learned is good for one seed only, so it is the same in all runs.
-        let seed = [0x5eed, 0xa77];
+    /// One that knows nothing, or what was learned before `wall`.
+    pub(super) fn new(layers: Layers, learned: Option<(&[u8], WallTime)>) -> Self {
+        let new = || ControlLoop::new(DetectorConfig::default(), ControllerConfig::default(), SEED);
+        let restored = learned.map(|(bytes, wall)| {
+            let (detect, control) = (DetectorConfig::default(), ControllerConfig::default());
+            ControlLoop::restore(detect, control, SEED, bytes, wall)
+        });
+        debug_assert!(restored.as_ref().is_none_or(Result::is_ok), "what was learned is readable");
+        let cycle = restored.and_then(Result::ok).unwrap_or_else(new);
         Self {
-            attributer: Attributer::new(seed),
-            window: Window::new(seed),
+            layers,
+            attributer: Attributer::new(SEED),
+            window: Window::new(SEED),
+            cycle,
+            published: Vec::new(),
             mitigations: Mitigations::none(),
+            keys: CredentialKeys::new(&[7; 32], None),
+            open: BTreeMap::new(),
+            probes: ProbeCounts::default(),
+            synthetic: Vec::new(),
+            state: TrafficState::Normal,
+            alarms: String::new(),
+            now: Instant::default(),
+            wall: WallTime::default(),
+            requests: 0,
         }
+    }
+
+    pub(super) fn learned(&self) -> Vec<u8> {
+        self.cycle.baseline(self.wall_at(self.now))
+    }
+
+    fn wall_at(&self, now: Instant) -> WallTime {
+        self.wall + now.saturating_since(self.now)
     }
 
     /// What a request looks like, and the measure that it meets.
     pub(super) fn look(
-        &self,
+        &mut self,
         now: Instant,
         facts: &Facts<'_>,
         request: &SimRequest<'_>,
     ) -> (Attributes, Option<Met>) {
-        let network = request.visitor.network;
-        let class = NetworkClass {
-            asn: Some(network.asn),
-            country: core::str::from_utf8(&network.country).ok().and_then(Country::new),
-            is_tor: network.is_tor,
-        };
+        let class = class_of(request.visitor.network);
         let attributes = self.attributer.of(facts, &request.fields, class);
-        let identity = facts.identity.as_u128();
-        let hash = mix(identity as u64, (identity >> 64) as u64);
-        let met = self.mitigations.meet(now, &attributes, hash, facts.standing.into());
+        self.requests += 1;
+        if self.requests.is_multiple_of(WORDS_ONE_IN) {
+            self.keep_words(&attributes, facts, request, class);
+        }
+        if !self.layers.signatures {
+            return (attributes, None);
+        }
+        let exempt =
+            if request.visitor.is_verified { Exempt::Known } else { facts.standing.into() };
+        let met = self.mitigations.meet(now, &attributes, identity_hash(facts.identity), exempt);
         (attributes, met)
     }
 
+    /// The edge does this for requests that were sampled; here it is for the trace alone.
+    fn keep_words(
+        &mut self,
+        attributes: &Attributes,
+        facts: &Facts<'_>,
+        request: &SimRequest<'_>,
+        class: NetworkClass,
+    ) {
+        for (attribute, value) in attributes.known() {
+            if self.window.wants_words(attribute, value) {
+                let words = self.attributer.words(attribute, facts, &request.fields, class);
+                self.window.keep_words(attribute, value, words.as_str());
+            }
+        }
+    }
+
     pub(super) fn observe(&mut self, observation: &Observation) {
-        let _ = self.window.observe(observation);
+        // Words are kept above, where the request is at hand.
+        let (Sampled::Yes | Sampled::No) = self.window.observe(observation);
     }
 
     pub(super) fn signal(&mut self, signal: ConnectionSignal, count: u32) {
         (0..count).for_each(|_| self.window.signal(signal));
     }
 
-    pub(super) fn tick(&mut self) {
+    /// What a client shows of a test: whether it passes.
+    pub(super) fn has_passed(
+        &mut self,
+        now: Instant,
+        limiters: &Limiters,
+        who: Tested,
+        pass: Option<&str>,
+    ) -> bool {
+        let Some(pass) = pass else { return false };
+        let checked = self.keys.check_ticket(self.wall_at(now), HOST, pass.as_bytes());
+        let Ok(ticket) = checked else { return false };
+        if self.open.remove(&ticket.number).is_some() {
+            self.probes.set += 1;
+            self.probes.passed += 1;
+            limiters.test_passed(now, who);
+        }
+        limiters.take_pass(now, ticket.number)
+    }
+
+    /// A test for a client: to come back at once with a cookie, or, for one that came back in vain, to
+    /// wait.
+    pub(super) fn set_test(
+        &mut self,
+        now: Instant,
+        limiters: &Limiters,
+        (who, identity, people): (Tested, Identity, u32),
+        came_back: bool,
+    ) -> Answer {
+        limiters.test_set(now, who);
+        let wall = self.wall_at(now);
+        let dice = mix(now.as_nanos(), self.requests);
+        let number = self.keys.ticket_number(wall, identity, people, dice);
+        self.open.insert(number, now + TIME_TO_ANSWER);
+        let (text, wait) = if came_back {
+            let wait = seawall_decide::MIN_WAIT;
+            (self.keys.wait_ticket(wall, HOST, number, wait), wait + Duration::from_secs(1))
+        } else {
+            let earned = TestTicket { kind: TicketKind::Return, number };
+            (self.keys.pass(wall, HOST, &earned), Duration::ZERO)
+        };
+        Answer::Test { pass: text.as_str().to_owned(), wait }
+    }
+
+    /// What synthetic readers look like, who go through the same filters each second.
+    pub(super) fn set_synthetic(&mut self, looks: Vec<Attributes>) {
+        self.synthetic = looks;
+    }
+
+    /// What a request would look like, without being one.
+    pub(super) fn attributes(
+        &self,
+        facts: &Facts<'_>,
+        fields: &RequestFields<'_>,
+        network: SimNetwork,
+    ) -> Attributes {
+        self.attributer.of(facts, fields, class_of(network))
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, wall: WallTime, stress: OriginStress) {
+        (self.now, self.wall) = (now, wall);
+        let late: Vec<u64> = self
+            .open
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in late {
+            self.open.remove(&number);
+            self.probes.set += 1;
+        }
+        let probes = std::mem::take(&mut self.probes);
+        let tick = Tick { at: now, wall, window: &self.window, stress, probes };
+        let finding = self.cycle.tick(&tick);
         self.window.clear();
+        self.probe(now);
+        while let Some(action) = self.cycle.poll_action() {
+            if let Action::Publish(measures) = action {
+                self.publish(measures);
+            }
+        }
+        self.state = finding.state;
+        let names: Vec<&str> = finding.alarms.iter().map(|alarm| alarm.channel.as_str()).collect();
+        self.alarms = names.join(",");
+    }
+
+    /// Each second every synthetic reader asks for something that the origin has to do. One that is
+    /// blocked is not served; a test is no hindrance for any of them.
+    fn probe(&mut self, now: Instant) {
+        if now.as_nanos() % 1_000_000_000 >= 250_000_000 {
+            return;
+        }
+        for (number, attributes) in self.synthetic.iter().enumerate() {
+            let met = self.mitigations.meet(now, attributes, number as u64, Exempt::No);
+            let is_served = met.is_none_or(|met| met.rung < Rung::Block);
+            let probe = Probe { is_served, met: met.map(|met| met.id) };
+            self.cycle.probed(now, probe);
+        }
+    }
+
+    fn publish(&mut self, mut measures: Vec<Mitigation>) {
+        if !self.layers.challenge {
+            for measure in &mut measures {
+                measure.rung = measure.rung.min(Rung::Demote);
+            }
+        }
+        self.mitigations = Mitigations::new(&measures, SEED);
+        self.published = measures;
     }
 
     pub(super) fn status(&self) -> Status {
+        let words = self.published.iter().map(|measure| {
+            let mut all = self.cycle.controller().measures().iter();
+            let found = all.find(|one| one.signature == measure.signature);
+            let evidence = found.map_or_else(String::new, |one| {
+                let SignatureEvidence { coverage, collateral_upper, baseline_hits, .. } = one.evidence;
+                format!(
+                    ": covers {:.0} % of the excess, harms {:.3} % at most ({baseline_hits} clients)",
+                    coverage * 100.0,
+                    collateral_upper * 100.0
+                )
+            });
+            self.cycle.describe(&measure.signature) + &evidence
+        });
         Status {
-            is_normal: true,
-            state: "normal".to_owned(),
-            bytes: self.window.memory_bytes(),
+            is_alarmed: matches!(
+                self.state,
+                TrafficState::Alarmed(Verdict::Attack | Verdict::Mixed)
+            ),
+            is_normal: self.state == TrafficState::Normal,
+            state: format!("{} {}", self.state.as_str(), self.alarms),
+            words: words.collect(),
+            mitigations: self.published.clone(),
+            bytes: self.window.memory_bytes() + self.cycle.memory_bytes(),
             ..Status::default()
         }
     }
 }
+
+fn class_of(network: SimNetwork) -> NetworkClass {
+    NetworkClass {
+        asn: Some(network.asn),
+        country: core::str::from_utf8(&network.country).ok().and_then(Country::new),
+        is_tor: network.is_tor,
+    }
+}
+
+/// As observations and the control group name an identity.
+pub(super) const fn identity_hash(identity: Identity) -> u64 {
+    let number = identity.as_u128();
+    mix(number as u64, (number >> 64) as u64)
+}
+
+/// One in so many requests is looked at for words.
+const WORDS_ONE_IN: u64 = 16;
+
+const _: () = assert!(Attribute::COUNT == 15, "a new attribute: look at what bots do about it");
