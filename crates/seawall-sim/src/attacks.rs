@@ -171,7 +171,7 @@ pub enum Class {
 pub enum Special {
     /// Detected within so many seconds: median and 95th percentile.
     DetectedIn(f64, f64),
-    /// The origin works at most so much of what it did before, in pages.
+    /// The origin is asked at most so many times as often as before.
     OriginWork(f64),
     /// Aged readers' new connections.
     AgedConnections(f64),

@@ -68,6 +68,8 @@ pub struct Second {
     pub hostile_refused: u64,
     /// Of them: let through to the origin.
     pub hostile_fetched: u64,
+    /// Requests that the origin was given, whoever asked.
+    pub fetched: u64,
     /// What the origin was given to do, in pages.
     pub origin_work: f64,
     /// New connections of aged readers.

@@ -114,13 +114,13 @@ pub struct Schedule {
 
 /// 2026-03-03 18:00 UTC, a Tuesday.
 const EVENING: WallTime = WallTime::from_unix_secs(1_772_560_800);
-/// The bar for being normal again is 90 s after the end.
-const REST_S: f64 = 100.0;
+/// The bar for being normal again is 90 s after the end; longer, to see by how much it is missed.
+const REST_S: f64 = 180.0;
 /// Shorter and nothing could be said of what comes after the first seconds.
 const LEAST_EVENT_S: f64 = 45.0;
 
 impl Schedule {
-    /// 60 s of calm, 180 s of the event and 100 s after it, all but the last as long as `scale` says.
+    /// 60 s of calm, 180 s of the event and as much after it, all but the last as long as `scale` says.
     pub fn of(scenario: Scenario, scale: f64) -> Self {
         if let Scenario::Days(days) = scenario {
             let event_s = MONTH_S * scale;

@@ -244,6 +244,7 @@ impl World {
                     let owner = of.and_then(|id| self.waiting.get(&id)).map(|(owner, _)| *owner);
                     let is_hostile = matches!(owner, Some(Owner::Bot(..)));
                     let second = self.record.second(self.now);
+                    second.fetched += 1;
                     second.origin_work += cost;
                     second.hostile_fetched += u64::from(is_hostile);
                     self.jobs.insert(job, (cost, self.now));
