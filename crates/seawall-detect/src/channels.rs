@@ -313,6 +313,7 @@ impl Track {
         span.cusum.is_alarmed(&bar(scale, span.expected, channel))
             && span.cusum.excess() >= min_excess(channel)
             && span.observed > span.expected
+            && span.observed >= matters_from(channel, scale)
     }
 }
 
@@ -407,6 +408,23 @@ const fn min_excess(channel: Channel) -> f64 {
         Channel::OriginCost => 1_000.0,
         Channel::HandshakeFailures | Channel::Resets | Channel::SlowConnections => 100.0,
         _ => 30.0,
+    }
+}
+
+/// A rate that is nobody's business, however far from the ordinary: a small site has a dozen readers in a minute and
+/// then none for an hour, and a server that cannot bear five requests a second says so by its stress. In a window
+/// alone, ten requests.
+const fn matters_from(channel: Channel, scale: Scale) -> f64 {
+    let per_s = match scale {
+        Scale::Fast => 40.0,
+        Scale::Middle => 5.0,
+        Scale::Slow => 2.5,
+    };
+    match channel {
+        Channel::Composition | Channel::OriginStress => 0.0,
+        // As many as take a twentieth of one processor.
+        Channel::OriginCost => 10.0 * per_s,
+        _ => per_s,
     }
 }
 

@@ -79,6 +79,7 @@ pub struct Detector {
     mix: Mix,
     visitors: Visitors,
     baseline: Baseline,
+    prior: Vec<Attributes>,
     watch: Watch,
     onset: Onset,
     tests: Tests,
@@ -145,12 +146,13 @@ impl Detector {
     /// Knows nothing yet. `seed` as for the windows, and as for the attributes of clients.
     pub fn new(config: DetectorConfig, seed: [u64; 2]) -> Self {
         let sample = || (Sample::new(Window::MAX_ROWS), 0.0);
-        Self {
+        let mut new = Self {
             seed,
             now_ms: 0,
             last: None,
             channels: Box::new(Channels::new()),
             mix: Mix::new(seed, &config.prior),
+            prior: config.prior,
             visitors: Visitors::new(),
             baseline: Baseline::new(seed[0] ^ seed[1].rotate_left(32)),
             watch: Watch::default(),
@@ -172,7 +174,9 @@ impl Detector {
             log_odds: 0.0,
             new_clients: 0,
             safe_per_s: UNKNOWN_CAPACITY_PER_S,
-        }
+        };
+        new.compared.extend_from_slice(&new.prior);
+        new
     }
 
     /// Takes a tick and says what it found. A millisecond; while alarmed, each half second up to five more
@@ -487,8 +491,13 @@ impl Detector {
         self.compare_with(wall);
     }
 
+    /// What a signature must not mean: those who are known, and as long as they are few, what browsers of the world
+    /// look like.
     fn compare_with(&mut self, wall: WallTime) {
         self.baseline.compared(hour_of_week(wall), &mut self.compared);
+        // Never so many together that they would count as clients who license a block.
+        let room = (ENOUGH - 1).saturating_sub(self.compared.len()).min(self.prior.len());
+        self.compared.extend_from_slice(&self.prior[..room]);
     }
 
     fn mine(&mut self, has_begun: bool) -> Vec<Candidate> {

@@ -25,6 +25,9 @@ pub(crate) struct Mix {
 
 /// Over so many seconds the ordinary mix is forgotten.
 const ORDINARY_S: f64 = 600.0;
+/// But only what is more than so many clients: a small site has as many in a day, and would otherwise never know
+/// what is ordinary.
+const FORGOTTEN_BEYOND: f64 = 400.0;
 /// Clients that are looked at together, and within which time.
 const TOGETHER: f64 = 24.0;
 const MIN_S: f64 = 0.5;
@@ -62,7 +65,8 @@ impl Mix {
         self.now_per_s = self.now_per_s * kept + per_s * (1.0 - kept);
         if is_ordinary {
             let kept = libm::exp(-seconds / ORDINARY_S);
-            self.ordinary.decay(kept as f32);
+            let few = (FORGOTTEN_BEYOND / weight(&self.ordinary).max(1.0)).min(1.0);
+            self.ordinary.decay(kept.max(few) as f32);
             add(&mut self.ordinary, clients);
             self.ordinary_s += seconds;
             let gain = (1.0 - kept).max(seconds / self.ordinary_s.max(seconds));
@@ -135,5 +139,44 @@ fn add(mix: &mut Composition, clients: &[Attributes]) {
         for (attribute, value) in looks.known() {
             mix.put(attribute, value, 1.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(look: u32) -> Attributes {
+        let mut attributes = Attributes::default();
+        attributes.set(Attribute::UserAgent, look);
+        attributes
+    }
+
+    #[test]
+    fn a_site_with_a_client_a_minute_knows_what_is_ordinary_after_some_hours() {
+        let mut mix = Mix::new([1, 2], &[]);
+        for minute in 0..300 {
+            mix.take(&[client(1 + minute % 5)], 1.0, 60.0, true);
+        }
+        for _ in 0..4 {
+            mix.take(&[client(99); 10], 1.0, 0.25, false);
+        }
+        assert!(mix.far_bits().is_some_and(|bits| bits > 0.5), "{:?}", mix.far_bits());
+    }
+
+    #[test]
+    fn a_busy_site_forgets_in_ten_minutes_what_is_not_there_any_more() {
+        let mut mix = Mix::new([1, 2], &[]);
+        let twenty =
+            |first: u32| core::array::from_fn::<_, 20, _>(|at| client(first + at as u32 % 5));
+        for _ in 0..1_200 {
+            mix.take(&twenty(1), 1.0, 1.0, true);
+        }
+        for _ in 0..3_600 {
+            mix.take(&twenty(11), 1.0, 1.0, true);
+        }
+        assert!(mix.far_bits().is_some_and(|bits| bits < 0.1), "{:?}", mix.far_bits());
+        let ordinary = mix.ordinary();
+        assert!(ordinary.share(Attribute::UserAgent, 1) < 0.01);
     }
 }
