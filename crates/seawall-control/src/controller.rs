@@ -493,10 +493,12 @@ const fn verdict(state: TrafficState) -> Option<Verdict> {
     }
 }
 
+/// What an incident is called in the end: an attack if it ever was one; and where it was first undecided and then
+/// a crowd, a crowd.
 const fn gravity(verdict: Verdict) -> u8 {
     match verdict {
-        Verdict::Crowd => 0,
-        Verdict::Mixed => 1,
+        Verdict::Mixed => 0,
+        Verdict::Crowd => 1,
         Verdict::Attack => 2,
     }
 }

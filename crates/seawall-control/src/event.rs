@@ -209,7 +209,7 @@ pub struct Incident {
     pub since_wall: WallTime,
     /// When it was last alarmed.
     pub until: Instant,
-    /// The worst that was thought of it: attack before mixed before crowd.
+    /// What was thought of it: attack before crowd before undecided.
     pub verdict: Verdict,
     /// Requests while it lasted.
     pub requests: u64,

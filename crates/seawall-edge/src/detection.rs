@@ -354,7 +354,7 @@ pub(crate) fn observe(
         target: target(detection, ask),
         referrer: referrer(detection, ask),
         returned_cookie: ask.fields.has("cookie"),
-        is_cacheable: seen.is_held || is_shared(answer),
+        is_cacheable: seen.is_held || ask.query.is_none() && is_shared(answer),
         status: answer.status,
         cause: answer.note.cause,
         work: work(&seen, answer, took),

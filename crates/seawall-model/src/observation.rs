@@ -89,7 +89,8 @@ pub struct Observation {
     pub referrer: Referrer,
     /// Whether it brought back a cookie that we or the origin set.
     pub returned_cookie: bool,
-    /// Whether the answer may be shared, by what is known of it: was held, or was stored.
+    /// Whether many may be given the same answer: it was held, or may be from now on and its URL is none that a
+    /// flood makes up (it has no query).
     pub is_cacheable: bool,
     /// The status sent; 0 if the connection ended first.
     pub status: u16,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{archive, demo, mitigate, selftest, verify};
+use crate::{archive, demo, mitigate, replay, selftest, verify};
 
 /// Keeps a website readable under a DDoS attack.
 #[derive(Debug, Parser)]
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Mitigate(mitigate::Args),
     /// Check a package of an archive with nothing but the file.
     Verify(verify::Args),
+    /// What would have been seen and done, by access logs of before.
+    Replay(replay::Args),
     /// Say in plain words what a code or a request's outcome means.
     Explain(ExplainArgs),
     /// Show it: a sample site, readers and a flood, first without Seawall, then with it; then the site dies.

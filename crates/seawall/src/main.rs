@@ -17,6 +17,7 @@ mod mitigate;
 mod output;
 mod pass;
 mod purge;
+mod replay;
 mod selftest;
 mod serve;
 mod status;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Archive(args) => archive::run(config.as_deref(), &args),
         Command::Mitigate(args) => mitigate::run(config.as_deref(), &args),
         Command::Verify(args) => verify::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(config.as_deref(), &args),
         Command::Demo(args) => return demo::finish(demo::run(args)),
         Command::Selftest(args) => selftest::run(&args),

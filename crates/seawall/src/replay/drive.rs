@@ -1,0 +1,413 @@
+//! The log through the very detector that runs in production, in the log's own time.
+//!
+//! A request goes into the window of its quarter of a second. Most logs know whole seconds only: then
+//! the requests of a second are spread evenly over it, which is all that can be said of them. What the
+//! cache would have held is worked out from the log: a page is taken to be kept for ten seconds
+//! (`default_ttl`) and a file for a day after it was answered once. Nobody in a log can pass or fail a
+//! test, so the ladder ends before blocking, unless pages in hand are flooded.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use seawall_control::{Action, ControlLoop, ControllerConfig};
+use seawall_decide::{Attributer, Exempt, Known, Mitigations, NetworkClass};
+use seawall_detect::{DetectorConfig, Finding, OriginStress, ProbeCounts, Sampled, Tick, Window};
+use seawall_model::{
+    Attribute, BodyLength, Cause, CookieClass, Facts, Fields, Fingerprint, Held, HttpVersion,
+    Identity, Instant, Ja4, Method, Observation, Referrer, RequestKind, Standing, Test, WallTime,
+    Work,
+};
+use siphasher::sip::SipHasher13;
+
+use super::line::LogRequest;
+use super::story::{Bin, Story};
+
+/// Feeds a log to detector and ladder.
+pub(super) struct Drive {
+    attributer: Attributer,
+    hasher: SipHasher13,
+    window: Window,
+    control: ControlLoop,
+    mitigations: Mitigations,
+    cache: LogCache,
+    clients: HashSet<u64>,
+    /// The quarter of a second that is being filled, counted from the first one.
+    ticks: u64,
+    start: Option<WallTime>,
+    /// Requests of a second whose place in it is not known.
+    second: Vec<LogRequest>,
+    second_at: u64,
+    own_host: Option<String>,
+    pub(super) story: Story,
+}
+
+impl Drive {
+    /// `own_host` is the site's own, where references come from.
+    pub(super) fn new(own_host: Option<String>) -> Self {
+        Self {
+            attributer: Attributer::new(SEED),
+            hasher: SipHasher13::new_with_keys(SEED[0], SEED[1]),
+            window: Window::new(SEED),
+            control: ControlLoop::new(DetectorConfig::default(), ControllerConfig::default(), SEED),
+            mitigations: Mitigations::none(),
+            cache: LogCache::default(),
+            clients: HashSet::new(),
+            ticks: 0,
+            start: None,
+            second: Vec::new(),
+            second_at: 0,
+            own_host,
+            story: Story::default(),
+        }
+    }
+
+    /// Takes in the next request of the log.
+    pub(super) fn request(&mut self, request: LogRequest) {
+        let second = request.at.unix_secs();
+        if self.start.is_none() {
+            self.start = Some(WallTime::from_unix_secs(second));
+            self.second_at = second;
+            self.story.from = request.at;
+        }
+        if second + MAX_LATE_S < self.second_at {
+            self.story.late += 1;
+            return;
+        }
+        // Servers note a request when it ends: what is a little late belongs to now.
+        if second > self.second_at {
+            self.end_second();
+            self.second_at = second;
+        }
+        self.story.to = self.story.to.max(request.at);
+        if self.second.len() < MAX_SECOND {
+            self.second.push(request);
+        } else {
+            // So many in a second are spread already.
+            self.observe(&request);
+        }
+    }
+
+    /// Ends the log: what goes on is closed as open.
+    pub(super) fn finish(mut self) -> Story {
+        self.end_second();
+        self.advance_to(WallTime::from_unix_secs(self.second_at + 1));
+        if let Some(incident) = self.control.controller().incident().copied() {
+            self.story.close(&incident, self.story.to, true);
+        }
+        self.story.clients = self.clients.len() as u64;
+        self.story
+    }
+
+    /// Spreads the requests of a second over its quarters.
+    fn end_second(&mut self) {
+        let requests = std::mem::take(&mut self.second);
+        let count = requests.len().max(1) as u64;
+        for (place, request) in requests.iter().enumerate() {
+            let at = if request.is_fine && request.at.unix_secs() == self.second_at {
+                request.at
+            } else {
+                let nanos = 1_000_000_000 * place as u64 / count;
+                WallTime::from_unix_secs(self.second_at) + Duration::from_nanos(nanos)
+            };
+            self.advance_to(at);
+            self.observe(request);
+        }
+        self.second = requests;
+        self.second.clear();
+    }
+
+    /// Ends every window before `at`.
+    fn advance_to(&mut self, at: WallTime) {
+        let Some(start) = self.start else { return };
+        let due = at.saturating_since(start).as_millis() / Window::LENGTH.as_millis();
+        let due = u64::try_from(due).unwrap_or(u64::MAX);
+        let mut quiet = 0;
+        while self.ticks < due {
+            // Nothing happens in the night of a small site: when nobody has come for two seconds, an
+            // empty window stands for a second, then for four.
+            let step = match quiet {
+                0..8 => 1,
+                8..30 => 4,
+                _ => 16,
+            };
+            self.tick(start);
+            self.ticks = (self.ticks + step).min(due.max(self.ticks + 1));
+            quiet += 1;
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(1) + Window::LENGTH * u32::try_from(self.ticks).unwrap_or(u32::MAX)
+    }
+
+    fn tick(&mut self, start: WallTime) {
+        let since = Window::LENGTH.as_secs_f64() * (self.ticks + 1) as f64;
+        let wall = start + Duration::from_secs_f64(since);
+        let tick = Tick {
+            at: self.now() + Window::LENGTH,
+            wall,
+            window: &self.window,
+            stress: OriginStress::default(),
+            probes: ProbeCounts::default(),
+        };
+        let finding = self.control.tick(&tick);
+        self.tell(&finding);
+        while let Some(action) = self.control.poll_action() {
+            match action {
+                Action::Publish(stands) => self.mitigations = Mitigations::new(&stands, SEED),
+                Action::Record(entry) => {
+                    let control = &self.control;
+                    let text = |signature: &_| control.describe(signature);
+                    self.story.note(&entry, text);
+                }
+            }
+        }
+        self.window.clear();
+    }
+
+    fn tell(&mut self, finding: &Finding) {
+        let counts = &finding.counts;
+        let met: u64 = finding.met.iter().map(|counts| counts.matched).sum();
+        self.story.baseline_clients = finding.baseline_clients;
+        if counts.requests > 0 {
+            let bin = Bin {
+                requests: counts.requests,
+                expected: finding.rates.requests_expected * Window::LENGTH.as_secs_f64(),
+                origin: counts.origin + counts.spared,
+                met,
+            };
+            self.story.timeline.add(finding.wall - Window::LENGTH, bin);
+        }
+        let Some(incident) = self.story.open_incident() else { return };
+        for alarm in &finding.alarms {
+            let name = alarm.channel.as_str();
+            if !incident.channels.contains(&name) {
+                incident.channels.push(name);
+            }
+        }
+        if finding.rates.requests > incident.peak.0 {
+            incident.peak = (finding.rates.requests, finding.rates.requests_expected);
+        }
+        for counts in &finding.met {
+            if let Some(measure) = incident.measures.iter_mut().find(|it| it.id == counts.id) {
+                measure.matched += counts.matched;
+            }
+        }
+    }
+
+    fn observe(&mut self, request: &LogRequest) {
+        let (path, query) = match request.target.split_once('?') {
+            Some((path, query)) => (path, Some(query.as_bytes())),
+            None => (request.target.as_str(), None),
+        };
+        let identity = Identity::from(request.client);
+        let facts = Facts {
+            client: request.client,
+            identity,
+            standing: Standing::Anonymous,
+            via_proxy: false,
+            fingerprint: Fingerprint {
+                ja4: request.ja4.as_deref().and_then(ja4),
+                ..Fingerprint::default()
+            },
+            version: request.version.unwrap_or(HttpVersion::Http11),
+            method: request.method,
+            host: "",
+            path: path.as_bytes(),
+            query,
+            target_bytes: request.target.len(),
+            head_bytes: 0,
+            field_count: 0,
+            body: BodyLength::None,
+            cookies: CookieClass::None,
+            held: Held::No,
+        };
+        let network = NetworkClass::default();
+        let known = known(request);
+        let attributes = self.attributer.of_known(&facts, request, network, known);
+        let identity = self.hasher.hash(&identity.as_u128().to_le_bytes());
+        if self.clients.len() < MAX_CLIENTS {
+            self.clients.insert(identity);
+        }
+        let target = self.hasher.hash(request.target.as_bytes());
+        let kind = kind(request.method, path);
+        let (work, is_cacheable) = self.cache.look(request, target, kind);
+        let observation = Observation {
+            at: self.now(),
+            client: request.client,
+            identity,
+            standing: Standing::Anonymous,
+            attributes,
+            kind,
+            // Half of a hash is one.
+            target: (target >> 32) as u32,
+            referrer: self.referrer(request),
+            returned_cookie: false,
+            is_cacheable,
+            status: request.status,
+            cause: Cause::Default,
+            work,
+            met: self.mitigations.meet(self.now(), &attributes, identity, Exempt::No),
+            test: Test::None,
+        };
+        if self.window.observe(&observation) == Sampled::Yes {
+            for (attribute, value) in attributes.known() {
+                if self.window.wants_words(attribute, value) {
+                    let words = self.attributer.words(attribute, &facts, request, network);
+                    self.window.keep_words(attribute, value, words.as_str());
+                }
+            }
+        }
+    }
+
+    fn referrer(&self, request: &LogRequest) -> Referrer {
+        let Some(host) = request.referrer.as_deref().and_then(host_of) else {
+            return Referrer::None;
+        };
+        if self.own_host.as_deref() == Some(host) {
+            return Referrer::Own;
+        }
+        Referrer::Other((self.hasher.hash(host.as_bytes()) >> 32) as u32)
+    }
+}
+
+/// The host of a reference, without port and `www.`.
+pub(super) fn host_of(referrer: &str) -> Option<&str> {
+    let rest = referrer.split_once("://")?.1;
+    let host = rest.split(['/', '?', '#', ':']).next()?;
+    let host = host.strip_prefix("www.").unwrap_or(host);
+    (!host.is_empty()).then_some(host)
+}
+
+/// What a log tells at all.
+fn known(request: &LogRequest) -> Known {
+    let mut known =
+        Known::NONE.with(Attribute::Path).with(Attribute::Query).with(Attribute::Prefix);
+    if request.version.is_some() {
+        known = known.with(Attribute::Method);
+    }
+    if request.user_agent.is_some() {
+        known = known.with(Attribute::UserAgent).with(Attribute::UserAgentFamily);
+    }
+    if request.accept_language.is_some() {
+        known = known.with(Attribute::AcceptLanguage);
+    }
+    if request.ja4.is_some() {
+        known = known.with(Attribute::Ja4);
+    }
+    known
+}
+
+fn ja4(text: &str) -> Option<Ja4> {
+    Some(Ja4::new(text.as_bytes().try_into().ok()?))
+}
+
+/// What is wanted, by method and the end of the path: a log tells no more.
+fn kind(method: Method, path: &str) -> RequestKind {
+    if !matches!(method, Method::Get | Method::Head) {
+        return RequestKind::Other;
+    }
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    match ending.as_deref() {
+        Some("rss" | "atom" | "rdf") => RequestKind::Feed,
+        Some("xml") if name.contains("feed") || name.contains("rss") || name == "index.xml" => {
+            RequestKind::Feed
+        }
+        Some(ending) if FILES.contains(&ending) => RequestKind::Subresource,
+        _ if path.trim_end_matches('/').ends_with("/feed") => RequestKind::Feed,
+        _ => RequestKind::Page,
+    }
+}
+
+impl Fields for LogRequest {
+    fn each(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        if let Some(value) = self.first(name) {
+            visit(value);
+        }
+    }
+
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        let value = match name {
+            "user-agent" => &self.user_agent,
+            "accept-language" => &self.accept_language,
+            "referer" => &self.referrer,
+            _ => return None,
+        };
+        value.as_deref().filter(|text| !text.is_empty()).map(str::as_bytes)
+    }
+}
+
+/// What a cache would have held, by what the log shows.
+#[derive(Default)]
+struct LogCache {
+    /// Until when, in seconds.
+    held: HashMap<u64, u64>,
+}
+
+impl LogCache {
+    fn look(&mut self, request: &LogRequest, target: u64, kind: RequestKind) -> (Work, bool) {
+        let now = request.at.unix_secs();
+        let is_reading = matches!(request.method, Method::Get | Method::Head);
+        let is_good = matches!(request.status, 200 | 206 | 301 | 304 | 308);
+        // What was never asked for before is no page that many share.
+        let is_cacheable = is_reading && is_good && !request.target.contains('?');
+        let cost_ms = request.duration_ms.unwrap_or(0);
+        let work = match request.was_held {
+            Some(true) => Work::Held,
+            None if is_reading && self.held.get(&target).is_some_and(|until| now < *until) => {
+                Work::Held
+            }
+            _ => Work::Origin { cost_ms },
+        };
+        if is_reading && is_good && request.was_held.is_none() && work != Work::Held {
+            if self.held.len() >= MAX_HELD {
+                self.held.retain(|_, until| now < *until);
+            }
+            if self.held.len() >= MAX_HELD {
+                self.held.clear();
+            }
+            let lasts = if kind == RequestKind::Subresource { 86_400 } else { 10 };
+            self.held.insert(target, now + lasts);
+        }
+        (work, is_cacheable || work == Work::Held)
+    }
+}
+
+/// Nobody who wrote the log knew what it would be read with, so a seed that is known does no harm; and
+/// the same log always tells the same story.
+const SEED: [u64; 2] = [0x5ea_0a11, 0x10_95];
+const MAX_LATE_S: u64 = 60;
+const MAX_SECOND: usize = 100_000;
+const MAX_CLIENTS: usize = 10_000_000;
+const MAX_HELD: usize = 100_000;
+const FILES: &[&str] = &[
+    "css",
+    "js",
+    "mjs",
+    "map",
+    "png",
+    "jpg",
+    "jpeg",
+    "gif",
+    "svg",
+    "webp",
+    "avif",
+    "ico",
+    "bmp",
+    "woff",
+    "woff2",
+    "ttf",
+    "otf",
+    "eot",
+    "mp3",
+    "mp4",
+    "webm",
+    "ogg",
+    "pdf",
+    "zip",
+    "gz",
+    "json",
+    "txt",
+    "webmanifest",
+];

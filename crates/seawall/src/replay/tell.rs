@@ -1,0 +1,376 @@
+//! The story for a terminal, and for programs.
+
+use std::fmt::Write as _;
+
+use seawall_archive::rfc3339;
+use seawall_control::Why;
+use seawall_detect::Verdict;
+use seawall_model::{Rung, WallTime};
+use serde_json::{Value, json};
+
+use super::story::{Bin, IncidentStory, MeasureStory, Story};
+
+/// Everything, as the interface has it, and more.
+pub(super) fn json(story: &Story) -> Value {
+    json!({
+        "files": story.files,
+        "lines": story.lines,
+        "skipped": story.skipped,
+        "out_of_order": story.late,
+        "clients": story.clients,
+        "baseline_clients": story.baseline_clients,
+        "from": rfc3339(story.from),
+        "to": rfc3339(story.to),
+        "incidents": story.incidents.iter().map(incident_json).collect::<Vec<_>>(),
+        "incidents_dropped": story.incidents_dropped,
+        "timeline": {
+            "seconds_per_bin": story.timeline.width_s(),
+            "bins": story.timeline.bins().iter().map(|(at, bin)| json!({
+                "at": rfc3339(*at), "requests": bin.requests, "expected": tenths(bin.expected),
+                "origin": bin.origin, "matched": bin.met,
+            })).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn incident_json(incident: &IncidentStory) -> Value {
+    json!({
+        "start": rfc3339(incident.start),
+        "end": rfc3339(incident.end),
+        "is_open": incident.is_open,
+        "verdict": incident.verdict.as_str(),
+        "requests": incident.requests,
+        "excess": incident.excess,
+        "matched": incident.matched,
+        "peak_per_s": tenths(incident.peak.0),
+        "channels": incident.channels,
+        "signatures": incident.measures.iter().map(|measure| json!({
+            "text": measure.text,
+            "coverage": measure.evidence.coverage,
+            "collateral_upper": measure.evidence.collateral_upper,
+            "rung": measure.rung.as_str(),
+            "matched": measure.matched,
+            "moves": measure.moves.iter().map(|(at, to, why)| json!({
+                "at": rfc3339(*at), "to": to.map(Rung::as_str), "why": why.as_str(),
+            })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+/// Everything for people, `width` columns wide at most where it can be.
+pub(super) fn text(story: &Story, width: usize) -> String {
+    let mut out = head(story);
+    out.push('\n');
+    out.push_str(&plot(story, width));
+    out.push('\n');
+    match story.incidents.len() {
+        0 => out.push_str("No attack is seen in it, and no crowd.\n"),
+        1 => out.push_str("1 incident:\n"),
+        count => {
+            let _ = writeln!(out, "{count} incidents:");
+        }
+    }
+    for incident in &story.incidents {
+        out.push('\n');
+        out.push_str(&incident_text(incident));
+    }
+    if story.incidents_dropped > 0 {
+        let _ = writeln!(out, "\n... and {} more.", grouped(story.incidents_dropped));
+    }
+    out.push('\n');
+    for line in limits(story) {
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+/// What was read.
+pub(super) fn head(story: &Story) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{}: {} requests of {} clients,\n{} to {} UTC ({})",
+        story.files.join(", "),
+        grouped(story.lines - story.skipped),
+        grouped(story.clients),
+        moment(story.from),
+        moment(story.to),
+        length(story.to.unix_secs().saturating_sub(story.from.unix_secs())),
+    );
+    if story.skipped > 0 {
+        let _ = writeln!(out, "{} lines are no requests.", grouped(story.skipped));
+    }
+    if story.late > 0 {
+        let _ = writeln!(
+            out,
+            "{} requests are noted a minute or more after later ones and were left out: is the log in order?",
+            grouped(story.late)
+        );
+    }
+    out
+}
+
+/// What this cannot know.
+pub(super) fn limits(story: &Story) -> Vec<String> {
+    let mut lines = vec![
+        "A log tells neither TLS fingerprints nor most fields, and nobody in it is asked anything: in".to_owned(),
+        "production signatures are sharper, and who never passes a test is blocked.".to_owned(),
+    ];
+    if story.baseline_clients < 3_000 {
+        lines.push(format!(
+            "{} clients were known as ordinary at the end. Below 3,000 no signature may block.",
+            grouped(u64::from(story.baseline_clients))
+        ));
+    }
+    lines
+}
+
+/// Requests over time, and where incidents are.
+fn plot(story: &Story, width: usize) -> String {
+    let columns = width.saturating_sub(LABEL.len() + 2).clamp(20, 120);
+    let bins = story.timeline.folded(columns);
+    let most = bins.iter().map(|(_, bin)| bin.requests).max().unwrap_or(0);
+    let bar = |bin: &Bin| {
+        if bin.requests == 0 {
+            return ' ';
+        }
+        let eighths = (bin.requests * 8).div_ceil(most.max(1)).clamp(1, 8);
+        BARS[usize::try_from(eighths - 1).unwrap_or(0)]
+    };
+    let seconds = match bins.as_slice() {
+        [(first, _), (second, _), ..] => second.unix_secs() - first.unix_secs(),
+        _ => story.timeline.width_s(),
+    };
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{LABEL}  {}",
+        bins.iter().map(|(_, bin)| bar(bin)).collect::<String>().trim_end()
+    );
+    let mark = |from: WallTime| {
+        let to = from.unix_secs() + seconds;
+        let within = story.incidents.iter().filter(|incident| {
+            incident.start.unix_secs() < to && incident.end.unix_secs() >= from.unix_secs()
+        });
+        match within.map(|incident| gravity(incident.verdict)).max() {
+            None => ' ',
+            Some(0) => 'c',
+            Some(1) => 'm',
+            Some(_) => 'A',
+        }
+    };
+    let marks: String = bins.iter().map(|(from, _)| mark(*from)).collect();
+    if !marks.trim().is_empty() {
+        let _ = writeln!(out, "{:LABEL_WIDTH$}  {}", "incidents", marks.trim_end());
+    }
+    let _ = writeln!(
+        out,
+        "{:LABEL_WIDTH$}  each column is {}; the highest {} requests{}",
+        "",
+        length(seconds),
+        grouped(most),
+        if marks.trim().is_empty() { "" } else { "; A attack, m mixed, c crowd" }
+    );
+    out
+}
+
+fn incident_text(incident: &IncidentStory) -> String {
+    let mut out = String::new();
+    let lasted = incident.end.unix_secs().saturating_sub(incident.start.unix_secs());
+    let _ = writeln!(
+        out,
+        "  {} to {} UTC ({}{}): {}",
+        moment(incident.start),
+        moment(incident.end),
+        length(lasted),
+        if incident.is_open { ", until the log ends" } else { "" },
+        verdict_words(incident.verdict)
+    );
+    let _ = writeln!(
+        out,
+        "    {} requests, {} beyond what is ordinary; {} match a signature",
+        grouped(incident.requests),
+        grouped(incident.excess),
+        part(incident.matched, incident.requests)
+    );
+    let _ = writeln!(
+        out,
+        "    most in a second: {:.0} (ordinary: {:.1}); noticed by: {}",
+        incident.peak.0,
+        incident.peak.1,
+        incident.channels.join(", ").replace('_', " ")
+    );
+    if incident.measures.is_empty() {
+        let _ = writeln!(out, "    {}", no_signature(incident.verdict));
+    }
+    for (place, measure) in incident.measures.iter().take(MAX_SHOWN).enumerate() {
+        let _ = writeln!(out, "    {}. {}", place + 1, measure.text);
+        let _ = writeln!(out, "       {}", evidence_words(measure));
+        let moves: Vec<String> = measure.moves.iter().take(MAX_SHOWN).map(move_words).collect();
+        let _ = writeln!(out, "       {}", moves.join(", "));
+    }
+    if incident.measures.len() > MAX_SHOWN {
+        let _ = writeln!(out, "    ... and {} weaker ones.", incident.measures.len() - MAX_SHOWN);
+    }
+    out
+}
+
+/// Why there may be none.
+pub(super) fn no_signature(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Crowd => {
+            "Nobody would have been kept from anything: pages are held for longer, and who needs the origin waits in turn."
+        }
+        Verdict::Mixed | Verdict::Attack => {
+            "No signature tells it from ordinary traffic: nobody is met by one, and the origin is kept safe by the limit on its work."
+        }
+    }
+}
+
+/// On what a signature rests, in a sentence.
+pub(super) fn evidence_words(measure: &MeasureStory) -> String {
+    let evidence = &measure.evidence;
+    format!(
+        "covers {:.0} % of the excess; at most {} of ordinary clients look like it",
+        evidence.coverage * 100.0,
+        percent_up(evidence.collateral_upper)
+    )
+}
+
+fn move_words((at, to, why): &(WallTime, Option<Rung>, Why)) -> String {
+    let what = match to {
+        None => "let go",
+        Some(Rung::Observe) => "watched",
+        Some(Rung::Demote) => "put behind others",
+        Some(Rung::Challenge) => "tested",
+        Some(Rung::Block) => "blocked",
+    };
+    format!("{} {what} ({})", &moment(*at)[11..], why_words(*why))
+}
+
+pub(super) fn why_words(why: Why) -> &'static str {
+    match why {
+        Why::Found => "it explains the excess",
+        Why::Returned => "it was known",
+        Why::Stands => "it stands",
+        Why::NobodyPasses => "nobody passes the test",
+        Why::BeyondBudget => "beyond the budget of held pages",
+        Why::SomePass => "some pass the test",
+        Why::ReaderHurt => "a reader was kept out",
+        Why::NoEffect => "it explains nothing any more",
+        Why::Weaker => "it rests on less",
+        Why::Crowd => "this is a crowd",
+        Why::Ceased => "it ceased",
+        Why::NoRoom => "others matter more",
+        Why::Operator => "ordered",
+    }
+}
+
+pub(super) const fn verdict_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Crowd => "a crowd, no attack",
+        Verdict::Mixed => "more than is ordinary; neither crowd nor attack can be said",
+        Verdict::Attack => "an attack",
+    }
+}
+
+pub(super) const fn gravity(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Crowd => 0,
+        Verdict::Mixed => 1,
+        Verdict::Attack => 2,
+    }
+}
+
+/// Rounded up, so that a bound stays one: 0.04 %, never 0.00 %.
+pub(super) fn percent_up(share: f64) -> String {
+    let hundredths = (share * 10_000.0 - 1e-9).ceil().max(1.0);
+    format!("{:.2} %", hundredths / 100.0)
+}
+
+/// A part of a whole in whole percent; all only if it is all.
+pub(super) fn part(part: u64, whole: u64) -> String {
+    if whole == 0 || part == 0 {
+        return "none".to_owned();
+    }
+    if part >= whole {
+        return "all".to_owned();
+    }
+    format!("{} %", (part * 100 / whole).clamp(1, 99))
+}
+
+/// `2026-01-01 00:00:00`.
+pub(super) fn moment(at: WallTime) -> String {
+    let text = rfc3339(WallTime::from_unix_secs(at.unix_secs()));
+    text.replace('T', " ").trim_end_matches('Z').to_owned()
+}
+
+/// `3 days 4 h`, `2 h 5 min`, `45 s`.
+pub(super) fn length(seconds: u64) -> String {
+    let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| {
+        if small == 0 {
+            format!("{large} {large_unit}")
+        } else {
+            format!("{large} {large_unit} {small} {small_unit}")
+        }
+    };
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds / 60 % 60, "min"),
+        86_400..172_800 => two(1, "day", seconds / 3_600 % 24, "h"),
+        _ => two(seconds / 86_400, "days", seconds / 3_600 % 24, "h"),
+    }
+}
+
+/// `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+const LABEL: &str = "requests ";
+const LABEL_WIDTH: usize = LABEL.len();
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const MAX_SHOWN: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_people_read_them() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(length(59), "59 s");
+        assert_eq!(length(60), "1 min");
+        assert_eq!(length(3_725), "1 h 2 min");
+        assert_eq!(length(90_000), "1 day 1 h");
+        assert_eq!(length(300_000), "3 days 11 h");
+        assert_eq!(moment(WallTime::from_unix_secs(1_431_857_103)), "2015-05-17 10:05:03");
+    }
+
+    #[test]
+    fn a_bound_is_never_rounded_to_nothing() {
+        assert_eq!(percent_up(0.0), "0.01 %");
+        assert_eq!(percent_up(0.000_366), "0.04 %");
+        assert_eq!(percent_up(0.001), "0.10 %");
+        assert_eq!(part(1, 100_000), "1 %");
+        assert_eq!(part(99_999, 100_000), "99 %");
+        assert_eq!(part(5, 5), "all");
+        assert_eq!(part(0, 5), "none");
+    }
+}
