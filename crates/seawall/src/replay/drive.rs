@@ -176,7 +176,7 @@ impl Drive {
                 origin: counts.origin + counts.spared,
                 met,
             };
-            self.story.timeline.add(finding.wall - Window::LENGTH, bin);
+            self.story.add(finding.wall - Window::LENGTH, bin);
         }
         let Some(incident) = self.story.open_incident() else { return };
         for alarm in &finding.alarms {

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use seawall_archive::rfc3339;
+use seawall_detect::Verdict;
 use seawall_model::{Rung, WallTime};
 
-use super::story::{Bin, IncidentStory, MeasureStory, Story};
+use super::story::{Bin, IncidentStory, MeasureStory, Story, Timeline};
 use super::tell::{
     evidence_words, grouped, length, limits, moment, no_signature, part, verdict_words, why_words,
+    width_of,
 };
 
 /// The page.
@@ -15,8 +17,12 @@ pub(super) fn page(story: &Story) -> String {
     let files = escape(&story.files.join(", "));
     let found = match story.incidents.len() {
         0 => "No attack is seen in it, and no crowd.".to_owned(),
-        1 => "One incident is seen in it.".to_owned(),
-        count => format!("{count} incidents are seen in it."),
+        1 => format!("One incident is seen in it: {}.", verdict_words(story.incidents[0].verdict)),
+        count => {
+            let is_attack = |incident: &&IncidentStory| incident.verdict == Verdict::Attack;
+            let attacks = story.incidents.iter().filter(is_attack).count();
+            format!("{count} incidents are seen in it, of which {attacks} are attacks.")
+        }
     };
     let mut out = String::with_capacity(64 * 1024);
     let _ = write!(
@@ -34,7 +40,7 @@ pub(super) fn page(story: &Story) -> String {
         length(story.to.unix_secs().saturating_sub(story.from.unix_secs())),
         skipped(story),
     );
-    out.push_str(&figure(story));
+    out.push_str(&figure(&story.timeline, &story.incidents));
     for (place, incident) in story.incidents.iter().enumerate() {
         out.push_str(&incident_section(place + 1, incident));
     }
@@ -61,15 +67,12 @@ fn skipped(story: &Story) -> String {
 }
 
 /// Requests over time, with incidents behind them.
-fn figure(story: &Story) -> String {
-    let bins = story.timeline.folded(360);
+fn figure(timeline: &Timeline, incidents: &[IncidentStory]) -> String {
+    let bins = timeline.folded(360);
     let (Some((first, _)), Some((last, _))) = (bins.first(), bins.last()) else {
         return String::new();
     };
-    let seconds = match bins.as_slice() {
-        [(one, _), (two, _), ..] => two.unix_secs() - one.unix_secs(),
-        _ => story.timeline.width_s(),
-    };
+    let seconds = width_of(&bins, timeline.width_s());
     let chart = Chart {
         from: first.unix_secs(),
         to: last.unix_secs() + seconds,
@@ -83,7 +86,7 @@ fn figure(story: &Story) -> String {
         "<figure>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
         escape(&summary)
     );
-    for incident in &story.incidents {
+    for incident in incidents {
         let left = chart.x(incident.start.unix_secs());
         let right = chart.x(incident.end.unix_secs() + 1).max(left + 2.0);
         let _ = writeln!(
@@ -113,7 +116,7 @@ fn figure(story: &Story) -> String {
             "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
             chart.x(at),
             BOTTOM + 18,
-            &moment(WallTime::from_unix_secs(at))[..16]
+            time_of(at, chart.to - chart.from)
         );
     }
     let _ = write!(
@@ -123,6 +126,17 @@ fn figure(story: &Story) -> String {
         length(seconds)
     );
     out
+}
+
+/// A time under the axis: with the date where there are several days, with seconds where it is about minutes.
+fn time_of(at: u64, span_s: u64) -> String {
+    let text = moment(WallTime::from_unix_secs(at));
+    let part = match span_s {
+        0..7_200 => 11..19,
+        7_200..86_400 => 11..16,
+        _ => 0..16,
+    };
+    text.get(part).unwrap_or(&text).to_owned()
 }
 
 /// Where things are in the drawing.
@@ -178,12 +192,13 @@ fn incident_section(place: usize, incident: &IncidentStory) -> String {
         ("Requests", grouped(incident.requests)),
         ("Beyond what is ordinary", grouped(incident.excess)),
         ("Match a signature", part(incident.matched, incident.requests)),
-        ("Most in a second", format!("{:.0} (ordinary: {:.1})", incident.peak.0, incident.peak.1)),
+        ("Most in a second", format!("{:.0} (ordinary: {:.2})", incident.peak.0, incident.peak.1)),
         ("Noticed by", incident.channels.join(", ").replace('_', " ")),
     ] {
         let _ = writeln!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value));
     }
     out.push_str("</dl>\n");
+    out.push_str(&figure(&incident.timeline, std::slice::from_ref(incident)));
     if incident.measures.is_empty() {
         let _ = writeln!(out, "<p>{}</p>", no_signature(incident.verdict));
     } else {

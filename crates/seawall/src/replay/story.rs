@@ -1,6 +1,6 @@
 //! What a replay found, ready to be told: plain values, whoever tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use seawall_control::{Entry, Incident, IncidentId, Step, Why};
 use seawall_detect::{SignatureEvidence, Verdict};
@@ -22,6 +22,8 @@ pub(super) struct Story {
     /// Clients that were known as ordinary at the end.
     pub(super) baseline_clients: u32,
     pub(super) timeline: Timeline,
+    /// The last minute, for the beginning of an incident.
+    before: Before,
     pub(super) incidents: Vec<IncidentStory>,
     /// Incidents that were not kept because there were too many.
     pub(super) incidents_dropped: u64,
@@ -43,6 +45,8 @@ pub(super) struct IncidentStory {
     pub(super) channels: Vec<&'static str>,
     /// Most requests in a second, and what was ordinary then.
     pub(super) peak: (f64, f64),
+    /// Requests from a minute before it on.
+    pub(super) timeline: Timeline,
     pub(super) measures: Vec<MeasureStory>,
 }
 
@@ -97,6 +101,15 @@ impl Story {
         }
     }
 
+    /// Takes in what came in a window that began at `at`.
+    pub(super) fn add(&mut self, at: WallTime, bin: Bin) {
+        self.timeline.add(at, bin);
+        self.before.add(at, bin);
+        if let Some(incident) = self.open_incident() {
+            incident.timeline.add(at, bin);
+        }
+    }
+
     /// The incident that goes on, if it is kept.
     pub(super) fn open_incident(&mut self) -> Option<&mut IncidentStory> {
         self.incidents.last_mut().filter(|incident| incident.is_open)
@@ -139,12 +152,33 @@ impl Story {
             is_open: true,
             channels: Vec::new(),
             peak: (0.0, 0.0),
+            timeline: self.before.as_timeline(),
             measures: Vec::new(),
         });
     }
 
     fn incident(&mut self, id: Option<IncidentId>) -> Option<&mut IncidentStory> {
         self.incidents.iter_mut().rev().find(|incident| Some(incident.id) == id)
+    }
+}
+
+/// What came in the last minute.
+#[derive(Clone, Debug, Default)]
+struct Before(VecDeque<(WallTime, Bin)>);
+
+impl Before {
+    fn add(&mut self, at: WallTime, bin: Bin) {
+        let is_old = |then: &WallTime| at.saturating_since(*then).as_secs() > BEFORE_S;
+        while self.0.front().is_some_and(|(then, _)| is_old(then)) {
+            self.0.pop_front();
+        }
+        self.0.push_back((at, bin));
+    }
+
+    fn as_timeline(&self) -> Timeline {
+        let mut timeline = Timeline::default();
+        self.0.iter().for_each(|(at, bin)| timeline.add(*at, *bin));
+        timeline
     }
 }
 
@@ -238,6 +272,8 @@ impl Timeline {
     }
 }
 
+/// How much of what came before an incident is shown with it.
+const BEFORE_S: u64 = 60;
 /// More would be read by nobody.
 const MAX_INCIDENTS: usize = 200;
 const MAX_MOVES: usize = 50;

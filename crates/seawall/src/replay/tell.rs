@@ -132,36 +132,21 @@ pub(super) fn limits(story: &Story) -> Vec<String> {
 
 /// Requests over time, and where incidents are.
 fn plot(story: &Story, width: usize) -> String {
-    let columns = width.saturating_sub(LABEL.len() + 2).clamp(20, 120);
+    let columns = width.saturating_sub(LABEL_WIDTH + 2).clamp(20, 120);
     let bins = story.timeline.folded(columns);
-    let most = bins.iter().map(|(_, bin)| bin.requests).max().unwrap_or(0);
-    let bar = |bin: &Bin| {
-        if bin.requests == 0 {
-            return ' ';
-        }
-        let eighths = (bin.requests * 8).div_ceil(most.max(1)).clamp(1, 8);
-        BARS[usize::try_from(eighths - 1).unwrap_or(0)]
-    };
-    let seconds = match bins.as_slice() {
-        [(first, _), (second, _), ..] => second.unix_secs() - first.unix_secs(),
-        _ => story.timeline.width_s(),
-    };
+    let seconds = width_of(&bins, story.timeline.width_s());
     let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "{LABEL}  {}",
-        bins.iter().map(|(_, bin)| bar(bin)).collect::<String>().trim_end()
-    );
+    let _ = writeln!(out, "{LABEL}  {}", bars(&bins));
     let mark = |from: WallTime| {
         let to = from.unix_secs() + seconds;
         let within = story.incidents.iter().filter(|incident| {
             incident.start.unix_secs() < to && incident.end.unix_secs() >= from.unix_secs()
         });
-        match within.map(|incident| gravity(incident.verdict)).max() {
+        match within.map(|incident| incident.verdict).max_by_key(|verdict| gravity(*verdict)) {
             None => ' ',
-            Some(0) => 'c',
-            Some(1) => 'm',
-            Some(_) => 'A',
+            Some(Verdict::Crowd) => 'c',
+            Some(Verdict::Mixed) => 'm',
+            Some(Verdict::Attack) => 'A',
         }
     };
     let marks: String = bins.iter().map(|(from, _)| mark(*from)).collect();
@@ -173,10 +158,33 @@ fn plot(story: &Story, width: usize) -> String {
         "{:LABEL_WIDTH$}  each column is {}; the highest {} requests{}",
         "",
         length(seconds),
-        grouped(most),
-        if marks.trim().is_empty() { "" } else { "; A attack, m mixed, c crowd" }
+        grouped(most(&bins)),
+        if marks.trim().is_empty() { "" } else { "; A attack, m undecided, c crowd" }
     );
     out
+}
+
+fn most(bins: &[(WallTime, Bin)]) -> u64 {
+    bins.iter().map(|(_, bin)| bin.requests).max().unwrap_or(0)
+}
+
+/// Seconds of one of `bins`.
+pub(super) fn width_of(bins: &[(WallTime, Bin)], alone_s: u64) -> u64 {
+    match bins {
+        [(first, _), (second, _), ..] => second.unix_secs() - first.unix_secs(),
+        _ => alone_s,
+    }
+}
+
+/// One column for each bin, as high as its requests.
+fn bars(bins: &[(WallTime, Bin)]) -> String {
+    let most = most(bins).max(1);
+    let bar = |bin: &Bin| match (bin.requests * 8).div_ceil(most) {
+        0 => ' ',
+        eighths => BARS[usize::try_from(eighths.min(8) - 1).unwrap_or(0)],
+    };
+    let bars: String = bins.iter().map(|(_, bin)| bar(bin)).collect();
+    bars.trim_end().to_owned()
 }
 
 fn incident_text(incident: &IncidentStory) -> String {
@@ -200,11 +208,14 @@ fn incident_text(incident: &IncidentStory) -> String {
     );
     let _ = writeln!(
         out,
-        "    most in a second: {:.0} (ordinary: {:.1}); noticed by: {}",
+        "    most in a second: {:.0} (ordinary: {:.2}); noticed by: {}",
         incident.peak.0,
         incident.peak.1,
         incident.channels.join(", ").replace('_', " ")
     );
+    let bins = incident.timeline.folded(60);
+    let seconds = width_of(&bins, incident.timeline.width_s());
+    let _ = writeln!(out, "    {}  {} a column", bars(&bins), length(seconds));
     if incident.measures.is_empty() {
         let _ = writeln!(out, "    {}", no_signature(incident.verdict));
     }
