@@ -33,3 +33,4 @@ mod trouble;
 mod upload;
 mod validation;
 mod waiting;
+mod watching;
