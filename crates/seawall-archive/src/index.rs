@@ -78,6 +78,8 @@ const KNOWN: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("known");
 const DUE: TableDefinition<'_, (u8, u64, &str), ()> = TableDefinition::new("due");
 /// By URL: when it was withdrawn.
 const WITHDRAWN: TableDefinition<'_, &str, u64> = TableDefinition::new("withdrawn");
+/// By URL: when it was last withdrawn before it was kept again. What is older stays away nevertheless.
+const RETURNED: TableDefinition<'_, &str, u64> = TableDefinition::new("returned");
 /// Packages with content that has to be erased, and since when.
 const ERASE: TableDefinition<'_, u32, u64> = TableDefinition::new("erase");
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
@@ -421,6 +423,19 @@ impl Look {
         Ok(table.get(url)?.map(|row| WallTime::from_unix_nanos(row.value())))
     }
 
+    /// What was captured until then does not come back: when a URL was last withdrawn, also if it was
+    /// kept again since. Of a time after `latest` nothing is believed.
+    pub(crate) fn barred(
+        &self,
+        url: &str,
+        latest: WallTime,
+    ) -> Result<Option<WallTime>, redb::Error> {
+        let returned = self.0.open_table(RETURNED)?;
+        let returned = returned.get(url)?.map(|row| WallTime::from_unix_nanos(row.value()));
+        let times = self.withdrawn(url)?.into_iter().chain(returned);
+        Ok(times.filter(|at| *at <= latest).max())
+    }
+
     /// Packages with content that has to be erased.
     pub(crate) fn to_erase(&self) -> Result<Vec<PackageId>, redb::Error> {
         let table = self.0.open_table(ERASE)?;
@@ -476,6 +491,7 @@ pub(crate) struct Change<'t> {
     known: Table<'t, &'static str, &'static [u8]>,
     due: Table<'t, (u8, u64, &'static str), ()>,
     withdrawn: Table<'t, &'static str, u64>,
+    returned: Table<'t, &'static str, u64>,
     erase: Table<'t, u32, u64>,
     numbers: Table<'t, &'static str, u64>,
 }
@@ -490,6 +506,7 @@ impl<'t> Change<'t> {
             known: transaction.open_table(KNOWN)?,
             due: transaction.open_table(DUE)?,
             withdrawn: transaction.open_table(WITHDRAWN)?,
+            returned: transaction.open_table(RETURNED)?,
             erase: transaction.open_table(ERASE)?,
             numbers: transaction.open_table(NUMBERS)?,
         })
@@ -729,9 +746,12 @@ impl<'t> Change<'t> {
         Ok(())
     }
 
-    /// Takes the mark away.
+    /// Takes the mark away, and remembers until when nothing comes back.
     pub(crate) fn restore(&mut self, url: &str) -> Result<(), redb::Error> {
-        self.withdrawn.remove(url)?;
+        let at = self.withdrawn.remove(url)?.map(|row| row.value());
+        if let Some(at) = at {
+            self.returned.insert(url, at)?;
+        }
         Ok(())
     }
 

@@ -153,3 +153,28 @@ fn trying_says_what_would_be_and_does_nothing() {
     archive.import(vec![import.clone()], at(20)).expect("room");
     assert_eq!(archive.would_import(&import, at(20)).expect("readable"), Imported::Held);
 }
+
+#[test]
+fn what_was_withdrawn_stays_away_also_when_there_is_something_new() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let secret = page("/a", "a name that must go", 100);
+    archive.keep(vec![kept(&secret)], Vec::new(), at(100)).expect("room");
+    archive.withdraw(&secret.url, at(200)).expect("room");
+    archive.keep(vec![kept(&page("/a", "clean", 300))], Vec::new(), at(300)).expect("room");
+    assert_eq!(archive.withdrawn_at(&secret.url).expect("readable"), None);
+    let older = [secret.clone(), page("/a", "the same name", 150)];
+    assert_eq!(import(&archive, &older, 400), [Imported::Withdrawn; 2]);
+    // A copy of a folder is as old as the copying: it would be the newest.
+    let copied = Import {
+        from: Provenance::File,
+        ..brought(&Capture { captured: at(350), ..secret.clone() })
+    };
+    let outcomes = archive.import(vec![copied.clone()], at(400)).expect("room");
+    assert_eq!(outcomes, [Imported::Withdrawn]);
+    drop(archive);
+    let archive = place.open(500);
+    assert_eq!(archive.import(vec![copied], at(500)).expect("room"), [Imported::Withdrawn]);
+    assert_eq!(seconds(&archive, "/a"), [300]);
+    assert_eq!(archive.stats().expect("readable").withdrawn, 0);
+}

@@ -227,7 +227,7 @@ impl Archive {
         if capture.captured > now {
             return Ok(Judged::Leave(Imported::Future));
         }
-        let withdrawn = look.withdrawn(&capture.url)?.filter(|at| *at <= now + CLOCK_SLACK);
+        let withdrawn = look.barred(&capture.url, now + CLOCK_SLACK)?;
         if withdrawn.is_some_and(|at| from == Provenance::File || at >= capture.captured) {
             return Ok(Judged::Leave(Imported::Withdrawn));
         }

@@ -151,8 +151,8 @@ impl Archive {
         let latest = now + CLOCK_SLACK;
         for fetched in fetched {
             let Kept::Response(capture) = &fetched.kept else { continue };
-            let withdrawn = self.index.look(|look| look.withdrawn(&capture.url))?;
-            if withdrawn.is_some_and(|at| at >= capture.captured && at <= latest) {
+            let withdrawn = self.index.look(|look| look.barred(&capture.url, latest))?;
+            if withdrawn.is_some_and(|at| at >= capture.captured) {
                 fetched.kept = Kept::Nothing;
                 fetched.known.due = now;
                 fetched.known.forget_validators();

@@ -138,7 +138,8 @@ impl Archive {
     fn take_in(&self, captures: Vec<Capture>, now: WallTime) -> Result<(), ArchiveError> {
         let mut fetched = Vec::with_capacity(captures.len());
         for capture in captures {
-            let withdrawn = self.index.look(|look| look.withdrawn(&capture.url))?;
+            let end = WallTime::from_unix_nanos(u64::MAX);
+            let withdrawn = self.index.look(|look| look.barred(&capture.url, end))?;
             if withdrawn.is_some_and(|at| at >= capture.captured) {
                 continue;
             }
