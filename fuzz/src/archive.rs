@@ -42,9 +42,9 @@ pub fn archive_links(data: &[u8]) {
     let note = Note { why: Why::NotAnswering, now, zone: Zone::UTC };
     let Some(page) = with_note(&capture, &note) else { return };
     // A page may hold such an element itself.
-    let starts = page.windows(8).enumerate().filter(|(_, part)| *part == b"<aside c");
+    let starts = page.windows(8).enumerate().filter(|(_, part)| *part == b"<section");
     let mut without = starts.filter_map(|(from, _)| {
-        let to = from + page[from..].windows(8).position(|part| part == b"</aside>")? + 8;
+        let to = from + page[from..].windows(10).position(|part| part == b"</section>")? + 10;
         Some([&page[..from], &page[to..]].concat())
     });
     assert!(without.any(|page| page == body), "the page is not what it was");
