@@ -90,6 +90,7 @@ fn fill(dir: &Path, count: u64) -> Result<(), Failed> {
             Fetched {
                 url,
                 known,
+                known_if_same: None,
                 kept: Kept::Response(capture),
                 title: Some(format!("Article {n}")),
             }

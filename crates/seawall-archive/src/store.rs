@@ -196,16 +196,6 @@ impl Archive {
         Ok(self.choose(url, near)?.map(|version| (version.captured, version.validated)))
     }
 
-    /// Whether the newest version says the same as this response.
-    ///
-    /// # Errors
-    /// As the disk has it.
-    pub fn is_unchanged(&self, capture: &Capture) -> Result<bool, ArchiveError> {
-        let payload = Digest::of(&capture.body);
-        let versions = self.index.look(|look| look.versions(&capture.url))?;
-        Ok(versions.last().is_some_and(|newest| says_the_same(newest, capture, &payload)))
-    }
-
     /// Whether there are as many versions as this, or more.
     ///
     /// # Errors
@@ -520,7 +510,7 @@ fn damaged(url: &str, version: &Version) -> ArchiveError {
     ArchiveError::Record { url: url.to_owned(), captured: version.captured }
 }
 
-/// Whether a response is the same as a version, for its readers.
+/// Whether a response is the same as a version, for its readers; of redirects nothing is said.
 fn says_the_same(version: &Version, capture: &Capture, payload: &Digest) -> bool {
     version.payload == *payload
         && version.status == capture.status

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use seawall_archive::{Archive, ArchiveError, ArchiveOptions, Capture, Kept, Repaired};
+use seawall_archive::{Archive, ArchiveError, ArchiveOptions, Capture, Kept, Repaired, Validators};
 use seawall_seal::SigningKey;
 use support::{Place, at, kept, noise, page};
 
@@ -276,7 +276,7 @@ fn work_on_a_full_disk(dir: &Path, limit: u64) -> u32 {
     for turn in 4..8 {
         let page = page(&path(turn), &text(turn), turn);
         match archive.keep(vec![kept(&page)], Vec::new(), at(turn)) {
-            Ok(()) => there.0.push(page),
+            Ok(_) => there.0.push(page),
             Err(_) => refused += 1,
         }
     }
@@ -358,7 +358,7 @@ fn a_clock_that_was_years_ahead_does_not_hold_back_what_comes_after() {
     let held = archive.lookup(&right.url, None).expect("readable").expect("held");
     assert_eq!(held.capture, right);
     let mut same = kept(&page("/other", "the same", 20));
-    same.kept = Kept::Unchanged;
+    same.kept = Kept::Unchanged(Validators::default());
     archive.keep(vec![same], Vec::new(), at(20)).expect("kept");
     let held = archive.lookup(&other.url, None).expect("readable").expect("held");
     assert_eq!(held.validated, at(20), "its note tells the right age");

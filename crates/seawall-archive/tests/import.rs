@@ -6,9 +6,11 @@ mod store;
 
 use std::fs;
 
-use seawall_archive::{Archive, Capture, Import, Imported, Provenance};
+use seawall_archive::{
+    Archive, Capture, Fetched, Import, Imported, Kept, Known, Provenance, Validators,
+};
 
-use self::store::{Place, at, holds_text, html, kept, page};
+use self::store::{Place, at, capture, holds_text, html, kept, page};
 
 fn brought(capture: &Capture) -> Import {
     Import { capture: capture.clone(), title: Some("A page".to_owned()), from: Provenance::Record }
@@ -177,4 +179,52 @@ fn what_was_withdrawn_stays_away_also_when_there_is_something_new() {
     assert_eq!(archive.import(vec![copied], at(500)).expect("room"), [Imported::Withdrawn]);
     assert_eq!(seconds(&archive, "/a"), [300]);
     assert_eq!(archive.stats().expect("readable").withdrawn, 0);
+}
+
+#[test]
+fn whether_a_response_is_news_is_found_out_where_it_is_kept() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let keep = |capture: &Capture, second| {
+        let fetched = kept(capture);
+        let if_same = Known { fetches: 77, ..fetched.known.clone() };
+        let fetched = Fetched { known_if_same: Some(if_same), ..fetched };
+        let same = archive.keep(vec![fetched], Vec::new(), at(second)).expect("room");
+        let known = archive.known(&capture.url).expect("readable").expect("known");
+        (same, known.fetches)
+    };
+    assert_eq!(keep(&page("/a", "x", 10), 10), (0, 0));
+    assert_eq!(keep(&page("/a", "x", 20), 20), (1, 77));
+    assert_eq!(keep(&page("/a", "y", 30), 30), (0, 0));
+    // A redirect says where to in its head.
+    let to = |to, second| capture("/r", 301, vec![("location", to)], "", second);
+    assert_eq!(keep(&to("/a", 40), 40), (0, 0));
+    assert_eq!(keep(&to("/a", 50), 50), (1, 77));
+    assert_eq!(keep(&to("/b", 60), 60), (0, 0));
+    assert_eq!(seconds(&archive, "/r"), [40, 60]);
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_does_not_confirm_what_was_imported_meanwhile() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let mut fetched = kept(&page("/a", "fetched", 100));
+    fetched.known.validators.etag = Some(b"\"1\"".to_vec());
+    archive.keep(vec![fetched.clone()], Vec::new(), at(100)).expect("room");
+    // The origin is asked whether this still holds, and before it says so:
+    assert_eq!(import(&archive, &[page("/a", "imported", 150)], 200), [Imported::Stored]);
+    let unchanged = Kept::Unchanged(fetched.known.validators.clone());
+    archive
+        .keep(vec![Fetched { kept: unchanged, ..fetched.clone() }], Vec::new(), at(201))
+        .expect("room");
+    let held = archive.lookup(&fetched.url, None).expect("readable").expect("held");
+    assert_eq!((held.capture.body, held.validated), (html("imported"), at(150)));
+    let known = archive.known(&fetched.url).expect("readable").expect("known");
+    assert_eq!((known.validators, known.due), (Validators::default(), at(201)), "it is asked anew");
+    // The same of an answer with content that is older than what was imported.
+    let mut older = kept(&page("/a", "of a moment ago", 140));
+    older.known.validators.etag = Some(b"\"2\"".to_vec());
+    archive.keep(vec![older], Vec::new(), at(202)).expect("room");
+    let known = archive.known(&fetched.url).expect("readable").expect("known");
+    assert_eq!(known.validators, Validators::default());
 }

@@ -129,7 +129,8 @@ fn where_nothing_is_held_nothing_is_unchanged() {
     archive.withdraw(&page.url, at(20)).expect("withdrawn");
     assert!(is_due_without_validators(&archive, &page.url, 20), "it is fetched anew");
     // This fetch was on its way, and asked with what was known before.
-    let unchanged = Fetched { kept: Kept::Unchanged, ..fetched.clone() };
+    let asked = fetched.known.validators.clone();
+    let unchanged = Fetched { kept: Kept::Unchanged(asked), ..fetched.clone() };
     archive.keep(vec![unchanged], Vec::new(), at(21)).expect("kept");
     assert!(is_due_without_validators(&archive, &page.url, 21), "and again");
     let gone = Fetched { kept: Kept::Gone, ..fetched };

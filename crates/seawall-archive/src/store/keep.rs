@@ -14,7 +14,7 @@ use super::thin::worth_keeping;
 use super::{Archive, PIN, Writer, says_the_same};
 use crate::capture::Capture;
 use crate::error::ArchiveError;
-use crate::frontier::{FailReason, Known};
+use crate::frontier::{FailReason, Known, Validators};
 use crate::index::{Change, PackageId, Same, Version};
 use crate::warc::{Record, RevisitOf, Written, response_record, revisit_record};
 
@@ -28,6 +28,8 @@ pub struct Fetched {
     pub url: String,
     /// What is known of it from now on.
     pub known: Known,
+    /// The same, should a response turn out to say what the newest version says.
+    pub known_if_same: Option<Known>,
     /// What is to be kept.
     pub kept: Kept,
     /// The title of a page, for lists.
@@ -39,8 +41,9 @@ pub struct Fetched {
 pub enum Kept {
     /// This response.
     Response(Capture),
-    /// The newest version is still what the origin says.
-    Unchanged,
+    /// The origin was asked with these, and says that they still hold: so does the newest version, if that is
+    /// what they are of.
+    Unchanged(Validators),
     /// Nothing: the URL is gone (404, 410), and what was held goes too.
     Gone,
     /// Nothing; what is held stays.
@@ -73,6 +76,8 @@ impl Archive {
     /// When what is held fills the bytes allowed, nothing of further URLs is held, and when as many are
     /// known as may be, no further ones are: see [`crate::ArchiveStats::refused`].
     ///
+    /// Returns how many responses said the same as the newest version: of them only that is noted.
+    ///
     /// # Errors
     /// [`ArchiveError::Io`] if the disk is full or fails; then nothing was added.
     pub fn keep(
@@ -80,7 +85,7 @@ impl Archive {
         mut fetched: Vec<Fetched>,
         found: Vec<Discovered>,
         now: WallTime,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<usize, ArchiveError> {
         self.refuse_new(&mut fetched)?;
         self.add(fetched, found, Later::IsAhead, now)
     }
@@ -92,7 +97,7 @@ impl Archive {
         found: Vec<Discovered>,
         later: Later,
         now: WallTime,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<usize, ArchiveError> {
         for fetched in &mut fetched {
             if let Kept::Response(capture) = &mut fetched.kept {
                 to_millis(capture);
@@ -108,8 +113,8 @@ impl Archive {
         let id = writer.id;
         self.change(&mut writer, |change| {
             gathered.write(change, id, now)?;
-            for fetched in &fetched {
-                put_outcome(change, fetched, now)?;
+            for (fetched, said) in fetched.iter().zip(&gathered.said) {
+                put_outcome(change, fetched, *said, now)?;
             }
             for (url, captured) in &gathered.lost {
                 forget(change, url, *captured)?;
@@ -123,7 +128,7 @@ impl Archive {
         })?;
         writer.length += gathered.batch.bytes.len() as u64;
         writer.records += gathered.batch.placed.len();
-        Ok(())
+        Ok(gathered.said.iter().filter(|said| **said == Said::Same).count())
     }
 
     /// Superseded versions make room for newer ones of the same URLs, but nothing does for further URLs.
@@ -171,19 +176,30 @@ impl Archive {
     ) -> Result<Gathered, ArchiveError> {
         let mut gathered = Gathered::behind(writer);
         for fetched in fetched {
+            let mut said = Said::News;
             match &fetched.kept {
                 Kept::Response(capture) => {
                     let title = fetched.title.as_deref().unwrap_or_default();
                     if later == Later::IsAhead {
                         self.drop_ahead(capture, &mut gathered.removed)?;
                     }
-                    self.place(writer, &mut gathered, capture, title)?;
+                    said = self.place(writer, &mut gathered, capture, title)?;
+                    if later == Later::IsNewer && said == Said::OfBefore {
+                        said = Said::News;
+                    }
                 }
-                Kept::Unchanged => {
-                    let versions = self.index.look(|look| look.versions(&fetched.url))?;
-                    let newest = versions.last();
-                    let confirmed = newest.map(|it| (fetched.url.clone(), it.captured, now));
-                    gathered.validated.extend(confirmed);
+                Kept::Unchanged(asked) => {
+                    let (known, versions) = self.index.look(|look| {
+                        Ok((look.known(&fetched.url)?, look.versions(&fetched.url)?))
+                    })?;
+                    let known = known.and_then(|bytes| Known::decode(&bytes));
+                    // Since it was asked somebody brought another version, or the one that it was asked
+                    // for turned out damaged.
+                    if known.is_some_and(|known| known.validators != *asked) {
+                        said = Said::OfBefore;
+                    } else if let Some(newest) = versions.last() {
+                        gathered.validated.push((fetched.url.clone(), newest.captured, now));
+                    }
                 }
                 Kept::Gone => {
                     let versions = self.index.look(|look| look.versions(&fetched.url))?;
@@ -193,6 +209,7 @@ impl Archive {
                 }
                 Kept::Nothing => {}
             }
+            gathered.said.push(said);
         }
         // Of a URL that is gone and was never held there is nothing to withdraw.
         let Gathered { removed, gone, .. } = &mut gathered;
@@ -326,20 +343,50 @@ impl Archive {
         gathered: &mut Gathered,
         capture: &Capture,
         title: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Said, ArchiveError> {
         let Gathered { batch, validated, removed, .. } = gathered;
         let payload = Digest::of(&capture.body);
         let mut versions = self.index.look(|look| look.versions(&capture.url))?;
         versions.retain(|it| !removed.iter().any(|(of, gone)| *of == capture.url && gone == it));
         let newest = versions.last();
         if let Some(newest) = newest
-            && says_the_same(newest, capture, &payload)
+            && (says_the_same(newest, capture, &payload)
+                || self.leads_to_the_same(newest, capture, &payload)?)
         {
             // Not the present: a record may also come from a file after a restart.
             validated.push((capture.url.clone(), newest.captured, capture.captured));
-            return Ok(());
+            return Ok(Said::Same);
         }
-        self.compose(writer, batch, capture, title, payload)
+        let is_newest = newest.is_none_or(|newest| newest.captured <= capture.captured);
+        self.compose(writer, batch, capture, title, payload)?;
+        Ok(if is_newest { Said::News } else { Said::OfBefore })
+    }
+
+    /// Whether both are redirects to the same place, which only the record says.
+    fn leads_to_the_same(
+        &self,
+        version: &Version,
+        capture: &Capture,
+        payload: &Digest,
+    ) -> Result<bool, ArchiveError> {
+        let place = capture.field("location");
+        if place.is_none()
+            || version.status != capture.status
+            || version.payload != *payload
+            || version.captured > capture.captured
+        {
+            return Ok(false);
+        }
+        let head = match self.record(&capture.url, version) {
+            Ok(Record::Response(head)) => head,
+            Ok(Record::Revisit(revisit)) => revisit.head,
+            // What cannot be read is written again.
+            Ok(_) | Err(ArchiveError::Record { .. } | ArchiveError::TooLarge { .. }) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(head.field("location") == place)
     }
 
     /// Makes the record of a response: with its content, or as a reference to another's that is the same.
@@ -554,6 +601,17 @@ pub(super) enum Later {
     IsNewer,
 }
 
+/// What an answer says about the newest version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// A response: that it still holds.
+    Same,
+    /// Whatever there is to know.
+    News,
+    /// Nothing: it is about one from before that.
+    OfBefore,
+}
+
 /// What has to be written for what was fetched.
 pub(super) struct Gathered {
     pub(super) batch: Batch,
@@ -565,6 +623,8 @@ pub(super) struct Gathered {
     gone: BTreeSet<String>,
     /// Versions that cannot be read.
     pub(super) lost: Vec<Same>,
+    /// Of each that was fetched.
+    said: Vec<Said>,
 }
 
 impl Gathered {
@@ -576,6 +636,7 @@ impl Gathered {
             removed: Vec::new(),
             gone: BTreeSet::new(),
             lost: Vec::new(),
+            said: Vec::new(),
         }
     }
 
@@ -638,19 +699,25 @@ impl Batch {
 }
 
 /// Notes what a fetch came to. Where nothing is held, nothing can be unchanged, so the origin must not be
-/// asked for that.
+/// asked for that; nor where the answer is not about what is held.
 fn put_outcome(
     change: &mut Change<'_>,
     fetched: &Fetched,
+    said: Said,
     now: WallTime,
 ) -> Result<(), redb::Error> {
-    let mut known = fetched.known.clone();
-    if !change.is_held(&fetched.url)? {
+    let if_same = fetched.known_if_same.as_ref().filter(|_| said == Said::Same);
+    let mut known = if_same.unwrap_or(&fetched.known).clone();
+    let is_held = change.is_held(&fetched.url)?;
+    if !is_held || said == Said::OfBefore {
         known.forget_validators();
-        if matches!(fetched.kept, Kept::Unchanged) {
-            known.due = now;
-        }
-    } else if matches!(fetched.kept, Kept::Response(_)) {
+    }
+    // Asked without these, the origin says what there is. A response did so already: it may be older than what
+    // is held also because the clock was set back a little.
+    if (said == Said::OfBefore || !is_held) && matches!(fetched.kept, Kept::Unchanged(_)) {
+        known.due = now;
+    }
+    if is_held && matches!(fetched.kept, Kept::Response(_)) {
         change.restore(&fetched.url)?;
     }
     put_known(change, &fetched.url, &known)

@@ -149,10 +149,11 @@ impl Archive {
             known.forget_validators();
             let title = crate::links::read(&capture).title;
             let url = capture.url.clone();
-            fetched.push(Fetched { url, known, kept: Kept::Response(capture), title });
+            let kept = Kept::Response(capture);
+            fetched.push(Fetched { url, known, known_if_same: None, kept, title });
         }
         // It may have been imported.
-        self.add(fetched, Vec::new(), Later::IsNewer, now)
+        self.add(fetched, Vec::new(), Later::IsNewer, now).map(drop)
     }
 
     /// Makes the index again from the packages and from files that are none yet.

@@ -118,6 +118,7 @@ pub(crate) fn kept(capture: &Capture) -> Fetched {
     Fetched {
         url: capture.url.clone(),
         known: Known { due: capture.captured + Duration::from_secs(3_600), ..known },
+        known_if_same: None,
         kept: Kept::Response(capture.clone()),
         title: Some("A page".to_owned()),
     }

@@ -220,7 +220,7 @@ impl Crawl {
     async fn run(mut self) {
         self.recall();
         let sown = self.write(Vec::new(), self.seeds()).await;
-        self.say(sown, "cannot note where to begin");
+        self.say(sown.map(drop), "cannot note where to begin");
         loop {
             let wait = match self.round().await {
                 Ok(is_busy) => {
@@ -253,14 +253,15 @@ impl Crawl {
         }
     }
 
-    /// Writes down, on a thread that may wait for the disk and for whoever else writes.
+    /// Writes down, on a thread that may wait for the disk and for whoever else writes; how many responses
+    /// were what was held.
     async fn write(
         &self,
         fetched: Vec<Fetched>,
         found: Vec<Discovered>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<usize, ArchiveError> {
         if fetched.is_empty() && found.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let copy = Arc::clone(&self.copy);
         blocking(move || copy.archive.keep(fetched, found, clock::wall())).await
@@ -307,7 +308,7 @@ impl Crawl {
                 found.push(Discovered { url, known });
             }
         }
-        self.write(Vec::new(), found).await
+        self.write(Vec::new(), found).await.map(drop)
     }
 
     fn look_after(&mut self) {
@@ -429,14 +430,20 @@ impl Crawl {
             }
             match &taken.kept {
                 Kept::Response(_) => self.view.stored += 1,
-                Kept::Unchanged => self.view.unchanged += 1,
+                Kept::Unchanged(_) => self.view.unchanged += 1,
                 Kept::Gone | Kept::Nothing => self.view.failed += 1,
             }
-            let known = after_fetch(&url, &known, &taken.outcome, now);
-            fetched.push(Fetched { url, known, kept: taken.kept, title: taken.title });
+            let after = |outcome: &FetchOutcome| after_fetch(&url, &known, outcome, now);
+            let known_if_same = taken.if_same.as_ref().map(after);
+            let known = after(&taken.outcome);
+            let Taken { kept, title, .. } = taken;
+            fetched.push(Fetched { url, known, known_if_same, kept, title });
         }
+        let same = self.write(fetched, found).await? as u64;
+        self.view.stored = self.view.stored.saturating_sub(same);
+        self.view.unchanged += same;
         self.show();
-        self.write(fetched, found).await
+        Ok(())
     }
 
     /// Finds out whether a 404 may be taken at its word.
@@ -500,7 +507,8 @@ impl Crawl {
             } else {
                 validators
             };
-            return Ok(Taken::plain(FetchOutcome::Unchanged(validators), Kept::Unchanged));
+            let kept = Kept::Unchanged(known.validators.clone());
+            return Ok(Taken::plain(FetchOutcome::Unchanged(validators), kept));
         }
         let Response { status, fields, body, at, .. } = response;
         match judge_response(status, &fields, &body, &self.keep) {
@@ -517,14 +525,13 @@ impl Crawl {
                 let url = url.to_owned();
                 let capture = Capture { url, captured: at.min(now), status, fields, body };
                 let reading = seawall_archive::read(&capture);
-                let same = self.copy.archive.is_unchanged(&capture)?;
-                let outcome = if same {
-                    FetchOutcome::Unchanged(validators)
-                } else {
-                    FetchOutcome::Changed(validators)
-                };
-                let kept = if same { Kept::Unchanged } else { Kept::Response(capture) };
-                Ok(Taken { outcome, kept, links: reading.links, title: reading.title })
+                Ok(Taken {
+                    if_same: Some(FetchOutcome::Unchanged(validators.clone())),
+                    outcome: FetchOutcome::Changed(validators),
+                    kept: Kept::Response(capture),
+                    links: reading.links,
+                    title: reading.title,
+                })
             }
         }
     }
@@ -550,6 +557,8 @@ impl Crawl {
 /// What is made of one answer.
 struct Taken {
     outcome: FetchOutcome,
+    /// What a response came to if it is what was held.
+    if_same: Option<FetchOutcome>,
     kept: Kept,
     links: Vec<Link>,
     title: Option<String>,
@@ -557,7 +566,7 @@ struct Taken {
 
 impl Taken {
     fn plain(outcome: FetchOutcome, kept: Kept) -> Self {
-        Self { outcome, kept, links: Vec::new(), title: None }
+        Self { outcome, if_same: None, kept, links: Vec::new(), title: None }
     }
 
     fn failed(reason: FailReason) -> Self {
@@ -595,14 +604,14 @@ fn withdraw_closed(copy: &SiteCopy, policy: &Policy, site: usize) -> Result<(), 
 }
 
 /// Does on another thread what waits for the disk.
-async fn blocking(
-    work: impl FnOnce() -> Result<(), ArchiveError> + Send + 'static,
-) -> Result<(), ArchiveError> {
+async fn blocking<T: Default + Send + 'static>(
+    work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, ArchiveError> {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         // The runtime ends.
-        Err(_) => Ok(()),
+        Err(_) => Ok(T::default()),
     }
 }
 
