@@ -122,6 +122,14 @@ fn the_origin_is_not_asked_whether_it_still_says_what_was_imported() {
     assert_eq!(import(&archive, &[page("/a", "imported", 200)], 300), [Imported::Stored]);
     let known = archive.known(&fetched.url).expect("readable").expect("known");
     assert_eq!(known.validators, Default::default());
+    assert_eq!(known.due, at(300), "and it is asked for what it says now");
+    // An older one changes nothing about what is shown.
+    let mut outcome = kept(&page("/c", "fetched", 200));
+    outcome.known.validators.etag = Some(b"\"1\"".to_vec());
+    archive.keep(vec![outcome.clone()], Vec::new(), at(200)).expect("room");
+    assert_eq!(import(&archive, &[page("/c", "older", 100)], 300), [Imported::Stored]);
+    let known = archive.known("https://example.org/c").expect("readable").expect("known");
+    assert_eq!(known, outcome.known);
     // What was never heard of is to be fetched when there is an origin.
     import(&archive, &[page("/b", "imported", 200)], 300);
     let due = archive.due(at(300), 10).expect("readable");
@@ -179,6 +187,19 @@ fn what_was_withdrawn_stays_away_also_when_there_is_something_new() {
     assert_eq!(archive.import(vec![copied], at(500)).expect("room"), [Imported::Withdrawn]);
     assert_eq!(seconds(&archive, "/a"), [300]);
     assert_eq!(archive.stats().expect("readable").withdrawn, 0);
+}
+
+#[test]
+fn what_the_origin_said_before_and_after_is_not_superseded_by_what_comes_from_between() {
+    let place = Place::new();
+    let archive = place.open(1);
+    let fetched = kept(&page("/a", "fetched", DAY));
+    archive.keep(vec![fetched.clone()], Vec::new(), at(DAY)).expect("room");
+    let again = Fetched { kept: Kept::Unchanged(Validators::default()), ..fetched };
+    archive.keep(vec![again], Vec::new(), at(20 * DAY)).expect("room");
+    let between = [page("/a", "of somebody signed in", 9 * DAY)];
+    assert_eq!(import(&archive, &between, 21 * DAY), [Imported::Superseded]);
+    assert_eq!(seconds(&archive, "/a"), [DAY]);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! Separate from what a fetch adds because a fetch is the latest word and an import is not: it comes with
 //! its own time, goes in between what is held, takes nothing away that is newer, and nothing that was
-//! withdrawn comes back with it. It says nothing about when to fetch, and the origin is never asked
-//! whether it still says what an import said.
+//! withdrawn comes back with it. The origin has the last word: it is asked for what is shown from then on,
+//! and never whether it still says what an import said.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -47,7 +47,8 @@ pub enum Imported {
     Stored,
     /// The same was held already.
     Held,
-    /// There are enough versions that are newer, or of its age.
+    /// There are enough versions that are newer, or of its age; or one from before it is what the origin
+    /// was found to say after it.
     Superseded,
     /// Its URL was withdrawn.
     Withdrawn,
@@ -74,7 +75,7 @@ impl Imported {
 /// What is to be done about one.
 enum Judged {
     /// Write it.
-    Place(Digest),
+    Place { payload: Digest, is_newest: bool },
     /// The version captured then says the same, and the origin did so at the time of the import.
     Confirms(WallTime),
     /// Nothing.
@@ -120,7 +121,7 @@ impl Archive {
             self.judge_import(look, &capture, import.from, &room, pin, now)
         })?;
         Ok(match judged {
-            Judged::Place(_) => Imported::Stored,
+            Judged::Place { .. } => Imported::Stored,
             Judged::Confirms(_) => Imported::Held,
             Judged::Leave(outcome) => outcome,
         })
@@ -140,7 +141,7 @@ impl Archive {
             let mut judged = Vec::with_capacity(imports.len());
             for Import { capture, from, .. } in &imports {
                 let one = self.judge_import(look, capture, *from, &room, pin, now)?;
-                if matches!(one, Judged::Place(_)) && look.known(&capture.url)?.is_none() {
+                if matches!(one, Judged::Place { .. }) && look.known(&capture.url)?.is_none() {
                     room.urls = room.urls.saturating_sub(1);
                 }
                 judged.push(one);
@@ -160,10 +161,10 @@ impl Archive {
                     gathered.validated.push((capture.url.clone(), version, capture.captured));
                     Imported::Held
                 }
-                Judged::Place(payload) => {
+                Judged::Place { payload, is_newest } => {
                     let title = title.as_deref().unwrap_or_default();
                     self.compose(&writer, &mut gathered.batch, capture, title, payload)?;
-                    stored.push(capture.url.as_str());
+                    stored.push((capture.url.as_str(), is_newest));
                     Imported::Stored
                 }
             });
@@ -176,7 +177,7 @@ impl Archive {
         &self,
         writer: &mut Writer,
         mut gathered: Gathered,
-        stored: &[&str],
+        stored: &[(&str, bool)],
         now: WallTime,
     ) -> Result<(), ArchiveError> {
         if stored.is_empty() && gathered.validated.is_empty() {
@@ -187,13 +188,17 @@ impl Archive {
         let id = writer.id;
         self.change(writer, |change| {
             gathered.write(change, id, now)?;
-            for url in stored {
+            for &(url, is_newest) in stored {
                 let known = change.known(url)?.and_then(|bytes| Known::decode(&bytes));
-                let mut known = known.unwrap_or_else(|| Known::unseen(url, now));
-                // They are of what was fetched: the origin would call that unchanged, and the import
-                // would be taken for confirmed.
-                known.forget_validators();
-                put_known(change, url, &known)?;
+                if known.is_none() || is_newest {
+                    let mut known = known.unwrap_or_else(|| Known::unseen(url, now));
+                    // They are of what was fetched: the origin would call that unchanged, and the import
+                    // would be taken for confirmed.
+                    known.forget_validators();
+                    // The origin has the last word, as soon as it says one.
+                    known.due = known.due.min(now);
+                    put_known(change, url, &known)?;
+                }
                 change.restore(url)?;
             }
             for (url, captured) in &gathered.lost {
@@ -237,22 +242,28 @@ impl Archive {
         }
         let payload = Digest::of(&capture.body);
         let before = versions.iter().rev().find(|version| version.captured < capture.captured);
-        if let Some(before) = before.filter(|before| says_the_same(before, capture, &payload)) {
+        if let Some(before) = before
+            && says_the_same(before, capture, &payload)
+        {
             // As at a fetch: from then on until now it said so.
             return Ok(match before.validated >= capture.captured {
                 true => Judged::Leave(Imported::Held),
                 false => Judged::Confirms(before.captured),
             });
         }
-        if !self.is_worth_keeping(&versions, capture, pin) {
+        // The origin said something else later than this was captured, though it had said that before.
+        if before.is_some_and(|before| before.validated >= capture.captured)
+            || !self.is_worth_keeping(&versions, capture, pin)
+        {
             return Ok(Judged::Leave(Imported::Superseded));
         }
-        let is_newest = versions.last().is_some_and(|newest| newest.captured < capture.captured);
+        let is_newest = versions.last().is_none_or(|newest| newest.captured < capture.captured);
+        let supersedes = is_newest && !versions.is_empty();
         let is_known = look.known(&capture.url)?.is_some();
-        if room.is_full && !is_newest || room.urls == 0 && !is_known {
+        if room.is_full && !supersedes || room.urls == 0 && !is_known {
             return Ok(Judged::Leave(Imported::NoRoom));
         }
-        Ok(Judged::Place(payload))
+        Ok(Judged::Place { payload, is_newest })
     }
 
     fn is_worth_keeping(
