@@ -23,7 +23,7 @@ use crate::policy::Policy;
 
 /// What the head of a record and its coding add to a content.
 const RECORD_ROOM: u64 = 1 << 20;
-/// Bytes of content after which they are written down.
+/// Bytes in memory after which they are written down.
 const AT_ONCE: usize = 16 << 20;
 /// That many left out are told by name of one request.
 const MAX_TOLD: usize = 20;
@@ -120,7 +120,7 @@ impl<'a> Intake<'a> {
         }
         let from = if self.what.is_of_files { Provenance::File } else { Provenance::Record };
         let title = seawall_archive::read(&capture).title;
-        self.bytes += capture.body.len();
+        self.bytes += taken_by(&capture);
         self.some.push(Brought { capture: Capture { url, ..capture }, title, from });
         if self.bytes >= AT_ONCE { self.write(report) } else { Ok(()) }
     }
@@ -197,6 +197,15 @@ impl<'a> Intake<'a> {
     }
 }
 
+/// What it takes in memory: of a redirect that is its fields, which a record of some hundred bytes may
+/// have many of.
+fn taken_by(capture: &Capture) -> usize {
+    let fields = capture.fields.iter();
+    let fields =
+        fields.map(|(name, value)| name.len() + value.len() + size_of::<(String, Vec<u8>)>());
+    size_of::<Brought>() + capture.url.len() + capture.body.len() + fields.sum::<usize>()
+}
+
 fn failed(copy: &SiteCopy, error: &ArchiveError) -> ArchiveRefusal {
     ArchiveRefusal::Failed(format!("the archive of {}: {error}", copy.settings.base))
 }
@@ -209,5 +218,26 @@ fn tell(report: &mut ImportReport, url: &str, reason: &'static str) {
     count(&mut report.counts, reason);
     if report.left_out.len() < MAX_TOLD {
         report.left_out.push(ArchiveFailure { url: url.to_owned(), reason });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_archive::Capture;
+    use seawall_model::WallTime;
+
+    use super::taken_by;
+
+    #[test]
+    fn a_redirect_takes_what_its_fields_take() {
+        let fields = (0..100).map(|n| (format!("x-{n}"), vec![b'a'; 1_000])).collect();
+        let capture = Capture {
+            url: "https://example.org/".to_owned(),
+            captured: WallTime::from_unix_secs(1),
+            status: 301,
+            fields,
+            body: Default::default(),
+        };
+        assert!(taken_by(&capture) > 100_000);
     }
 }
