@@ -198,7 +198,8 @@ pub fn asked_for(url: &str, now: WallTime) -> Known {
 }
 
 /// A URL that was found in a response for `from`. Due at once, in this order: seeds, lists of what is new,
-/// the newest pages, then pages by their distance from a seed; what a page loads comes right behind it.
+/// the newest pages, then pages by their distance from a seed; what a page loads comes right behind it. Short links
+/// to pages come last of all.
 pub fn discovered(link: &Link, from: &Known, now: WallTime) -> Known {
     let depth = from.depth.saturating_add(1);
     let behind = from.priority.saturating_add(1);
@@ -206,6 +207,7 @@ pub fn discovered(link: &Link, from: &Known, now: WallTime) -> Known {
     let (kind, priority, depth) = match (link.source, link.kind) {
         // The same thing under another name.
         (LinkSource::Redirect, _) => (from.kind, from.priority, from.depth),
+        (LinkSource::Shortlink, kind) => (kind, LAST, depth),
         (_, LinkKind::Page) if link.is_newest => (LinkKind::Page, NEWEST, depth),
         // Every page of some systems has a feed of its comments; only the site's own feeds come early.
         (_, kind @ (LinkKind::Sitemap | LinkKind::Feed)) if from.priority <= LISTS => {
@@ -247,7 +249,7 @@ pub fn noticed(known: &Known, link: &Link, from: &Known, now: WallTime) -> Optio
 ///
 /// What changed is asked for in half the time, what did not in half as much again, between bounds by kind: five
 /// minutes to an hour for the front page, to six hours for feeds and sitemaps of the site, half an hour (a quarter for
-/// the newest) to 30 days for pages, a day to 30 days for what they load. That settles where about two of
+/// the newest) to 30 days for pages, a day to 30 days for what they load, a week to 30 days for short links. That settles where about two of
 /// five fetches find something new. A failure of the origin is tried again after 30 seconds, doubled each
 /// time, up to five minutes for the front page and six hours for others; what the page itself causes after
 /// a day, up to 30. On top comes up to an eighth of it, by a hash of `url`, lest all come due at once.
@@ -290,6 +292,8 @@ const FRONT: u8 = 0;
 const LISTS: u8 = 1;
 const NEWEST: u8 = 2;
 const DEEP: u8 = 4;
+/// Nobody reads what is there, but where it leads to.
+const LAST: u8 = u8::MAX;
 
 const MINUTE_S: u32 = 60;
 const HOUR_S: u32 = 60 * MINUTE_S;
@@ -321,6 +325,7 @@ fn bounds(known: &Known) -> (u32, u32) {
     match (known.kind, known.priority) {
         (LinkKind::Page, FRONT) => (5 * MINUTE_S, HOUR_S),
         (LinkKind::Feed | LinkKind::Sitemap, ..=LISTS) => (5 * MINUTE_S, 6 * HOUR_S),
+        (LinkKind::Page, LAST) => (7 * DAY_S, LONGEST_S),
         (LinkKind::Page, ..=NEWEST) => (15 * MINUTE_S, LONGEST_S),
         (LinkKind::Page, _) => (30 * MINUTE_S, LONGEST_S),
         (LinkKind::Feed | LinkKind::Sitemap, _) => (HOUR_S, LONGEST_S),
@@ -520,6 +525,18 @@ mod tests {
         assert!(due >= fetched + Duration::from_secs(86_400) && due < still.due);
         let near = noticed(&page(&page(&front)), &newest(), &front, NOW).expect("news");
         assert_eq!((near.priority, near.depth), (2, 1));
+    }
+
+    #[test]
+    fn short_links_come_last_and_are_seldom_asked_for_again() {
+        let front = seed(FRONT, NOW);
+        let short = discovered(&link(LinkKind::Page, LinkSource::Shortlink), &front, NOW);
+        let deep = (0..60).fold(page(&front), |from, _| page(&from));
+        assert!(short.priority > deep.priority, "{} {}", short.priority, deep.priority);
+        assert!(wait_s(&run(short.clone(), [changed()])) >= 7 * 86_400);
+        // Where a page links to it as well, it is a page like others.
+        let linked = noticed(&short, &link(LinkKind::Page, LinkSource::Page), &front, NOW);
+        assert_eq!(linked.map(|known| known.priority), Some(page(&front).priority));
     }
 
     #[test]

@@ -16,7 +16,8 @@ use lol_html::{
 use crate::capture::Capture;
 use crate::entity::decode;
 use crate::links::{
-    Found, LinkKind, LinkSource, MAX_LINKS, MAX_TITLE_CHARS, Reading, kind_of_relation,
+    Found, LinkKind, LinkSource, MAX_LINKS, MAX_TITLE_CHARS, Reading, is_shortlink,
+    kind_of_relation,
 };
 use crate::normal::Base;
 use crate::style;
@@ -78,6 +79,8 @@ pub(crate) fn language(value: &str) -> Option<String> {
 struct Pass {
     references: Vec<(String, Option<LinkKind>)>,
     base: Option<String>,
+    /// The first: a page has one.
+    shortlink: Option<String>,
     title: Option<String>,
     title_is_whole: bool,
     lang: Option<String>,
@@ -111,6 +114,9 @@ impl Pass {
             found.add(base, reference, Some(LinkKind::Resource), LinkSource::Page);
             found.flow()
         });
+        if let Some(reference) = &self.shortlink {
+            found.add(base, reference, Some(LinkKind::Page), LinkSource::Shortlink);
+        }
     }
 
     fn push(&mut self, reference: &str, kind: Option<LinkKind>) {
@@ -192,6 +198,8 @@ impl Pass {
         if let Some(kind) = kind_of_relation(&relation, media_type.as_deref()) {
             self.attribute(element, "href", kind);
             self.source_set(element, "imagesrcset");
+        } else if is_shortlink(&relation) && self.shortlink.is_none() {
+            self.shortlink = element.get_attribute("href").map(trimmed);
         }
     }
 

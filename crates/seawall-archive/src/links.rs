@@ -79,6 +79,8 @@ pub enum LinkSource {
     Page,
     /// In `Location`: what is there is what was asked for here.
     Redirect,
+    /// Where a page names a short link to itself: readers were sent it.
+    Shortlink,
     /// An entry of a feed.
     Feed,
     /// An entry of a sitemap.
@@ -260,6 +262,11 @@ pub(crate) enum Order {
     Nothing,
 }
 
+/// Whether a `rel` is that of a short link to this very page.
+pub(crate) fn is_shortlink(relation: &str) -> bool {
+    relation.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("shortlink"))
+}
+
 /// What a `rel` leads to; `None` for what is not to be fetched.
 pub(crate) fn kind_of_relation(
     relation: &str,
@@ -318,6 +325,8 @@ fn link_field(value: &str, base: &Base, found: &mut Found) {
         }
         if let Some(kind) = relation.and_then(|relation| kind_of_relation(relation, media_type)) {
             found.add(base, reference, kind, LinkSource::Page);
+        } else if relation.is_some_and(is_shortlink) {
+            found.add(base, reference, Some(LinkKind::Page), LinkSource::Shortlink);
         }
         rest = next;
     }

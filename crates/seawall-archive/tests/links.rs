@@ -63,7 +63,11 @@ fn every_place_of_a_page_that_loads_or_offers_something_is_read() {
             "<link rel=alternate type='application/json+oembed' href=/no><link rel=pingback href=/no>",
             &[],
         ),
-        ("<link rel='next nofollow' href=/2><link rel=shortlink href='/?p=1'>", &["p /2"]),
+        ("<link rel='next nofollow' href=/2>", &["p /2"]),
+        (
+            "<link rel=shortlink href='/?p=1'><link rel=shortlink href=/no><a href=/x>",
+            &["p /x", "p /?p=1"],
+        ),
         (
             "<img src=a.png srcset='b.png 1x, c,d.png 2x,e.png'><picture><source srcset=f.png></picture>",
             &["r /a/a.png", "r /a/b.png", "r /a/c,d.png", "r /a/e.png", "r /a/f.png"],
@@ -136,11 +140,12 @@ fn text_is_read_in_the_charset_of_the_page() {
 #[test]
 fn fields_of_a_response_link_as_well() {
     let mut capture = capture("https://example.org/a/b", "image/png", "");
-    let link = "</s>; rel=preload; as=style, <c?x=1,2>; rel=\"canonical\"; title=\"a, b\", </no>; rel=edit, </no>";
+    let link = "</s>; rel=preload; as=style, <c?x=1,2>; rel=\"canonical\"; title=\"a, b\", </no>; rel=edit, </?p=1>; rel=shortlink, </no>";
     capture.fields.push(("link".to_owned(), link.as_bytes().to_vec()));
     capture.fields.push(("location".to_owned(), b"../z.png".to_vec()));
-    check(&capture, &["r /s", "p /a/c?x=1,2", "r /z.png"]);
-    assert_eq!(links(&capture)[2].source, LinkSource::Redirect);
+    check(&capture, &["r /s", "p /a/c?x=1,2", "p /?p=1", "r /z.png"]);
+    assert_eq!(links(&capture)[2].source, LinkSource::Shortlink);
+    assert_eq!(links(&capture)[3].source, LinkSource::Redirect);
 }
 
 #[test]

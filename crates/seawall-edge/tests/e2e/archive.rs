@@ -38,7 +38,11 @@ fn site(asked: &Asked) -> Vec<u8> {
     let html = "Content-Type: text/html; charset=utf-8\r\n";
     match asked.path() {
         "/" => ok(html, FRONT),
-        "/one" => ok(html, "<!doctype html><title>One</title><p>The first article."),
+        "/one" => ok(
+            &format!("{html}Link: </?p=1>; rel=shortlink\r\n"),
+            "<!doctype html><title>One</title><p>The first article.",
+        ),
+        "/?p=1" => respond("301 Moved Permanently", "Location: http://example.org/one\r\n", ""),
         "/two?page=2" => ok(html, "<!doctype html><title>Two</title><p>The second."),
         "/style.css" => ok("Content-Type: text/css\r\nETag: \"v1\"\r\n", "h1{color:red}"),
         "/logo.png" => ok("Content-Type: image/png\r\n", [0x89, b'P', b'N', b'G', 0, 1, 2, 3]),
@@ -133,6 +137,9 @@ fn a_dead_origin_is_read_on() {
     let feed = client.get("/feed", "");
     assert!(!feed.text().contains("not answering"), "no note in feeds: {}", feed.text());
     client.get("/never-there", "").assert_status(502);
+    let short = client.get("/?p=1", "");
+    short.assert_status(301);
+    assert_eq!(short.field("location").as_deref(), Some("http://example.org/one"));
     let range = client.get("/paper.pdf", "Range: bytes=5-7\r\n");
     range.assert_status(206).assert_body("012");
     client.get("/style.css", "If-None-Match: \"v1\"\r\n").assert_status(304);
