@@ -6,7 +6,8 @@
 //!
 //! Library: `redb` (copy-on-write B-trees, checksums); its page cache is the memory it takes.
 
-use std::os::unix::fs::MetadataExt as _;
+mod trim;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -111,7 +112,7 @@ impl Index {
     /// cannot be read.
     pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Self, ArchiveError> {
         let database = open(path, cache_bytes)?;
-        let database = Some(match trimmed(database, path) {
+        let database = Some(match trim::trimmed(database, path) {
             Some(trimmed) => trimmed,
             // What failed on the way does not hold for what is there, or the next look says so.
             None => open(path, cache_bytes)?,
@@ -187,34 +188,6 @@ fn open(path: &Path, cache_bytes: usize) -> Result<Database, ArchiveError> {
         other => failed(other),
     })
 }
-
-/// Gives the disk back what a small file has too much of, before anybody waits for it: each change writes
-/// anew what it touches, so that one of many URLs, as packing is, leaves as much free as is of use. `None` if
-/// the library has to open it again.
-///
-/// Of a large one it is left: finding out how much that is means reading all of it, a restart must not wait
-/// for that, and the next changes use it.
-fn trimmed(mut database: Database, path: &Path) -> Option<Database> {
-    // Its length says less: the library makes a file that is full twice as long at once.
-    let bytes = std::fs::metadata(path).ok()?.blocks() * 512;
-    if bytes > TRIMMED_UP_TO {
-        return Some(database);
-    }
-    let stats = database.begin_write().ok()?.stats().ok()?;
-    // Allocated are, after a kill, also those that its last changes left.
-    let pages = stats.leaf_pages() + stats.branch_pages();
-    let used = pages.saturating_mul(stats.page_size() as u64);
-    if bytes.saturating_sub(used) >= WORTH_TRIMMING {
-        database.compact().ok()?;
-    }
-    Some(database)
-}
-
-/// The index of some 80,000 URLs, which is read in a tenth of a second.
-const TRIMMED_UP_TO: u64 = 64 << 20;
-
-/// Less is not worth writing for.
-const WORTH_TRIMMING: u64 = 1 << 20;
 
 fn failed(error: impl Into<redb::Error>) -> ArchiveError {
     ArchiveError::Index(Box::new(error.into()))

@@ -11,6 +11,7 @@ mod import;
 mod keep;
 mod open;
 mod repack;
+mod same;
 mod thin;
 
 use std::collections::BTreeMap;
@@ -508,16 +509,6 @@ const BAD_SECTOR: i32 = 5;
 
 fn damaged(url: &str, version: &Version) -> ArchiveError {
     ArchiveError::Record { url: url.to_owned(), captured: version.captured }
-}
-
-/// Whether a response is the same as a version, for its readers; of redirects nothing is said.
-fn says_the_same(version: &Version, capture: &Capture, payload: &Digest) -> bool {
-    version.payload == *payload
-        && version.status == capture.status
-        && version.media_type == capture.media_type()
-        && version.captured <= capture.captured
-        // A redirect says where to in its head.
-        && capture.field("location").is_none()
 }
 
 fn shown(version: &Version, pin: Option<WallTime>) -> bool {

@@ -12,8 +12,9 @@ use seawall_model::WallTime;
 use seawall_seal::Digest;
 
 use super::keep::{CLOCK_SLACK, Gathered, put_known, to_millis, write_at_end};
+use super::same::says_the_same;
 use super::thin::worth_keeping;
-use super::{Archive, Writer, says_the_same};
+use super::{Archive, Writer};
 use crate::capture::Capture;
 use crate::error::ArchiveError;
 use crate::frontier::Known;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use seawall_model::WallTime;
 use seawall_seal::Digest;
 
+use super::same::says_the_same;
 use super::thin::worth_keeping;
-use super::{Archive, PIN, Writer, says_the_same};
+use super::{Archive, PIN, Writer};
 use crate::capture::Capture;
 use crate::error::ArchiveError;
 use crate::frontier::{FailReason, Known, Validators};
@@ -360,33 +361,6 @@ impl Archive {
         let is_newest = newest.is_none_or(|newest| newest.captured <= capture.captured);
         self.compose(writer, batch, capture, title, payload)?;
         Ok(if is_newest { Said::News } else { Said::OfBefore })
-    }
-
-    /// Whether both are redirects to the same place, which only the record says.
-    fn leads_to_the_same(
-        &self,
-        version: &Version,
-        capture: &Capture,
-        payload: &Digest,
-    ) -> Result<bool, ArchiveError> {
-        let place = capture.field("location");
-        if place.is_none()
-            || version.status != capture.status
-            || version.payload != *payload
-            || version.captured > capture.captured
-        {
-            return Ok(false);
-        }
-        let head = match self.record(&capture.url, version) {
-            Ok(Record::Response(head)) => head,
-            Ok(Record::Revisit(revisit)) => revisit.head,
-            // What cannot be read is written again.
-            Ok(_) | Err(ArchiveError::Record { .. } | ArchiveError::TooLarge { .. }) => {
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(head.field("location") == place)
     }
 
     /// Makes the record of a response: with its content, or as a reference to another's that is the same.
