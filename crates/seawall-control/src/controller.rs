@@ -25,6 +25,16 @@ pub enum Mode {
     Observe,
 }
 
+impl Mode {
+    /// The name in configuration, status and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Act => "act",
+            Self::Observe => "observe",
+        }
+    }
+}
+
 /// How a controller is set up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ControllerConfig {

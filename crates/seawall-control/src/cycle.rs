@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use seawall_detect::{BaselineFault, Detector, DetectorConfig, Finding, Tick, describe};
-use seawall_model::{Instant, Signature, WallTime};
+use seawall_model::{Attribute, AttributeValue, Instant, Signature, WallTime};
 
 use crate::controller::{Controller, ControllerConfig};
 use crate::event::{Action, ControlEvent, OperatorCommand, Probe};
@@ -51,6 +51,9 @@ impl ControlLoop {
             }
         }
         self.controller.handle(tick.at, ControlEvent::Finding(&finding));
+        for measure in self.controller.measures() {
+            self.detector.renew_words(&measure.signature);
+        }
         finding
     }
 
@@ -59,9 +62,16 @@ impl ControlLoop {
         self.controller.handle(now, ControlEvent::Probed(probe));
     }
 
-    /// Takes in what the operator wants.
+    /// Takes in what the operator wants. What is known of its signature is looked up, so that nobody
+    /// reads of a bound on harm that was never asked for.
     pub fn order(&mut self, now: Instant, command: OperatorCommand) {
         self.controller.handle(now, ControlEvent::Operator(command));
+        if let OperatorCommand::Pin { signature, .. } | OperatorCommand::Veto { signature, .. } =
+            command
+        {
+            let evidence = self.detector.weigh(&signature);
+            self.controller.handle(now, ControlEvent::Checked { signature, evidence });
+        }
     }
 
     /// What is to be done next.
@@ -72,6 +82,16 @@ impl ControlLoop {
     /// What stands and why.
     pub const fn controller(&self) -> &Controller {
         &self.controller
+    }
+
+    /// Keeps what a value is in words, of one that the operator named.
+    pub fn keep_words(&mut self, attribute: Attribute, value: AttributeValue, text: &str) {
+        self.detector.keep_words(attribute, value, text);
+    }
+
+    /// What is known of traffic, for the operator who wants to see it.
+    pub const fn detector(&self) -> &Detector {
+        &self.detector
     }
 
     /// What is ordinary, to be kept over a restart.

@@ -13,7 +13,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use seawall_model::{Attributes, ConnectionSignal, Instant, Signature, WallTime};
+use seawall_model::{
+    Attribute, AttributeValue, Attributes, ConnectionSignal, Instant, Observation, Signature,
+    WallTime,
+};
 
 use crate::baseline::{Baseline, ENOUGH};
 use crate::channels::{self, Channels, Learning, Reading};
@@ -206,9 +209,33 @@ impl Detector {
             .then(|| evidence(signature, &self.now, &self.compared, self.volume(), 1))
     }
 
+    /// On what `signature` rests now, in peace as well: for the operator, who asks before an order. O(rows)
+    /// of two seconds and of the baseline; allocates.
+    pub fn weigh(&self, signature: &Signature) -> SignatureEvidence {
+        let now: Vec<Attributes> = self.recent().map(|row| row.attributes).collect();
+        evidence(signature, &now, &self.compared, self.volume(), 1)
+    }
+
+    /// The requests of the last two seconds that were sampled, at most 4,096.
+    pub fn recent(&self) -> impl Iterator<Item = &Observation> {
+        self.samples.iter().flat_map(|(sample, _)| sample.rows())
+    }
+
     /// What values are in words.
     pub const fn words(&self) -> &Words {
         &self.words
+    }
+
+    /// Keeps words for a value that somebody made, and that traffic may not have shown yet.
+    pub fn keep_words(&mut self, attribute: Attribute, value: AttributeValue, text: &str) {
+        self.words.keep(attribute, value, text);
+    }
+
+    /// Keeps the words of a signature as long as this is called: traffic pushes out others.
+    pub fn renew_words(&mut self, signature: &Signature) {
+        for term in signature.terms() {
+            self.words.renew(term.attribute, term.value);
+        }
     }
 
     /// What has to survive a restart, at most 1.5 MB: keyed hashes only, worth nothing without the seed, and

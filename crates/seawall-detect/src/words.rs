@@ -76,6 +76,15 @@ impl Words {
             Head { value, kept_at: self.clock, attribute: attribute.index() as u8, len: len as u8 };
     }
 
+    /// Makes the words of `value` the newest, if there are any: what is still spoken of must not be forgotten
+    /// for what nobody asks about. O(1).
+    pub fn renew(&mut self, attribute: Attribute, value: AttributeValue) {
+        if let Some(place) = self.find(attribute, value) {
+            self.clock = self.clock.saturating_add(1);
+            self.heads[place].kept_at = self.clock;
+        }
+    }
+
     /// Takes over the words of `other`, as the newest. Needs not be of the same size or seed.
     pub fn merge(&mut self, other: &Self) {
         self.forgotten += other.forgotten;
@@ -236,6 +245,17 @@ mod tests {
         words.keep(PATH, 9, "new");
         assert_eq!(words.text(PATH, 1), Some("again"));
         assert_eq!(words.text(PATH, 2), None);
+    }
+
+    #[test]
+    fn words_that_are_still_spoken_of_are_not_the_oldest() {
+        let mut words = Words::new(8, [1, 2]);
+        (1..=8).for_each(|value| words.keep(PATH, value, "old"));
+        words.renew(PATH, 1);
+        words.renew(PATH, 99);
+        words.keep(PATH, 9, "new");
+        assert_eq!((words.text(PATH, 1), words.text(PATH, 2)), (Some("old"), None));
+        assert_eq!(words.text(PATH, 99), None);
     }
 
     #[test]

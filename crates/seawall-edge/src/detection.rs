@@ -24,7 +24,8 @@ use seawall_decide::{
 use seawall_detect::{Sampled, Window};
 use seawall_model::{
     Attributes, Cause, ClientAddr, CookieClass, Decision, Facts, Held, Identity, Instant, Met,
-    Method, Mitigation, Observation, Referrer, RequestKind, Rung, Standing, Test, Work,
+    Method, Mitigation, MitigationId, Observation, Referrer, RequestKind, Rung, Standing, Test,
+    Work,
 };
 use siphasher::sip::SipHasher13;
 
@@ -35,7 +36,7 @@ use crate::policy::Policy;
 use crate::refusal;
 use crate::serve::{self, Ask, Times};
 use crate::visitor;
-use crate::watcher::Told;
+use crate::watcher::{Orders, Told};
 use crate::worker::ClientConn;
 
 /// What all workers share of it.
@@ -49,7 +50,7 @@ pub struct Detection {
     empty: Mutex<Vec<Window>>,
     late: AtomicU64,
     unobserved: AtomicU64,
-    orders: Mutex<Vec<OperatorCommand>>,
+    orders: Orders,
     moves: [AtomicU64; Why::ALL.len()],
     told: ArcSwap<Told>,
 }
@@ -66,7 +67,7 @@ impl Detection {
             empty: Mutex::new(Vec::new()),
             late: AtomicU64::new(0),
             unobserved: AtomicU64::new(0),
-            orders: Mutex::new(Vec::new()),
+            orders: Orders::default(),
             moves: std::array::from_fn(|_| AtomicU64::new(0)),
             told: ArcSwap::default(),
         }
@@ -104,23 +105,22 @@ impl Detection {
         self.mitigations.load().meet(now, attributes, identity_hash, exempt)
     }
 
-    /// Takes an order of the operator, followed within a quarter of a second. Of more than there is room for,
-    /// the last ones are refused.
+    /// Takes an order, followed within a quarter of a second; nobody is told what becomes of it.
     ///
     /// # Errors
     /// Too many at once; ask again in a second.
     pub fn order(&self, command: OperatorCommand) -> Result<(), &'static str> {
-        let mut orders = self.orders.lock();
-        if orders.len() >= MAX_ORDERS {
-            return Err("too many orders at once; ask again in a second");
-        }
-        orders.push(command);
-        Ok(())
+        self.orders.post(command)
     }
 
-    /// What was ordered since the last time.
-    pub(crate) fn take_orders(&self) -> Vec<OperatorCommand> {
-        std::mem::take(&mut *self.orders.lock())
+    /// What the operator orders and asks, for the watcher.
+    pub(crate) const fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Whether anybody watches.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.is_watching.load(Ordering::Acquire)
     }
 
     /// Counts a move of the ladder.
@@ -230,8 +230,6 @@ pub(crate) struct Watch {
 /// Requests that came while one waits for its answer. Beyond, it is not observed, and counted: 4,096 of a
 /// worker take half a MiB, and are two seconds of the origin at 2,000 requests a second.
 const SEEN: usize = 4_096;
-/// Orders in a quarter of a second.
-const MAX_ORDERS: usize = 64;
 
 impl Watch {
     fn note(&self, seen: Seen) {
@@ -322,7 +320,7 @@ pub(crate) fn look(
     mitigation_gate((&policy.table, &shared.limiters), now, decided, met, trial, facts)
 }
 
-/// Tells what became of a request of `client`.
+/// Tells what became of a request of `client`. The mitigation that it met, for its line in the log.
 pub(crate) fn observe(
     ctx: &ClientConn,
     policy: &Policy,
@@ -330,20 +328,21 @@ pub(crate) fn observe(
     answer: &Answer,
     client: ClientAddr,
     (times, took): (Times, Duration),
-) {
+) -> Option<MitigationId> {
     let worker = &ctx.worker;
     let detection = &worker.shared.detection;
     if !detection.is_watching.load(Ordering::Relaxed) {
-        return;
+        return None;
     }
     let now = times.mono + took;
     worker.watch.hand_over(detection, now);
     let Some(seen) = worker.watch.take(times.number) else {
         detection.unobserved.fetch_add(1, Ordering::Relaxed);
-        return;
+        return None;
     };
+    let met = seen.met.map(|met| met.id);
     let mut window = worker.watch.window.borrow_mut();
-    let Some(window) = window.as_mut() else { return };
+    let Some(window) = window.as_mut() else { return met };
     let observation = Observation {
         at: now,
         client,
@@ -362,7 +361,7 @@ pub(crate) fn observe(
         test: Test::None,
     };
     if window.observe(&observation) == Sampled::No {
-        return;
+        return met;
     }
     let network = network(policy, client);
     let facts = serve::facts_of(ctx, ask, client, (seen.who, seen.standing, seen.cookies));
@@ -372,6 +371,7 @@ pub(crate) fn observe(
             window.keep_words(attribute, value, words.as_str());
         }
     }
+    met
 }
 
 fn network(policy: &Policy, client: ClientAddr) -> NetworkClass {

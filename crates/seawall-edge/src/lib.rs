@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access_log;
+mod addresses;
 pub mod admin;
 mod answer;
 mod archive;

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use seawall_cache::{Learned, Learner, LearnerConfig, Misses};
 use seawall_decide::{OriginGateConfig, RouteRule, SiteRules, Table, TableSource};
+use seawall_model::Prefix;
 
+use crate::addresses::Listed;
+use crate::admin::AddressList;
 use crate::archive::SiteCopy;
 use crate::clock;
 use crate::config::{Config, OriginTarget, Site};
@@ -29,6 +32,8 @@ pub(crate) struct Policy {
     /// The always-online copy of each site that has one, in the order of the sites. Opened at the start:
     /// a site that a reload brings has none until the next.
     pub(crate) copies: Vec<Option<Arc<SiteCopy>>>,
+    /// Addresses that the operator listed by hand; compiled into the table.
+    listed: Arc<[Listed]>,
     /// Keys the hashing of what clients send.
     seed: [u64; 2],
     /// That of the learners, which is kept over restarts.
@@ -51,8 +56,21 @@ impl Policy {
         seed: [u64; 2],
         kept: &Learned,
         copies: Vec<Option<Arc<SiteCopy>>>,
+        listed: Arc<[Listed]>,
     ) -> Self {
-        Self { copies, ..Self::new(config, None, seed, kept) }
+        Self { copies, ..Self::new(config, None, seed, kept) }.listing(listed)
+    }
+
+    /// The same with other addresses that the operator listed by hand. Connections to origins stay.
+    pub(crate) fn with_lists(before: &Self, listed: Arc<[Listed]>) -> Self {
+        let generation = before.generation;
+        Self { generation, ..Self::after(before.config.clone(), before) }.listing(listed)
+    }
+
+    fn listing(mut self, listed: Arc<[Listed]>) -> Self {
+        self.table = table(&self.config, &listed);
+        self.listed = listed;
+        self
     }
 
     /// Compiles `config` for a reload. Gates of origins that `before` had as well are carried over,
@@ -62,15 +80,8 @@ impl Policy {
     }
 
     fn new(config: Config, before: Option<&Self>, seed: [u64; 2], kept: &Learned) -> Self {
-        let table = Table::compile(TableSource {
-            allow: config.allow.clone(),
-            deny: config.deny.clone(),
-            trusted_proxies: config.trusted_proxies.clone(),
-            deny_ja4: config.deny_ja4.clone(),
-            tor_exits: config.tor_exits.clone(),
-            sites: config.sites.iter().map(site_rules).collect(),
-            limits: config.limits.clone(),
-        });
+        let listed = before.map_or_else(|| Arc::from([]), |old| Arc::clone(&old.listed));
+        let table = table(&config, &listed);
         let gates = gates(&config, before, seed);
         let learners = learners(&config, before, kept);
         let learning_seed = kept.seed();
@@ -95,6 +106,7 @@ impl Policy {
             learners,
             misses,
             copies,
+            listed,
             seed,
             learning_seed,
             hosts,
@@ -128,6 +140,23 @@ impl Policy {
     pub(crate) fn trusts(&self, peer: std::net::IpAddr) -> bool {
         self.table.is_trusted_proxy(peer)
     }
+}
+
+/// The rules, with what the operator listed by hand beside what the configuration lists.
+fn table(config: &Config, listed: &[Listed]) -> Table {
+    let with = |list: AddressList, prefixes: &[Prefix]| {
+        let listed = listed.iter().filter(|entry| entry.list == list).map(|entry| entry.prefix);
+        prefixes.iter().copied().chain(listed).collect()
+    };
+    Table::compile(TableSource {
+        allow: with(AddressList::Allow, &config.allow),
+        deny: with(AddressList::Block, &config.deny),
+        trusted_proxies: config.trusted_proxies.clone(),
+        deny_ja4: config.deny_ja4.clone(),
+        tor_exits: config.tor_exits.clone(),
+        sites: config.sites.iter().map(site_rules).collect(),
+        limits: config.limits.clone(),
+    })
 }
 
 fn site_rules(site: &Site) -> SiteRules {

@@ -21,6 +21,7 @@ pub(crate) fn publish(
     watch: &mut CertWatch,
     mut config: Config,
 ) -> Result<(), ServeError> {
+    let _changing = shared.changing.lock();
     let before = shared.policy.load_full();
     for site in &config.sites {
         Pool::new(&site.origin)?;

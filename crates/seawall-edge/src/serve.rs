@@ -537,8 +537,8 @@ pub(crate) fn record(
     worker.metrics.cache(answer.note.cache);
     ctx.answered(answer.note.refused);
     let client = client_of(ctx, policy, ask);
-    detection::observe(ctx, policy, ask, answer, client, (times, duration));
-    worker.log(ctx.ja4, client, ask, answer, times, (sent, duration));
+    let met = detection::observe(ctx, policy, ask, answer, client, (times, duration));
+    worker.log(ctx.ja4, client, ask, answer, times, (sent, duration, met));
 }
 
 impl ClientConn {

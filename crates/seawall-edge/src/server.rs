@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
 use crate::access_log::{AccessLogHandle, LogWriter};
+use crate::addresses::{self, Addresses};
 use crate::admin::{AdminError, AdminServer, AdminView};
 use crate::archive::{self, Crawler};
 use crate::clock;
@@ -134,6 +135,7 @@ impl Server {
         let reception = reception.map_err(state)?;
         let (learned_file, learned) = LearnedFile::open(&config.state_dir).map_err(state)?;
         let baseline = BaselineFile::open(&config.state_dir).map_err(state)?;
+        let listed = Addresses::open(&config.state_dir, clock::wall()).map_err(state)?;
         let spool = open_spool(&config).map_err(state)?;
         let copies = archive::open_all(&config);
         let is_crawling = config.is_crawling && copies.iter().any(Option::is_some);
@@ -143,7 +145,6 @@ impl Server {
         let workers = config.workers.max(1);
         let is_watching = config.detect.enabled;
         let (groups, listen) = open_groups(&config, &mut inherited, workers)?;
-        let addresses = listen.iter().map(|listen| listen.address).collect();
         let (log, writers) =
             AccessLogHandle::start(&config.log, &config.state_dir.join("log"), workers, || {
                 (clock::now(), clock::wall())
@@ -151,7 +152,8 @@ impl Server {
         let metrics = Metrics::new(workers);
         let in_flight = config.memory_bytes / 100 * IN_FLIGHT_SHARE;
         let parts = Parts {
-            policy: Policy::first(config, seed, &learned, copies),
+            policy: Policy::first(config, seed, &learned, copies, listed.listed()),
+            addresses: listed,
             learned_file,
             store,
             reception,
@@ -163,13 +165,12 @@ impl Server {
             in_flight_bytes: usize::try_from(in_flight).unwrap_or(usize::MAX),
         };
         let shared = Arc::new(Shared::new(parts));
-        let admin_address = admin.local_addr();
         let (stop, stopped) = oneshot::channel();
         let watch = Arc::new(Mutex::new(CertWatch::new(certs)));
         let mut server = Self {
             shared: Arc::clone(&shared),
-            addresses,
-            admin_address,
+            addresses: listen.iter().map(|listen| listen.address).collect(),
+            admin_address: admin.local_addr(),
             workers: Vec::new(),
             control: None,
             crawler: None,
@@ -511,7 +512,13 @@ impl Thread for Control {
             loop {
                 tokio::select! {
                     _ = &mut stopped => return,
-                    _ = second.tick() => drop(view.requests_per_s(clock::now())),
+                    _ = second.tick() => {
+                        view.requests_per_s(clock::now());
+                        if shared.addresses.is_due(clock::wall()) {
+                            let shared = Arc::clone(&shared);
+                            tokio::task::spawn_blocking(move || addresses::expire(&shared));
+                        }
+                    }
                     _ = memory.tick() => shared.memory.observe(&shared),
                     _ = poll.tick() => {
                         let events = watch.lock().poll(clock::wall());

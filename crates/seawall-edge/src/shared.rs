@@ -18,6 +18,7 @@ use seawall_decide::{
 use seawall_model::{Fields, Identity, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
 
+use crate::addresses::Addresses;
 use crate::answer::InFlight;
 use crate::archive::Emergency;
 use crate::cdn_hint::{CdnHint, Forwarded};
@@ -52,6 +53,9 @@ pub(crate) struct Shared {
     pub(crate) memory: Memory,
     pub(crate) emergency: Emergency,
     pub(crate) detection: Detection,
+    pub(crate) addresses: Addresses,
+    /// Held while another policy is made of the one in force.
+    pub(crate) changing: Mutex<()>,
     /// Keys tables that strangers fill.
     pub(crate) seed: [u64; 2],
     cdn: Mutex<CdnHint>,
@@ -73,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) seed: [u64; 2],
+    pub(crate) addresses: Addresses,
     /// Keys what is kept as ordinary; survives restarts.
     pub(crate) detection_seed: [u64; 2],
     pub(crate) in_flight_bytes: usize,
@@ -120,6 +125,8 @@ impl Shared {
             memory,
             emergency,
             detection: Detection::new(parts.detection_seed),
+            addresses: parts.addresses,
+            changing: Mutex::new(()),
             seed: parts.seed,
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use seawall_cache::StoreError;
+use seawall_control::Mode;
 use seawall_decide::GRANT_HOURS;
-use seawall_model::{Instant, WallTime};
+use seawall_model::{ClientAddr, Instant, Prefix, WallTime};
 
+use crate::addresses;
 use crate::admin::{
-    AdminView, ArchiveChange, ArchiveRefusal, ArchiveStatus, ArchivedPage, CountryWork,
-    EmergencyChange, Import, ImportReport, ListStatus, Pass, Purge, Status,
+    AdminView, ArchiveChange, ArchiveRefusal, ArchiveStatus, ArchivedPage, AttributeValues,
+    CountryWork, EmergencyChange, Import, ImportReport, ListStatus, Order, OrderRefusal, Outcome,
+    Pass, Purge, Standing, Status, There,
 };
 use crate::archive::{import, view as archive};
 use crate::clock;
@@ -21,6 +24,7 @@ use crate::policy::Policy;
 use crate::query;
 use crate::shared::Shared;
 use crate::visitor::PASS_PATH;
+use crate::watcher::Orders;
 
 /// What the admin doors show and do.
 pub(crate) struct View {
@@ -45,6 +49,10 @@ impl AdminView for View {
             work_by_country: self.work_by_country(&policy, now),
             lists: lists(&policy, clock::wall()),
             emergency: self.shared.emergency.is_on(clock::wall),
+            alarms: told.alarms.clone(),
+            expected_per_s: told.expected_per_s,
+            baseline_clients: told.baseline_clients,
+            mode: self.mode(told.mode),
             mitigations: told.measures.clone(),
             memory_bytes: resident_bytes(),
             memory_pressure: self.shared.memory.step().index(),
@@ -111,6 +119,7 @@ impl AdminView for View {
         ];
         samples.extend(self.shared.memory.samples(self.shared.spool.diverted()));
         samples.extend(self.shared.detection.samples());
+        samples.extend(self.shared.addresses.samples());
         samples.extend(self.of_sites());
         samples.extend(archive::samples(&self.shared.policy.load()));
         samples.extend(self.client_samples());
@@ -179,6 +188,43 @@ impl AdminView for View {
         import::max_import_bytes(&self.shared.policy.load())
     }
 
+    fn mitigations(&self) -> Standing {
+        let detection = &self.shared.detection;
+        let (told, now) = (detection.told(), clock::wall());
+        let listed = self.shared.addresses.listed();
+        Standing {
+            mode: self.mode(told.mode),
+            watching: detection.is_watching(),
+            state: told.state,
+            alarms: told.alarms.clone(),
+            expected_per_s: told.expected_per_s,
+            baseline_clients: told.baseline_clients,
+            uptime_s: clock::now().saturating_since(self.started).as_secs(),
+            measures: told.measures.clone(),
+            addresses: listed.iter().map(|entry| entry.status(now)).collect(),
+        }
+    }
+
+    fn values(&self) -> Result<Vec<AttributeValues>, OrderRefusal> {
+        self.watched()?.ask(|desk| desk.values())
+    }
+
+    fn order(&self, order: &Order, is_dry: bool) -> Result<Outcome, OrderRefusal> {
+        let listed =
+            |address| Outcome { done: !is_dry, address: Some(address), ..Outcome::default() };
+        match order {
+            Order::List { list, prefix, lasts } => {
+                let entry = addresses::list(&self.shared, (*list, *prefix), *lasts, is_dry)?;
+                Ok(Outcome { there: Some(self.there(*prefix)), ..listed(entry) })
+            }
+            Order::Unlist(prefix) => addresses::unlist(&self.shared, *prefix, is_dry).map(listed),
+            _ => {
+                let order = order.clone();
+                self.watched()?.ask(move |desk| desk.follow(&order, is_dry))?
+            }
+        }
+    }
+
     fn emergency(&self, what: EmergencyChange) {
         let emergency = &self.shared.emergency;
         match what {
@@ -197,6 +243,33 @@ impl View {
     /// Of a process that starts now.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, started: clock::now(), rate: Mutex::default() }
+    }
+
+    /// Whether anything is done about attacks.
+    fn mode(&self, mode: Mode) -> &'static str {
+        if self.shared.detection.is_watching() { mode.as_str() } else { "off" }
+    }
+
+    /// Who follows orders about signatures.
+    fn watched(&self) -> Result<&Orders, OrderRefusal> {
+        let detection = &self.shared.detection;
+        detection.is_watching().then(|| detection.orders()).ok_or_else(|| {
+            OrderRefusal::new(
+                409,
+                "nobody watches for attacks: `detect.enabled` is `false`",
+                "set it to `true` and restart; `mitigate allow` and `mitigate block` work without",
+            )
+        })
+    }
+
+    /// Who is known in a network: of the last two seconds, and of the last days.
+    fn there(&self, prefix: Prefix) -> There {
+        let orders = self.watched().ok();
+        let seen = orders.and_then(|orders| orders.ask(move |desk| desk.there(prefix)).ok());
+        let budgets = &self.shared.budgets;
+        let (networks_with_readers, networks) =
+            addresses::networks(prefix, |ip| budgets.knows_network(ClientAddr::new(ip)));
+        There { networks, networks_with_readers, ..seen.unwrap_or_default() }
     }
 
     /// The tables of clients and their budgets.

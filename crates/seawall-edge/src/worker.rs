@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use seawall_decide::{CROWD, HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
 use seawall_model::{
-    Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Limits, Misbehaviour, Priority,
-    Refusal, Standing,
+    Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Limits, Misbehaviour,
+    MitigationId, Priority, Refusal, Standing,
 };
 
 use crate::access_log::{LogRecord, LogWriter};
@@ -152,7 +152,12 @@ impl Worker {
             self.shed();
             self.shed_for_memory();
             let current = self.shared.policy.load();
-            if current.generation != self.policy.borrow().generation {
+            let generation = self.policy.borrow().generation;
+            if generation == current.generation && !Arc::ptr_eq(&current, &**self.policy.borrow()) {
+                // Only the operator's lists changed: connections to origins stay as they are.
+                *self.policy.borrow_mut() = Rc::new(Arc::clone(&current));
+            }
+            if generation != current.generation {
                 let new = Rc::new(Arc::clone(&current));
                 let old = std::mem::replace(&mut *self.policy.borrow_mut(), new);
                 retired.extend(old.gates.iter().map(Arc::downgrade));
@@ -214,7 +219,7 @@ impl Worker {
         ask: &Ask<'_>,
         answer: &Answer,
         times: Times,
-        (sent, duration): (u64, Duration),
+        (sent, duration, met): (u64, Duration, Option<MitigationId>),
     ) {
         let note = answer.note;
         let decision = if note.refused {
@@ -242,6 +247,7 @@ impl Worker {
             ja4,
             decision,
             cache: Some(note.cache),
+            mitigation: met,
             status: answer.status,
             duration,
             bytes_sent: sent,

@@ -63,6 +63,10 @@ fn judge(Answer { status, body }: Answer) -> Result<Value, Failure> {
         return Ok(json);
     }
     let said = json.get("error").and_then(Value::as_str).map(str::to_owned);
+    // Some refusals are answers of their own: what is wrong, and what to do.
+    if let (Some(what), Some(hint)) = (&said, json.get("hint").and_then(Value::as_str)) {
+        return Err(Failure::failed(what.clone(), hint));
+    }
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned());
     let hint = match status {
         507 => {
@@ -113,6 +117,8 @@ mod tests {
     #[test]
     fn a_refusal_says_why() {
         let answer = |status, body: &[u8]| judge(Answer { status, body: body.to_vec() });
+        let own = answer(404, br#"{"error":"there is no mitigation `7`","hint":"look"}"#);
+        assert_eq!(own, Err(Failure::failed("there is no mitigation `7`", "look")));
         assert_eq!(answer(200, b"{\"removed\":1}"), Ok(json!({"removed": 1})));
         for body in [&b"{\"error\":\"no url\"}"[..], b"no url\n"] {
             let refused = answer(400, body).expect_err("a refusal");

@@ -2,9 +2,11 @@
 //! morning.
 //!
 //! The match over causes is exhaustive, so a new cause does not compile until somebody has
-//! explained it. Codes of `check` are explained from the table they come from. It asks nobody:
-//! it works while Seawall is stopped, and looks into the access log for the request it is asked
-//! about.
+//! explained it. Codes of `check` are explained from the table they come from. It works while Seawall
+//! is stopped, and looks into the access log for the request it is asked about; where attacks are the
+//! reason, a running program is asked what they look like.
+
+mod behind;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -28,10 +30,16 @@ pub(crate) fn run(file: Option<&Path>, args: &ExplainArgs) -> Done {
         return list(args);
     };
     if let Some(cause) = find_cause(what) {
+        let standing = behind::standing(file, args, cause);
         return if args.json {
-            output::json(&cause_json(cause))
+            let mut json = cause_json(cause);
+            if let Some(standing) = &standing {
+                json["mitigations"] = behind::measures(cause, standing).cloned().collect();
+            }
+            output::json(&json)
         } else {
-            output::data(&cause_text(cause))
+            let behind = standing.map(|it| behind::of_cause(cause, &it)).unwrap_or_default();
+            output::data(&format!("{}{behind}", cause_text(cause)))
         };
     }
     if let Some(code) = Code::ALL.into_iter().find(|code| code.as_str() == what) {
@@ -212,7 +220,7 @@ fn meaning(cause: Cause) -> Meaning {
         Cause::SignatureBlock => (
             "The request looks like an attack that is going on, hardly any reader looks like that, and none of its clients ever passed the cheap test.",
             "An error with status 429. Stored pages were served as ever.",
-            "Usually nothing: it ends by itself within minutes of the attack. If a reader was kept out, note the time and ask for the page that `seawall status` shows; who is signed in, or known from before, is never refused for this.",
+            "Usually nothing: it ends by itself within minutes of the attack. If a reader was kept out, `seawall mitigate list` shows which mitigation it may have been, and `seawall mitigate veto ID --for 2h` stops it; who is signed in, or known from before, is never refused for this.",
         ),
         Cause::Unsolved => (
             "This client looks like an attack, and was given 20 tests within a minute that every browser passes by itself. It passed none.",
@@ -301,9 +309,13 @@ fn request(file: Option<&Path>, args: &ExplainArgs, id: &str) -> Done {
         ));
     };
     let cause = line.get(CAUSE).and_then(Value::as_str).and_then(find_cause);
+    let met = behind::met(&target.socket, &line);
     if args.json {
         let meaning = cause.map_or(Value::Null, cause_json);
-        return output::json(&json!({"request": line, "meaning": meaning}));
+        let mitigation = met.as_ref().and_then(behind::Met::measure).unwrap_or(&Value::Null);
+        return output::json(
+            &json!({"request": line, "meaning": meaning, "mitigation": mitigation}),
+        );
     }
     let mut text = String::new();
     for (name, value) in line.as_object().into_iter().flatten() {
@@ -312,6 +324,9 @@ fn request(file: Option<&Path>, args: &ExplainArgs, id: &str) -> Done {
     }
     if let Some(cause) = cause {
         text.push_str(&format!("\n{}", cause_text(cause)));
+    }
+    if let Some(met) = met {
+        text.push_str(&met.text());
     }
     output::data(&text)
 }

@@ -9,6 +9,7 @@ use crate::Done;
 use crate::admin::ask;
 use crate::cli::StatusArgs;
 use crate::config::value::write_size;
+use crate::mitigate::words;
 use crate::{output, target};
 
 /// Prints the status, as text or as the JSON that came over the socket.
@@ -37,7 +38,9 @@ fn render(status: &Value) -> String {
         |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     line("version", word(status, "version"));
     line("uptime", whole(status, "uptime_s").map(uptime));
-    line("state", word(status, "state"));
+    line("state", words::state(status));
+    line("", words::ordinary(status));
+    line("mode", words::mode(status));
     line("requests", number(status, "requests_per_s").map(|rate| format!("{rate:.1}/s")));
     let origins: Vec<&Value> = match status.get("origin") {
         Some(Value::Array(origins)) => origins.iter().collect(),
@@ -59,6 +62,9 @@ fn render(status: &Value) -> String {
     line("work from", work_from(status));
     let mitigations = status.get("mitigations").and_then(Value::as_array);
     line("mitigations", mitigations.map(|list| list.len().to_string()));
+    for one in mitigations.into_iter().flatten() {
+        line("", Some(words::line(one)));
+    }
     line("memory", whole(status, "memory_bytes").map(|bytes| memory(status, bytes)));
     let lists = status.get("lists").and_then(Value::as_array);
     for (at, list) in lists.into_iter().flatten().enumerate() {
@@ -219,6 +225,20 @@ mod tests {
             render(&status),
             "version     0.1.0\nuptime      1h 1m\nstate       normal\nrequests    12.3/s\n\
              origin      healthy, 3 requests at work of at most 256, 0 waiting\nmitigations 0\nmemory      117MiB\n"
+        );
+    }
+
+    #[test]
+    fn an_attack_is_told_with_what_it_looks_like() {
+        let status = json!({"state": "attack", "alarms": ["origin_cost"], "expected_per_s": 4.25,
+            "baseline_clients": 900, "mode": "observe", "mitigations": [{"id": 7, "rung": "demote",
+                "signature": "path template /search", "since_s": 12, "matched": 90, "order": "pin"}]});
+        assert_eq!(
+            render(&status),
+            "state       attack: origin_cost is out of the ordinary\n            4.2/s would be ordinary now; 900 \
+             clients known as ordinary; signatures block by themselves from 3000 on\n\
+             mode        observe: what would be done is recorded, and nothing is done\n\
+             mitigations 1\n            #7 demote, pinned, for 12s: path template /search; met 90 requests\n"
         );
     }
 

@@ -55,6 +55,9 @@ impl Lines {
         if let Some(cache) = record.cache {
             field!(out, "seawall.cache", text: cache.as_str().as_bytes());
         }
+        if record.mitigation != 0 {
+            field!(out, "security_rule.uuid", quoted: |out| number(out, record.mitigation.into()));
+        }
         field!(out, "seawall.duration_us", number: record.duration_us);
         field!(out, "http.response.body.size", number: record.bytes_sent);
         field!(out, "seawall.request.id", text: record.request_id);

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use seawall_model::{Cause, ClientAddr, Decision, HttpVersion, Instant, Ja4, Method, WallTime};
+use seawall_model::{
+    Cause, ClientAddr, Decision, HttpVersion, Instant, Ja4, Method, MitigationId, WallTime,
+};
 
 use crate::metrics::CacheOutcome;
 
@@ -37,6 +39,8 @@ pub struct LogRecord<'a> {
     pub decision: Decision,
     /// How the cache took part, if it was asked.
     pub cache: Option<CacheOutcome>,
+    /// The mitigation that it met, whatever that did.
+    pub mitigation: Option<MitigationId>,
     /// The status sent; 0: closed without an answer.
     pub status: u16,
     /// From the complete head to the last byte sent.
@@ -70,6 +74,8 @@ pub(super) struct Decoded<'a> {
     pub(super) refused: bool,
     pub(super) cause: Cause,
     pub(super) cache: Option<CacheOutcome>,
+    /// 0: none.
+    pub(super) mitigation: u32,
     pub(super) status: u16,
     pub(super) duration_us: u64,
     pub(super) bytes_sent: u64,
@@ -87,6 +93,7 @@ pub(super) fn encode<'b>(
     out.put(&duration.to_le_bytes());
     out.put(&record.bytes_sent.to_le_bytes());
     out.put(&record.status.to_le_bytes());
+    out.put(&record.mitigation.map_or(0, |id| id.0).to_le_bytes());
     let refused = matches!(record.decision, Decision::Refuse(..));
     let cache = record.cache.map_or(0, |c| c as u8 + 1);
     let cause = u8::try_from(record.decision.cause().index()).unwrap_or(0);
@@ -178,6 +185,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Decoded<'_>> {
     let duration_us = rest.word()?;
     let bytes_sent = rest.word()?;
     let status = rest.short()?;
+    let mitigation = u32::from_le_bytes(rest.array()?);
     let [refused, cause, cache, version, method] = rest.array()?;
     let client = match rest.array()? {
         [4] => IpAddr::V4(Ipv4Addr::from(rest.array::<4>()?)),
@@ -210,6 +218,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Decoded<'_>> {
             0 => None,
             n => Some(*CacheOutcome::ALL.get(usize::from(n) - 1)?),
         },
+        mitigation,
         status,
         duration_us,
         bytes_sent,

@@ -273,6 +273,7 @@ mod tests {
             ja4: None,
             decision: Decision::Admit(Cause::Default),
             cache: None,
+            mitigation: None,
             status: 200,
             duration: Duration::ZERO,
             bytes_sent: 0,

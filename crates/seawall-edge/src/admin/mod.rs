@@ -1,7 +1,8 @@
 //! The operator's door: a unix socket and, if wished, a TCP address.
 //!
 //! A few requests of HTTP/1.1, one per connection: `GET /status`, `GET /metrics`, `GET /archive`,
-//! `POST /purge`, `POST /pass`, `POST /archive`, `POST /archive/import`, `POST /emergency`, and nothing else. It is separate from the serving code on purpose: it must answer while the
+//! `GET /mitigations`,
+//! `POST /mitigations`, `POST /purge`, `POST /pass`, `POST /archive`, `POST /archive/import`, `POST /emergency`, and nothing else. It is separate from the serving code on purpose: it must answer while the
 //! workers are busy, and a flaw in one must not open the other. It runs on the control thread,
 //! bounded in connections, bytes and time.
 //!
@@ -13,6 +14,7 @@
 //! Does **not** decide anything: it asks an [`AdminView`].
 
 mod client;
+mod orders;
 mod request;
 mod server;
 
@@ -21,6 +23,10 @@ use serde::Serialize;
 pub use crate::watcher::MeasureStatus;
 
 pub use self::client::{Answer, ClientError, query, send};
+pub use self::orders::{
+    AddressList, AddressStatus, AttributeValues, EvidenceStatus, Order, OrderRefusal, Outcome,
+    Standing, There, ValueShare, flag_of,
+};
 pub use self::server::{AdminError, AdminServer};
 
 /// What the rest of the edge tells and does for the operator. Called on the control thread
@@ -71,6 +77,22 @@ pub trait AdminView: Send + Sync {
 
     /// Bytes of records that may be brought at once.
     fn max_import_bytes(&self) -> u64;
+
+    /// What stands and rests, and what the operator listed.
+    fn mitigations(&self) -> Standing;
+
+    /// What recent traffic is made of, by attribute.
+    ///
+    /// # Errors
+    /// Nobody watches, or does not answer.
+    fn values(&self) -> Result<Vec<AttributeValues>, OrderRefusal>;
+
+    /// Follows an order about signatures or addresses, or says what it would do. Waits for the watcher, two
+    /// seconds at most.
+    ///
+    /// # Errors
+    /// Why it was not followed.
+    fn order(&self, order: &Order, is_dry: bool) -> Result<Outcome, OrderRefusal>;
 
     /// Puts reading only into force, for some seconds or until it is taken back; or takes it back.
     fn emergency(&self, what: EmergencyChange);
@@ -299,6 +321,14 @@ pub struct Status {
     pub lists: Vec<ListStatus>,
     /// Whether the operator has made the sites reading only.
     pub emergency: bool,
+    /// What is out of the ordinary, by name.
+    pub alarms: Vec<&'static str>,
+    /// Requests per second that would be ordinary now.
+    pub expected_per_s: f64,
+    /// Clients that are known as ordinary.
+    pub baseline_clients: u32,
+    /// Whether anything is done about attacks: `act`, `observe`, or `off` where nobody watches.
+    pub mode: &'static str,
     /// Standing measures.
     pub mitigations: Vec<MeasureStatus>,
     /// Resident memory.

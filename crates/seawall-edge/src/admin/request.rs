@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use seawall_decide::MAX_CREDENTIAL_DAYS;
 
+use super::orders::{self, Change};
 use super::{ArchiveChange, EmergencyChange, Import, Purge};
 
 /// Through which door a request came.
@@ -35,6 +36,12 @@ pub(super) enum Query {
     /// The content is records.
     Import(Import),
     Emergency(EmergencyChange),
+    /// What stands.
+    Mitigations,
+    /// What recent traffic is made of.
+    Values,
+    /// What the operator decides by hand.
+    Order(Change),
 }
 
 /// An answer that needs no view: status and text of the error.
@@ -113,19 +120,23 @@ impl<'a> Head<'a> {
                     Err(Denied(403, "an import comes over the unix socket only"))
                 }
             },
+            ("GET", "/mitigations") => Ok(Query::Mitigations),
+            ("GET", "/mitigations/values") => Ok(Query::Values),
+            ("POST", "/mitigations") => orders::parse(parameters).map(Query::Order),
             ("POST", "/emergency") => emergency(parameters).map(Query::Emergency),
             ("POST", "/pass") => days(parameters).map(Query::Pass),
             ("POST", "/purge") => purge(parameters).map(Query::Purge),
-            (_, "/status" | "/metrics") => Err(Denied(405, "use GET here")),
+            (_, "/status" | "/metrics" | "/mitigations/values") => Err(Denied(405, "use GET here")),
             (_, "/purge" | "/pass" | "/emergency" | "/archive/import") if is_get => {
                 Err(Denied(405, "use POST here"))
             }
-            (_, "/archive" | "/archive/import" | "/purge" | "/pass" | "/emergency") => {
-                Err(Denied(405, "use GET to look and POST to change"))
-            }
+            (
+                _,
+                "/archive" | "/archive/import" | "/purge" | "/pass" | "/emergency" | "/mitigations",
+            ) => Err(Denied(405, "use GET to look and POST to change")),
             _ => Err(Denied(
                 404,
-                "there are /status, /metrics, /archive, /purge, /pass and /emergency",
+                "there are /status, /metrics, /mitigations, /archive, /purge, /pass and /emergency",
             )),
         }
     }
@@ -276,7 +287,7 @@ fn days(parameters: &str) -> Result<u8, Denied> {
 }
 
 /// Undoes percent encoding (RFC 3986 §2.1); `+` stands for itself, as in URLs.
-fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

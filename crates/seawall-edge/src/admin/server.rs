@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
@@ -18,8 +19,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use super::orders::Change;
 use super::request::{Denied, Door, Head, Query};
-use super::{AdminView, ArchiveRefusal, Import};
+use super::{AdminView, ArchiveRefusal, Import, OrderRefusal};
 
 /// Why the admin doors cannot be opened. All are the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -320,11 +322,34 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
         }
         // It has content, and goes another way.
         Query::Import(_) => failure(500, "an import was taken for something else"),
+        Query::Mitigations => json(&view.mitigations()),
+        Query::Values => match tokio::task::spawn_blocking(move || view.values()).await {
+            Ok(told) => told.map_or_else(|why| refused(&why), |values| json(&values)),
+            Err(_) => failure(500, "looking at traffic failed on a bug; see the log"),
+        },
+        Query::Order(Change { order, is_dry }) => {
+            match tokio::task::spawn_blocking(move || view.order(&order, is_dry)).await {
+                Ok(done) => done.map_or_else(|why| refused(&why), |outcome| json(&outcome)),
+                Err(_) => failure(500, "the order failed on a bug; see the log"),
+            }
+        }
         Query::Emergency(what) => {
             view.emergency(what);
             response(200, JSON, b"{}")
         }
     }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    match serde_json::to_vec(value) {
+        Ok(body) => response(200, JSON, &body),
+        Err(_) => failure(500, "the answer cannot be written as JSON"),
+    }
+}
+
+fn refused(why: &OrderRefusal) -> Vec<u8> {
+    let body = serde_json::json!({ "error": why.what, "hint": why.hint }).to_string();
+    response(why.status, JSON, body.as_bytes())
 }
 
 fn refusal(Denied(status, text): &Denied) -> Vec<u8> {

@@ -6,8 +6,10 @@
 //! stays, and ends by itself.
 
 mod baseline;
+mod orders;
 mod prior;
 mod synthetic;
+mod terms;
 mod told;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,14 +18,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use seawall_control::{Action, ControlLoop, ControllerConfig, OperatorCommand};
+use seawall_control::{Action, ControlLoop, ControllerConfig, Entry, OperatorCommand};
 use seawall_detect::{DetectorConfig, Finding, OriginStress, ProbeCounts, Tick, Window};
-use seawall_model::{Instant, Mitigation};
+use seawall_model::Instant;
 
 use crate::clock;
 use crate::shared::Shared;
 
 pub(crate) use self::baseline::BaselineFile;
+pub(crate) use self::orders::Orders;
 use self::synthetic::Synthetic;
 pub use self::told::{MeasureStatus, Told};
 
@@ -60,6 +63,8 @@ struct Turn {
     merged: Window,
     synthetic: Synthetic,
     origin: OriginMeter,
+    /// Of the configuration that the mode was taken from.
+    generation: u64,
     kept: Instant,
     last: Instant,
     ticks: u64,
@@ -68,8 +73,8 @@ struct Turn {
 impl Turn {
     fn new(shared: &Shared, file: &BaselineFile, kept: Option<&[u8]>) -> Self {
         let detect = || DetectorConfig { prior: prior::prior(shared.detection.attributer()) };
-        let mode = shared.policy.load().config.mitigate.mode;
-        let control = ControllerConfig { mode };
+        let policy = shared.policy.load();
+        let control = ControllerConfig { mode: policy.config.mitigate.mode };
         let (seed, wall) = (file.seed(), clock::wall());
         let restored = kept.and_then(|bytes| {
             let restored = ControlLoop::restore(detect(), control, seed, bytes, wall);
@@ -81,6 +86,7 @@ impl Turn {
             merged: Window::new(seed),
             synthetic: Synthetic::new(),
             origin: OriginMeter::default(),
+            generation: policy.generation,
             kept: now,
             last: now,
             ticks: 0,
@@ -143,31 +149,35 @@ impl Turn {
     }
 
     fn order(&mut self, shared: &Shared, now: Instant) {
-        let mode = shared.policy.load().config.mitigate.mode;
-        if mode != self.control.controller().mode() {
+        let policy = shared.policy.load();
+        // What the operator said by hand holds until there is another configuration.
+        if policy.generation != self.generation {
+            self.generation = policy.generation;
+            let mode = policy.config.mitigate.mode;
             self.control.order(now, OperatorCommand::SetMode(mode));
         }
-        for command in shared.detection.take_orders() {
-            self.control.order(now, command);
-        }
+        drop(policy);
+        shared.detection.orders().follow(&mut self.control, shared, now);
     }
 
     fn act(&mut self, shared: &Shared, finding: &Finding) {
-        while let Some(action) = self.control.poll_action() {
-            match action {
-                Action::Publish(stands) => publish(shared, &stands),
-                Action::Record(entry) => {
-                    told::log(&entry, |signature| self.control.describe(signature));
-                    shared.detection.count(&entry);
-                }
-            }
-        }
+        act(shared, &mut self.control, |_| {});
         shared.detection.tell(Told::new(finding, &self.control));
     }
 }
 
-fn publish(shared: &Shared, stands: &[Mitigation]) {
-    shared.detection.publish(stands);
+/// Does what was decided, and shows what is recorded.
+fn act(shared: &Shared, control: &mut ControlLoop, mut show: impl FnMut(&Entry)) {
+    while let Some(action) = control.poll_action() {
+        match action {
+            Action::Publish(stands) => shared.detection.publish(&stands),
+            Action::Record(entry) => {
+                told::log(&entry, |signature| control.describe(signature));
+                shared.detection.count(&entry);
+                show(&entry);
+            }
+        }
+    }
 }
 
 /// How hard the origins are pressed, from what their gates count.

@@ -1,6 +1,6 @@
 //! What the watch tells: log lines, and what status and metrics show.
 
-use seawall_control::{ControlLoop, Entry, Measure, MeasureState, Mode, Step};
+use seawall_control::{ControlLoop, Entry, Measure, MeasureState, Mode, Order, Step};
 use seawall_detect::{Finding, TrafficState, Verdict};
 use seawall_model::{Instant, MitigationId, Rung, Signature};
 use serde::Serialize;
@@ -50,8 +50,14 @@ pub struct MeasureStatus {
     pub tests_set: u64,
     /// And passed.
     pub tests_passed: u64,
+    /// Clients known as ordinary, of whom that bound is.
+    pub baseline_clients: u32,
     /// Whether the operator ordered it.
     pub is_ordered: bool,
+    /// What the operator ordered: `pin` or `veto`.
+    pub order: Option<&'static str>,
+    /// Seconds until the order ends.
+    pub order_ends_in_s: Option<u64>,
 }
 
 impl Default for Told {
@@ -90,10 +96,15 @@ impl Told {
     }
 }
 
-fn status(measure: &Measure, signature: String, now: Instant) -> MeasureStatus {
+pub(super) fn status(measure: &Measure, signature: String, now: Instant) -> MeasureStatus {
     let (rung, ends) = match measure.state {
         MeasureState::Active => (measure.rung.as_str(), measure.expires_at),
         MeasureState::Dormant { until } => ("dormant", until),
+    };
+    let order = match measure.order {
+        Some(Order::Pinned { until, .. }) if now < until => Some(("pin", until)),
+        Some(Order::Vetoed { until }) if now < until => Some(("veto", until)),
+        _ => None,
     };
     MeasureStatus {
         id: measure.id.0,
@@ -107,12 +118,15 @@ fn status(measure: &Measure, signature: String, now: Instant) -> MeasureStatus {
         blocked: measure.met.blocked,
         tests_set: measure.met.tests_set,
         tests_passed: measure.met.tests_passed,
-        is_ordered: measure.order.is_some(),
+        baseline_clients: measure.evidence.baseline_clients,
+        is_ordered: order.is_some(),
+        order: order.map(|(what, _)| what),
+        order_ends_in_s: order.map(|(_, until)| until.saturating_since(now).as_secs()),
     }
 }
 
 /// Three digits: it is an estimate.
-fn rounded(share: f64) -> f64 {
+pub(super) fn rounded(share: f64) -> f64 {
     (share * 1e3).round() / 1e3
 }
 

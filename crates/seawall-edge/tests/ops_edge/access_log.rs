@@ -9,7 +9,7 @@ use seawall_edge::access_log::{AccessLogHandle, LogDrain, LogRecord, LogWriter};
 use seawall_edge::config;
 use seawall_edge::metrics::CacheOutcome;
 use seawall_model::{
-    Cause, ClientAddr, Decision, HttpVersion, Instant, Ja4, Method, Refusal, WallTime,
+    Cause, ClientAddr, Decision, HttpVersion, Instant, Ja4, Method, MitigationId, Refusal, WallTime,
 };
 
 const SETTINGS: config::AccessLog =
@@ -39,6 +39,7 @@ fn record() -> LogRecord<'static> {
         ja4: None,
         decision: Decision::Admit(Cause::Default),
         cache: None,
+        mitigation: None,
         status: 200,
         duration: Duration::from_micros(123),
         bytes_sent: 4_567,
@@ -83,6 +84,7 @@ fn lines_look_as_they_always_did() {
     };
     let refused = LogRecord {
         decision: REFUSE,
+        mitigation: Some(MitigationId(7)),
         status: 0,
         method: Method::Extension,
         version: HttpVersion::Http10,

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use seawall_edge::admin::{
     AdminError, AdminServer, AdminView, Answer, ArchiveChange, ArchiveRefusal, ArchiveStatus,
-    ArchivedPage, ClientError, EmergencyChange, Import, ImportReport, OriginStatus, Pass, Purge,
-    State, Status, query, send,
+    ArchivedPage, AttributeValues, ClientError, EmergencyChange, Import, ImportReport, Order,
+    OrderRefusal, OriginStatus, Outcome, Pass, Purge, Standing, State, Status, query, send,
 };
 
 #[derive(Default)]
@@ -33,6 +33,10 @@ impl AdminView for View {
             work_by_country: Vec::new(),
             lists: Vec::new(),
             emergency: false,
+            alarms: Vec::new(),
+            expected_per_s: 0.0,
+            baseline_clients: 0,
+            mode: "act",
             mitigations: Vec::new(),
             memory_bytes: 1_000,
             memory_pressure: 0,
@@ -86,6 +90,32 @@ impl AdminView for View {
 
     fn max_import_bytes(&self) -> u64 {
         1 << 20
+    }
+
+    fn mitigations(&self) -> Standing {
+        Standing {
+            mode: "act",
+            watching: true,
+            state: State::Normal,
+            alarms: Vec::new(),
+            expected_per_s: 0.0,
+            baseline_clients: 0,
+            uptime_s: 7,
+            measures: Vec::new(),
+            addresses: Vec::new(),
+        }
+    }
+
+    fn values(&self) -> Result<Vec<AttributeValues>, OrderRefusal> {
+        Ok(Vec::new())
+    }
+
+    fn order(&self, order: &Order, is_dry: bool) -> Result<Outcome, OrderRefusal> {
+        let (what, hint) = ("there is no mitigation `7`".to_owned(), "look".to_owned());
+        match order {
+            Order::Remove(7) => Err(OrderRefusal { status: 404, what, hint }),
+            _ => Ok(Outcome { done: !is_dry, ..Outcome::default() }),
+        }
     }
 
     fn emergency(&self, _: EmergencyChange) {}
@@ -173,7 +203,7 @@ fn socket_answers_status_metrics_and_purge() {
     };
     let (answers, purged) = with_server(|| AdminServer::bind(Some(&path), None, None), client);
     let [status, metrics, purge, unwritable, nowhere] = answers;
-    let want = r#"{"version":"0.1.0","uptime_s":7,"state":"normal","requests_per_s":1.5,"origin":{"limit":256,"in_flight":3,"queued":0,"waiting":{"signed_in":0,"aged_reader":0,"passed":0,"anonymous":0,"demoted":0,"background":0},"oldest_wait_ms":0,"streams":0,"slowdown":0.0,"shedding":false,"healthy":true},"work_by_country":[],"lists":[],"emergency":false,"mitigations":[],"memory_bytes":1000,"memory_pressure":0,"events":[]}"#;
+    let want = r#"{"version":"0.1.0","uptime_s":7,"state":"normal","requests_per_s":1.5,"origin":{"limit":256,"in_flight":3,"queued":0,"waiting":{"signed_in":0,"aged_reader":0,"passed":0,"anonymous":0,"demoted":0,"background":0},"oldest_wait_ms":0,"streams":0,"slowdown":0.0,"shedding":false,"healthy":true},"work_by_country":[],"lists":[],"emergency":false,"alarms":[],"expected_per_s":0.0,"baseline_clients":0,"mode":"act","mitigations":[],"memory_bytes":1000,"memory_pressure":0,"events":[]}"#;
     assert_eq!(status, Answer { status: 200, body: want.into() });
     assert_eq!(metrics.body, b"seawall_build_info{version=\"x\"} 1\n");
     assert_eq!(purge.body, b"{\"removed\":3}");
@@ -182,6 +212,46 @@ fn socket_answers_status_metrics_and_purge() {
     assert_eq!(unwritable, Answer { status: 507, body: refused.to_vec() });
     assert_eq!(nowhere.status, 404);
     assert!(!path.exists(), "the socket's file goes with the server");
+}
+
+#[test]
+fn orders_are_answered_with_what_became_of_them() {
+    let dir = crate::temp_dir();
+    let path = dir.path().join("admin.sock");
+    let client = {
+        let path = path.clone();
+        move |_| {
+            [
+                "GET /mitigations",
+                "GET /mitigations/values",
+                "POST /mitigations?do=veto&id=7&for_s=60&dry=1",
+                "POST /mitigations?do=mode&mode=observe",
+                "POST /mitigations?do=remove&id=7",
+                "POST /mitigations?do=remove&id=seven",
+                "POST /mitigations/values",
+                "DELETE /mitigations",
+            ]
+            .map(|request| {
+                let (method, target) = request.split_once(' ').expect("two words");
+                let answer = query(&path, method, target).expect("answers");
+                (answer.status, String::from_utf8(answer.body).expect("text"))
+            })
+        }
+    };
+    let (answers, _) = with_server(|| AdminServer::bind(Some(&path), None, None), client);
+    let standing = r#"{"mode":"act","watching":true,"state":"normal","alarms":[],"expected_per_s":0.0,"baseline_clients":0,"uptime_s":7,"measures":[],"addresses":[]}"#;
+    let refused = r#"{"error":"there is no mitigation `7`","hint":"look"}"#;
+    let want = [
+        (200, standing),
+        (200, "[]"),
+        (200, r#"{"done":false}"#),
+        (200, r#"{"done":true}"#),
+        (404, refused),
+    ];
+    for (got, want) in answers.iter().zip(want) {
+        assert_eq!((got.0, got.1.as_str()), want);
+    }
+    assert_eq!([answers[5].0, answers[6].0, answers[7].0], [400, 405, 405]);
 }
 
 #[test]

@@ -1,47 +1,38 @@
-//! `seawall mitigate`: what the operator decides by hand. So far: reading only.
+//! `seawall mitigate emergency`: reading only.
 
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::length;
 use crate::Done;
 use crate::admin::ask;
 use crate::cli::TargetArgs;
 use crate::config::value;
 use crate::{output, target};
 
-/// What `mitigate` takes.
+/// What `mitigate emergency` takes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Reading only: everybody is served from the cache and the archive; who is signed in reaches the site.
-    #[command(
-        after_help = "Forms are answered that nothing was sent, so that nobody loses what was typed\n\
-        without knowing. It ends with `off`, after `--for`, and when Seawall is started again."
-    )]
-    Emergency {
-        /// Whether it is to be in force.
-        #[arg(value_enum)]
-        on: OnOff,
-        /// For how long, such as 2h; without it until it is turned off.
-        #[arg(long = "for", value_name = "TIME", value_parser = length)]
-        length: Option<Duration>,
-        /// Say what it would do, and do nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        target: TargetArgs,
-    },
+#[command(
+    after_help = "Forms are answered that nothing was sent, so that nobody loses what was typed\n\
+    without knowing. It ends with `off`, after `--for`, and when Seawall is started again."
+)]
+pub(super) struct Args {
+    /// Whether it is to be in force.
+    #[arg(value_enum)]
+    on: OnOff,
+    /// For how long, such as 2h; without it until it is turned off.
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    length: Option<Duration>,
+    /// Say what it would do, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -54,8 +45,8 @@ enum OnOff {
 ///
 /// # Errors
 /// A failure if the program cannot be asked.
-pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
-    let What::Emergency { on, length, dry_run, json, target } = &args.what;
+pub(super) fn run(config: Option<&Path>, args: &Args) -> Done {
+    let Args { on, length, dry_run, json, target } = args;
     let socket = target::find(config, target)?.socket;
     let status = ask(&socket, "GET", "/status")?;
     let was_on = status.get("emergency").and_then(Value::as_bool).unwrap_or(false);
@@ -104,18 +95,11 @@ fn told(is_on: bool, was_on: bool, length: Option<Duration>, dry_run: bool) -> S
     }
 }
 
-/// In whole seconds; the program takes no longer than 30 days.
-fn length(text: &str) -> Result<Duration, String> {
-    let length = value::duration(text)?;
-    let range = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
-    if range.contains(&length) { Ok(length) } else { Err("not between `1s` and `30d`".to_owned()) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{length, told};
+    use super::told;
 
     #[test]
     fn what_was_done_is_said_in_a_line() {
@@ -126,13 +110,5 @@ mod tests {
             "reading only would be on until `seawall mitigate emergency off`, as it was"
         );
         assert_eq!(told(false, true, None, false), "reading only off");
-    }
-
-    #[test]
-    fn an_emergency_has_a_length_that_makes_sense() {
-        assert_eq!(length("2h"), Ok(Duration::from_secs(7_200)));
-        for text in ["0s", "100ms", "31d", "2", "long"] {
-            assert!(length(text).is_err(), "{text}");
-        }
     }
 }

@@ -1,0 +1,272 @@
+//! The operator's door into the watcher's thread: questions and orders wait in a short queue, are
+//! followed between two ticks, and whoever asked is told what became of them.
+//!
+//! An order that was not answered in time is not followed later: who was told that nothing happened
+//! must be able to rely on it.
+
+use std::fmt;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use seawall_control::{ControlLoop, Entry, Measure, OperatorCommand, Refused, Step};
+use seawall_detect::licence;
+use seawall_model::{Attribute, Instant, MitigationId, Prefix, Rung, Signature, Standing, Term};
+
+use super::terms;
+use super::told::{self, MeasureStatus};
+use crate::admin::{AttributeValues, EvidenceStatus, Order, OrderRefusal, Outcome, There, flag_of};
+use crate::clock;
+use crate::shared::Shared;
+
+type Job = Box<dyn FnOnce(&mut Desk<'_>) + Send>;
+
+/// What waits to be followed.
+#[derive(Default)]
+pub(crate) struct Orders(Mutex<Vec<Job>>);
+
+impl fmt::Debug for Orders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Orders({})", self.0.lock().len())
+    }
+}
+
+impl Orders {
+    /// Has `what` done on the watcher's thread and waits for it, two seconds at most.
+    ///
+    /// # Errors
+    /// Too many wait already, or nobody came in time; then it was not done.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&mut Desk<'_>) -> T + Send + 'static,
+    ) -> Result<T, OrderRefusal> {
+        let (tell, told) = sync_channel(1);
+        let until = clock::now() + PATIENCE;
+        let job: Job = Box::new(move |desk| {
+            if desk.now < until {
+                // Nobody may be left to hear it: then it broke down.
+                let _ = tell.send(what(desk));
+            }
+        });
+        self.push(job).map_err(|what| OrderRefusal::new(503, what, "ask again in a second"))?;
+        // Longer than the order is good for, so that what was followed at the last moment is told.
+        told.recv_timeout(PATIENCE + Duration::from_millis(500)).map_err(|_| {
+            OrderRefusal::new(
+                503,
+                "the watch over attacks did not answer within two seconds, and nothing was changed",
+                "look into the log for what holds it up, and ask again",
+            )
+        })
+    }
+
+    /// Has an order followed, whenever that is; nobody waits for it.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub(crate) fn post(&self, command: OperatorCommand) -> Result<(), &'static str> {
+        self.push(Box::new(move |desk| {
+            // The log says if it is refused.
+            desk.carry_out(command);
+        }))
+    }
+
+    fn push(&self, job: Job) -> Result<(), &'static str> {
+        let mut jobs = self.0.lock();
+        if jobs.len() >= MAX_ORDERS {
+            return Err("too many orders at once");
+        }
+        jobs.push(job);
+        Ok(())
+    }
+
+    /// Does what waits.
+    pub(super) fn follow(&self, control: &mut ControlLoop, shared: &Shared, now: Instant) {
+        let jobs = std::mem::take(&mut *self.0.lock());
+        for job in jobs {
+            job(&mut Desk { control, shared, now });
+        }
+    }
+}
+
+/// Orders in a quarter of a second.
+const MAX_ORDERS: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where orders are followed.
+pub(crate) struct Desk<'a> {
+    control: &'a mut ControlLoop,
+    shared: &'a Shared,
+    now: Instant,
+}
+
+impl Desk<'_> {
+    /// Follows an order about signatures, or says what it would do.
+    ///
+    /// # Errors
+    /// Why it is not followed.
+    pub(crate) fn follow(&mut self, order: &Order, is_dry: bool) -> Result<Outcome, OrderRefusal> {
+        match order {
+            Order::Add { terms, rung, lasts } => {
+                let signature = self.signature(terms)?;
+                let command = OperatorCommand::Pin { signature, rung: *rung, lasts: *lasts };
+                self.command(signature, command, is_dry)
+            }
+            Order::Pin { id, rung, lasts } => {
+                let signature = self.known(*id)?.signature;
+                let command = OperatorCommand::Pin { signature, rung: *rung, lasts: *lasts };
+                self.command(signature, command, is_dry)
+            }
+            Order::Veto { id, lasts } => {
+                let signature = self.known(*id)?.signature;
+                let command = OperatorCommand::Veto { signature, lasts: *lasts };
+                self.command(signature, command, is_dry)
+            }
+            Order::Remove(id) => {
+                let signature = self.known(*id)?.signature;
+                self.command(signature, OperatorCommand::Remove(MitigationId(*id)), is_dry)
+            }
+            Order::Mode(mode) => {
+                if !is_dry && *mode != self.control.controller().mode() {
+                    self.carry_out(OperatorCommand::SetMode(*mode));
+                    let mode = mode.as_str();
+                    tracing::warn!(mode, "the operator changed whether anything is done");
+                }
+                let mode = Some(self.control.controller().mode().as_str());
+                Ok(Outcome { done: !is_dry, mode, ..Outcome::default() })
+            }
+            Order::List { .. } | Order::Unlist(_) => unreachable!("lists are kept elsewhere"),
+        }
+    }
+
+    /// Values of recent traffic.
+    pub(crate) fn values(&self) -> Vec<AttributeValues> {
+        let of = |attribute| AttributeValues {
+            attribute: flag_of(attribute),
+            values: terms::recent(self.control.detector(), attribute, MAX_VALUES),
+        };
+        Attribute::ALL.into_iter().map(of).filter(|all| !all.values.is_empty()).collect()
+    }
+
+    /// Who of recent traffic comes from `prefix`.
+    pub(crate) fn there(&self, prefix: Prefix) -> There {
+        let mut there = There::default();
+        let mut seen = std::collections::HashSet::new();
+        for row in self.control.detector().recent() {
+            there.sample_rows += 1;
+            if !prefix.contains(row.client.ip()) {
+                continue;
+            }
+            there.sample_hits += 1;
+            if seen.insert(row.identity) {
+                there.clients += 1;
+                there.signed_in += u32::from(row.standing == Standing::SignedIn);
+                there.readers += u32::from(row.standing == Standing::AgedReader);
+            }
+        }
+        there
+    }
+
+    fn known(&self, id: u32) -> Result<Measure, OrderRefusal> {
+        let measures = self.control.controller().measures();
+        measures.iter().find(|measure| measure.id.0 == id).copied().ok_or_else(|| {
+            OrderRefusal::new(
+                404,
+                format!("there is no mitigation `{id}`"),
+                "`seawall mitigate list` shows those that stand and those that rest",
+            )
+        })
+    }
+
+    fn signature(&mut self, terms: &[(Attribute, String)]) -> Result<Signature, OrderRefusal> {
+        let attributer = self.shared.detection.attributer();
+        let mut found: Vec<Term> = Vec::with_capacity(terms.len());
+        for (attribute, text) in terms {
+            let meant = terms::value(attributer, self.control.detector(), *attribute, text)?;
+            // It may be that nobody came yet who shows them.
+            self.control.keep_words(*attribute, meant.value, &meant.words);
+            found.push(Term { attribute: *attribute, value: meant.value });
+        }
+        Signature::new(&found).ok_or_else(|| {
+            OrderRefusal::new(
+                422,
+                "these words make no signature",
+                "say one to five different things; `--addresses` stands alone, because a network needs no further reason",
+            )
+        })
+    }
+
+    fn command(
+        &mut self,
+        signature: Signature,
+        command: OperatorCommand,
+        is_dry: bool,
+    ) -> Result<Outcome, OrderRefusal> {
+        let evidence = self.control.detector().weigh(&signature);
+        let mut outcome = Outcome {
+            done: !is_dry,
+            signature: Some(self.control.describe(&signature)),
+            evidence: Some(EvidenceStatus {
+                sample_rows: evidence.sample_rows,
+                sample_hits: evidence.sample_hits,
+                matched_per_s: told::rounded(evidence.matched_per_s),
+                expected_per_s: told::rounded(evidence.expected_per_s),
+                coverage: told::rounded(evidence.coverage),
+                baseline_clients: evidence.baseline_clients,
+                baseline_hits: evidence.baseline_hits,
+                collateral_upper: evidence.collateral_upper,
+                bears: licence(&signature, &evidence).as_str(),
+            }),
+            ..Outcome::default()
+        };
+        let blocks = matches!(command, OperatorCommand::Pin { rung: Rung::Block, .. });
+        if is_dry && blocks && !signature.may_block() {
+            return Err(refusal(Refused::MayNotBlock));
+        }
+        if !is_dry && let Some(refused) = self.carry_out(command) {
+            return Err(refusal(refused));
+        }
+        outcome.measure = self.status(&signature);
+        Ok(outcome)
+    }
+
+    /// Why it was not followed, if it was not.
+    fn carry_out(&mut self, command: OperatorCommand) -> Option<Refused> {
+        self.control.order(self.now, command);
+        let mut refused = None;
+        super::act(self.shared, self.control, |entry: &Entry| {
+            if let Step::Refused(why) = entry.step {
+                refused = Some(why);
+            }
+        });
+        refused
+    }
+
+    fn status(&self, signature: &Signature) -> Option<MeasureStatus> {
+        let measures = self.control.controller().measures();
+        let measure = measures.iter().find(|measure| measure.signature == *signature)?;
+        Some(told::status(measure, self.control.describe(signature), self.now))
+    }
+}
+
+fn refusal(why: Refused) -> OrderRefusal {
+    match why {
+        Refused::Unknown(id) => OrderRefusal::new(
+            404,
+            format!("there is no mitigation `{}`", id.0),
+            "`seawall mitigate list` shows those that stand and those that rest",
+        ),
+        Refused::NoRoom => OrderRefusal::new(
+            409,
+            "twelve orders stand already, and the rest of the places is for what is found",
+            "`seawall mitigate list` shows them; take one away with `seawall mitigate remove ID`",
+        ),
+        Refused::MayNotBlock => OrderRefusal::new(
+            409,
+            "this says only where somebody comes from, which language they read or what their browser lacks, and such a signature may not block",
+            "add what they do, such as `--path`, or choose `--rung challenge`",
+        ),
+    }
+}
+
+/// More of one attribute would not be read.
+const MAX_VALUES: usize = 12;
