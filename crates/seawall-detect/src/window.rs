@@ -344,8 +344,11 @@ impl Spread {
 /// Whether we refused it ourselves. What the origin failed at is no refusal of ours, and a request
 /// that had to do with a held copy was answered.
 fn is_refused(observation: &Observation) -> bool {
-    let is_ours =
-        !matches!(observation.cause, Cause::Default | Cause::AllowList | Cause::OriginFailed);
+    // Who is demoted is put off and no more: what the origin then says is the origin's.
+    let is_ours = !matches!(
+        observation.cause,
+        Cause::Default | Cause::AllowList | Cause::OriginFailed | Cause::Demoted
+    );
     let is_blocked = observation.met.is_some_and(|met| met.rung == Rung::Block && !met.is_control);
     (is_ours || is_blocked) && !(200..400).contains(&observation.status)
 }

@@ -100,6 +100,9 @@ fn our_own_refusals_are_no_errors_of_the_site() {
     for (observation, refused, client_errors, server_errors) in [
         (with(404, Cause::Default, None), 0, 1, 0),
         (with(502, Cause::OriginFailed, None), 0, 0, 1),
+        (with(404, Cause::Demoted, met(Rung::Demote, false)), 0, 1, 0),
+        (with(307, Cause::Challenged, met(Rung::Challenge, false)), 0, 0, 0),
+        (with(429, Cause::Challenged, met(Rung::Challenge, false)), 1, 0, 0),
         (with(429, Cause::OriginBudget, None), 1, 0, 0),
         (with(503, Cause::OriginBusy, None), 1, 0, 0),
         (with(0, Cause::TooManyConnections, None), 1, 0, 0),
