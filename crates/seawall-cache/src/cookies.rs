@@ -98,12 +98,16 @@ impl fmt::Debug for CookiePatterns {
     }
 }
 
-/// Seawall's own cookie, the reader credential: it ends at Seawall. It is not sent on, selects
+/// Seawall's own cookie, the reader credential. Like the others it ends at Seawall. It is not sent on, selects
 /// nothing and makes no page personal. The prefix keeps it off plain HTTP and off other hosts
 /// (RFC 6265bis §4.1.3.2).
 pub const OWN_COOKIE: &str = "__Host-seawall";
+/// The same for the pass of the cheap test.
+pub const PASS_COOKIE: &str = "__Host-seawall-pass";
+/// And over plain HTTP, where browsers take no cookie with that prefix.
+pub const PLAIN_PASS_COOKIE: &str = "seawall-pass";
 
-/// A Cookie line without Seawall's own; `None` if it is not in there.
+/// A Cookie line without Seawall's own; `None` if there is none in it.
 pub fn without_own_cookie(line: &[u8]) -> Option<Vec<u8>> {
     if !line.split(|&byte| byte == b';').any(is_own_cookie) {
         return None;
@@ -120,9 +124,12 @@ pub fn without_own_cookie(line: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether one pair of a Cookie line is Seawall's own.
 pub(crate) fn is_own_cookie(pair: &[u8]) -> bool {
-    pair.trim_ascii_start()
-        .strip_prefix(OWN_COOKIE.as_bytes())
-        .is_some_and(|rest| matches!(rest.trim_ascii_start().first(), None | Some(b'=')))
+    let pair = pair.trim_ascii_start();
+    // Of one letter each: what is none of them is told so by its first byte.
+    [OWN_COOKIE, PASS_COOKIE, PLAIN_PASS_COOKIE].iter().any(|name| {
+        pair.strip_prefix(name.as_bytes())
+            .is_some_and(|rest| matches!(rest.trim_ascii_start().first(), None | Some(b'=')))
+    })
 }
 
 /// Classifies the Cookie lines of a request under a site's policy.
@@ -193,6 +200,9 @@ mod tests {
         check("__Host-seawall", Some(""));
         check(" __Host-seawall =x;a", Some("a"));
         check("a=1; b=2", None);
+        check("a=1; __Host-seawall-pass=x; seawall-pass=y; b=2", Some("a=1; b=2"));
+        check("seawall-pass", Some(""));
+        check("seawall-passes=x; __Secure-seawall-pass=y", None);
         check("a=__Host-seawall=x", None);
         check("__Host-seawall2=x; x__Host-seawall=y; __host-seawall=z", None);
         check("", None);

@@ -33,7 +33,10 @@ pub use crate::cache_status::{CacheStatus, Collapsed, Forward, Stored, write_cac
 pub use crate::conditional::{
     Precondition, Validators, is_sent_with_304, precondition, validators,
 };
-pub use crate::cookies::{CookiePatterns, OWN_COOKIE, classify_cookies, without_own_cookie};
+pub use crate::cookies::{
+    CookiePatterns, OWN_COOKIE, PASS_COOKIE, PLAIN_PASS_COOKIE, classify_cookies,
+    without_own_cookie,
+};
 pub use crate::encode::{Encoding, Wants};
 pub use crate::entry::{Entry, Representation};
 pub use crate::flight::{Failed, FlightLimits, Flights, Join, Lead};

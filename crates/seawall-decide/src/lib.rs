@@ -48,6 +48,7 @@ mod table;
 mod template;
 mod ticket;
 mod unsolved;
+mod used;
 mod visitors;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};

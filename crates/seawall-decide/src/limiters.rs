@@ -21,8 +21,8 @@
 //! forgotten fails open: a full budget, no connections; but the demand of an identity goes on to count in
 //! [`Hashed`] queues, or an attacker with more addresses than there is room for would always look new.
 //!
-//! Beside it: connections by prefix, who broke protocols ([`crate::offenders`]) and who passes no test
-//! ([`crate::unsolved`]).
+//! Beside it: connections by prefix, who broke protocols ([`crate::offenders`]) who passes no test
+//! ([`crate::unsolved`]) and what was passed with ([`crate::used`]).
 //!
 //! Races between workers lose or double at most single counts of the record at hand, always
 //! towards admitting. No operation waits for another worker.
@@ -42,6 +42,7 @@ use crate::offenders::{Bar, Offenders};
 use crate::places::place;
 use crate::prefix_counts::PrefixCounts;
 use crate::unsolved::Unsolved;
+use crate::used::Used;
 
 /// One unit of cost in what [`Limiters::demand`] returns.
 pub const DEMAND_ONE: u32 = ONE;
@@ -58,6 +59,7 @@ pub struct Limiters {
     prefixes: PrefixCounts,
     offenders: Offenders,
     unsolved: Unsolved,
+    used: Used,
 }
 
 /// What tells clients of one address apart, as far as anything does.
@@ -87,6 +89,7 @@ impl Limiters {
             prefixes: PrefixCounts::new(seed),
             offenders: Offenders::new(limits.max_offenders, seed),
             unsolved: Unsolved::new(seed),
+            used: Used::new(seed),
         }
     }
 
@@ -95,7 +98,8 @@ impl Limiters {
         let beside = self.hashed.bytes()
             + self.prefixes.bytes()
             + self.offenders.bytes()
-            + self.unsolved.bytes();
+            + self.unsolved.bytes()
+            + self.used.bytes();
         size_of::<Self>() + size_of_val(&*self.sets) + beside
     }
 
@@ -271,6 +275,12 @@ impl Limiters {
     pub fn take_pass(&self, now: Instant, number: u64) -> bool {
         let budget = HeldBudget::new(PerSecond(1.0), 60);
         self.take_held(now, Identity::of_holder(number), budget).is_ok()
+    }
+
+    /// Notes that a ticket or pass was used, by its text. Whether for the first time within an hour, as far as
+    /// that is remembered. O(1), no allocation.
+    pub fn is_first_use(&self, now: Instant, text: &[u8]) -> bool {
+        self.used.is_first(now, text)
     }
 
     /// By what the tests of a client are counted: its identity, and where more people share that, its
@@ -526,7 +536,7 @@ mod tests {
             let limiters = limiters(clients);
             let bytes = limiters.bytes();
             let hashed = (records / 32).max(64) * 16;
-            let tests = 256 * 1024;
+            let tests = (256 + 128) * 1024;
             let beside = hashed + 128 * 1024 + 24 * Limits::default().max_offenders + tests;
             let own = bytes - size_of::<Limiters>() - beside;
             assert_eq!(own, records * 40, "{clients} clients");

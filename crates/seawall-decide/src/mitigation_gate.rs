@@ -35,6 +35,9 @@ pub struct Trial {
     pub test: Test,
     /// By what its tests are counted.
     pub tested: Tested,
+    /// From so many left open on it is refused: [`MAX_OPEN_TESTS`], or `None` where so many people ask as one
+    /// that the count says nothing of any of them.
+    pub max_open: Option<u32>,
 }
 
 /// From so many tests left open within a minute on a client is refused (detection.md §5).
@@ -68,7 +71,7 @@ pub fn mitigation_gate(
 }
 
 fn challenge(limiters: &Limiters, now: Instant, trial: Trial, facts: &Facts<'_>) -> Decision {
-    if limiters.tests_open(now, trial.tested) >= MAX_OPEN_TESTS {
+    if trial.max_open.is_some_and(|most| limiters.tests_open(now, trial.tested) >= most) {
         return refuse(Cause::Unsolved, BLOCKED_FOR, facts);
     }
     let is_read = matches!(facts.method, Method::Get | Method::Head);

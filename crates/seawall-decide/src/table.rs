@@ -30,6 +30,8 @@ pub struct TableSource {
     pub trusted_proxies: Vec<Prefix>,
     /// Tor exits; they have a share of their own before the origin.
     pub tor_exits: Vec<Prefix>,
+    /// Crawlers whose addresses are published; mitigations do not touch them.
+    pub crawlers: Vec<Prefix>,
     /// Rules per site; the position is the index that [`crate::decide`] is given.
     pub sites: Vec<SiteRules>,
     /// All bounds.
@@ -96,6 +98,7 @@ pub struct Table {
     pub(crate) deny: PrefixSet,
     pub(crate) trusted_proxies: PrefixSet,
     tor_exits: PrefixSet,
+    crawlers: PrefixSet,
     pub(crate) sites: Box<[Site]>,
     /// Whether any route has a lane or a budget, so that sites without pay nothing for them.
     has_terms: bool,
@@ -131,6 +134,7 @@ impl Table {
             deny_ja4: Ja4Rules::new(&source.deny_ja4),
             trusted_proxies: PrefixSet::new(&source.trusted_proxies),
             tor_exits: PrefixSet::new(&source.tor_exits),
+            crawlers: PrefixSet::new(&source.crawlers),
             sites: source.sites.into_iter().map(Site::compile).collect(),
             has_terms,
             held: HeldBudget::new(source.limits.held_rate, source.limits.held_burst),
@@ -157,6 +161,11 @@ impl Table {
     /// Whether this is a Tor exit, by the operator's list. O(log n), no allocation.
     pub fn is_tor_exit(&self, client: IpAddr) -> bool {
         self.tor_exits.contains(client)
+    }
+
+    /// Whether this is a crawler, by the operator's list. O(log n), no allocation.
+    pub fn is_crawler(&self, client: IpAddr) -> bool {
+        self.crawlers.contains(client)
     }
 
     /// The methods taken at `path`, for the `Allow` field that every 405 carries

@@ -2,11 +2,11 @@
 //!
 //! Two ways through, and nothing is remembered of either until it is passed:
 //!
-//! 1. **Coming back.** The answer is a redirect to the same page with a pass in a cookie. Who brings it
-//!    back has passed, within one round trip that no reader notices.
-//! 2. **Waiting.** Who takes no cookies gets a page that loads the wanted one after a few seconds, with a
-//!    ticket in its address. Who comes with it, and not before its time, has passed too, for this page;
-//!    cookies are offered again.
+//! 1. **Coming back.** The answer is a redirect to the same page, with a pass in a cookie and a ticket in
+//!    the address. Who brings the cookie back is sent to the page as it was asked for and has passed,
+//!    within round trips that no reader notices.
+//! 2. **Waiting.** Who comes back without gets a page that loads itself again after a few seconds. Who comes
+//!    with a ticket, and not before its time, has passed too, for this page; cookies are offered again.
 //!
 //! Tickets and passes have the form of a [`Credential`](crate::Credential) and are signed by the same keys,
 //! together with the host: 42 bytes, 56 characters.

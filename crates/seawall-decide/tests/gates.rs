@@ -68,6 +68,7 @@ fn table_with(limits: Limits) -> Table {
         deny_ja4: vec![DENIED_JA4.parse().expect("a rule")],
         limits,
         tor_exits: prefixes(&[TOR]),
+        crawlers: Vec::new(),
     })
 }
 

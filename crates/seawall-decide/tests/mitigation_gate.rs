@@ -41,6 +41,7 @@ fn facts(last: u8, held: Held) -> Facts<'static> {
 struct World {
     table: Table,
     limiters: Limiters,
+    max_open: Option<u32>,
 }
 
 impl World {
@@ -55,7 +56,7 @@ impl World {
         let sites = vec![SiteRules { methods: Vec::new(), routes: Vec::new() }];
         let allow = vec!["203.0.113.200/32".parse().expect("valid prefix")];
         let table = Table::compile(TableSource { allow, sites, limits, ..TableSource::default() });
-        Self { table, limiters }
+        Self { table, limiters, max_open: Some(MAX_OPEN_TESTS) }
     }
 
     fn ask(
@@ -70,7 +71,7 @@ impl World {
         let decided = decide(&self.table, &self.limiters, now, Some(0), facts);
         let met = Met { id: MitigationId(1), rung, is_control: false };
         let tested = self.limiters.tested(facts.identity, None, 1);
-        let trial = Trial { testable, test, tested };
+        let trial = Trial { testable, test, tested, max_open: self.max_open };
         mitigation_gate((&self.table, &self.limiters), now, decided, Some(met), trial, facts)
     }
 }
@@ -165,6 +166,18 @@ fn who_never_passes_is_refused_for_a_minute() {
 }
 
 #[test]
+fn nobody_is_refused_for_the_tests_of_a_crowd_that_looks_alike() {
+    let world = World { max_open: None, ..World::new() };
+    let page = facts(7, Held::No);
+    let tested = world.limiters.tested(page.identity, None, 64);
+    for _ in 0..200 {
+        world.limiters.test_set(at_ms(0), tested);
+    }
+    let asked = world.ask(0, Rung::Challenge, Test::None, Testable::Page, &page);
+    assert_eq!(asked.cause(), Cause::Challenged);
+}
+
+#[test]
 fn people_behind_one_address_are_tested_by_look() {
     let world = World::new();
     let page = facts(7, Held::No);
@@ -184,4 +197,12 @@ fn a_pass_serves_one_reader_and_not_a_botnet() {
     assert_eq!(taken, 60);
     assert!(world.limiters.take_pass(at_ms(0), 8), "another pass");
     assert!(world.limiters.take_pass(at_ms(1_000), 7), "one a second");
+}
+
+#[test]
+fn what_is_shown_again_is_no_first_use() {
+    let world = World::new();
+    assert!(world.limiters.is_first_use(at_ms(0), b"ticket"));
+    assert!(!world.limiters.is_first_use(at_ms(1_000), b"ticket"));
+    assert!(world.limiters.is_first_use(at_ms(1_000), b"another"));
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub deny_ja4: Vec<Ja4Rule>,
     /// Tor exits, by the operator's list.
     pub tor_exits: Vec<Prefix>,
+    /// Crawlers that mitigations do not touch, by the operator's list.
+    pub crawlers: Vec<Prefix>,
     /// Who networks belong to, by the operator's list.
     pub owners: Arc<Owners>,
     /// Where networks are registered, by the operator's list.
@@ -109,6 +111,7 @@ impl Config {
             deny: Vec::new(),
             deny_ja4: Vec::new(),
             tor_exits: Vec::new(),
+            crawlers: Vec::new(),
             owners: Arc::default(),
             countries: Arc::default(),
             lists: Vec::new(),

@@ -19,23 +19,25 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use parking_lot::Mutex;
 use seawall_control::{Entry, OperatorCommand, Step, Why};
 use seawall_decide::{
-    Attributer, Exempt, Mitigations, NetworkClass, Testable, Trial, Whence, mitigation_gate,
+    Attributer, CROWD, Exempt, MAX_OPEN_TESTS, Mitigations, NetworkClass, Testable, Trial, Whence,
+    mitigation_gate,
 };
 use seawall_detect::{Sampled, Window};
 use seawall_model::{
-    Attributes, Cause, ClientAddr, CookieClass, Decision, Facts, Held, Identity, Instant, Met,
-    Method, Mitigation, MitigationId, Observation, Referrer, RequestKind, Rung, Standing, Test,
-    Work,
+    Attributes, BodyLength, Cause, ClientAddr, ConnectionSignal, CookieClass, Decision, Facts,
+    Held, Identity, Instant, Met, Method, Mitigation, MitigationId, Observation, Referrer, Refusal,
+    RequestKind, Rung, Standing, Test, Work,
 };
 use siphasher::sip::SipHasher13;
 
 use crate::admin::State;
 use crate::answer::{Answer, AnswerHead};
+use crate::cheap_test::{self, Asker, Next};
 use crate::metrics::{CacheOutcome, Sample};
 use crate::policy::Policy;
 use crate::refusal;
 use crate::serve::{self, Ask, Times};
-use crate::visitor;
+use crate::visitor::{self, Offer};
 use crate::watcher::{Orders, Told};
 use crate::worker::ClientConn;
 
@@ -216,6 +218,7 @@ struct Seen {
     cookies: CookieClass,
     is_held: bool,
     met: Option<Met>,
+    test: Test,
 }
 
 /// A worker's part.
@@ -249,6 +252,18 @@ impl Watch {
         place.take()
     }
 
+    /// Takes note of what a connection told, if anybody watches.
+    pub(crate) fn signal(&self, signal: ConnectionSignal) {
+        self.signals(signal, 1);
+    }
+
+    /// The same for several at once.
+    pub(crate) fn signals(&self, signal: ConnectionSignal, count: u64) {
+        if let Some(window) = self.window.borrow_mut().as_mut() {
+            (0..count).for_each(|_| window.signal(signal));
+        }
+    }
+
     /// Hands over the window if it is time.
     pub(crate) fn hand_over(&self, detection: &Detection, now: Instant) {
         if !detection.is_watching.load(Ordering::Acquire) || now < self.due.get() {
@@ -274,32 +289,51 @@ fn place(number: u64) -> usize {
     usize::try_from(number % SEEN as u64).unwrap_or(0)
 }
 
+/// What is decided with the mitigation that a request meets.
+pub(crate) struct Judged {
+    pub(crate) decision: Decision,
+    /// How it is tested; it is refused by [`Cause::Challenged`] then.
+    pub(crate) test: Option<(Next, Asker)>,
+    /// It waited for this page: a pass is due.
+    pub(crate) earned: Option<Offer>,
+}
+
+impl Judged {
+    const fn plainly(decision: Decision) -> Self {
+        Self { decision, test: None, earned: None }
+    }
+}
+
 /// Looks at a request once it was decided on; what is decided with the mitigation that it meets.
 pub(crate) fn look(
     ctx: &ClientConn,
     policy: &Policy,
     facts: &Facts<'_>,
     ask: &Ask<'_>,
-    (decided, number, now): (Decision, u64, Instant),
-) -> Decision {
-    let shared = &ctx.worker.shared;
-    let detection = &shared.detection;
+    (decided, times): (Decision, Times),
+) -> Judged {
+    let detection = &ctx.worker.shared.detection;
     let mitigations = detection.mitigations.load();
     let is_watching = detection.is_watching.load(Ordering::Relaxed);
     if mitigations.is_empty() && !is_watching {
-        return decided;
+        return Judged::plainly(decided);
     }
     let network = network(policy, facts.client);
     let attributes = detection.attributer.of(facts, ask.fields, network);
     let identity_hash = hash(detection, &facts.identity.as_u128().to_le_bytes());
     let exempt = match decided.cause() {
         Cause::AllowList => Exempt::Listed,
+        _ if policy.table.is_crawler(facts.client.ip()) => Exempt::Known,
         _ => Exempt::from(facts.standing),
     };
-    let met = mitigations.meet(now, &attributes, identity_hash, exempt);
+    let met = mitigations.meet(times.mono, &attributes, identity_hash, exempt);
+    let (judged, test) = match met {
+        Some(met) => meet(ctx, policy, (facts, network), ask, (decided, met, times)),
+        None => (Judged::plainly(decided), Test::None),
+    };
     if is_watching {
         ctx.worker.watch.note(Seen {
-            number,
+            number: times.number,
             attributes,
             who: facts.identity,
             identity_hash,
@@ -307,17 +341,75 @@ pub(crate) fn look(
             cookies: facts.cookies,
             is_held: facts.held != Held::No,
             met,
+            test,
         });
     }
-    if met.is_none() {
-        return decided;
-    }
+    judged
+}
+
+/// What a mitigation that was met does to a request, and what became of its test.
+fn meet(
+    ctx: &ClientConn,
+    policy: &Policy,
+    (facts, network): (&Facts<'_>, NetworkClass),
+    ask: &Ask<'_>,
+    (decided, met, times): (Decision, Met, Times),
+) -> (Judged, Test) {
+    let shared = &ctx.worker.shared;
+    let limiters = &shared.limiters;
     let people = shared.budgets.people(Whence { client: facts.client, asn: network.asn });
-    let look = shared.limiters.look(&facts.fingerprint);
-    let tested = shared.limiters.tested(facts.identity, look, people);
-    // Nothing is answered by a test yet: who would have to pass one waits behind all others.
-    let trial = Trial { testable: Testable::No, test: Test::None, tested };
-    mitigation_gate((&policy.table, &shared.limiters), now, decided, met, trial, facts)
+    // Nothing is known of how many come from there, but that they are many and look alike.
+    let is_crowd = network.is_tor || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer.ip());
+    let people = if is_crowd { people.max(CROWD) } else { people };
+    let tested = limiters.tested(facts.identity, limiters.look(&facts.fingerprint), people);
+    let is_touched = met.rung > Rung::Observe
+        && facts.held == Held::No
+        && decided == Decision::Admit(Cause::Default);
+    let shown =
+        if is_touched { cheap_test::shown(ctx, ask, times) } else { cheap_test::Shown::NOTHING };
+    let trial = Trial {
+        testable: testable(ask),
+        test: if shown.test == Test::None { Test::None } else { Test::Passed },
+        tested,
+        max_open: (!is_crowd).then_some(MAX_OPEN_TESTS),
+    };
+    let gate = (&policy.table, limiters);
+    let decision = mitigation_gate(gate, times.mono, decided, Some(met), trial, facts);
+    let dice = hash(&shared.detection, &(times.mono.as_nanos() ^ times.number).to_le_bytes());
+    let asker = Asker { identity: facts.identity, people, dice };
+    match (decision, shown.next) {
+        (Decision::Refuse(_, Cause::Challenged), next) => {
+            limiters.test_set(times.mono, tested);
+            (Judged { test: Some((next, asker)), ..Judged::plainly(decision) }, Test::Set)
+        }
+        (Decision::Admit(_), Next::Clean) => {
+            let redirect = Refusal { status: 307, retry_after: None, close: false };
+            let decision = Decision::Refuse(redirect, Cause::Challenged);
+            (Judged { test: Some((Next::Clean, asker)), ..Judged::plainly(decision) }, Test::None)
+        }
+        _ => {
+            if shown.test == Test::Passed {
+                limiters.test_passed(times.mono, tested);
+            }
+            let scheme = ctx.scheme(ask.fields);
+            let earned = shown.earned.map(|waited| Offer::TestPass { waited, scheme });
+            (Judged { earned, ..Judged::plainly(decision) }, shown.test)
+        }
+    }
+}
+
+/// Whether a person waits for it, or somebody who is told what a person would be told. What programs
+/// fetch from fixed places is no page, nor what goes on where it was broken off.
+fn testable(ask: &Ask<'_>) -> Testable {
+    let is_for_programs = [&b"/.well-known/"[..], b"/.seawall/", b"/robots.txt"]
+        .iter()
+        .any(|start| ask.path.starts_with(start));
+    let is_plain = !ask.upgrade && ask.body == BodyLength::None && !ask.fields.has("range");
+    if kind(ask) == RequestKind::Page && is_plain && !is_for_programs {
+        Testable::Page
+    } else {
+        Testable::No
+    }
 }
 
 /// Tells what became of a request of `client`. The mitigation that it met, for its line in the log.
@@ -358,7 +450,7 @@ pub(crate) fn observe(
         cause: answer.note.cause,
         work: work(&seen, answer, took),
         met: seen.met,
-        test: Test::None,
+        test: seen.test,
     };
     if window.observe(&observation) == Sampled::No {
         return met;

@@ -104,8 +104,8 @@ pub(crate) async fn answer(
     interim: Option<Interim>,
 ) -> Answer {
     // It ends here: neither the origin nor anything that is stored sees it.
-    if forward::has_credential(&headers) {
-        forward::strip_credential(Rc::make_mut(&mut headers));
+    if forward::has_own(&headers) {
+        forward::strip_own(Rc::make_mut(&mut headers));
     }
     let (offer, times, site) = (plan.offer.take(), plan.times, plan.site);
     let mut answer = obtain(ctx, policy, plan, ask, headers, spooled, interim).await;
@@ -203,7 +203,7 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, mut plan: Pla
             headers.insert(name, value);
         }
     }
-    forward::strip_credential(&mut headers);
+    forward::strip_own(&mut headers);
     let purpose = Purpose::Share;
     let headers = Rc::new(headers);
     if let Ok(mut job) = new_job(ctx, policy, &plan, headers, OriginBody::Empty, purpose) {

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT,
     FORWARDED, HOST, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, UPGRADE, VIA,
+    IF_UNMODIFIED_SINCE, RANGE, REFERER, TE, TRAILER, UPGRADE, VIA,
 };
 use http::{HeaderMap, Method, Request, Uri};
 use seawall_cache::{Key, Scheme, strip_hop_by_hop, validators, without_own_cookie};
 use seawall_model::CookieClass;
 
+use crate::cheap_test;
 use crate::origin::OriginBody;
 use crate::policy::Policy;
 use crate::serve::{Plan, Stale};
@@ -199,16 +200,25 @@ impl Draft {
     }
 }
 
-/// Whether Seawall's own cookie is among the Cookie lines.
-pub(crate) fn has_credential(headers: &HeaderMap) -> bool {
+/// Whether there is something of Seawall's own in the fields: a cookie, or a ticket in the Referer.
+pub(crate) fn has_own(headers: &HeaderMap) -> bool {
     let has = |value: &HeaderValue| without_own_cookie(value.as_bytes()).is_some();
-    headers.get_all(COOKIE).iter().any(has)
+    headers.get_all(COOKIE).iter().any(has) || referer_without_ticket(headers).is_some()
 }
 
-/// Takes Seawall's own cookie out of the Cookie lines.
-pub(crate) fn strip_credential(headers: &mut HeaderMap) {
-    if !has_credential(headers) {
+/// The page that a ticket was shown for.
+fn referer_without_ticket(headers: &HeaderMap) -> Option<HeaderValue> {
+    let rest = cheap_test::without_ticket(headers.get(REFERER)?.as_bytes())?;
+    HeaderValue::from_bytes(rest).ok()
+}
+
+/// Takes out what is Seawall's own.
+pub(crate) fn strip_own(headers: &mut HeaderMap) {
+    if !has_own(headers) {
         return;
+    }
+    if let Some(referer) = referer_without_ticket(headers) {
+        headers.insert(REFERER, referer);
     }
     let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
     headers.remove(COOKIE);

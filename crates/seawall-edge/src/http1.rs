@@ -30,6 +30,7 @@ use self::stall::Stall;
 pub(crate) use self::write::put_refusal;
 use crate::answer::{Answer, AnswerBody};
 use crate::buffers;
+use crate::cheap_test;
 use crate::clock;
 use crate::fetch;
 use crate::origin;
@@ -450,20 +451,22 @@ pub(crate) fn head_limits(limits: &Limits) -> HeadLimits {
 
 /// The request as `serve` wants it.
 pub(crate) fn ask<'a>(view: &'a RequestView<'a>, head: &'a RequestHead) -> Ask<'a> {
+    let (query, ticket) = cheap_test::split(view.query());
     Ask {
         method: head.method(),
         method_token: view.method_token(),
         host: view.host(),
         authority: view.authority(),
         path: view.path(),
-        query: view.query(),
+        query,
+        ticket,
         version: head.version(),
         fields: view,
         field_order: Some(head.field_order()),
         http2_preface: None,
         head_bytes: head.head_bytes(),
         field_count: head.field_count(),
-        target_bytes: head.target_bytes(),
+        target_bytes: head.target_bytes().saturating_sub(cheap_test::ticket_bytes(ticket)),
         body: head.framing().body_length(),
         upgrade: head.upgrade() && leaves_http(view),
     }

@@ -24,7 +24,7 @@ use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use seawall_cache::MapFields;
 use seawall_decide::MemoryStep;
-use seawall_model::{Limits, Method, Misbehaviour};
+use seawall_model::{ConnectionSignal, Limits, Method, Misbehaviour};
 use seawall_wire::http2::{FrameObserver, Preface};
 
 use self::incoming::Incoming;
@@ -66,6 +66,8 @@ struct Session {
     ctx: Rc<ClientConn>,
     slot: Rc<Slot>,
     preface: Cell<Option<u64>>,
+    /// Resets that the watch was told of.
+    resets: Cell<u64>,
     patience: RefCell<Patience>,
     /// Streams that wait for the origin or the link, not for the client.
     ours: Cell<usize>,
@@ -105,6 +107,7 @@ impl Session {
             ctx,
             slot,
             preface: Cell::new(None),
+            resets: Cell::new(0),
             patience: RefCell::new(patience),
             ours: Cell::new(0),
             content: Cell::new(0),
@@ -175,6 +178,13 @@ impl Session {
 
     fn count_content(&self, bytes: usize) {
         self.content.set(self.content.get() + bytes as u64);
+    }
+
+    /// Tells the watch of resets since the last time: the client's, and those that it provoked.
+    fn tell_resets(&self, out: &Coalescer<Stream>) {
+        let all = out.observe(|seen| seen.received_counts().resets + seen.sent_counts().resets);
+        let new = all.saturating_sub(self.resets.replace(all));
+        self.ctx.worker.watch.signals(ConnectionSignal::Reset, new);
     }
 
     /// A stream begins or ends to wait for something that is not the client.
@@ -280,7 +290,10 @@ async fn converse(
                 connection.abrupt_shutdown(Reason::NO_ERROR);
             }
             // Of its reasons to ask for calm only resets come before ours: by the dozen in one read.
-            Turn::Calmed => return Some(Misbehaviour::Http2Resets),
+            Turn::Calmed => {
+                session.tell_resets(out);
+                return Some(Misbehaviour::Http2Resets);
+            }
             Turn::Leave | Turn::Misbehaved(_) | Turn::Stalled | Turn::End => return None,
         }
     }
@@ -393,6 +406,7 @@ fn turn(
             Poll::Pending => break,
         }
     }
+    session.tell_resets(out);
     if let Some(misbehaviour) = out.observe(FrameObserver::misbehaviour) {
         return Poll::Ready(Turn::Misbehaved(misbehaviour));
     }

@@ -15,6 +15,7 @@ mod answer;
 mod archive;
 mod buffers;
 pub mod cdn_hint;
+mod cheap_test;
 mod clock;
 pub mod config;
 pub mod detection;

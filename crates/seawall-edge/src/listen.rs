@@ -18,7 +18,9 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use seawall_decide::{MemoryStep, Shown, accept_gate, bar_gate, hello_gate, lacks_memory};
-use seawall_model::{Cause, ClientAddr, Decision, Fingerprint, Instant, Limits, Misbehaviour};
+use seawall_model::{
+    Cause, ClientAddr, ConnectionSignal, Decision, Fingerprint, Instant, Limits, Misbehaviour,
+};
 use seawall_wire::client_hello::{self, HelloError};
 use seawall_wire::http1::{Parse, RequestHead, parse_request};
 use seawall_wire::proxy_header::{self, ProxyParse};
@@ -154,6 +156,8 @@ fn enter(
 ) {
     let shared = &worker.shared;
     let client = ClientAddr::new(peer.ip());
+    // Also of those that are refused: else an attack would seem to end by that.
+    worker.watch.signal(ConnectionSignal::Opened);
     let open = shared.open_connections.load(Ordering::Relaxed);
     let seems_cdn = || shared.is_suspected_cdn(client.ip());
     let cause = match accept_gate(&policy.table, &shared.limiters, clock::now(), client, open) {
@@ -161,13 +165,13 @@ fn enter(
         // The last rule of the gate: such a network is one load balancer.
         Decision::Refuse(_, Cause::TooManyConnectionsOfPrefix) if seems_cdn() => Cause::Default,
         Decision::Refuse(_, cause) => {
-            worker.metrics.connection_refused(cause);
+            refused(worker, cause);
             return;
         }
     };
     let knows = || shared.budgets.knows_network(client) || seems_cdn();
     if lacks_memory(&policy.table, shared.memory.step(), client, open, knows) {
-        worker.metrics.connection_refused(Cause::MemoryPressure);
+        refused(worker, Cause::MemoryPressure);
         return;
     }
     let counted = OpenConnection::new(worker, client, cause);
@@ -191,6 +195,12 @@ fn enter(
         let _counted = counted;
         greet(worker, listen, tcp, opened, early).await;
     });
+}
+
+/// Counts a connection that was refused before anything was asked on it.
+fn refused(worker: &Worker, cause: Cause) {
+    worker.metrics.connection_refused(cause);
+    worker.watch.signal(ConnectionSignal::Refused);
 }
 
 fn register(socket: OwnedFd) -> Option<TcpStream> {
@@ -237,12 +247,12 @@ fn enter_http(
 }
 
 /// Whether a connection that begins with a refusal goes on. Who is beyond a budget is told when to come
-/// back, and what comes next costs less on this connection than on a new one; a proxy has others on it.
+/// back, who is tested comes at once, and what comes next costs less on this connection than on a new one; a proxy has others on it.
 /// Who is shut out has nothing to come back for. While there are many connections, or memory is short,
 /// all are closed: then one that is open costs more than one that comes anew.
 fn may_stay(ctx: &ClientConn, policy: &Policy, head: &RequestHead, answer: &Answer) -> bool {
     let shared = &ctx.worker.shared;
-    (answer.status == 429 || ctx.via_proxy)
+    (matches!(answer.status, 307 | 429) || ctx.via_proxy)
         && head.keep_alive()
         && !answer.note.close
         && shared.memory.step() == MemoryStep::Calm
@@ -299,7 +309,7 @@ async fn greet(
         // Accept knew the proxy alone.
         let (limiters, now) = (&worker.shared.limiters, clock::now());
         if let Decision::Refuse(_, cause) = bar_gate(&policy.table, limiters, now, opened.client) {
-            return worker.metrics.connection_refused(cause);
+            return refused(&worker, cause);
         }
     }
     if !listen.tls {
@@ -310,11 +320,17 @@ async fn greet(
     // Boxed: the state of a handshake is large and gone afterwards.
     let shaken = Box::pin(handshake(&worker, &policy, tcp, &mut opened, early));
     let shaken = timeout(deadline, shaken).await;
-    let Ok(Some(stream)) = shaken else {
-        if shaken.is_err() {
-            worker.misbehaved(Misbehaviour::SlowHandshake, opened.client, opened.ja4);
+    let stream = match shaken {
+        Ok(Ok(stream)) => stream,
+        ended => {
+            if ended.is_err() {
+                worker.misbehaved(Misbehaviour::SlowHandshake, opened.client, opened.ja4);
+            }
+            if !matches!(ended, Ok(Err(Unshaken::Refused))) {
+                worker.watch.signal(ConnectionSignal::HandshakeFailed);
+            }
+            return worker.metrics.handshake(Handshake::Failed);
         }
-        return worker.metrics.handshake(Handshake::Failed);
     };
     drop(policy);
     let is_http2 = stream.is_http2();
@@ -346,26 +362,35 @@ async fn read_proxy_header(
     }
 }
 
-/// Reads the ClientHello, asks the hello gate, and shakes hands. `None`: failed or refused.
+/// Why there is no TLS.
+enum Unshaken {
+    /// We did not want to.
+    Refused,
+    /// The client left, or did something wrong.
+    Failed,
+}
+
+/// Reads the ClientHello, asks the hello gate, and shakes hands.
 async fn handshake(
     worker: &Rc<Worker>,
     policy: &PolicyRef,
     mut tcp: TcpStream,
     opened: &mut Opened,
     mut early: BytesMut,
-) -> Option<Stream> {
+) -> Result<Stream, Unshaken> {
     let limits = &policy.config.limits;
+    worker.watch.signal(ConnectionSignal::Handshake);
     let hello = loop {
         match client_hello::parse(&early, limits.max_hello_bytes) {
             Ok(hello) => break hello,
             Err(HelloError::Refused(misbehaviour)) => {
                 worker.misbehaved(misbehaviour, opened.client, None);
-                return None;
+                return Err(Unshaken::Failed);
             }
             Err(HelloError::Incomplete) => {}
         }
         if !matches!(tcp.read_buf(&mut early).await, Ok(read) if read > 0) {
-            return None;
+            return Err(Unshaken::Failed);
         }
     };
     opened.ja4 = Some(hello.ja4);
@@ -374,10 +399,10 @@ async fn handshake(
     let decision =
         hello_gate(&policy.table, &worker.shared.limiters, now, opened.client, &fingerprint);
     if let Decision::Refuse(_, cause) = decision {
-        worker.metrics.connection_refused(cause);
-        return None;
+        refused(worker, cause);
+        return Err(Unshaken::Refused);
     }
-    let config = worker.shared.tls.clone()?;
+    let config = worker.shared.tls.clone().ok_or(Unshaken::Failed)?;
     let budget = &worker.handshakes;
     let exempt = decision.cause() == Cause::AllowList || opened.via_proxy;
     let shown = Shown {
@@ -389,8 +414,8 @@ async fn handshake(
         false => match budget.borrow_mut().admit(now, opened.client, shown) {
             Some(turn) => Some(turn),
             None => {
-                worker.metrics.connection_refused(Cause::HandshakeBudget);
-                return None;
+                refused(worker, Cause::HandshakeBudget);
+                return Err(Unshaken::Refused);
             }
         },
     };
@@ -406,7 +431,7 @@ async fn handshake(
         }
         polled
     });
-    let stream = accepted.await.ok()?;
+    let stream = accepted.await.map_err(|_| Unshaken::Failed)?;
     let kind = match stream.get_ref().1.handshake_kind() {
         Some(rustls::HandshakeKind::Resumed) => Handshake::Resumed,
         _ => Handshake::Full,
@@ -415,5 +440,5 @@ async fn handshake(
         budget.borrow_mut().proved(turn);
     }
     worker.metrics.handshake(kind);
-    Some(Stream::Tls(Box::new(stream)))
+    Ok(Stream::Tls(Box::new(stream)))
 }

@@ -154,6 +154,7 @@ fn table(config: &Config, listed: &[Listed]) -> Table {
         trusted_proxies: config.trusted_proxies.clone(),
         deny_ja4: config.deny_ja4.clone(),
         tor_exits: config.tor_exits.clone(),
+        crawlers: config.crawlers.clone(),
         sites: config.sites.iter().map(site_rules).collect(),
         limits: config.limits.clone(),
     })

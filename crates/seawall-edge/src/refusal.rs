@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
-    RETRY_AFTER,
+    REFERRER_POLICY, RETRY_AFTER,
 };
 use http::{HeaderMap, StatusCode};
 use seawall_cache::CacheStatus;
@@ -24,6 +24,7 @@ use seawall_model::{Cause, Instant, Method, Refusal};
 pub(crate) use self::form::is_feed;
 use self::form::{Form, form};
 use self::prepared::Wanted;
+pub(crate) use self::waiting::WAIT_S;
 use crate::answer::{Answer, AnswerBody, AnswerHead, Note, Prepared};
 use crate::buffers;
 use crate::clock;
@@ -88,6 +89,14 @@ pub(crate) fn malformed_http1(out: &mut BytesMut, status: u16) {
     out.put_slice(text.as_bytes());
 }
 
+/// The page of who has to wait, or a line for who cannot use a page. It loads again after `seconds`, which lie
+/// in [`WAIT_S`].
+pub(crate) fn wait(ask: &Ask<'_>, seconds: u64) -> Answer {
+    let cause = Cause::Challenged;
+    let note = Note { cause, refused: true, cache: CacheOutcome::Bypass, close: false };
+    told(&wanted(429, cause, ask, Some(seconds)), note)
+}
+
 /// Whether somebody or something merely wants to read: a page, a feed or a file, and no script's or app's
 /// request.
 pub(crate) fn is_reading(ask: &Ask<'_>) -> bool {
@@ -97,7 +106,8 @@ pub(crate) fn is_reading(ask: &Ask<'_>) -> bool {
 fn wanted(status: u16, cause: Cause, ask: &Ask<'_>, after_s: Option<u64>) -> Wanted {
     let (form, is_safe) = (form(ask), ask.method.is_safe());
     let is_busy = matches!(cause, Cause::OriginBusy | Cause::MadeUp);
-    let is_waiting = status == 503 && is_busy && is_safe && after_s.is_some();
+    let is_due = status == 503 && is_busy || status == 429 && cause == Cause::Challenged;
+    let is_waiting = is_due && is_safe && after_s.is_some();
     let language = (is_waiting && form == Form::Page).then(|| waiting::choose(ask.fields));
     Wanted { status, cause, form, is_safe, after_s, language }
 }
@@ -114,6 +124,10 @@ fn prepare(wanted: &Wanted) -> Prepared {
     let mut fields = HeaderMap::new();
     if let Some(after) = after_s {
         fields.insert(RETRY_AFTER, HeaderValue::from(after));
+    }
+    if cause == Cause::Challenged {
+        // The address of this page holds a ticket.
+        fields.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     }
     let (kind, body) = match form {
         Form::Page => {
@@ -250,6 +264,9 @@ fn heading(status: u16, cause: Cause) -> &'static str {
         (429, Cause::OriginBusy | Cause::MadeUp) => "The site is busy",
         (429, Cause::RouteBudget) => "That was tried too often",
         (429, Cause::SignatureBlock | Cause::Unsolved) => "This looks like part of an attack",
+        (429, Cause::Challenged) => {
+            "The site is under attack: come back to this address in a moment"
+        }
         (429, _) => "Too many pages were asked for at once",
         (431, _) => "Your browser sent too much at once",
         (502, _) => "The site is not working right now",

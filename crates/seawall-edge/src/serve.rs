@@ -28,6 +28,7 @@ use seawall_wire::http1::RequestView;
 
 use crate::answer::{Answer, AnswerBody, AnswerHead, CacheText, Note};
 use crate::archive;
+use crate::cheap_test;
 use crate::clock;
 use crate::detection;
 use crate::fetch;
@@ -64,7 +65,10 @@ pub(crate) struct Ask<'a> {
     /// As sent, with port.
     pub(crate) authority: &'a [u8],
     pub(crate) path: &'a [u8],
+    /// Without the ticket of a test.
     pub(crate) query: Option<&'a [u8]>,
+    /// The ticket that the query ended with.
+    pub(crate) ticket: Option<&'a [u8]>,
     pub(crate) version: HttpVersion,
     pub(crate) fields: &'a dyn Fields,
     pub(crate) field_order: Option<u64>,
@@ -194,7 +198,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     ctx.asking.set(client);
     let site = policy.site(ask.host);
     let of_site = site.map(|site| &policy.config.sites[site]);
-    let who = shared.reception.recognise(ctx, of_site, ask, client, times);
+    let mut who = shared.reception.recognise(ctx, of_site, ask, client, times);
     let found = match site {
         Some(site) => find(ctx, policy, site, ask, times),
         None => Found::nothing(CookieClass::None, Forward::Bypass),
@@ -203,18 +207,21 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     let facts = facts(ctx, ask, who, &found);
     let terms = site.map_or_else(RouteTerms::default, |at| policy.table.route_terms(at, ask.path));
     let decision = judge(ctx, policy, (site, terms), &facts, ask, times);
-    let asked = (decision, times.number, times.mono);
-    let decision = detection::look(ctx, policy, &facts, ask, asked);
-    ctx.worker.metrics.request(decision);
-    let (site, cause) = match (decision, site) {
+    let judged = detection::look(ctx, policy, &facts, ask, (decision, times));
+    ctx.worker.metrics.request(judged.decision);
+    let (site, cause) = match (judged.decision, site) {
         (Decision::Refuse(refused, cause), _) => {
             shared.reception.refused(times.mono, &who);
+            if let Some(test) = judged.test {
+                return Look::Answer(cheap_test::answer(ctx, ask, times, test));
+            }
             let allowed = || policy.table.allowed_methods(site, ask.path).collect();
             return Look::Answer(refusal::answer(refused, cause, ask, allowed));
         }
         (Decision::Admit(cause), Some(site)) => (site, cause),
         (Decision::Admit(_), None) => unreachable!("an unknown host is refused"),
     };
+    who.offer = who.offer.or(judged.earned);
     if visitor::is_pass(ask.path) {
         return Look::Answer(shared.reception.open_pass(ctx, ask, times));
     }

@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use seawall_cache::{CacheStatus, OWN_COOKIE, Scheme};
 use seawall_decide::{
     CREDENTIAL_CHARS, Credential, CredentialClass, CredentialText, MAX_CREDENTIAL_DAYS, Sight,
-    Visitors,
+    TestTicket, Visitors,
 };
 use seawall_model::{
     Cause, ClientAddr, Fields, Identity, Instant, Limits, Method, Refusal, Standing, WallTime,
@@ -35,6 +35,7 @@ use self::keys::Keys;
 pub(crate) use self::keys::{random, write_whole};
 use self::logins::KnownLogins;
 use crate::answer::{Answer, AnswerBody, AnswerHead};
+use crate::cheap_test;
 use crate::config::Site;
 use crate::metrics::CacheOutcome;
 use crate::refusal;
@@ -90,6 +91,8 @@ pub(crate) enum Offer {
     First { client: ClientAddr, looks: u64 },
     /// To a holder, instead of yesterday's.
     Renewed(Credential),
+    /// A pass to who waited for this page, and may take cookies by now.
+    TestPass { waited: TestTicket, scheme: Scheme },
 }
 
 /// The link of a pass: this and the token.
@@ -177,7 +180,7 @@ impl Reception {
         let is_safe = ctx.scheme(ask.fields) == Scheme::Https;
         let mut holds_one = false;
         if ask.fields.has("cookie") {
-            if is_safe && let Some(shown) = shown(ask.fields) {
+            if is_safe && let Some(shown) = shown(ask.fields, OWN_COOKIE) {
                 holds_one = self.check(&shown, &mut visitor, times);
             }
             self.check_login(site, ask.fields, &mut visitor, times);
@@ -254,6 +257,10 @@ impl Reception {
         }
         let keys = self.keys.credentials();
         let text = match offer {
+            Offer::TestPass { waited, scheme } => {
+                let pass = keys.pass(times.wall, ask.host, &waited);
+                return add_cookie(headers_of(answer), cheap_test::cookie(&pass, scheme));
+            }
             Offer::Renewed(credential) => {
                 Counts::one(&self.counts.renewed);
                 keys.renew(times.wall, &credential)
@@ -311,19 +318,19 @@ pub(crate) fn loggable(path: &[u8]) -> &[u8] {
 }
 
 /// What stands in the cookie: at most as much of it as could be a credential.
-struct Shown {
+pub(crate) struct Shown {
     bytes: [u8; CREDENTIAL_CHARS],
     len: usize,
 }
 
 impl Shown {
-    fn text(&self) -> &[u8] {
+    pub(crate) fn text(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
-/// The first credential among the cookies. A value of another length is shown as an empty one.
-fn shown(fields: &dyn Fields) -> Option<Shown> {
+/// The first cookie of a name. A value of another length than a credential's is shown as an empty one.
+pub(crate) fn shown(fields: &dyn Fields, name: &str) -> Option<Shown> {
     let mut shown = None;
     fields.each("cookie", &mut |line| {
         if shown.is_some() {
@@ -331,7 +338,7 @@ fn shown(fields: &dyn Fields) -> Option<Shown> {
         }
         for pair in line.split(|&byte| byte == b';') {
             let pair = pair.trim_ascii();
-            let Some(rest) = pair.strip_prefix(OWN_COOKIE.as_bytes()) else { continue };
+            let Some(rest) = pair.strip_prefix(name.as_bytes()) else { continue };
             let Some(value) = rest.strip_prefix(b"=") else { continue };
             let mut bytes = [0; CREDENTIAL_CHARS];
             let len = if value.len() == bytes.len() {
@@ -411,7 +418,7 @@ fn is_for_shared_caches(name: &str) -> bool {
     name.ends_with("cdn-cache-control") || NAMES.contains(&name)
 }
 
-/// Sets the cookie, and sees to it that no cache between here and the browser keeps it for others.
+/// Sets the credential's cookie.
 fn set_cookie(headers: &mut HeaderMap, text: &CredentialText, lasts: Duration) {
     let line = format!(
         "{OWN_COOKIE}={}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Lax",
@@ -420,6 +427,11 @@ fn set_cookie(headers: &mut HeaderMap, text: &CredentialText, lasts: Duration) {
     );
     let Ok(mut line) = HeaderValue::from_str(&line) else { return };
     line.set_sensitive(true);
+    add_cookie(headers, line);
+}
+
+/// Sets a cookie, and sees to it that no cache between here and the browser keeps it for others.
+fn add_cookie(headers: &mut HeaderMap, line: HeaderValue) {
     headers.append(SET_COOKIE, line);
     let aimed: Vec<HeaderName> =
         headers.keys().filter(|name| is_for_shared_caches(name.as_str())).cloned().collect();

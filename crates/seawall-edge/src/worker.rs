@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use seawall_decide::{CROWD, HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
 use seawall_model::{
-    Cause, ClientAddr, Decision, EventKind, Fields, Instant, Ja4, Limits, Misbehaviour,
-    MitigationId, Priority, Refusal, Standing,
+    Cause, ClientAddr, ConnectionSignal, Decision, EventKind, Fields, Instant, Ja4, Limits,
+    Misbehaviour, MitigationId, Priority, Refusal, Standing,
 };
 
 use crate::access_log::{LogRecord, LogWriter};
@@ -123,6 +123,9 @@ impl Worker {
     /// Counts and tells a broken rule. Nothing more comes of it.
     pub(crate) fn noticed(&self, kind: Misbehaviour, client: ClientAddr, ja4: Option<Ja4>) {
         self.metrics.misbehaved(kind);
+        if is_slow(kind) {
+            self.watch.signal(ConnectionSignal::Slow);
+        }
         let now = (clock::now(), clock::wall());
         self.shared.events.note(now, client, ja4, EventKind::Misbehaved(kind));
     }
@@ -191,6 +194,7 @@ impl Worker {
             // Workers get about the same number of connections from the kernel.
             let shed = self.slots.shed(excess.div_ceil(workers));
             self.metrics.connections_shed(shed.idle, shed.partial);
+            self.watch.signals(ConnectionSignal::Slow, shed.partial);
         }
     }
 
@@ -253,6 +257,18 @@ impl Worker {
             bytes_sent: sent,
         });
     }
+}
+
+/// Whether a rule is about time.
+const fn is_slow(kind: Misbehaviour) -> bool {
+    matches!(
+        kind,
+        Misbehaviour::SlowHead
+            | Misbehaviour::SlowContent
+            | Misbehaviour::SlowReader
+            | Misbehaviour::SlowHandshake
+            | Misbehaviour::Http2Stalled
+    )
 }
 
 /// Connections above which the slowest are let go.

@@ -10,6 +10,7 @@ use http::{HeaderMap, Uri};
 use seawall_cache::MapFields;
 use seawall_model::{BodyLength, Http2Limits, HttpVersion, Method, Misbehaviour};
 
+use crate::cheap_test;
 use crate::serve::Ask;
 
 /// A request head, checked and owned. What the library has parsed stays where it is.
@@ -69,20 +70,24 @@ impl Incoming {
     }
 
     pub(super) fn ask<'a>(&'a self, fields: &'a MapFields<'a>) -> Ask<'a> {
+        let query = self.target.as_ref().and_then(PathAndQuery::query).map(str::as_bytes);
+        let (query, ticket) = cheap_test::split(query);
         Ask {
             method: Method::from_bytes(self.method.as_str().as_bytes()),
             method_token: self.method.as_str().as_bytes(),
             host: self.respelt.as_deref().unwrap_or_else(|| self.authority.host()),
             authority: self.authority.as_str().as_bytes(),
             path: path(self.target.as_ref()).as_bytes(),
-            query: self.target.as_ref().and_then(PathAndQuery::query).map(str::as_bytes),
+            query,
+            ticket,
             version: HttpVersion::Http2,
             fields,
             field_order: None,
             http2_preface: self.preface,
             head_bytes: self.head_bytes,
             field_count: self.field_count,
-            target_bytes: target_bytes(self.target.as_ref()),
+            target_bytes: target_bytes(self.target.as_ref())
+                .saturating_sub(cheap_test::ticket_bytes(ticket)),
             body: self.body,
             upgrade: false,
         }

@@ -19,7 +19,7 @@ pub(super) enum Form {
 pub(super) fn form(ask: &Ask<'_>) -> Form {
     let fields = ask.fields;
     let accepts = Kinds::of(fields.first("accept"));
-    if accepts.feed || is_feed(ask) {
+    if accepts.feed || is_feed_path(ask) {
         return Form::Text;
     }
     // Fetch Metadata: browsers say `navigate` for what a person will look at, and scripts cannot.
@@ -58,8 +58,13 @@ impl Kinds {
     }
 }
 
-/// The addresses under which WordPress and others publish feeds.
+/// Whether a feed is asked for, or a feed reader asks.
 pub(crate) fn is_feed(ask: &Ask<'_>) -> bool {
+    is_feed_path(ask) || Kinds::of(ask.fields.first("accept")).feed
+}
+
+/// The addresses under which WordPress and others publish feeds.
+fn is_feed_path(ask: &Ask<'_>) -> bool {
     let path = ask.path.strip_suffix(b"/").unwrap_or(ask.path);
     let ends: [&[u8]; 6] = [b"/feed", b"/rss", b"/atom", b"/rss2", b".rss", b".atom"];
     ends.iter().any(|end| path.ends_with(end))

@@ -1,7 +1,7 @@
 //! The page of a reader who has to wait for a busy site, in the reader's language.
 //!
 //! Separate because it is the one refusal that many readers see at once, in a moment when the site
-//! matters most. It says when it loads again by itself, which it does by a `Refresh` field and not by
+//! matters most; and so is the page of the cheap test, for who returns no cookie. It says when it loads again by itself, which it does by a `Refresh` field and not by
 //! script. It does **not** say a place in the queue: who waits on a page holds none.
 
 use std::ops::RangeInclusive;
@@ -15,6 +15,8 @@ struct Texts {
     language: Language,
     heading: &'static str,
     reason: &'static str,
+    /// Heading and reason for who is tested.
+    tested: [&'static str; 2],
     /// With `{}` for the seconds, in the form that the language has for 11 to 20.
     wait: &'static str,
     again: &'static str,
@@ -25,7 +27,10 @@ struct Texts {
 /// the word (Unicode CLDR: `many` of Ukrainian and Belarusian is 5 to 20) and Arabic has two.
 pub(super) const AFTER_S: RangeInclusive<u64> = 8..=20;
 
-/// The page in a language. It loads again after `seconds`, which lie in [`AFTER_S`].
+/// The same for who is tested. From 5 on all languages have the forms that they have up to 20.
+pub(crate) const WAIT_S: RangeInclusive<u64> = 5..=20;
+
+/// The page in a language. It loads again after `seconds`, which lie in [`AFTER_S`] or [`WAIT_S`].
 pub(super) fn page(cause: Cause, language: Language, seconds: u64) -> String {
     html(cause, &LANGUAGES[language as usize], seconds)
 }
@@ -45,7 +50,11 @@ fn when(texts: &Texts, seconds: u64) -> String {
 }
 
 fn html(cause: Cause, texts: &Texts, seconds: u64) -> String {
-    let Texts { language, heading, reason, again, help, .. } = texts;
+    let Texts { language, again, help, .. } = texts;
+    let [heading, reason] = match cause {
+        Cause::Challenged => texts.tested,
+        _ => [texts.heading, texts.reason],
+    };
     let (tag, direction) = (language.tag(), language.direction());
     let wait = when(texts, seconds);
     let code = cause.code();
@@ -97,6 +106,10 @@ static LANGUAGES: [Texts; 10] = [
         heading: "The site is busy",
         reason: "More people are asking for it right now than it can answer. Pages that others have \
                  read lately may still open.",
+        tested: [
+            "One moment, please",
+            "This site is under attack and lets in who can wait: most attack programs do not. You wait because your browser returned no cookie. Pages that others have read lately open at once.",
+        ],
         wait: "You need not do anything: this page tries again by itself in {} seconds.",
         again: "Try again now",
         help: "If you need help, tell the people who run this site the code",
@@ -106,6 +119,10 @@ static LANGUAGES: [Texts; 10] = [
         heading: "Die Website ist überlastet",
         reason: "Mehr Menschen rufen sie auf, als sie beantworten kann. Seiten, die andere vor Kurzem \
                  gelesen haben, öffnen sich vielleicht noch.",
+        tested: [
+            "Einen Moment bitte",
+            "Diese Website wird angegriffen und lässt ein, wer kurz warten kann: Angriffsprogramme tun das meist nicht. Sie warten, weil Ihr Browser kein Cookie zurückgegeben hat. Seiten, die andere vor Kurzem gelesen haben, öffnen sich sofort.",
+        ],
         wait: "Sie müssen nichts tun: Diese Seite versucht es in {} Sekunden von selbst noch \
                einmal.",
         again: "Jetzt noch einmal versuchen",
@@ -116,6 +133,10 @@ static LANGUAGES: [Texts; 10] = [
         heading: "Le site est surchargé",
         reason: "Il reçoit plus de demandes qu’il ne peut en traiter. Les pages que d’autres ont lues \
                  récemment peuvent encore s’ouvrir.",
+        tested: [
+            "Un instant, s’il vous plaît",
+            "Ce site est attaqué et laisse entrer ceux qui peuvent attendre un peu : la plupart des programmes d’attaque ne le font pas. Vous attendez parce que votre navigateur n’a pas renvoyé de cookie.",
+        ],
         wait: "Vous n’avez rien à faire : cette page réessaie d’elle-même dans {} secondes.",
         again: "Réessayer maintenant",
         help: "Si vous avez besoin d’aide, indiquez aux responsables du site le code",
@@ -125,6 +146,10 @@ static LANGUAGES: [Texts; 10] = [
         heading: "El sitio está saturado",
         reason: "Recibe más visitas de las que puede atender. Es posible que las páginas que otros han \
                  leído hace poco todavía se abran.",
+        tested: [
+            "Un momento, por favor",
+            "Este sitio está siendo atacado y deja entrar a quien puede esperar un poco: la mayoría de los programas de ataque no lo hacen. Usted espera porque su navegador no devolvió ninguna cookie.",
+        ],
         wait: "No tiene que hacer nada: esta página vuelve a intentarlo por sí sola en {} segundos.",
         again: "Intentarlo ahora",
         help: "Si necesita ayuda, indique a los responsables del sitio el código",
@@ -133,6 +158,10 @@ static LANGUAGES: [Texts; 10] = [
         language: Language::TraditionalChinese,
         heading: "網站目前忙碌中",
         reason: "造訪人數超過網站能處理的數量。其他人最近看過的頁面可能仍可開啟。",
+        tested: [
+            "請稍候片刻",
+            "本站正遭受攻擊，只要稍候片刻即可進入：攻擊程式大多不會等待。您需要等候，是因為您的瀏覽器沒有傳回 Cookie。",
+        ],
         wait: "您不需要做任何事：本頁會在 {} 秒後自動重試。",
         again: "立即重試",
         help: "如需協助，請將此代碼告知網站管理者：",
@@ -141,6 +170,10 @@ static LANGUAGES: [Texts; 10] = [
         language: Language::SimplifiedChinese,
         heading: "网站正忙",
         reason: "访问人数超出了网站的处理能力。其他人最近看过的页面可能仍能打开。",
+        tested: [
+            "请稍候片刻",
+            "本站正遭受攻击，只要稍候片刻即可进入：攻击程序大多不会等待。您需要等候，是因为您的浏览器没有传回 Cookie。",
+        ],
         wait: "您无需任何操作：本页会在 {} 秒后自动重试。",
         again: "立即重试",
         help: "如需帮助，请将此代码告知网站管理者：",
@@ -150,6 +183,10 @@ static LANGUAGES: [Texts; 10] = [
         heading: "Сайт перевантажений",
         reason: "До нього звертається більше людей, ніж він може обслужити. Сторінки, які нещодавно \
                  читали інші, можливо, відкриються.",
+        tested: [
+            "Зачекайте, будь ласка",
+            "Цей сайт атакують, і він пускає тих, хто може трохи зачекати: програми нападників здебільшого не чекають. Ви чекаєте, бо ваш браузер не повернув файл cookie.",
+        ],
         wait: "Нічого робити не потрібно: за {} секунд ця сторінка сама спробує ще раз.",
         again: "Спробувати зараз",
         help: "Якщо потрібна допомога, повідомте тим, хто веде цей сайт, код",
@@ -159,6 +196,10 @@ static LANGUAGES: [Texts; 10] = [
         heading: "Сайт перагружаны",
         reason: "Да яго звяртаецца больш людзей, чым ён можа абслужыць. Старонкі, якія нядаўна чыталі \
                  іншыя, магчыма, адкрыюцца.",
+        tested: [
+            "Пачакайце, калі ласка",
+            "Гэты сайт атакуюць, і ён пускае тых, хто можа крыху пачакаць: праграмы нападнікаў звычайна не чакаюць. Вы чакаеце, бо ваш браўзер не вярнуў файл cookie.",
+        ],
         wait: "Нічога рабіць не трэба: праз {} секунд гэтая старонка сама паспрабуе яшчэ раз.",
         again: "Паспрабаваць зараз",
         help: "Калі патрэбна дапамога, паведаміце тым, хто вядзе гэты сайт, код",
@@ -167,6 +208,10 @@ static LANGUAGES: [Texts; 10] = [
         language: Language::Persian,
         heading: "این وب‌سایت شلوغ است",
         reason: "بیش از توان پاسخ‌گویی آن بازدید می‌شود. شاید صفحه‌هایی که دیگران به‌تازگی خوانده‌اند هنوز باز شوند.",
+        tested: [
+            "لطفاً کمی صبر کنید",
+            "به این وب‌سایت حمله شده است و کسانی را راه می‌دهد که بتوانند کمی صبر کنند: بیشتر برنامه‌های حمله صبر نمی‌کنند. شما منتظر می‌مانید چون مرورگرتان کوکی را برنگرداند.",
+        ],
         wait: "لازم نیست کاری بکنید: این صفحه {} ثانیهٔ دیگر خودش دوباره تلاش می‌کند.",
         again: "اکنون دوباره تلاش کنید",
         help: "اگر کمک می‌خواهید، این کد را به گردانندگان وب‌سایت بگویید:",
@@ -175,6 +220,10 @@ static LANGUAGES: [Texts; 10] = [
         language: Language::Arabic,
         heading: "الموقع مشغول",
         reason: "عدد الزوار أكبر مما يستطيع الموقع خدمته. قد تُفتح الصفحات التي قرأها آخرون مؤخرًا.",
+        tested: [
+            "لحظة من فضلك",
+            "يتعرض هذا الموقع لهجوم، ويُدخل من يستطيع الانتظار قليلًا: معظم برامج الهجوم لا تنتظر. أنت تنتظر لأن متصفحك لم يُعِد ملف تعريف الارتباط.",
+        ],
         wait: "لا حاجة إلى فعل شيء: ستعيد هذه الصفحة المحاولة من تلقاء نفسها بعد {} ثانية.",
         again: "أعد المحاولة الآن",
         help: "إذا احتجت إلى مساعدة فأبلغ القائمين على الموقع بهذا الرمز:",
@@ -188,10 +237,11 @@ mod tests {
     use seawall_cache::MapFields;
     use seawall_model::{Cause, Language};
 
-    use super::{AFTER_S, LANGUAGES, Texts, choose, html, when};
+    use super::{LANGUAGES, Texts, WAIT_S, choose, html, when};
 
-    fn words(texts: &Texts) -> [&'static str; 5] {
-        [texts.heading, texts.reason, texts.wait, texts.again, texts.help]
+    fn words(texts: &Texts) -> [&'static str; 7] {
+        let [heading, reason] = texts.tested;
+        [heading, reason, texts.heading, texts.reason, texts.wait, texts.again, texts.help]
     }
 
     #[test]
@@ -212,10 +262,12 @@ mod tests {
             for word in words(texts) {
                 assert!(word.len() > 8 && !word.contains(['<', '>', '&', '"']), "{word}");
             }
-            let page = html(Cause::OriginBusy, texts, 20);
-            assert!(page.len() < 2_048, "{}: {} bytes", texts.language.tag(), page.len());
-            for forbidden in ["//", "<script", "http-equiv"] {
-                assert!(!page.contains(forbidden), "{}: {forbidden}", texts.language.tag());
+            for cause in [Cause::OriginBusy, Cause::Challenged] {
+                let page = html(cause, texts, 20);
+                assert!(page.len() < 2_048, "{}: {} bytes", texts.language.tag(), page.len());
+                for forbidden in ["//", "<script", "http-equiv"] {
+                    assert!(!page.contains(forbidden), "{}: {forbidden}", texts.language.tag());
+                }
             }
         }
     }
@@ -238,10 +290,13 @@ mod tests {
         check("uk", 8, "за 8 секунд ");
         check("be", 20, "праз 20 секунд ");
         check("fa", 19, "این صفحه ۱۹ ثانیهٔ دیگر");
+        check("en", 5, "in 5 seconds.");
+        check("uk", 5, "за 5 секунд ");
+        check("ar", 5, "بعد ٥ ثوانٍ.");
         check("ar", 10, "بعد ١٠ ثوانٍ.");
         check("ar", 11, "بعد ١١ ثانية.");
         for texts in &LANGUAGES {
-            for seconds in AFTER_S {
+            for seconds in WAIT_S {
                 let said = when(texts, seconds);
                 assert!(!said.contains(['{', '}']) && said.chars().any(char::is_numeric), "{said}");
             }

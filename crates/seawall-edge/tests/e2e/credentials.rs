@@ -35,7 +35,7 @@ fn from(client: &str, cookie: &str) -> String {
 }
 
 /// The keys of a running server, and the second in which they were made: now, or nearly.
-fn keys(state_dir: &Path) -> (CredentialKeys, u64) {
+pub(crate) fn keys(state_dir: &Path) -> (CredentialKeys, u64) {
     let text = fs::read_to_string(state_dir.join("keys")).expect("the key file");
     let line = text.lines().find_map(|line| line.strip_prefix("current ")).expect("a key");
     let (made, secret) = line.split_once(' ').expect("two fields");

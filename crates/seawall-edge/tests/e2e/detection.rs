@@ -108,7 +108,7 @@ fn a_page_in_hand_is_served_to_who_is_blocked_and_who_is_demoted_is_served_too()
     // The same template, and not in hand.
     let rest = asked(&shield, "/page?made=up");
     assert!(rest.contains(&429), "{rest:?}");
-    for rung in [Rung::Observe, Rung::Demote, Rung::Challenge] {
+    for rung in [Rung::Observe, Rung::Demote] {
         shield.server().detection().publish(&[against(page, rung)]);
         let path = format!("/page?{}", rung.as_str());
         assert!(asked(&shield, &path).iter().all(|status| *status == 200), "{rung:?}");

@@ -10,6 +10,7 @@ mod admission;
 mod ambiguous;
 mod archive;
 mod cache;
+mod cheap_test;
 mod client;
 mod credentials;
 mod crossings;

@@ -6,6 +6,7 @@
 
 mod abuse;
 mod answers;
+mod cheap_test;
 mod client;
 mod flow;
 mod hpack;

@@ -49,6 +49,10 @@ impl Shield {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::configured(|config| change(&mut config.limits))
+    }
+
+    pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().expect("temporary folder");
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
         let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
@@ -58,15 +62,14 @@ impl Shield {
         roots.add(made.cert.der().clone()).expect("a root");
         let (address, origin) = origin();
         let memory = Arc::<AtomicU64>::default();
-        let mut limits = Limits { drain_timeout: Duration::from_secs(5), ..Limits::default() };
-        change(&mut limits);
+        let limits = Limits { drain_timeout: Duration::from_secs(5), ..Limits::default() };
         let listen = Listen {
             address: ([127, 0, 0, 1], 0).into(),
             tls: true,
             proxy_protocol: false,
             public_port: None,
         };
-        let config = Config {
+        let mut config = Config {
             listen: vec![listen],
             tls: vec![Certificate { cert, key }],
             sites: vec![site(address)],
@@ -78,6 +81,7 @@ impl Shield {
             memory_reading: Some(Arc::clone(&memory)),
             ..Config::in_folder(dir.path().join("state"))
         };
+        change(&mut config);
         let server = Server::start(config.clone()).expect("starts");
         let address = server.addresses()[0];
         Self { server: Some(server), address, origin, memory, roots, config, dir }

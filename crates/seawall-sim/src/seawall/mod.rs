@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_decide::{
-    HandshakeBudget, Limiters, OriginBudget, OriginGate, OriginGateConfig, OriginPermit,
-    StreamPermit, Table, TableSource, Templater, Testable, Trial, Whence, accept_gate, decide,
-    mitigation_gate, note_misbehaviour,
+    HandshakeBudget, Limiters, MAX_OPEN_TESTS, OriginBudget, OriginGate, OriginGateConfig,
+    OriginPermit, StreamPermit, Table, TableSource, Templater, Testable, Trial, Whence,
+    accept_gate, decide, mitigation_gate, note_misbehaviour,
 };
 use seawall_detect::OriginStress;
 use seawall_model::{
@@ -239,7 +239,7 @@ impl Seawall {
         let is_passed =
             is_asked && self.watch.has_passed(now, &self.limiters, tested, request.pass);
         let test = if is_passed { Test::Passed } else { Test::None };
-        Trial { testable, test, tested }
+        Trial { testable, test, tested, max_open: Some(MAX_OPEN_TESTS) }
     }
 
     fn answer_later(&mut self, now: Instant, waiting: Waiting, told: Told) {

@@ -354,6 +354,11 @@ fn read_network(
         config.tor_exits = lists::read_tor_exits(report, line, &file);
         list("tor_exits", config.tor_exits.len(), &file);
     }
+    if let Some(At { value: file, line }) = section.text(report, "crawlers") {
+        let file = base.join(file);
+        config.crawlers = lists::read_crawlers(report, line, &file);
+        list("crawlers", config.crawlers.len(), &file);
+    }
     if let Some(At { value: file, line }) = section.text(report, "asn_db") {
         let file = base.join(file);
         config.owners = Arc::new(lists::read_owners(report, line, &file));

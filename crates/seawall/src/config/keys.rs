@@ -481,6 +481,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Text file with Tor exits, an address or network a line, or in the form of `exit-addresses`. They have a tenth of the site's work for themselves. Read at the start and on reload.",
     ),
     now(
+        "network.crawlers",
+        "path",
+        "(none)",
+        "Text file with the networks of crawlers that are to come through, an address or network a line, or a list of prefixes as search engines publish them (JSON, one prefix a line). Under attack they are neither tested nor put behind others; all else holds for them as for everybody. A name in `User-Agent` counts for nothing. Read at the start and on reload.",
+    ),
+    now(
         "limits.max_connections",
         "whole number",
         "(half of the open-file limit)",

@@ -33,6 +33,26 @@ pub(crate) fn read_tor_exits(report: &mut Report<'_>, line: usize, file: &Path) 
     exits
 }
 
+/// Reads crawlers: an address or network a line, or the lists of prefixes in JSON as Google, Bing and others
+/// publish them, written out as they do: one prefix a line.
+pub(crate) fn read_crawlers(report: &mut Report<'_>, line: usize, file: &Path) -> Vec<Prefix> {
+    let mut crawlers = Vec::new();
+    each_line(report, "network.crawlers", line, file, |text| {
+        let network = match text.split('"').collect::<Vec<_>>().as_slice() {
+            [plain] => plain.split_ascii_whitespace().next()?,
+            [_, "ipv4Prefix" | "ipv6Prefix", _, prefix, ..] => prefix,
+            // What else such a file has around the prefixes.
+            _ => return Some(()),
+        };
+        if network.starts_with(['{', '}', '[', ']']) {
+            return Some(());
+        }
+        crawlers.push(network.parse().ok()?);
+        Some(())
+    });
+    crawlers
+}
+
 /// Reads owners: `network,number,…` or, between tabs, `first last number …`.
 pub(crate) fn read_owners(report: &mut Report<'_>, line: usize, file: &Path) -> Owners {
     if databases::is_database(file) {
@@ -249,6 +269,19 @@ mod tests {
         let shown: Vec<String> = exits.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["192.0.2.7/32", "2001:db8::7/128", "198.51.100.0/24"]);
         assert_eq!(said, [""; 0]);
+    }
+
+    #[test]
+    fn crawlers_are_read_as_they_are_published() {
+        let text = "# ours\n192.0.2.7\n2001:db8::/32 # a search engine\n{\n  \"creationTime\": \"2026-11-22T00:00:00\",\n  \"prefixes\": [{\n    \"ipv6Prefix\": \"2001:db8:1::/64\"\n  }, {\n    \"ipv4Prefix\": \"198.51.100.0/27\"\n  }]\n}\n";
+        let (crawlers, said) =
+            read("crawlers", text, |report, file| read_crawlers(report, 1, file));
+        let shown: Vec<String> = crawlers.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["192.0.2.7/32", "2001:db8::/32", "2001:db8:1::/64", "198.51.100.0/27"]);
+        assert_eq!(said, [""; 0]);
+        let (crawlers, said) =
+            read("no-crawlers", "Googlebot\n", |report, file| read_crawlers(report, 1, file));
+        assert!(crawlers.is_empty() && said.len() == 1, "{said:?}");
     }
 
     #[test]
