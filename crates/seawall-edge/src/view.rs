@@ -326,16 +326,6 @@ impl View {
                 "Clients with open tests forgotten to make room for others.",
                 limiters.tests_forgotten() as f64,
             ),
-            Sample::counter(
-                "seawall_detection_windows_late_total",
-                "Windows of detection that nobody took in time.",
-                self.shared.detection.late() as f64,
-            ),
-            Sample::counter(
-                "seawall_detection_unobserved_total",
-                "Answers that detection saw nothing of, because too much was asked meanwhile.",
-                self.shared.detection.unobserved() as f64,
-            ),
             self.shared.events.sample(),
         ]
     }

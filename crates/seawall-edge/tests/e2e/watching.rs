@@ -91,3 +91,16 @@ fn what_the_operator_orders_stands_within_a_moment_and_a_reload_can_turn_it_into
     shield.server().reload(config).expect("reloads");
     until("it is only said", || detection.told().mode == Mode::Observe);
 }
+
+#[test]
+fn each_metric_is_told_once() {
+    let origin = page();
+    let shield = Shield::before(&origin);
+    let told = shield.admin("GET", "/metrics");
+    let lines: Vec<&str> = told.lines().filter(|line| !line.starts_with('#')).collect();
+    for (place, line) in lines.iter().enumerate() {
+        let series = line.rsplit_once(' ').map_or(*line, |(series, _)| series);
+        let is_same = |other: &&&str| other.rsplit_once(' ').is_some_and(|(it, _)| it == series);
+        assert_eq!(lines[place + 1..].iter().find(is_same), None, "{series} twice");
+    }
+}
