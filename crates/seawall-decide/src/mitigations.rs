@@ -6,8 +6,11 @@
 //! One identity in a hundred is kept out of each mitigation, to see what would happen without it: by a
 //! keyed hash of identity and mitigation, so that nobody can choose to be one of them, and for ten
 //! minutes, so that who found out does not stay. For the strongest one only: who is kept out of
-//! that meets no weaker one either, or nothing could be compared. Out of a block means in front
-//! of the cheap test: whether anybody passes it is what the block's licence rests on.
+//! that meets no weaker one either, or nothing could be compared. Kept out means one rung lower, not free:
+//! out of a block in front of the cheap test (whether anybody passes it is what the block's licence rests
+//! on), out of the test at the end of the queue. Of a flood of pages that cost fifty times what others do, one in a
+//! hundred in front of the queue is more than an origin bears. Nobody is kept out of the end of the queue: that harms
+//! nobody where there is room, and what it does shows in the queue.
 //!
 //! It deliberately does **not** do anything to a request: see [`mitigation_gate`](crate::mitigation_gate).
 //!
@@ -116,11 +119,12 @@ impl Mitigations {
         if exempt == Exempt::Known {
             return Some(Met { id, rung: Rung::Observe, is_control: false });
         }
-        let is_control = met.rung > Rung::Observe && self.is_control(now, id, identity_hash);
+        let is_control = met.rung > Rung::Demote && self.is_control(now, id, identity_hash);
         let rung = match met.rung {
             rung if !is_control => rung,
             Rung::Block => Rung::Challenge,
-            Rung::Observe | Rung::Demote | Rung::Challenge => Rung::Observe,
+            Rung::Challenge | Rung::Demote => Rung::Demote,
+            Rung::Observe => Rung::Observe,
         };
         Some(Met { id, rung, is_control })
     }
@@ -276,12 +280,13 @@ mod tests {
         for other in [group(2, 0), group(1, 600)] {
             assert!(other.iter().filter(|one| first.contains(one)).count() < 20);
         }
-        // Out of the block it is tested, out of a test or a demotion nothing happens to it, not even
-        // what a weaker mitigation would do.
+        // One rung lower, whatever else it matches; nobody is kept out of a demotion.
         let demote = mitigation(7, &[PATH], Rung::Demote);
         let rung = |rung| of(&[long(1, rung), demote], first[0], 0).rung;
         assert_eq!(rung(Rung::Block), Rung::Challenge);
-        assert_eq!(rung(Rung::Challenge), Rung::Observe);
+        assert_eq!(rung(Rung::Challenge), Rung::Demote);
+        let demoted = of(&[long(1, Rung::Demote)], first[0], 0);
+        assert!(demoted.rung == Rung::Demote && !demoted.is_control);
     }
 
     #[test]

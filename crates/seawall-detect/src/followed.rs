@@ -13,15 +13,17 @@ use alloc::vec::Vec;
 
 use seawall_model::{Attributes, Observation, RequestKind, Rung, Standing, Work};
 
-use crate::keys::GOLDEN;
+use crate::keys::{GOLDEN, fold};
 
 /// One client in one window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     /// Keyed hash of who it is.
     pub(crate) identity: u64,
-    /// What one of its requests looks like: the first, until there is one for no subresource.
+    /// What it came for looks like: the first request, until there is one for no subresource.
     pub(crate) attributes: Attributes,
+    /// What one of its requests looks like, each with the same chance.
+    pub(crate) row: Attributes,
     /// Requests in all.
     pub(crate) requests: u32,
     /// Of them: for pages.
@@ -38,7 +40,7 @@ pub(crate) struct Seen {
     pub(crate) is_vouched: bool,
 }
 
-/// Clients of one window. 60 KB, taken once.
+/// Clients of one window. 90 KB, taken once.
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
     /// The highest place that is followed.
@@ -46,6 +48,8 @@ pub(crate) struct Followed {
     seen: Vec<Seen>,
     /// Places in `seen` and one, by hash; 0 is free.
     index: Box<[u16]>,
+    /// How many choices were made.
+    draws: u64,
 }
 
 const MAX_SEEN: usize = 512;
@@ -60,7 +64,7 @@ pub(crate) const fn place_of(identity: u64) -> u64 {
 impl Followed {
     pub(crate) fn new() -> Self {
         let index = vec![0; SLOTS].into_boxed_slice();
-        Self { bar: u64::MAX, seen: Vec::with_capacity(MAX_SEEN), index }
+        Self { bar: u64::MAX, seen: Vec::with_capacity(MAX_SEEN), index, draws: 0 }
     }
 
     /// Takes in one answered request. No allocation.
@@ -119,7 +123,8 @@ impl Followed {
     fn add(&mut self, seen: &Seen) {
         let slot = self.slot(seen.identity);
         if let Some(place) = usize::from(self.index[slot]).checked_sub(1) {
-            self.seen[place].add(seen);
+            self.draws = self.draws.wrapping_add(1);
+            self.seen[place].add(seen, draw(self.draws, seen.identity));
             return;
         }
         if self.seen.len() < MAX_SEEN {
@@ -166,22 +171,26 @@ impl Seen {
         Self {
             identity: observation.identity,
             attributes: observation.attributes,
+            row: observation.attributes,
             requests: 1,
             pages: is(RequestKind::Page),
             subresources: is(RequestKind::Subresource),
             polls: u32::from(is_poll),
             has_cookie: observation.returned_cookie,
-            is_met: observation.met.is_some_and(|met| met.rung > Rung::Observe && !met.is_control),
+            is_met: observation.met.is_some_and(|met| met.rung > Rung::Observe),
             is_vouched: observation.standing != Standing::Anonymous,
         }
     }
 
-    fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self, random: u64) {
         // What belongs to a page looks alike for everybody; what somebody came for says more.
         if self.requests == self.subresources && other.requests > other.subresources {
             self.attributes = other.attributes;
         }
         self.requests = self.requests.saturating_add(other.requests);
+        if is_chosen(random, other.requests, self.requests) {
+            self.row = other.row;
+        }
         self.pages = self.pages.saturating_add(other.pages);
         self.subresources = self.subresources.saturating_add(other.subresources);
         self.polls = self.polls.saturating_add(other.polls);
@@ -189,6 +198,17 @@ impl Seen {
         self.is_met |= other.is_met;
         self.is_vouched |= other.is_vouched;
     }
+}
+
+/// A random number for one of many choices about somebody: the identity is a keyed hash.
+pub(crate) const fn draw(number: u64, identity: u64) -> u64 {
+    fold(number.wrapping_mul(GOLDEN) ^ identity, 0xd134_2543_de82_ef95)
+}
+
+/// Whether one of the last `some` of `all` requests is the one that stands for them all, so that each has
+/// the same chance (a reservoir of one).
+pub(crate) const fn is_chosen(random: u64, some: u32, all: u32) -> bool {
+    (((random >> 32) * all as u64) >> 32) < some as u64
 }
 
 #[cfg(test)]
@@ -199,6 +219,7 @@ mod tests {
         Seen {
             identity,
             attributes: Attributes::default(),
+            row: Attributes::default(),
             requests: 1,
             pages: 1,
             subresources: 0,
@@ -222,6 +243,34 @@ mod tests {
             assert!(followed.seen().len() <= MAX_SEEN && followed.seen().len() > MAX_SEEN / 8);
             assert!(followed.seen().iter().all(|seen| seen.requests == round + 1), "{round}");
         }
+    }
+
+    #[test]
+    fn each_request_of_a_visit_has_the_same_chance_to_stand_for_it() {
+        let kind = |kind| {
+            let mut row = Attributes::default();
+            row.set(seawall_model::Attribute::Path, kind);
+            row
+        };
+        let page = |identity| Seen { row: kind(1), attributes: kind(1), ..one(identity) };
+        let part = |identity| Seen { pages: 0, subresources: 1, row: kind(2), ..page(identity) };
+        let (mut parts, mut merged) = (0, 0);
+        for visit in 0..2_000u64 {
+            let identity = draw(visit, 7);
+            let mut windows = [Followed::new(), Followed::new()];
+            windows[0].put(&page(identity));
+            (0..4).for_each(|_| windows[0].put(&part(identity)));
+            (0..5).for_each(|_| windows[1].put(&page(identity)));
+            windows[1].draws = visit;
+            parts += usize::from(windows[0].seen()[0].row == kind(2));
+            let [first, second] = &mut windows;
+            first.draws = visit;
+            first.merge(second);
+            merged += usize::from(first.seen()[0].row == kind(2));
+            assert_eq!(first.seen()[0].attributes, kind(1), "what it came for");
+        }
+        assert!((1_500..1_700).contains(&parts), "{parts}");
+        assert!((700..900).contains(&merged), "{merged}");
     }
 
     #[test]

@@ -10,14 +10,15 @@ use alloc::vec::Vec;
 
 use seawall_model::Attributes;
 
-use crate::followed::{Followed, Seen, place_of};
+use crate::followed::{Followed, Seen, draw, is_chosen, place_of};
 
 /// One client.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Visitor {
     /// Keyed hash of who it is.
     pub(crate) identity: u64,
-    /// What one of its requests looks like.
+    /// What one request of its visit looks like: any of them, each with the same chance, so that these rows
+    /// and a sample of all requests have the same shares.
     pub(crate) attributes: Attributes,
     /// When it came, in milliseconds of the detector's life; 0 if the place is free.
     pub(crate) first_ms: u64,
@@ -54,6 +55,8 @@ pub(crate) struct Visitors {
     looked_ms: u64,
     /// Whether anybody followed gave way since the last look at how full it is.
     gave_way: u32,
+    /// How many choices were made.
+    draws: u64,
 }
 
 /// What a tick brought.
@@ -123,6 +126,7 @@ impl Visitors {
             raised_ms: 0,
             looked_ms: 0,
             gave_way: 0,
+            draws: 0,
         }
     }
 
@@ -224,7 +228,8 @@ impl Visitors {
             self.gave_way += u32::from(found.is_none() && is_recent);
             bucket[way] = Visitor::new(seen, now_ms);
         }
-        bucket[way].take(seen, now_ms, is_new)
+        self.draws = self.draws.wrapping_add(1);
+        bucket[way].take(seen, now_ms, is_new, draw(self.draws, seen.identity))
     }
 
     fn adapt(&mut self, now_ms: u64) {
@@ -257,11 +262,7 @@ impl Visitor {
         Self { identity, first_ms: now_ms, last_ms: now_ms, ..Self::default() }
     }
 
-    fn take(&mut self, seen: &Seen, now_ms: u64, is_new: bool) -> Visit {
-        // What the latest visit looked like: of several, each stands as long as the next does not come.
-        if seen.requests > seen.subresources || self.requests == 0 {
-            self.attributes = seen.attributes;
-        }
+    fn take(&mut self, seen: &Seen, now_ms: u64, is_new: bool, random: u64) -> Visit {
         if !is_new && self.again_ms == 0 && now_ms > self.first_ms {
             self.again_ms = now_ms;
         }
@@ -272,6 +273,9 @@ impl Visitor {
             self.parts = self.parts.saturating_add(seen.subresources);
         }
         self.requests = self.requests.saturating_add(seen.requests);
+        if is_chosen(random, seen.requests, self.requests) {
+            self.attributes = seen.row;
+        }
         self.pages = self.pages.saturating_add(seen.pages);
         self.last_ms = now_ms;
         self.has_cookie |= seen.has_cookie;
@@ -330,6 +334,7 @@ mod tests {
         Seen {
             identity,
             attributes: Attributes::default(),
+            row: Attributes::default(),
             requests: pages + subresources,
             pages,
             subresources,
@@ -353,6 +358,34 @@ mod tests {
         assert!((new_at(250) - 1.0).abs() < 1e-9);
         assert!(new_at(500) < 1e-9 && new_at(590_000) < 1e-9);
         assert!((new_at(590_000 + NEW_MS + 1) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_stands_for_a_visit_is_any_of_its_requests() {
+        let mut visitors = Visitors::new();
+        let mut part = Attributes::default();
+        part.set(seawall_model::Attribute::Path, 2);
+        // A page, and in the next windows nine things that it loads.
+        for (window, count) in [(1, 0), (2, 4), (3, 5)] {
+            let all: Vec<Seen> = (1..=1_000)
+                .map(|who| match count {
+                    0 => seen(draw(who, 9), 1, 0),
+                    _ => Seen { row: part, ..seen(draw(who, 9), 0, count) },
+                })
+                .collect();
+            take_in_parts(&mut visitors, &all, window * 250);
+        }
+        let rows: Vec<_> =
+            visitors.were_here(0, 10_000).map(|visitor| visitor.attributes).collect();
+        let parts = rows.iter().filter(|row| **row == part).count() as f64 / rows.len() as f64;
+        assert!(rows.len() > 900 && (parts - 0.9).abs() < 0.03, "{parts} of {}", rows.len());
+    }
+
+    /// As [`take`], of more than one window can follow.
+    fn take_in_parts(visitors: &mut Visitors, all: &[Seen], now_ms: u64) {
+        for some in all.chunks(250) {
+            take(visitors, some, now_ms);
+        }
     }
 
     #[test]

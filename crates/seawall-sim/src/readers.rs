@@ -492,7 +492,7 @@ impl World {
 }
 
 fn note_met(record: &mut ViewRecord, answered: &Answered, waited: Duration) {
-    if let Some(met) = answered.met.filter(|met| !met.is_control) {
+    if let Some(met) = answered.met {
         record.met = record.met.max(Some(met.rung));
     }
     debug_assert!(record.met <= Some(Rung::Block));
