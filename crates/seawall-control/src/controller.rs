@@ -3,7 +3,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use seawall_detect::{Candidate, Finding, SignatureEvidence, TrafficState, Verdict, licence};
+use seawall_detect::{
+    Candidate, Finding, SignatureEvidence, SiteRates, TrafficState, Verdict, licence,
+};
 use seawall_model::{
     Instant, MAX_MITIGATIONS, Mitigation, MitigationId, Rung, Signature, WallTime,
 };
@@ -56,6 +58,8 @@ pub struct Controller {
     next_incident: u32,
     wall: WallTime,
     incident: Option<Incident>,
+    /// Since when there is no excess worth explaining.
+    calm_since: Option<Instant>,
     others: Others,
     published: Vec<Mitigation>,
     actions: VecDeque<Action>,
@@ -78,6 +82,7 @@ impl Controller {
             next_incident: 1,
             wall: WallTime::default(),
             incident: None,
+            calm_since: None,
             others: Others::default(),
             published: Vec::new(),
             actions: VecDeque::new(),
@@ -161,9 +166,11 @@ impl Controller {
             }
         }
         let verdict = verdict(finding.state);
+        let has_excess = finding.has_excess();
+        self.calm_since = if has_excess { None } else { self.calm_since.or(Some(now)) };
         self.step(now, verdict);
-        if verdict.is_some_and(|verdict| verdict != Verdict::Crowd) {
-            self.wake(now);
+        if has_excess && verdict.is_some_and(|verdict| verdict != Verdict::Crowd) {
+            self.wake(now, &finding.rates);
             for candidate in &finding.candidates {
                 self.admit(now, candidate);
             }
@@ -239,7 +246,8 @@ impl Controller {
     fn step(&mut self, now: Instant, verdict: Option<Verdict>) {
         let Others { served, failed } = self.others;
         let others_failed = if failed > 0.0 { failed / (served + failed) } else { 0.0 };
-        let situation = Situation { now, verdict, others_failed };
+        let calm_since = self.calm_since;
+        let situation = Situation { now, verdict, others_failed, calm_since };
         for place in 0..self.measures.len() {
             let measure = &self.measures[place];
             if !measure.is_active() {
@@ -286,21 +294,27 @@ impl Controller {
             measure.is_proven = false;
             measure.ceiling = Some((Rung::Observe, now + COOL));
         }
-        measure.rest(now);
+        measure.rest(now, why);
         let moved = *measure;
         self.record_move(now, &moved, Some(from), None, why);
     }
 
     /// Lets those that rest come back if what they mean has, in one tick and to where they had been
     /// proven: the answer to pulses.
-    fn wake(&mut self, now: Instant) {
+    fn wake(&mut self, now: Instant, rates: &SiteRates) {
         for place in 0..self.measures.len() {
             let measure = &self.measures[place];
             let evidence = measure.evidence;
             let bears = licence(&measure.signature, &evidence).min(measure.ceiling(now));
             let is_back = evidence.matched_per_s > 2.0 * evidence.expected_per_s + BACK_PER_S
                 && evidence.coverage >= BACK_COVERAGE;
-            let is_barred = is_vetoed(measure, now);
+            let own = SiteRates {
+                requests: evidence.matched_per_s - evidence.expected_per_s
+                    + rates.requests_expected,
+                requests_expected: rates.requests_expected,
+                ..SiteRates::default()
+            };
+            let is_barred = is_vetoed(measure, now) || measure.is_settling(now, own.has_excess());
             if measure.is_active() || is_barred || !is_back || bears < Rung::Demote {
                 continue;
             }
@@ -374,7 +388,7 @@ impl Controller {
             None => {
                 let id = self.next_id();
                 let mut measure = Measure::new(now, id, signature, NO_EVIDENCE, Rung::Observe);
-                measure.rest(now);
+                measure.rest(now, Why::Operator);
                 self.measures.push(measure);
                 self.measures.len() - 1
             }
@@ -388,7 +402,7 @@ impl Controller {
                 Some(rung)
             }
             Order::Vetoed { .. } => {
-                measure.rest(now);
+                measure.rest(now, Why::Operator);
                 None
             }
         };

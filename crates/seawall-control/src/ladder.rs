@@ -9,13 +9,14 @@
 //! | 3 | this is a crowd | it rests; one that was proven is demoted |
 //! | 4 | of those it meets, more than 1 % of the tests set are passed | one rung down, not below demote |
 //! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
-//! | 6 | what it means is no more than twice what is ordinary, for 10 s | it rests |
+//! | 6 | what it means is no more than twice what is ordinary or a request a second above it, for 10 s; or the site has no excess worth explaining, for 10 s | it rests |
 //! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
 //! | 8 | on demote for 1 s, and its evidence bears a test | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
 //!
-//! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes.
+//! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. What rests does so for ten seconds at least,
+//! so that nothing flaps, but for what was proven, and for what had ceased and is an excess of its own.
 //!
 //! *Source:* detection.md §2.4 (action by evidence, efficacy), §4 (crowd), amendments 1 and 2.
 
@@ -35,6 +36,8 @@ pub(crate) struct Situation {
     pub(crate) verdict: Option<Verdict>,
     /// Which part of the synthetic readers that no measure met were kept from reading, 0 to 1.
     pub(crate) others_failed: f64,
+    /// Since when the site has no excess that is worth explaining.
+    pub(crate) calm_since: Option<Instant>,
 }
 
 /// What becomes of a measure.
@@ -52,7 +55,7 @@ pub(crate) fn next(measure: &Measure, situation: &Situation) -> Move {
         .or_else(|| crowded(measure, situation))
         .or_else(|| passed(measure))
         .or_else(|| weak(measure, situation.now))
-        .or_else(|| ceased(measure, situation.now))
+        .or_else(|| ceased(measure, situation))
         .or_else(|| climb(measure, situation.now))
         .unwrap_or(Move::Stay)
 }
@@ -111,8 +114,9 @@ fn weak(measure: &Measure, now: Instant) -> Option<Move> {
     })
 }
 
-fn ceased(measure: &Measure, now: Instant) -> Option<Move> {
-    if lasts(measure.idle_since, now, QUIET) {
+fn ceased(measure: &Measure, situation: &Situation) -> Option<Move> {
+    let now = situation.now;
+    if lasts(measure.idle_since, now, QUIET) || lasts(situation.calm_since, now, QUIET) {
         return Some(Move::Rest(Why::Ceased));
     }
     lasts(measure.idle_share_since, now, PATIENCE).then_some(Move::Rest(Why::NoEffect))
@@ -148,7 +152,8 @@ pub(crate) fn weigh(measure: &mut Measure, now: Instant) {
     let since = |was: Option<Instant>, is: bool| if is { was.or(Some(now)) } else { None };
     let bears = licence(&measure.signature, &evidence);
     measure.weak_since = since(measure.weak_since, bears < measure.rung && bears_enough(measure));
-    let is_over = evidence.matched_per_s <= 2.0 * evidence.expected_per_s + ORDINARY_PER_S;
+    let beyond_per_s = evidence.matched_per_s - evidence.expected_per_s;
+    let is_over = beyond_per_s < evidence.expected_per_s.max(ORDINARY_PER_S);
     measure.idle_since = since(measure.idle_since, is_over);
     measure.idle_share_since =
         since(measure.idle_share_since, !is_over && evidence.coverage < MIN_COVERAGE);
@@ -175,6 +180,5 @@ const MIN_PROBES: u32 = 2;
 const PROBE_MARGIN: f64 = 0.5;
 const MIN_COVERAGE: f64 = 0.03;
 const MIN_ROWS: u32 = 20;
-/// Half a request a second more than twice what is ordinary is nothing that anybody has to be kept
-/// from.
-const ORDINARY_PER_S: f64 = 0.5;
+/// A request a second more than what is ordinary is nothing that anybody has to be kept from.
+const ORDINARY_PER_S: f64 = 1.0;

@@ -5,7 +5,7 @@ use core::time::Duration;
 use seawall_detect::{MitigationCounts, SignatureEvidence};
 use seawall_model::{Instant, Mitigation, MitigationId, Rung, Signature};
 
-use crate::event::Probe;
+use crate::event::{Probe, Why};
 
 /// One measure of the controller.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Measure {
     pub(crate) idle_since: Option<Instant>,
     /// Since when it explains next to nothing of what is too much.
     pub(crate) idle_share_since: Option<Instant>,
+    /// Why it rests, if it does.
+    pub(crate) let_go: Option<Why>,
 }
 
 /// Whether a measure stands.
@@ -95,6 +97,7 @@ impl Measure {
             weak_since: None,
             idle_since: None,
             idle_share_since: None,
+            let_go: None,
         }
     }
 
@@ -117,10 +120,12 @@ impl Measure {
         self.expires_at = now + LIFE;
         self.recent = Recent::new(now);
         self.weak_since = None;
+        self.let_go = None;
     }
 
     /// Lets it rest; it keeps its rung only if that was proven.
-    pub(crate) fn rest(&mut self, now: Instant) {
+    pub(crate) fn rest(&mut self, now: Instant, why: Why) {
+        self.let_go = Some(why);
         if !self.is_proven {
             self.rung = Rung::Demote;
         }
@@ -136,6 +141,13 @@ impl Measure {
             Some((rung, until)) if now < until => rung,
             _ => Rung::Block,
         }
+    }
+
+    /// Whether it was let go so lately that it does not come back, so that nothing flaps: what was proven does,
+    /// and what had ceased does if `has_own_excess`.
+    pub(crate) fn is_settling(&self, now: Instant, has_own_excess: bool) -> bool {
+        let is_back = self.is_proven || self.let_go == Some(Why::Ceased) && has_own_excess;
+        !is_back && self.age(now) < SETTLING
     }
 
     /// How long it has been as it is.
@@ -202,4 +214,6 @@ impl Recent {
 pub(crate) const LIFE: Duration = Duration::from_secs(300);
 /// How long one is remembered that rests (detection.md §2.4).
 pub(crate) const REST: Duration = Duration::from_secs(24 * 3600);
+/// How long what was let go stays so.
+const SETTLING: Duration = Duration::from_secs(10);
 const HALF_LIFE: Duration = Duration::from_secs(10);

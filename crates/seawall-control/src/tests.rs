@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use seawall_detect::{
-    Candidate, Counts, Finding, MitigationCounts, SignatureEvidence, SiteRates, TrafficState,
-    Verdict,
+    Alarm, Candidate, Channel, Counts, Finding, MitigationCounts, Scale, SignatureEvidence,
+    SiteRates, TrafficState, Verdict,
 };
 use seawall_model::{
     Attribute, Instant, MAX_MITIGATIONS, Mitigation, MitigationId, Rung, Signature, Term, WallTime,
@@ -55,12 +55,20 @@ struct Scene {
     now: Instant,
     stands: Vec<Mitigation>,
     entries: Vec<Entry>,
+    /// Requests per second of the site, of which 200 are ordinary.
+    per_s: f64,
 }
 
 impl Scene {
     fn new() -> Self {
         let controller = Controller::new(ControllerConfig::default());
-        Self { controller, now: Instant::from_nanos(1), stands: Vec::new(), entries: Vec::new() }
+        Self {
+            controller,
+            now: Instant::from_nanos(1),
+            stands: Vec::new(),
+            entries: Vec::new(),
+            per_s: 1_200.0,
+        }
     }
 
     /// One tick in `state`: each of `candidates` is there with its evidence, and all that stands meets
@@ -93,12 +101,17 @@ impl Scene {
             at: self.now,
             wall: WallTime::from_unix_secs(1_700_000_000),
             state,
-            alarms: Vec::new(),
+            alarms: vec![Alarm {
+                channel: Channel::Requests,
+                scale: Scale::Middle,
+                observed: self.per_s,
+                expected: 200.0,
+            }],
             log_odds: 0.0,
             counts: Counts { requests: 300, ..Counts::default() },
             met: met.collect(),
             rates: SiteRates {
-                requests: 1_200.0,
+                requests: self.per_s,
                 requests_expected: 200.0,
                 ..SiteRates::default()
             },
@@ -294,6 +307,61 @@ fn what_has_ceased_is_let_go_and_comes_back_in_one_tick() {
         scene.tick(ATTACK, &[(1, strong()), (9, strong())], TESTED);
         assert_eq!(scene.rung(1), Some(Rung::Block), "pulse {pulse}");
         scene.ticks(10.0, ATTACK, &[(1, strong()), (9, strong())], TESTED);
+    }
+}
+
+#[test]
+fn where_hardly_anything_is_too_much_nothing_is_done_and_nothing_stays() {
+    let mut scene = Scene::new();
+    scene.ticks(3.0, ATTACK, &[(1, strong())], TESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Block));
+    scene.per_s = 230.0;
+    let readers = SignatureEvidence { matched_per_s: 5.0, expected_per_s: 2.0, ..strong() };
+    scene.ticks(5.0, ATTACK, &[(1, strong()), (2, readers)], UNTESTED);
+    assert_eq!(scene.rung(2), None, "a signature of readers");
+    scene.ticks(6.0, ATTACK, &[(1, strong()), (2, readers)], UNTESTED);
+    assert!(scene.stands.is_empty());
+    assert_eq!(scene.reasons(1).last(), Some(&Why::Ceased));
+}
+
+#[test]
+fn what_means_less_than_a_request_a_second_more_than_ordinary_has_ceased() {
+    let mut scene = Scene::new();
+    scene.tick(ATTACK, &[(1, strong())], UNTESTED);
+    let little = SignatureEvidence { matched_per_s: 0.9, expected_per_s: 0.0, ..strong() };
+    scene.ticks(11.0, ATTACK, &[(1, little)], UNTESTED);
+    assert_eq!(scene.reasons(1).last(), Some(&Why::Ceased));
+}
+
+#[test]
+fn what_found_no_room_does_not_flap() {
+    let mut scene = Scene::new();
+    // Twenty for sixteen places, and which of them weigh most changes with each tick.
+    for tick in 0..40u32 {
+        let all: Vec<(u32, SignatureEvidence)> = (1..=20)
+            .map(|value| {
+                let coverage = f64::from(5 + (value * 7 + tick) % 20) / 100.0;
+                (value, SignatureEvidence { coverage, ..strong() })
+            })
+            .collect();
+        scene.tick(ATTACK, &all, UNTESTED);
+    }
+    let moves: usize = (1..=20).map(|value| scene.reasons(value).len()).sum();
+    assert!(moves <= 3 * 20 + 16, "{moves} moves of twenty measures in ten seconds");
+}
+
+#[test]
+fn what_has_ceased_comes_back_at_once_only_as_an_excess_of_its_own() {
+    for (per_s, wanted) in [(30.0, None), (100.0, Some(Rung::Demote))] {
+        let mut scene = Scene::new();
+        scene.tick(ATTACK, &[(1, strong())], UNTESTED);
+        scene.ticks(10.5, ATTACK, &[(9, strong())], UNTESTED);
+        assert_eq!(scene.reasons(1).last(), Some(&Why::Ceased));
+        let again = SignatureEvidence { matched_per_s: per_s, expected_per_s: 0.0, ..strong() };
+        scene.ticks(2.0, ATTACK, &[(1, again), (9, strong())], UNTESTED);
+        assert_eq!(scene.rung(1).map(|_| Rung::Demote), wanted, "{per_s}");
+        scene.ticks(10.0, ATTACK, &[(1, again), (9, strong())], UNTESTED);
+        assert!(scene.rung(1).is_some());
     }
 }
 

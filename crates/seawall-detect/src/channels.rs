@@ -3,7 +3,8 @@
 //! Signal: counts of a window, and two levels (composition, stress). What is ordinary is an average over five minutes, in
 //! seconds and not in ticks (a gain per tick lags behind the daily cycle on the slow scale and alarms
 //! each morning), moved along by the season. Trip: [`Cusum`]. Cold start: until ten minutes are learned, a
-//! prior that fades stands in, and a level says nothing in its first two. Nothing is learned while a sum is past half of its bar or
+//! prior that fades stands in, and a level says nothing in its first two. An alarm ends with the span that is as
+//! allowed: a sum that has not run down yet is none. Nothing is learned while a sum is past half of its bar or
 //! the detector holds on; outliers are learned as four deviations. Recovery: what stays for ten minutes without
 //! being an alarm is the new ordinary. Blind spots: what grows slower than the average follows; what
 //! stays below the allowance.
@@ -128,11 +129,6 @@ impl Channels {
         Channel::ALL.into_iter().zip(&self.tracks).any(|(channel, track)| track.is_rising(channel))
     }
 
-    /// What was counted last on the fast scale, per second.
-    pub(crate) const fn observed(&self, channel: Channel) -> f64 {
-        self.tracks[channel.index()].spans[Scale::Fast.index()].observed
-    }
-
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.seasonal.heap_bytes()
@@ -188,6 +184,11 @@ struct Track {
     learned_s: f64,
     /// For how long a sum has been too high to learn.
     risen_s: f64,
+    /// What was observed in the last spans of the middle scale, and whether all of them together were above what
+    /// is allowed for on the slow one.
+    lately: [f64; LATELY],
+    turn: usize,
+    is_lately_beyond: bool,
     spans: [Span; Scale::ALL.len()],
 }
 
@@ -200,6 +201,8 @@ struct Span {
     spread: Spread,
     observed: f64,
     expected: f64,
+    /// By how much the last span was above what is allowed for; below 0 it was not.
+    beyond: f64,
 }
 
 /// What residuals may be without any cause.
@@ -211,6 +214,9 @@ struct Chance {
 
 /// How many deviations of what drags on are allowed for.
 const DRIFTS: f64 = 1.5;
+/// Spans of the middle scale: what was as allowed for eight seconds is no alarm any more, though the last sixteen as a
+/// whole were not.
+const LATELY: usize = 4;
 /// Seconds over which the ordinary is averaged (detection.md §3).
 const AVERAGE_S: f64 = 300.0;
 /// Seconds until the prior is gone.
@@ -224,7 +230,15 @@ const ACCEPTED_S: f64 = 600.0;
 
 impl Track {
     fn new() -> Self {
-        Self { level: 0.0, learned_s: 0.0, risen_s: 0.0, spans: Default::default() }
+        Self {
+            level: 0.0,
+            learned_s: 0.0,
+            risen_s: 0.0,
+            lately: [0.0; LATELY],
+            turn: 0,
+            is_lately_beyond: false,
+            spans: Default::default(),
+        }
     }
 
     fn expected(&self, prior: f64) -> f64 {
@@ -260,6 +274,17 @@ impl Track {
             let observed = span.close();
             if is_armed {
                 span.judge(channel, expected, scale, over_s, chances[scale.index()]);
+            }
+            if scale == Scale::Middle {
+                self.turn = (self.turn + 1) % LATELY;
+                self.lately[self.turn] = observed;
+                let mean = self.lately.iter().sum::<f64>() / LATELY as f64;
+                let seconds = over_s * LATELY as f64;
+                let slow = chances[Scale::Slow.index()];
+                let beyond = residual(channel, mean, expected, seconds)
+                    - slow.drift / core::f64::consts::SQRT_2;
+                let allowance = bar(Scale::Slow, expected, channel).allowance;
+                self.is_lately_beyond = beyond > allowance * slow.deviation;
             }
             // The spread is learned also of what is too high for the average: else only what is
             // narrow would ever be learned, and more and more would seem too high.
@@ -312,6 +337,8 @@ impl Track {
         let span = &self.spans[scale.index()];
         span.cusum.is_alarmed(&bar(scale, span.expected, channel))
             && span.cusum.excess() >= min_excess(channel)
+            && span.beyond > 0.0
+            && (scale != Scale::Slow || self.is_lately_beyond)
             && span.observed > span.expected
             && span.observed >= matters_from(channel, scale)
     }
@@ -338,7 +365,9 @@ impl Span {
         let residual = residual(channel, self.observed, expected, seconds);
         let residual = (residual - chance.drift) / chance.deviation;
         let excess = (self.observed - expected) * seconds;
-        self.cusum.step(residual, excess, &bar(scale, expected, channel));
+        let bar = bar(scale, expected, channel);
+        self.beyond = residual - bar.allowance;
+        self.cusum.step(residual, excess, &bar);
     }
 }
 
@@ -393,10 +422,11 @@ fn bar(scale: Scale, expected_per_s: f64, channel: Channel) -> Bar {
 }
 
 /// Where a window ordinarily holds a dozen requests, two full ones are an alarm. Where it holds one, it takes ten,
-/// each of which need not be that full: a single page with a hundred images fills eight.
+/// each of which need not be that full: a single page with a hundred images fills eight. What abuses a protocol is
+/// no page, and is told as fast everywhere, if it is as much as [`ABUSE_PER_S`].
 fn fast_bar(expected_per_s: f64, channel: Channel) -> Bar {
-    let part =
-        if is_level(channel) { 1.0 } else { ((expected_per_s - 5.0) / 45.0).clamp(0.0, 1.0) };
+    let is_coarse = is_level(channel) || channel.is_abuse();
+    let part = if is_coarse { 1.0 } else { ((expected_per_s - 5.0) / 45.0).clamp(0.0, 1.0) };
     Bar { allowance: 0.5 + 0.5 * part, decision: 10.0, max_step: 0.1 + 0.45 * part }
 }
 
@@ -411,6 +441,9 @@ const fn min_excess(channel: Channel) -> f64 {
     }
 }
 
+/// What takes no more than two windows to be called abuse.
+const ABUSE_PER_S: f64 = 1_000.0;
+
 /// A rate that is nobody's business, however far from the ordinary: a small site has a dozen readers in a minute and
 /// then none for an hour, and a server that cannot bear five requests a second says so by its stress. In a window
 /// alone, ten requests.
@@ -422,6 +455,8 @@ const fn matters_from(channel: Channel, scale: Scale) -> f64 {
     };
     match channel {
         Channel::Composition | Channel::OriginStress => 0.0,
+        // Whoever leaves two pages of a hundred pictures resets as many streams at once.
+        _ if channel.is_abuse() && matches!(scale, Scale::Fast) => ABUSE_PER_S,
         // As many as take a twentieth of one processor.
         Channel::OriginCost => 10.0 * per_s,
         _ => per_s,

@@ -2,7 +2,8 @@
 //!
 //! Signal: residuals in units of their own spread. Trip: the sum of what exceeds the allowance passes the
 //! bar. Recovery: the sum is cut a quarter above the bar, so that the end of a long attack is noticed as
-//! soon as that of a short one. Blind spot: what stays below the allowance.
+//! soon as that of a short one; and a residual that is ordinary halves what is past its bar: what comes after the end of
+//! an attack has to be as much again to be an alarm. Blind spot: what stays below the allowance.
 //!
 //! *Source:* Page 1954; the residual of counts is the variance-stabilised one of Anscombe 1948
 //! (detection.md §3).
@@ -32,6 +33,10 @@ impl Cusum {
     /// Adds a residual, and with it how much more there was than expected, in the channel's own unit.
     pub(crate) fn step(&mut self, residual: f64, excess: f64, bar: &Bar) {
         let step = (residual - bar.allowance).min(bar.max_step * bar.decision);
+        if step <= 0.0 && self.is_alarmed(bar) {
+            self.sum = bar.decision / 2.0;
+            return;
+        }
         self.sum = (self.sum + step).clamp(0.0, CEILING * bar.decision);
         self.excess = if self.sum > 0.0 { self.excess + excess } else { 0.0 };
     }
@@ -132,6 +137,17 @@ mod tests {
     use super::*;
 
     const BAR: Bar = Bar { allowance: 1.0, decision: 10.0, max_step: 0.55 };
+
+    #[test]
+    fn an_alarm_ends_with_the_first_ordinary_residual_and_has_to_be_earned_again() {
+        let mut cusum = Cusum::default();
+        (0..100).for_each(|_| cusum.step(50.0, 1.0, &BAR));
+        assert!(cusum.is_alarmed(&BAR));
+        cusum.step(0.9, 0.0, &BAR);
+        assert!(!cusum.is_alarmed(&BAR));
+        cusum.step(3.0, 1.0, &BAR);
+        assert!(!cusum.is_alarmed(&BAR), "one a little high is no alarm again");
+    }
 
     #[test]
     fn one_window_however_full_is_no_alarm_and_two_are() {

@@ -24,6 +24,7 @@ use crate::counts::Counts;
 use crate::crowd::{Evidence, Sign};
 use crate::finding::{
     Alarm, Candidate, Channel, Finding, SignatureEvidence, SiteRates, TrafficState, Verdict,
+    is_excess,
 };
 use crate::kept::{BaselineFault, Kept};
 use crate::mine::{Miner, Volume, evidence};
@@ -88,8 +89,8 @@ pub struct Detector {
     tests: Tests,
     ordinary: Ordinary,
     words: Words,
-    /// Samples of the last two seconds, and all of them together.
-    samples: Vec<(Sample, f64)>,
+    /// The last two seconds, and samples of all of them together.
+    past: Vec<Past>,
     sampled: Sample,
     turn: usize,
     now: Vec<Attributes>,
@@ -105,6 +106,15 @@ pub struct Detector {
     log_odds: f64,
     new_clients: u64,
     safe_per_s: f64,
+}
+
+/// One tick of the last two seconds.
+#[derive(Debug)]
+struct Past {
+    sample: Sample,
+    seconds: f64,
+    origin: u64,
+    origin_cost_ms: u64,
 }
 
 /// How those behave who come in ordinary times.
@@ -148,7 +158,12 @@ const MAX_WORDS: usize = 4_096;
 impl Detector {
     /// Knows nothing yet. `seed` as for the windows, and as for the attributes of clients.
     pub fn new(config: DetectorConfig, seed: [u64; 2]) -> Self {
-        let sample = || (Sample::new(Window::MAX_ROWS), 0.0);
+        let past = || Past {
+            sample: Sample::new(Window::MAX_ROWS),
+            seconds: 0.0,
+            origin: 0,
+            origin_cost_ms: 0,
+        };
         let mut new = Self {
             seed,
             now_ms: 0,
@@ -163,7 +178,7 @@ impl Detector {
             tests: Tests::default(),
             ordinary: Ordinary { whole_pages: 0.7, cookies: 0.5, cacheable: 0.8, pace_p95: 12.0 },
             words: Words::new(MAX_WORDS, seed),
-            samples: (0..SAMPLES).map(|_| sample()).collect(),
+            past: (0..SAMPLES).map(|_| past()).collect(),
             sampled: Sample::new(Miner::MAX_NOW),
             turn: 0,
             now: Vec::with_capacity(Miner::MAX_NOW),
@@ -199,7 +214,7 @@ impl Detector {
         let is_pressed = self.is_pressed(&tick.stress);
         let has_begun = self.watch.step(&alarms, is_pressed, seconds);
         self.follow(tick, has_begun);
-        let candidates = self.mine(has_begun);
+        let candidates = self.mine(has_begun, &alarms);
         self.finding(tick, alarms, candidates)
     }
 
@@ -218,7 +233,7 @@ impl Detector {
 
     /// The requests of the last two seconds that were sampled, at most 4,096.
     pub fn recent(&self) -> impl Iterator<Item = &Observation> {
-        self.samples.iter().flat_map(|(sample, _)| sample.rows())
+        self.past.iter().flat_map(|past| past.sample.rows())
     }
 
     /// What values are in words.
@@ -274,7 +289,7 @@ impl Detector {
 
     /// All its memory but words of a tick, which never grows.
     pub fn memory_bytes(&self) -> usize {
-        let samples: usize = self.samples.iter().map(|(sample, _)| sample.heap_bytes()).sum();
+        let samples: usize = self.past.iter().map(|past| past.sample.heap_bytes()).sum();
         size_of::<Self>()
             + size_of::<Channels>()
             + self.channels.heap_bytes()
@@ -300,10 +315,13 @@ impl Detector {
     fn keep(&mut self, tick: &Tick<'_>, seconds: f64) {
         self.words.merge(tick.window.words());
         self.turn = (self.turn + 1) % SAMPLES;
-        let (sample, length_s) = &mut self.samples[self.turn];
-        sample.clear();
-        sample.merge(tick.window.rows());
-        *length_s = seconds;
+        let counts = tick.window.counts();
+        let past = &mut self.past[self.turn];
+        past.sample.clear();
+        past.sample.merge(tick.window.rows());
+        past.seconds = seconds;
+        past.origin = counts.origin + counts.spared;
+        past.origin_cost_ms = counts.origin_cost_ms;
         self.tests.take(tick.probes, seconds);
         self.onset.take(tick.window.counts().requests as f64, seconds);
         if let Some(safe) = tick.stress.safe_capacity_per_s.filter(|safe| safe.is_finite()) {
@@ -419,8 +437,8 @@ impl Detector {
     /// Puts the samples of the last two seconds together.
     fn gather(&mut self) {
         self.sampled.clear();
-        for (sample, _) in &self.samples {
-            self.sampled.merge(sample);
+        for past in &self.past {
+            self.sampled.merge(&past.sample);
         }
         self.now.clear();
         self.now.extend(self.sampled.rows().iter().map(|row| row.attributes));
@@ -527,10 +545,11 @@ impl Detector {
         self.compared.extend_from_slice(&self.prior[..room]);
     }
 
-    fn mine(&mut self, has_begun: bool) -> Vec<Candidate> {
+    fn mine(&mut self, has_begun: bool, alarms: &[Alarm]) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let is_alarmed = matches!(self.watch.state(), TrafficState::Alarmed(_));
-        if is_alarmed && (has_begun || self.now_ms >= self.mined_ms + MINE_MS) {
+        let is_worth_it = is_alarmed && is_excess(alarms, &self.rates());
+        if is_worth_it && (has_begun || self.now_ms >= self.mined_ms + MINE_MS) {
             self.mined_ms = self.now_ms;
             let volume = self.volume();
             self.miner.mine(&self.now, &self.compared, volume, &mut candidates);
@@ -540,15 +559,17 @@ impl Detector {
 
     /// Of the time that the samples are of.
     fn volume(&self) -> Volume {
-        let (rows, seconds) =
-            self.samples.iter().fold((0.0, 0.0), |(rows, s), (sample, length_s)| {
-                (rows + sample.sampled_of() as f64, s + length_s)
-            });
         let prior = self.prior(Channel::Requests);
         Volume {
-            now_per_s: rows / f64::max(seconds, 0.25),
+            now_per_s: self.per_s(|past| past.sample.sampled_of() as f64),
             expected_per_s: self.channels.expected(Channel::Requests, prior),
         }
+    }
+
+    /// How much there was of something in each of the last two seconds.
+    fn per_s(&self, of: impl Fn(&Past) -> f64) -> f64 {
+        let seconds: f64 = self.past.iter().map(|past| past.seconds).sum();
+        self.past.iter().map(of).sum::<f64>() / seconds.max(0.25)
     }
 
     fn rates(&self) -> SiteRates {
@@ -556,8 +577,10 @@ impl Detector {
         SiteRates {
             requests: self.volume().now_per_s,
             requests_expected: expected(Channel::Requests),
-            origin_bound: self.channels.observed(Channel::OriginBound),
+            origin_bound: self.per_s(|past| past.origin as f64),
             origin_bound_expected: expected(Channel::OriginBound),
+            origin_cost_ms: self.per_s(|past| past.origin_cost_ms as f64),
+            origin_cost_ms_expected: expected(Channel::OriginCost),
         }
     }
 

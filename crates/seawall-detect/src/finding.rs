@@ -79,6 +79,18 @@ impl Channel {
         }
     }
 
+    /// Whether it is one of requests, which is what signatures are of.
+    pub const fn is_of_requests(self) -> bool {
+        matches!(
+            self,
+            Self::Requests
+                | Self::OriginBound
+                | Self::OriginCost
+                | Self::ClientErrors
+                | Self::ServerErrors
+        )
+    }
+
     /// Whether it says by itself that a protocol is abused, which no crowd does.
     pub const fn is_abuse(self) -> bool {
         matches!(self, Self::HandshakeFailures | Self::Resets | Self::SlowConnections)
@@ -168,7 +180,7 @@ impl TrafficState {
     }
 }
 
-/// Rates of this window and what would be ordinary, per second.
+/// Rates of the last two seconds and what would be ordinary, per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SiteRates {
     /// Requests.
@@ -179,7 +191,29 @@ pub struct SiteRates {
     pub origin_bound: f64,
     /// Those expected now.
     pub origin_bound_expected: f64,
+    /// Milliseconds of the origin that they cost.
+    pub origin_cost_ms: f64,
+    /// Those expected now.
+    pub origin_cost_ms_expected: f64,
 }
+
+impl SiteRates {
+    /// Whether so much is too much that it is worth explaining: two requests a second, or a fifth of what is
+    /// ordinary. Less is what readers do, and every signature of it would be one of readers.
+    pub fn has_excess(&self) -> bool {
+        let is_more = |now: f64, expected: f64, least: f64| {
+            now - expected >= (EXCESS_PART * expected).max(least)
+        };
+        is_more(self.requests, self.requests_expected, EXCESS_PER_S)
+            || is_more(self.origin_bound, self.origin_bound_expected, EXCESS_PER_S)
+            || is_more(self.origin_cost_ms, self.origin_cost_ms_expected, EXCESS_PER_S * DEAR_MS)
+    }
+}
+
+const EXCESS_PER_S: f64 = 2.0;
+const EXCESS_PART: f64 = 0.2;
+/// What a page costs that is not cheap.
+const DEAR_MS: f64 = 100.0;
 
 /// On what a signature rests. A bound on harm measured on traffic seen before, and no more than that.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -238,4 +272,44 @@ pub struct Finding {
     pub baseline_clients: u32,
     /// What the excess looks like, best first; only while alarmed, and only in ticks that mined.
     pub candidates: Vec<Candidate>,
+}
+
+impl Finding {
+    /// Whether there is anything to explain by signatures: requests beyond the ordinary, and so many that it
+    /// is no chance.
+    pub fn has_excess(&self) -> bool {
+        is_excess(&self.alarms, &self.rates)
+    }
+}
+
+pub(crate) fn is_excess(alarms: &[Alarm], rates: &SiteRates) -> bool {
+    rates.has_excess() && alarms.iter().any(|alarm| alarm.channel.is_of_requests())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifth_more_of_anything_is_worth_explaining_and_less_is_not() {
+        let calm = SiteRates {
+            requests: 590.0,
+            requests_expected: 500.0,
+            origin_bound: 85.0,
+            origin_bound_expected: 75.0,
+            origin_cost_ms: 2_600.0,
+            origin_cost_ms_expected: 2_250.0,
+        };
+        assert!(!calm.has_excess());
+        for rates in [
+            SiteRates { requests: 601.0, ..calm },
+            SiteRates { origin_bound: 91.0, ..calm },
+            SiteRates { origin_cost_ms: 2_800.0, ..calm },
+        ] {
+            assert!(rates.has_excess(), "{rates:?}");
+        }
+        let small = SiteRates { requests: 1.9, requests_expected: 0.1, ..SiteRates::default() };
+        assert!(!small.has_excess());
+        assert!(SiteRates { requests: 2.2, ..small }.has_excess());
+    }
 }

@@ -17,13 +17,14 @@ pub fn licence(signature: &Signature, evidence: &SignatureEvidence) -> Rung {
     if !is_significant || !harms_at_most(DEMOTE_COLLATERAL) {
         return Rung::Observe;
     }
-    if !harms_at_most(CHALLENGE_COLLATERAL) {
+    // What names no behaviour says where somebody comes from and no more: that may cost a place in the
+    // queue and nothing else (rule 7).
+    if !harms_at_most(CHALLENGE_COLLATERAL) || !signature.may_block() {
         return Rung::Demote;
     }
     let may_block = harms_at_most(BLOCK_COLLATERAL)
         && evidence.baseline_clients >= BLOCK_CLIENTS
-        && evidence.sample_hits >= BLOCK_HITS
-        && signature.may_block();
+        && evidence.sample_hits >= BLOCK_HITS;
     if may_block { Rung::Block } else { Rung::Challenge }
 }
 
@@ -73,7 +74,24 @@ mod tests {
         ] {
             assert_eq!(of(evidence), rung, "{evidence:?}");
         }
-        let country = licence(&signature(Attribute::Network), &strong);
-        assert_eq!(country, Rung::Challenge, "where somebody comes from never blocks");
+    }
+
+    #[test]
+    fn what_names_no_behaviour_may_demote_only() {
+        let strong = SignatureEvidence {
+            matched_per_s: 1_000.0,
+            expected_per_s: 0.0,
+            coverage: 1.0,
+            collateral_upper: 0.0,
+            baseline_hits: 0,
+            baseline_clients: 8_192,
+            sample_hits: 4_096,
+            sample_rows: 4_096,
+            ln_p: -1_000.0,
+        };
+        let silent = Attribute::ALL.into_iter().filter(|one| !one.speaks_of_behaviour());
+        for attribute in silent {
+            assert_eq!(licence(&signature(attribute), &strong), Rung::Demote, "{attribute:?}");
+        }
     }
 }

@@ -280,6 +280,9 @@ const MAX_COLLATERAL: f64 = 0.01;
 /// ln 10⁻⁶.
 const MAX_LN_P: f64 = -13.815_510_557_964_274;
 
+/// Nor is what means next to nothing beyond the ordinary, whatever part of how little that is.
+const MIN_EXCESS_PER_S: f64 = 1.0;
+
 /// What explains less of the excess than this is not worth a mitigation.
 const MIN_GAIN: f64 = 0.03;
 

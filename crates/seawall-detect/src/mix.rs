@@ -58,7 +58,11 @@ impl Mix {
         is_ordinary: bool,
     ) {
         let per_s = clients.len() as f64 * each_stands_for / seconds.max(1e-3);
+        // Of more than that many it is enough to know the last half second: after a flood nobody has to wait
+        // until sixteen seconds have gone by on the slow clock of a small site.
+        let is_plenty = weight(&self.now) > 2.0 * TOGETHER;
         let together_s = (TOGETHER / per_s.max(1e-3)).clamp(MIN_S, MAX_S);
+        let together_s = if is_plenty { MIN_S } else { together_s };
         let kept = libm::exp(-seconds / together_s);
         self.now.decay(kept as f32);
         add(&mut self.now, clients);
@@ -162,6 +166,22 @@ mod tests {
             mix.take(&[client(99); 10], 1.0, 0.25, false);
         }
         assert!(mix.far_bits().is_some_and(|bits| bits > 0.5), "{:?}", mix.far_bits());
+    }
+
+    #[test]
+    fn a_flood_is_out_of_the_mix_of_a_small_site_a_minute_after_its_end() {
+        let mut mix = Mix::new([1, 2], &[]);
+        for second in 0..3_600 {
+            mix.take(&[client(1 + second % 5)], 1.0, 1.0, true);
+        }
+        for _ in 0..40 {
+            mix.take(&[client(99); 250], 1.0, 0.25, false);
+        }
+        assert!(mix.far_bits().is_some_and(|bits| bits > 0.5), "{:?}", mix.far_bits());
+        for second in 0..45 {
+            mix.take(&[client(1 + second % 5)], 1.0, 1.0, false);
+        }
+        assert!(mix.far_bits().is_some_and(|bits| bits < 0.2), "{:?}", mix.far_bits());
     }
 
     #[test]

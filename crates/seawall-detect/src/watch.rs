@@ -29,6 +29,8 @@ const CALM_S: f64 = 3.0;
 const RECOVERY_S: f64 = 60.0;
 /// Connections by so many times the ordinary without requests to match are a mix that is not ordinary.
 const OUT_OF_PROPORTION: f64 = 10.0;
+/// In a window alone, where it takes forty a second to be an alarm at all.
+const OUT_OF_PROPORTION_AT_ONCE: f64 = 5.0;
 
 impl Watch {
     pub(crate) const fn state(&self) -> TrafficState {
@@ -100,8 +102,11 @@ fn is_out_of_proportion(alarms: &[Alarm]) -> bool {
     let has_requests = alarms.iter().any(|alarm| alarm.channel == Channel::Requests);
     let is_many = |alarm: &Alarm| {
         matches!(alarm.channel, Channel::Connections | Channel::Handshakes)
-            && alarm.scale == Scale::Middle
-            && alarm.observed > OUT_OF_PROPORTION * alarm.expected
+            && match alarm.scale {
+                Scale::Fast => alarm.observed > OUT_OF_PROPORTION_AT_ONCE * alarm.expected,
+                Scale::Middle => alarm.observed > OUT_OF_PROPORTION * alarm.expected,
+                Scale::Slow => false,
+            }
     };
     !has_requests && alarms.iter().any(is_many)
 }
@@ -166,6 +171,8 @@ mod tests {
         for (alarms, wanted) in [
             ([many, many], MIXED),
             ([few, few], TrafficState::Watch),
+            ([Alarm { scale: Scale::Fast, observed: 60.0, ..few }, few], MIXED),
+            ([Alarm { scale: Scale::Fast, observed: 40.0, ..few }, few], TrafficState::Watch),
             ([many, alarm(Channel::Requests)], TrafficState::Watch),
         ] {
             let mut watch = Watch::default();

@@ -213,6 +213,35 @@ fn a_busy_site_is_not_watched_each_morning_and_a_flood_noticed_at_once() {
 }
 
 #[test]
+fn the_end_of_a_flood_is_noticed_in_a_dozen_seconds_on_every_scale() {
+    let (site, channels, _) = day(50.0);
+    let (mut late, mut ticks) = (0, 0);
+    for seed in 0..20 {
+        let mut channels = channels.clone();
+        let mut site =
+            Site { random: Random(seed), seconds: site.seconds, ..Site::new(site.per_s, 0) };
+        for _ in 0..4 * 45 {
+            let mut reading = site.tick();
+            for channel in [Channel::Requests, Channel::OriginBound, Channel::Connections] {
+                let value = &mut reading.values[channel.index()];
+                *value = value.map(|value| value + 500.0);
+            }
+            channels.step(&reading, Learning::Held);
+        }
+        assert!(channels.alarms().iter().any(|alarm| alarm.scale == Scale::Slow));
+        for tick in 0..4 * 60 {
+            channels.step(&site.tick(), Learning::Held);
+            if tick >= 4 * 12 {
+                late += u32::from(!channels.alarms().is_empty());
+                ticks += 1;
+            }
+        }
+    }
+    // A tenth, and not all of the 47 seconds that sums took to run down.
+    assert!(late * 6 <= ticks, "{late} of {ticks}");
+}
+
+#[test]
 fn what_stays_without_being_an_alarm_is_the_new_ordinary() {
     let (mut site, mut channels, _) = day(50.0);
     site.per_s *= 4.0;

@@ -14,7 +14,7 @@ use libm::{fmin, log};
 
 use super::conjunctions::MAX_THINGS;
 use super::side::each_bit;
-use super::{Counted, MAX_COLLATERAL, MAX_LN_P, MIN_GAIN, Miner, Round, part};
+use super::{Counted, MAX_COLLATERAL, MAX_LN_P, MIN_EXCESS_PER_S, MIN_GAIN, Miner, Round, part};
 use crate::statistics::{CONFIDENCE, clopper_pearson_upper, wilson_upper};
 
 /// How many conjunctions are made longer.
@@ -198,7 +198,8 @@ impl Search {
         if len >= *WIDE.start() - 1 && counted.baseline > 0 {
             keep(&mut self.beam, BEAM, found);
         }
-        if collateral > MAX_COLLATERAL || !self.bounds.is_significant(counted) {
+        let is_little = counted.excess(round.volume) < MIN_EXCESS_PER_S;
+        if is_little || collateral > MAX_COLLATERAL || !self.bounds.is_significant(counted) {
             return;
         }
         if WIDE.contains(&len) {
