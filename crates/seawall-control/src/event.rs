@@ -44,14 +44,14 @@ pub enum OperatorCommand {
         signature: Signature,
         /// Where.
         rung: Rung,
-        /// How long, at most [`MAX_ORDER`].
+        /// How long, 30 days at most.
         lasts: Duration,
     },
     /// Leave whoever a signature means alone for so long.
     Veto {
         /// Which.
         signature: Signature,
-        /// How long, at most [`MAX_ORDER`].
+        /// How long, 30 days at most.
         lasts: Duration,
     },
     /// Forget pin or veto, and the measure with it.
