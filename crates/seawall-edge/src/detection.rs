@@ -320,7 +320,7 @@ pub(crate) fn look(
     }
     let network = network(policy, facts.client);
     let attributes = detection.attributer.of(facts, ask.fields, network);
-    let identity_hash = hash(detection, &facts.identity.as_u128().to_le_bytes());
+    let identity_hash = identity_hash(detection, facts.identity);
     let exempt = match decided.cause() {
         Cause::AllowList => Exempt::Listed,
         _ if policy.table.is_crawler(facts.client.ip()) => Exempt::Known,
@@ -475,7 +475,7 @@ fn network(policy: &Policy, client: ClientAddr) -> NetworkClass {
 }
 
 /// What somebody wants, by what browsers say of it and by the end of the path.
-fn kind(ask: &Ask<'_>) -> RequestKind {
+pub(crate) fn kind(ask: &Ask<'_>) -> RequestKind {
     if !matches!(ask.method, Method::Get | Method::Head) {
         return RequestKind::Other;
     }
@@ -536,13 +536,18 @@ fn is_shared(answer: &Answer) -> bool {
     was_asked && answer.status < 400 && !forbids && !headers.contains_key(SET_COOKIE)
 }
 
-fn target(detection: &Detection, ask: &Ask<'_>) -> u32 {
+pub(crate) fn target(detection: &Detection, ask: &Ask<'_>) -> u32 {
     let of = |bytes: &[u8]| hash(detection, bytes);
     let query = ask.query.map_or(0, of);
     (of(ask.path) ^ of(ask.host.as_bytes()).rotate_left(21) ^ query.rotate_left(42)) as u32
 }
 
-fn referrer(detection: &Detection, ask: &Ask<'_>) -> Referrer {
+/// Whom a request counts against, as detection knows it.
+pub(crate) fn identity_hash(detection: &Detection, identity: Identity) -> u64 {
+    hash(detection, &identity.as_u128().to_le_bytes())
+}
+
+pub(crate) fn referrer(detection: &Detection, ask: &Ask<'_>) -> Referrer {
     let Some(text) = ask.fields.first("referer").filter(|text| !text.is_empty()) else {
         return Referrer::None;
     };

@@ -54,6 +54,7 @@ impl AdminView for View {
             baseline_clients: told.baseline_clients,
             mode: self.mode(told.mode),
             mitigations: told.measures.clone(),
+            baseline_is_generated: told.baseline_is_generated,
             memory_bytes: resident_bytes(),
             memory_pressure: self.shared.memory.step().index(),
             events: self.shared.events.last(clock::wall()),

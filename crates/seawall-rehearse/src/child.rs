@@ -26,6 +26,7 @@ use crate::flood::{BENCH_BOTS, BENCH_PREFIXES, Busting, Flooding, Strength, popu
 use crate::guests::places;
 use crate::measure::{Kind, Report};
 use crate::readers::{REPORT_EVERY, Reading};
+use crate::scenario::Scenario;
 use crate::schedule::{
     Visit, browsing_schedule, origin_dead_schedule, reader_schedule, warm_up_schedule,
 };
@@ -98,6 +99,8 @@ pub enum Play {
     OriginDead,
     /// The demo's readers, the same in the quiet and under the flood, and random queries and paths.
     Busting,
+    /// The demo's readers, and one of the floods that detection is measured with.
+    Detection(Scenario),
 }
 
 /// Lines a parent writes after the job.
@@ -287,8 +290,12 @@ fn flooding_of(
 ) -> Flooding {
     Flooding {
         strength: Strength::of_bench(job.play).bounded(connections),
+        scenario: match job.play {
+            Play::Detection(scenario) => Some(scenario),
+            _ => None,
+        },
         bots: match job.play {
-            Play::Demo => sources.bots,
+            Play::Demo | Play::Detection(_) => sources.bots,
             _ => sources.bots_in(BENCH_BOTS, BENCH_PREFIXES),
         },
         pages: match job.play {
@@ -313,7 +320,7 @@ fn visits_of(
     end: Duration,
 ) -> Vec<Visit> {
     let mut visits = match job.play {
-        Play::Demo => reader_schedule(job.seed, site, sources, end),
+        Play::Demo | Play::Detection(_) => reader_schedule(job.seed, site, sources, end),
         Play::OriginDead => origin_dead_schedule(job.seed, site, sources, end),
         Play::Live | Play::Uploads => {
             browsing_schedule(job.seed, site, sources, end, &job.credentials)

@@ -22,6 +22,7 @@ use crate::http::Keep;
 use crate::measure::FloodFigures;
 use crate::readers::REPORT_EVERY;
 use crate::rng::Rng;
+use crate::scenario::Scenario;
 use crate::site::{HOST, Site, UPLOADS};
 
 /// How large a flood is wanted. What is beyond the caps is not done.
@@ -70,6 +71,8 @@ impl Strength {
         match play {
             Play::Demo => Self::default(),
             Play::OriginDead => nothing,
+            // Its requests a second are its own.
+            Play::Detection(scenario) => Self { page_bots: scenario.bots(), ..nothing },
             Play::Live => Self { page_bots: BENCH_BOTS, pages_per_second: BENCH_RATE, ..nothing },
             Play::Uploads => Self { upload_bots: UPLOADING, ..nothing },
             Play::Busting => {
@@ -105,6 +108,8 @@ impl Strength {
 pub(crate) struct Flooding {
     /// How large.
     pub(crate) strength: Strength,
+    /// What is asked instead of pages, and how often.
+    pub(crate) scenario: Option<Scenario>,
     /// From where, one bot each.
     pub(crate) bots: Vec<Ipv4Addr>,
     /// What the site has that everybody reads.
@@ -128,13 +133,15 @@ pub(crate) async fn play(
     mut report: impl FnMut(FloodFigures) -> bool,
 ) {
     let start = Instant::now();
-    let Flooding { strength, bots, pages, busting: way, seed, begin, end } = flooding;
+    let Flooding { strength, scenario, bots, pages, busting: way, seed, begin, end } = flooding;
     let crowd = Arc::new(Crowd { target, budget, pages, begin, end, counts: Counts::default() });
     for (number, source) in bots.iter().enumerate() {
         let rng = Rng::stream(seed ^ number as u64, "bot");
         let bot = Bot { crowd: crowd.clone(), source: *source, rng, connection: None, seen: false };
         let (pages, busting) = (strength.page_bots, strength.busting_bots);
-        if number < pages {
+        if let (Some(scenario), true) = (scenario, number < pages) {
+            tokio::spawn(bot.play(scenario));
+        } else if number < pages {
             tokio::spawn(bot.ask(per_bot(pages, strength.pages_per_second), Busting::Never));
         } else if number < pages + busting {
             tokio::spawn(bot.ask(per_bot(busting, strength.busting_per_second), way));
@@ -245,7 +252,52 @@ impl Bot {
         }
     }
 
+    /// Asks as `scenario` has it.
+    async fn play(mut self, scenario: Scenario) {
+        let begin = self.crowd.begin;
+        let pace = scenario.pace(Duration::ZERO).unwrap_or_default();
+        let mut next = begin + pace.mul_f64(self.rng.unit());
+        loop {
+            sleep_until(next).await;
+            if !self.crowd.is_on() {
+                return;
+            }
+            let now = Instant::now();
+            let since = now - begin;
+            match scenario.pace(since) {
+                Ok(every) => {
+                    let after = every.mul_f64(0.8 + 0.4 * self.rng.unit());
+                    next = (next + after).max(now - every.min(since));
+                    let request = scenario.request(since, &mut self.rng, &self.crowd.pages);
+                    self.exchange(&request).await;
+                }
+                Err(pause) => {
+                    let pace = scenario.pace(pause).unwrap_or_default();
+                    next = begin + pause + pace.mul_f64(self.rng.unit());
+                }
+            }
+        }
+    }
+
     async fn ask_once(&mut self, busting: Busting) {
+        let page = &self.crowd.pages[self.rng.below(self.crowd.pages.len())];
+        let random_path = busting == Busting::QueryOrPath && self.rng.below(2) == 0;
+        let query = match busting {
+            Busting::Never => String::new(),
+            Busting::Query | Busting::QueryOrPath => {
+                self.crowd.counts.busting.fetch_add(1, Ordering::Relaxed);
+                let separator = if random_path { '/' } else { '?' };
+                format!("{separator}{:x}={:x}", self.rng.draw() as u16, self.rng.draw())
+            }
+        };
+        let request = format!(
+            "GET {page}{query} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {}\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nConnection: keep-alive\r\n\r\n",
+            self.rng.pick(&AGENTS),
+        );
+        self.exchange(&request).await;
+    }
+
+    async fn exchange(&mut self, request: &str) {
         let counts = &self.crowd.counts;
         if self.connection.is_none() {
             self.connection =
@@ -258,20 +310,6 @@ impl Bot {
         if !std::mem::replace(&mut self.seen, true) {
             counts.sources.fetch_add(1, Ordering::Relaxed);
         }
-        let page = &self.crowd.pages[self.rng.below(self.crowd.pages.len())];
-        let random_path = busting == Busting::QueryOrPath && self.rng.below(2) == 0;
-        let query = match busting {
-            Busting::Never => String::new(),
-            Busting::Query | Busting::QueryOrPath => {
-                counts.busting.fetch_add(1, Ordering::Relaxed);
-                let separator = if random_path { '/' } else { '?' };
-                format!("{separator}{:x}={:x}", self.rng.draw() as u16, self.rng.draw())
-            }
-        };
-        let request = format!(
-            "GET {page}{query} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {}\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nConnection: keep-alive\r\n\r\n",
-            self.rng.pick(&AGENTS),
-        );
         counts.requests.fetch_add(1, Ordering::Relaxed);
         let answer =
             timeout(PATIENCE, connection.exchange(request.as_bytes(), Keep::Nothing, None)).await;
@@ -450,6 +488,7 @@ mod tests {
         let budget = Budget::new(begin, Duration::from_secs(30), 12);
         let flooding = Flooding {
             strength,
+            scenario: None,
             bots: Sources::new(1).bots,
             pages: popular_pages(&Site::new(1)),
             busting: Busting::Query,

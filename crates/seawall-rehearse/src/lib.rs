@@ -29,8 +29,10 @@ mod flood;
 mod guests;
 mod http;
 mod measure;
+mod ordinary;
 mod readers;
 mod rng;
+mod scenario;
 mod schedule;
 pub mod site;
 mod sources;
@@ -40,7 +42,9 @@ pub use crate::budget::{Budget, BudgetSpent};
 pub use crate::measure::{
     Failures, FloodFigures, GuestFigures, Kind, ReaderFigures, Report, SiteFigures, Stretch, Tally,
 };
+pub use crate::ordinary::{OrdinaryRequest, ordinary_requests};
 pub use crate::rng::Rng;
+pub use crate::scenario::Scenario;
 pub use crate::schedule::{
     Visit, browsing_schedule, origin_dead_schedule, reader_schedule, warm_up_schedule,
 };

@@ -321,7 +321,8 @@ impl Response {
     }
 }
 
-fn request(visit: &Visit, path: &str, etag: Option<&str>) -> String {
+/// A whole request head of `visit`.
+pub(crate) fn request(visit: &Visit, path: &str, etag: Option<&str>) -> String {
     let (agent, accept) = match visit.kind {
         Kind::Browser | Kind::Unread | Kind::Search | Kind::LiveAged | Kind::LiveNew => (
             "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",

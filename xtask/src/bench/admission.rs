@@ -9,6 +9,8 @@
 //! the caller asks for it (`--check`): a busy machine misses bars too.
 
 mod addresses;
+mod detection;
+mod detection_cost;
 mod flood;
 mod instance;
 mod large;
@@ -58,6 +60,12 @@ const ROWS: &[(&str, Row)] = &[
     ("refusals", refusals::run),
     ("addresses", addresses::run),
     ("large", large::run),
+    ("detection-cost", detection_cost::run),
+    ("a1", |scene| detection::run(scene, &detection::A1)),
+    ("a2", |scene| detection::run(scene, &detection::A2)),
+    ("a4", |scene| detection::run(scene, &detection::A4)),
+    ("a9", |scene| detection::run(scene, &detection::A9)),
+    ("a12", |scene| detection::run(scene, &detection::A12)),
 ];
 
 /// Measures what `arguments` ask for, prints it and writes `target/bench-admission/result.json`.

@@ -28,6 +28,8 @@ pub(crate) enum Product {
     Seawall,
     /// Seawall with the budget of held pages as small as it can be.
     SeawallSpent,
+    /// Seawall with detection switched off.
+    SeawallBlind,
 }
 
 impl Product {
@@ -38,6 +40,7 @@ impl Product {
             Self::Haproxy => "haproxy",
             Self::Seawall => "seawall",
             Self::SeawallSpent => "seawall-spent",
+            Self::SeawallBlind => "seawall-blind",
         }
     }
 }
@@ -83,9 +86,12 @@ impl Server {
                 command.arg("-db").arg("-f").arg(&file);
                 command
             }
-            Product::Seawall | Product::SeawallSpent => {
-                let budget = if product == Product::Seawall { LIFTED } else { SMALLEST };
-                let text = seawall_toml(&own, &folder_name, [plain, tls, origin], budget);
+            Product::Seawall | Product::SeawallSpent | Product::SeawallBlind => {
+                let budget = if product == Product::SeawallSpent { SMALLEST } else { LIFTED };
+                let mut text = seawall_toml(&own, &folder_name, [plain, tls, origin], budget);
+                if product == Product::SeawallBlind {
+                    text.push_str("\n[detect]\nenabled = false\n");
+                }
                 write(&file, &text)?;
                 let program = seawall.ok_or("seawall was not built")?;
                 let mut command = bound_to_core(SERVER_CORE, &program.to_string_lossy());

@@ -327,6 +327,8 @@ pub struct Status {
     pub expected_per_s: f64,
     /// Clients that are known as ordinary.
     pub baseline_clients: u32,
+    /// Whether some of them were generated for a rehearsal, not learned.
+    pub baseline_is_generated: bool,
     /// Whether anything is done about attacks: `act`, `observe`, or `off` where nobody watches.
     pub mode: &'static str,
     /// Standing measures.

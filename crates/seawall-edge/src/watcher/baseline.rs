@@ -4,7 +4,8 @@
 //! `baseline` in the state folder, readable by its owner alone, written beside itself and renamed: the seed
 //! of all hashes, then what the detector tells. There is no address and no word in it. A file that is damaged is
 //! put aside as `baseline.damaged` and learning begins anew, said in the log: until then nothing is
-//! blocked for its signature.
+//! blocked for its signature. A file of generated clients begins with a mark that stays as long as it is
+//! learned on from it.
 
 use std::fs;
 use std::io;
@@ -20,6 +21,7 @@ pub(crate) struct BaselineFile {
     path: PathBuf,
     seed: [u64; 2],
     first: Option<Vec<u8>>,
+    is_generated: bool,
     is_failing: Mutex<bool>,
 }
 
@@ -35,15 +37,40 @@ impl BaselineFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let (seed, first) = match read.as_deref().map(parse) {
-            Some(Some((seed, kept))) => (seed, Some(kept.to_vec())),
+        let (is_generated, seed, first) = match read.as_deref().map(parse) {
+            Some(Some((is_generated, seed, kept))) => (is_generated, seed, Some(kept.to_vec())),
             Some(None) => {
                 put_aside(&path, "it is too short");
-                (new_seed()?, None)
+                (false, new_seed()?, None)
             }
-            None => (new_seed()?, None),
+            None => (false, new_seed()?, None),
         };
-        Ok(Self { path, seed, first, is_failing: Mutex::new(false) })
+        if is_generated {
+            let file = path.display();
+            tracing::warn!(%file, "what is ordinary was generated for a rehearsal, not learned");
+        }
+        Ok(Self { path, seed, first, is_generated, is_failing: Mutex::new(false) })
+    }
+
+    /// Of generated clients, for `dir`, where there must be none.
+    ///
+    /// # Errors
+    /// There is one, or the system gives no random numbers.
+    pub(super) fn generate(dir: &Path) -> io::Result<Self> {
+        let path = dir.join("baseline");
+        if path.try_exists()? {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is a baseline already",
+            ));
+        }
+        let (seed, is_failing) = (new_seed()?, Mutex::new(false));
+        Ok(Self { path, seed, first: None, is_generated: true, is_failing })
+    }
+
+    /// Whether its clients were generated for a rehearsal, some of them at least.
+    pub(crate) const fn is_generated(&self) -> bool {
+        self.is_generated
     }
 
     /// The seed of all hashes in it, and of all that are made from now on.
@@ -59,22 +86,33 @@ impl BaselineFile {
     /// What is kept now, if it is of this seed.
     pub(crate) fn read(&self) -> Option<Vec<u8>> {
         let bytes = fs::read(&self.path).ok()?;
-        let (seed, kept) = parse(&bytes)?;
+        let (_, seed, kept) = parse(&bytes)?;
         (seed == self.seed).then(|| kept.to_vec())
     }
 
     /// Writes it. Touches the disk. A failure is said once, until it works again.
     pub(crate) fn keep(&self, kept: &[u8]) {
-        let mut bytes = Vec::with_capacity(SEED_BYTES + kept.len());
-        self.seed.iter().for_each(|half| bytes.extend_from_slice(&half.to_le_bytes()));
-        bytes.extend_from_slice(kept);
-        let written = write_whole(&self.path, &bytes);
+        let written = self.write(kept);
         let mut is_failing = self.is_failing.lock();
         if let (Err(error), false) = (&written, *is_failing) {
             let file = self.path.display();
             tracing::warn!(%file, "what is ordinary could not be written: {error}");
         }
         *is_failing = written.is_err();
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(super) fn write(&self, kept: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(GENERATED.len() + SEED_BYTES + kept.len());
+        if self.is_generated {
+            bytes.extend_from_slice(GENERATED);
+        }
+        self.seed.iter().for_each(|half| bytes.extend_from_slice(&half.to_le_bytes()));
+        bytes.extend_from_slice(kept);
+        write_whole(&self.path, &bytes)
     }
 
     /// Puts a damaged file aside.
@@ -93,10 +131,11 @@ fn put_aside(path: &Path, why: &str) {
     );
 }
 
-fn parse(bytes: &[u8]) -> Option<([u64; 2], &[u8])> {
-    let (seed, kept) = bytes.split_at_checked(SEED_BYTES)?;
+fn parse(bytes: &[u8]) -> Option<(bool, [u64; 2], &[u8])> {
+    let marked = bytes.strip_prefix(GENERATED);
+    let (seed, kept) = marked.unwrap_or(bytes).split_at_checked(SEED_BYTES)?;
     let half = |at: usize| Some(u64::from_le_bytes(seed[at..at + 8].try_into().ok()?));
-    Some(([half(0)?, half(8)?], kept))
+    Some((marked.is_some(), [half(0)?, half(8)?], kept))
 }
 
 fn new_seed() -> io::Result<[u64; 2]> {
@@ -104,6 +143,8 @@ fn new_seed() -> io::Result<[u64; 2]> {
 }
 
 const SEED_BYTES: usize = 16;
+/// In place of nothing. One random seed in 2^72 begins so.
+const GENERATED: &[u8] = b"GENERATED";
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 //! stays, and ends by itself.
 
 mod baseline;
+mod generated;
 mod orders;
 mod prior;
 mod synthetic;
@@ -26,6 +27,7 @@ use crate::clock;
 use crate::shared::Shared;
 
 pub(crate) use self::baseline::BaselineFile;
+pub use self::generated::{GeneratedRequest, write_generated_baseline};
 pub(crate) use self::orders::Orders;
 use self::synthetic::Synthetic;
 pub use self::told::{MeasureStatus, Told};
@@ -68,6 +70,8 @@ struct Turn {
     kept: Instant,
     last: Instant,
     ticks: u64,
+    /// Whether what is ordinary was generated for a rehearsal.
+    is_generated: bool,
 }
 
 impl Turn {
@@ -90,6 +94,7 @@ impl Turn {
             kept: now,
             last: now,
             ticks: 0,
+            is_generated: file.is_generated(),
         }
     }
 
@@ -162,7 +167,8 @@ impl Turn {
 
     fn act(&mut self, shared: &Shared, finding: &Finding) {
         act(shared, &mut self.control, |_| {});
-        shared.detection.tell(Told::new(finding, &self.control));
+        let told = Told::new(finding, &self.control);
+        shared.detection.tell(Told { baseline_is_generated: self.is_generated, ..told });
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Told {
     pub expected_per_s: f64,
     /// Clients that are known as ordinary.
     pub baseline_clients: u32,
+    /// Whether some of them were generated for a rehearsal.
+    pub baseline_is_generated: bool,
     /// What is out of the ordinary, by name.
     pub alarms: Vec<&'static str>,
     /// Measures that stand, and those that rest.
@@ -66,6 +68,7 @@ impl Default for Told {
             state: State::Normal,
             expected_per_s: 0.0,
             baseline_clients: 0,
+            baseline_is_generated: false,
             alarms: Vec::new(),
             measures: Vec::new(),
             mode: Mode::default(),
@@ -89,6 +92,7 @@ impl Told {
             state: state(finding.state),
             expected_per_s: finding.rates.requests_expected,
             baseline_clients: finding.baseline_clients,
+            baseline_is_generated: false,
             alarms,
             measures: controller.measures().iter().map(of).collect(),
             mode: controller.mode(),

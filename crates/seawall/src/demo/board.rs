@@ -7,6 +7,7 @@ use std::time::Duration;
 use seawall_rehearse::{FloodFigures, ReaderFigures, SiteFigures};
 
 use crate::demo::archive::Archived;
+use crate::demo::detection::Detected;
 
 /// Which side of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub(crate) struct Board {
     pub(crate) origin_dead: Side,
     /// What the archive held when the origin died.
     pub(crate) archived: Archived,
+    /// What Seawall noticed of the flood.
+    pub(crate) detected: Detected,
 }
 
 /// One side of the comparison.
@@ -123,6 +126,7 @@ impl Board {
             with: Side::default(),
             origin_dead: Side::default(),
             archived: Archived::default(),
+            detected: Detected::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use seawall_rehearse::RunKey;
 use seawall_rehearse::site::HOST;
 
+use crate::demo::baseline;
 use crate::demo::error::DemoError;
 
 /// The demo's files. Removed on drop unless the user wants to keep them.
@@ -74,6 +75,19 @@ impl Folder {
         let text = config_text(&self.state(), listen, origin);
         fs::write(&path, text).map_err(DemoError::system(format!("write `{}`", path.display())))?;
         Ok(path)
+    }
+
+    /// Has Seawall know who is ordinary, from generated clients who look as the readers of `seed` do.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn write_baseline(&self, seed: u64) -> Result<(), DemoError> {
+        let state = self.state();
+        let failed = DemoError::system(format!("write a baseline into `{}`", state.display()));
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(&state);
+        made.and_then(|()| baseline::write(&baseline::Args::new(state, seed)))
+            .map(drop)
+            .map_err(failed)
     }
 
     /// Where Seawall can be asked while it runs.

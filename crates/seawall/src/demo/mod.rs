@@ -6,13 +6,16 @@
 //! goes. What is measured is shown live and as a table, or as JSON.
 //!
 //! It deliberately shows what is true: nothing of Seawall is tuned for it, its configuration is the
-//! default one (but for a faster crawl: a site has more than seconds for its first), and what still suffers (search, while a flood gets past the cache) has its own row.
+//! default one (but for a faster crawl: a site has more than seconds for its first; and who is ordinary it
+//! knows from generated clients, said at the end: a site has days to learn it), and what still suffers (search, while a flood gets past the cache) has its own row.
 //!
 //! Read next: `play` for the course of it, `board` for what is shown.
 
 mod archive;
+mod baseline;
 mod board;
 mod child;
+mod detection;
 mod error;
 mod folder;
 mod plain;
@@ -64,7 +67,7 @@ pub(crate) struct Args {
 }
 
 /// What `rehearse` takes: which child process of the demo to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
 pub(crate) enum ChildRole {
     /// The sample site.
     Site,
@@ -76,6 +79,8 @@ pub(crate) enum ChildRole {
     Shield,
     /// The instance that the self-test attacks.
     Instance,
+    /// Nobody: writes a baseline of generated clients into a state folder, and ends.
+    Baseline(baseline::Args),
 }
 
 /// Runs the demo.
@@ -121,6 +126,11 @@ pub(crate) fn rehearse_child(
         ChildRole::Site => Role::Site,
         ChildRole::Readers => Role::Readers,
         ChildRole::Flood => Role::Flood,
+        ChildRole::Baseline(args) => {
+            let known = baseline::write(&args).map_err(DemoError::system("write a baseline"))?;
+            show::print(&format!("{known} generated clients"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         ChildRole::Shield => {
             end_with_parent();
             return Ok(shield());

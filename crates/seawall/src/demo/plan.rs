@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) with: Span,
     /// Readers alone through Seawall, with nothing behind it any more.
     pub(crate) origin_dead: Duration,
+    /// Whether Seawall knows from generated clients who is ordinary.
+    pub(crate) knows_readers: bool,
 }
 
 /// One side of the comparison.
@@ -55,6 +57,7 @@ impl Plan {
             without: Span { quiet: QUIET_WITHOUT, flood: flood(without) },
             with: Span { quiet: QUIET_WITH, flood: flood(seconds - quiet - origin_dead - without) },
             origin_dead: Duration::from_secs(origin_dead),
+            knows_readers: true,
         })
     }
 
@@ -67,6 +70,8 @@ impl Plan {
             without: Span { quiet: Duration::ZERO, flood: second },
             with: Span { quiet: Duration::ZERO, flood: second },
             origin_dead: 5 * second,
+            // It takes a program without optimisation too long.
+            knows_readers: false,
         }
     }
 

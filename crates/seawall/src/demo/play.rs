@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use seawall_rehearse::child::{Job, Play, word};
 use seawall_rehearse::{Report, RunKey};
 
 use crate::demo::archive::{self, Archived};
 use crate::demo::board::{Board, Stage, Which};
 use crate::demo::child::{Child, Heard, Who};
+use crate::demo::detection;
 use crate::demo::error::DemoError;
 use crate::demo::folder::Folder;
 use crate::demo::plan::{Plan, Span};
@@ -68,6 +71,9 @@ impl Director<'_> {
         self.board.stage = Stage::Starting;
         let listen = free_port()?;
         let config = self.folder.write_config(listen, origin)?;
+        if self.plan.knows_readers {
+            self.folder.write_baseline(self.plan.seed)?;
+        }
         let shield = Child::shield(&config, self.folder, &self.ears)?;
         self.board.url = Some(format!("http://{listen}/"));
         self.play_side(Which::With, self.plan.with, listen, &mut site)?;
@@ -105,8 +111,12 @@ impl Director<'_> {
         let mut marked = false;
         let mut done = (false, false);
         let mut seconds = 0;
+        let watched = (which == Which::With).then(|| detection::ask(self.folder.admin_socket()));
         while done != (true, true) {
             let elapsed = start.elapsed();
+            for (at, status) in watched.iter().flat_map(Receiver::try_iter) {
+                self.watch(at.saturating_duration_since(start + span.quiet), &status);
+            }
             if elapsed >= span.quiet && !marked {
                 marked = true;
                 site.tell(word::MARK);
@@ -215,6 +225,16 @@ impl Director<'_> {
         };
         self.begun = Some((now(), before));
         self.show.draw(&self.board);
+    }
+
+    /// Takes what Seawall says of itself so long after the flood began. Before that it is not counted.
+    fn watch(&mut self, since: Duration, status: &Value) {
+        if since.is_zero() {
+            return;
+        }
+        for news in self.board.detected.take(since.as_secs_f64(), status) {
+            self.show.news(&news);
+        }
     }
 
     fn close_second(&mut self, elapsed: Duration, span: Span) {

@@ -51,9 +51,7 @@ impl Outcome {
     /// before it is under `quiet`.
     pub(crate) fn to_json(&self) -> Value {
         let mut with = side(&self.board.with);
-        // Detection comes with a later version; the keys stand already.
-        with["detected_after_s"] = Value::Null;
-        with["signatures"] = json!([]);
+        self.board.detected.add_to(&mut with);
         json!({
             "seed": self.board.seed,
             "without": side(&self.board.without),
@@ -208,6 +206,13 @@ pub(crate) mod tests {
         side.series.origin = vec![0; 9];
         side.series.attack = vec![0; 9];
         board.archived = Archived { known: 399, held: 399, due: 0 };
+        board.detected.take(
+            0.8,
+            &serde_json::json!({"state": "attack", "baseline_clients": 3_010,
+                "baseline_is_generated": true, "mitigations": [
+                {"id": 1, "signature": "query of 1 AND no cookie", "rung": "demote",
+                "matched": 18_400, "blocked": 0, "collateral_upper": 0.0004}]}),
+        );
         Outcome::new(board)
     }
 
@@ -255,8 +260,8 @@ pub(crate) mod tests {
             assert!(dead["readers"][key].is_number(), "with_origin_dead.readers.{key}");
         }
         assert_eq!((&dead["pages_held"], &dead["copies"]), (&399.into(), &190.into()));
-        assert!(json["with"]["detected_after_s"].is_null());
-        assert_eq!(json["with"]["signatures"], serde_json::json!([]));
+        assert_eq!(json["with"]["detected_after_s"], 0.8);
+        assert_eq!(json["with"]["signatures"], serde_json::json!(["query of 1 AND no cookie"]));
         assert!(json["without"].get("signatures").is_none());
     }
 }

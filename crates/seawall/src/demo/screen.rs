@@ -89,9 +89,14 @@ impl Palette {
 }
 
 fn render(frame: &mut Frame<'_>, board: &Board, palette: Palette) {
-    let [head, sentence, gauge, names, columns, foot] = Layout::vertical([
+    let noticed = match board.which {
+        Which::With => board.detected.line(),
+        Which::Without | Which::OriginDead => None,
+    };
+    let [head, sentence, notice, gauge, names, columns, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(2),
+        Constraint::Length(if noticed.is_some() { 2 } else { 0 }),
         Constraint::Length(1),
         Constraint::Length(2),
         Constraint::Min(4),
@@ -104,6 +109,10 @@ fn render(frame: &mut Frame<'_>, board: &Board, palette: Palette) {
         head,
     );
     frame.render_widget(Paragraph::new(board.sentence()).wrap(Wrap { trim: true }), sentence);
+    if let Some(noticed) = noticed {
+        let text = Paragraph::new(noticed).wrap(Wrap { trim: true }).style(palette.good);
+        frame.render_widget(text, notice);
+    }
     let done = if board.whole.is_zero() {
         0.0
     } else {

@@ -52,6 +52,15 @@ impl Show {
         }
     }
 
+    /// Says what has just been noticed or done. On a live screen it stands with the figures.
+    pub(crate) fn news(&mut self, text: &str) {
+        match &self.medium {
+            Medium::Screen(_) => {}
+            Medium::Lines => say(&mut io::stdout(), text),
+            Medium::Aside => say(&mut io::stderr(), text),
+        }
+    }
+
     /// Shows that a second has passed.
     pub(crate) fn second(&mut self, board: &Board) {
         match &mut self.medium {

@@ -37,17 +37,29 @@ fn summary(outcome: &Outcome) -> String {
         "\n{}\n{}\n\nCounted is the flood alone: {} s without Seawall, {} s with it (seed {}). Both sides had the same\n\
          readers and the same flood. In the quiet before it, which is not counted, a crawler read all but\n\
          the old stories, as search engines do; what nobody has read yet is not in Seawall's cache.\n\
-         {}\n\n{}\n\nWhere to look next\n",
+         {}\n\n{}\n{}\n\n{}\n\nWhere to look next\n",
         sentence(outcome.verdict(), with, "with Seawall on"),
         sentence(outcome.verdict_with_origin_dead(), origin_dead, "with the server dead"),
         without.flooded.as_secs(),
         with.flooded.as_secs(),
         outcome.board.seed,
         search_sentence(with),
+        outcome.board.detected.story(),
+        cost(with),
         death(&outcome.board),
     );
     text.push_str(NEXT);
     text
+}
+
+/// What readers paid for what was done about the flood.
+fn cost(with: &Side) -> String {
+    let readers = &with.readers;
+    format!(
+        "That cost readers: {} of {} page views were turned away.",
+        grouped(readers.failures.turned_away + readers.failures.refused),
+        grouped(readers.flood.transactions),
+    )
 }
 
 /// What happened when the server died, and where the pages came from then.

@@ -46,7 +46,13 @@ pub(crate) fn ordinary(status: &Value) -> Option<String> {
     } else {
         String::new()
     };
-    Some(format!("{rate:.1}/s would be ordinary now; {clients} clients known as ordinary{block}"))
+    let generated = match status.get("baseline_is_generated").and_then(Value::as_bool) {
+        Some(true) => ", generated for a rehearsal",
+        _ => "",
+    };
+    Some(format!(
+        "{rate:.1}/s would be ordinary now; {clients} clients known as ordinary{generated}{block}"
+    ))
 }
 
 /// What the mode means, unless it is the usual one.

@@ -2,9 +2,11 @@
 //!
 //! 127.0.0.0/8 has as many addresses, but nobody can open ten million connections here: the clients
 //! are those that a trusted proxy names, on connections that are kept. wrk asks for one held page, each
-//! time for another address, three of IPv4 to one of IPv6.
+//! time for another address, three of IPv4 to one of IPv6. Once without detection, whose memory has a bar of
+//! its own, and once with it.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +21,9 @@ use super::instance::{Instance, Setup};
 
 /// The issue's bar.
 const BAR_MIB: f64 = 32.0;
+/// That of detection, beside it.
+const DETECTION_BAR_MIB: f64 = 40.0;
+const BLIND: &str = "[detect]\nenabled = false\n";
 /// However slow the machine is.
 const AT_MOST: Duration = Duration::from_secs(900);
 const MORE: &str = "[network]
@@ -29,13 +34,36 @@ max_connections_of_one = 1000
 enabled = false
 ";
 
-/// RSS before and after.
+/// RSS before and after, without detection and with it.
 ///
 /// # Errors
 /// When something does not start, or the addresses are not all used in time.
 pub(super) fn run(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
     let (_origin, address) = origin(&scene.folder)?;
-    let setup = Setup { name: "addresses", origin: address, secret: None, site: "", more: MORE };
+    let without = measure(scene, address, "addresses-blind", &format!("{MORE}{BLIND}"))?;
+    let with = measure(scene, address, "addresses", MORE)?;
+    let Found { empty, warm, full, used, took, forgotten } = without;
+    Ok(vec![
+        Line::new("RSS over the empty program", full - empty, "MiB", Bar::AtMost(BAR_MIB)).note(
+            format!("{used:.0} addresses in {took:.0} s; {empty:.1} MiB empty, {warm:.1} MiB warm"),
+        ),
+        Line::new("clients forgotten for others", forgotten, "", Bar::None),
+        Line::new("RSS of detection", with.full - full, "MiB", Bar::AtMost(DETECTION_BAR_MIB))
+            .note(format!("{:.1} MiB with it, {full:.1} MiB without", with.full)),
+    ])
+}
+
+struct Found {
+    empty: f64,
+    warm: f64,
+    full: f64,
+    used: f64,
+    took: f64,
+    forgotten: f64,
+}
+
+fn measure(scene: &Scene<'_>, origin: SocketAddr, name: &str, more: &str) -> Outcome<Found> {
+    let setup = Setup { name, origin, secret: None, site: "", more };
     let shield = Instance::start(&scene.program, &scene.folder, &setup)?;
     let page = format!("http://{}/1k.html", shield.plain);
     let empty = rss_mib(shield.id());
@@ -47,13 +75,8 @@ pub(super) fn run(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
     let used = drive(scene, &shield, scene.addresses)?;
     let took = begin.elapsed().as_secs_f64();
     let full = rss_mib(shield.id());
-    let evicted = shield.metric("seawall_clients_forgotten_total");
-    Ok(vec![
-        Line::new("RSS over the empty program", full - empty, "MiB", Bar::AtMost(BAR_MIB)).note(
-            format!("{used:.0} addresses in {took:.0} s; {empty:.1} MiB empty, {warm:.1} MiB warm"),
-        ),
-        Line::new("clients forgotten for others", evicted, "", Bar::None),
-    ])
+    let forgotten = shield.metric("seawall_clients_forgotten_total");
+    Ok(Found { empty, warm, full, used, took, forgotten })
 }
 
 /// Has wrk ask until `count` addresses were used; how many were.

@@ -208,7 +208,7 @@ fn play(scene: &Scene<'_>, play: Play) -> Outcome<Found> {
     let name = match play {
         Play::Live => "flood",
         Play::Uploads => "uploads",
-        Play::Busting => "busting",
+        _ => "busting",
     };
     let setup =
         Setup { name, origin: site.address()?, secret: Some(&secret), site: SITE, more: "" };

@@ -48,6 +48,19 @@ impl Instance {
     /// # Errors
     /// When it does not start; its log is beside its folder.
     pub(super) fn start(program: &Path, folder: &Path, setup: &Setup<'_>) -> Outcome<Self> {
+        Self::start_prepared(program, folder, setup, |_| Ok(()))
+    }
+
+    /// The same once `prepare` has put what it wants into the empty state folder.
+    ///
+    /// # Errors
+    /// As for [`Self::start`], and what `prepare` says.
+    pub(super) fn start_prepared(
+        program: &Path,
+        folder: &Path,
+        setup: &Setup<'_>,
+        prepare: impl FnOnce(&Path) -> Outcome,
+    ) -> Outcome<Self> {
         let plain = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let tls = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let own = folder.join(setup.name);
@@ -58,6 +71,7 @@ impl Instance {
         if let Some(secret) = setup.secret {
             write_keys(&state, secret)?;
         }
+        prepare(&state)?;
         let file = own.join("seawall.toml");
         write(&file, &text(&state, folder, plain, tls, setup))?;
         let mut command = bound(&program.to_string_lossy());

@@ -28,6 +28,16 @@ pub(super) enum Play {
     Uploads,
     /// Readers of everything, and random queries and paths.
     Busting,
+    /// Readers of everything, and one page over and over (A1).
+    OneUrl,
+    /// A page with random queries (A2).
+    Query,
+    /// Searches (A4).
+    Search,
+    /// Clients that look different each time (A9).
+    Rotating,
+    /// Pulses of several kinds (A12).
+    Pulses,
 }
 
 /// What a child is told.
@@ -174,9 +184,14 @@ impl Job<'_> {
             "quiet_ms": millis(self.quiet),
             "flood_ms": millis(self.flood),
             "play": match self.play {
-                Play::Live => "live",
-                Play::Uploads => "uploads",
-                Play::Busting => "busting",
+                Play::Live => json!("live"),
+                Play::Uploads => json!("uploads"),
+                Play::Busting => json!("busting"),
+                Play::OneUrl => json!({ "detection": "one_url" }),
+                Play::Query => json!({ "detection": "query" }),
+                Play::Search => json!({ "detection": "search" }),
+                Play::Rotating => json!({ "detection": "rotating" }),
+                Play::Pulses => json!({ "detection": "pulses" }),
             },
             "certificate": self.certificate,
             "credentials": self.credentials,
@@ -186,7 +201,7 @@ impl Job<'_> {
 }
 
 /// Always the same readers and bots.
-const SEED: u64 = 7;
+pub(super) const SEED: u64 = 7;
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
