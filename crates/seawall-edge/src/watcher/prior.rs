@@ -3,7 +3,8 @@
 //!
 //! Shares by public counts of browsers (November 2026, rounded to whole requests of five hundred). TLS,
 //! HTTP/2 and the order of fields are left unknown: they change with every release, and a prior that
-//! is wrong about them would call every browser of next year an anomaly.
+//! is wrong about them would call every browser of next year an anomaly. So is the version of HTTP, which
+//! a listener without TLS decides for everybody.
 
 use seawall_decide::{Attributer, Known, NetworkClass};
 use seawall_model::{
@@ -29,8 +30,7 @@ pub(super) fn prior(attributer: &Attributer) -> Vec<Attributes> {
         .with(Attribute::UserAgentFamily)
         .with(Attribute::Accept)
         .with(Attribute::AcceptLanguage)
-        .with(Attribute::Consistency)
-        .with(Attribute::Method);
+        .with(Attribute::Consistency);
     let of = |browser: &Browser| {
         let facts = reading(ClientAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), b"/");
         attributer.of_known(&facts, browser, NetworkClass::default(), known)
