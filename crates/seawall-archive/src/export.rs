@@ -22,7 +22,7 @@ use seawall_seal::{Digest, PublicKey, SigningKey};
 use crate::capture::Capture;
 use crate::error::{ArchiveError, Damage};
 use crate::store::Told;
-use crate::verify::verify_package;
+use crate::verify::verify_package_in;
 use crate::wacz::{PackageEntry, PackageMeta, read_package_in, seal_package};
 use crate::warc::{Record, read_checked_member, response_record};
 
@@ -206,7 +206,7 @@ fn open_packages(dir: &Path, key: &PublicKey) -> io::Result<(Vec<File>, Vec<Path
     let (mut files, mut left_out) = (Vec::new(), Vec::new());
     for path in paths {
         let file = File::open(&path)?;
-        match verify_package(&path, Some(key)) {
+        match verify_package_in(&file, Some(key)) {
             Ok(_) => files.push(file),
             // Its bytes are not looked at; whether it was written anew meanwhile is.
             Err(_) if !path.try_exists()? => return Err(io::ErrorKind::NotFound.into()),

@@ -51,7 +51,7 @@ pub use self::store::{
     Archive, ArchiveOptions, ArchiveStats, Discovered, Fetched, Held, HeldVersion, Import,
     Imported, Kept, Provenance, Repaired, Upkeep,
 };
-pub use self::verify::{Verified, VerifyFailure, verify_package};
+pub use self::verify::{Verified, VerifyFailure, verify_package, verify_package_in};
 pub use self::wacz::{
     Package, PackageEntry, PackageMeta, Sealed, WarcFile, member_at, package_files, read_package,
     read_package_in, seal_package,

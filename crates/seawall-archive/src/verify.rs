@@ -52,8 +52,20 @@ impl std::error::Error for VerifyFailure {}
 /// [`VerifyFailure`], also if the file cannot be read. Such a package is not to be used.
 pub fn verify_package(path: &Path, trusted: Option<&PublicKey>) -> Result<Verified, VerifyFailure> {
     let file = File::open(path).map_err(unreadable)?;
-    let layouts = zip::read_layout(&file).map_err(unreadable)?.map_err(failure)?;
-    let package = Parts { file: &file, layouts };
+    verify_package_in(&file, trusted)
+}
+
+/// As [`verify_package`], of a file that was opened before: whoever goes on to read it must read that
+/// file, and not what has its name by then.
+///
+/// # Errors
+/// As [`verify_package`].
+pub fn verify_package_in(
+    file: &File,
+    trusted: Option<&PublicKey>,
+) -> Result<Verified, VerifyFailure> {
+    let layouts = zip::read_layout(file).map_err(unreadable)?.map_err(failure)?;
+    let package = Parts { file, layouts };
     let key = package.small(Part::KEY)?;
     let key = PublicKey::from_pem(&String::from_utf8_lossy(&key))
         .map_err(|_| failure("the key in it is none"))?;

@@ -12,7 +12,7 @@ use std::process::Command;
 use proptest::prelude::*;
 use seawall_archive::{
     ArchiveError, Damage, Members, PackageEntry, Record, VerifyFailure, info_record, member_at,
-    read_member, read_package, seal_package, verify_package,
+    package_files, read_member, read_package, seal_package, verify_package, verify_package_in,
 };
 use seawall_seal::{Digest, SigningKey};
 use zip::write::SimpleFileOptions;
@@ -45,6 +45,22 @@ impl Folder {
 
 fn fails(path: &Path) -> VerifyFailure {
     verify_package(path, Some(&key().public())).expect_err("it is not what was signed")
+}
+
+/// Another package takes the name of one that is being imported: what was judged is what is read.
+#[test]
+fn an_opened_package_is_judged_and_not_what_takes_its_name() {
+    let (folder, open) = (Folder::new(), Open::new());
+    let (path, other) = (folder.path("1.wacz"), folder.path("2.wacz"));
+    open.seal(&path).expect("sealed");
+    fs::write(&other, "no package").expect("written");
+    let opened = fs::File::open(&path).expect("opened");
+    let before = package_files(&opened).expect("a package");
+    fs::rename(&other, &path).expect("renamed");
+    assert_eq!(verify_package_in(&opened, Some(&key().public())).expect("whole").records, 5);
+    assert_eq!(package_files(&opened).expect("a package"), before);
+    assert!(before.1, "it says that it is signed");
+    fails(&path);
 }
 
 #[test]

@@ -97,13 +97,12 @@ const MAX_LIST: u64 = 64 << 20;
 /// The most WARC files of one package.
 const MAX_WARCS: usize = 10_000;
 
-/// The WARC files of the package at `path`, to be walked with [`Members`]; and whether anything in it
+/// The WARC files of a package, to be walked with [`Members`]; and whether anything in it
 /// says that it is signed as ours are, rightly or not.
 ///
 /// # Errors
 /// As [`read_package`].
-pub fn package_files(path: &Path) -> Result<(Vec<WarcFile>, bool), ArchiveError> {
-    let mut file = File::open(path).map_err(ArchiveError::io("open the package"))?;
+pub fn package_files(mut file: &File) -> Result<(Vec<WarcFile>, bool), ArchiveError> {
     let length = file.seek(SeekFrom::End(0)).map_err(ArchiveError::io("read the package"))?;
     let mut zip = ZipArchive::new(BufReader::new(file)).map_err(of_zip)?;
     let mut says_signed = false;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use seawall_archive::{
     ArchiveError, Capture, Members, Record, Revisit, WarcFile, package_files, read_member,
-    verify_package,
+    verify_package_in,
 };
 use seawall_model::WallTime;
 use seawall_seal::{Digest, PublicKey};
@@ -54,7 +54,7 @@ impl Package {
         let mut begin = [0; 2];
         let is_zip = file.read_exact_at(&mut begin, 0).is_ok() && begin == *b"PK";
         let (warcs, says_signed) = match is_zip {
-            true => package_files(path).map_err(|error| unread(with_causes(&error)))?,
+            true => package_files(&file).map_err(|error| unread(with_causes(&error)))?,
             false => {
                 let name = path.display().to_string();
                 (vec![WarcFile { name, offset: 0, length: bytes }], false)
@@ -62,7 +62,7 @@ impl Package {
         };
         let mut signed_by = None;
         if says_signed || trusted.is_some() && is_zip {
-            let verified = verify_package(path, trusted).map_err(|failure| {
+            let verified = verify_package_in(&file, trusted).map_err(|failure| {
                 let at = failure.first_bad.map_or(String::new(), |at| format!("record {at}: "));
                 Failure::failed(
                     format!("`{}` is not what was signed: {at}{failure}", path.display()),
