@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use parking_lot::Mutex;
-use seawall_control::{Entry, OperatorCommand, Step, Why};
+use seawall_control::{Entry, Step, Why};
 use seawall_decide::{
     Attributer, CROWD, Exempt, MAX_OPEN_TESTS, Mitigations, NetworkClass, Testable, Trial, Whence,
     mitigation_gate,
@@ -50,7 +50,9 @@ pub struct Detection {
     is_watching: AtomicBool,
     full: Mutex<Option<SyncSender<Window>>>,
     empty: Mutex<Vec<Window>>,
+    /// Windows that were not taken in time, and went on to be filled.
     late: AtomicU64,
+    /// Answers of which nothing was observed, because too much was asked meanwhile.
     unobserved: AtomicU64,
     orders: Orders,
     moves: [AtomicU64; Why::ALL.len()],
@@ -107,14 +109,6 @@ impl Detection {
         self.mitigations.load().meet(now, attributes, identity_hash, exempt)
     }
 
-    /// Takes an order, followed within a quarter of a second; nobody is told what becomes of it.
-    ///
-    /// # Errors
-    /// Too many at once; ask again in a second.
-    pub fn order(&self, command: OperatorCommand) -> Result<(), &'static str> {
-        self.orders.post(command)
-    }
-
     /// What the operator orders and asks, for the watcher.
     pub(crate) const fn orders(&self) -> &Orders {
         &self.orders
@@ -138,7 +132,7 @@ impl Detection {
     }
 
     /// What is known now.
-    pub fn told(&self) -> Arc<Told> {
+    pub(crate) fn told(&self) -> Arc<Told> {
         self.told.load_full()
     }
 
@@ -162,12 +156,12 @@ impl Detection {
             Sample::counter(
                 "seawall_detection_windows_late_total",
                 "Quarters of a second that the watch took late.",
-                self.late() as f64,
+                self.late.load(Ordering::Relaxed) as f64,
             ),
             Sample::counter(
                 "seawall_detection_unobserved_total",
                 "Answers that the watch was not told of.",
-                self.unobserved() as f64,
+                self.unobserved.load(Ordering::Relaxed) as f64,
             ),
         ];
         samples.extend(State::ALL.map(|state| {
@@ -192,18 +186,8 @@ impl Detection {
     }
 
     /// Makes what is watched comparable: attributes of what did not come as a request are made by this.
-    pub const fn attributer(&self) -> &Attributer {
+    pub(crate) const fn attributer(&self) -> &Attributer {
         &self.attributer
-    }
-
-    /// Windows that were not taken in time, and went on to be filled.
-    pub fn late(&self) -> u64 {
-        self.late.load(Ordering::Relaxed)
-    }
-
-    /// Answers of which nothing was observed, because too much was asked meanwhile.
-    pub fn unobserved(&self) -> u64 {
-        self.unobserved.load(Ordering::Relaxed)
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) use self::baseline::BaselineFile;
 pub use self::generated::{GeneratedRequest, write_generated_baseline};
 pub(crate) use self::orders::Orders;
 use self::synthetic::Synthetic;
-pub use self::told::{MeasureStatus, Told};
+pub use self::told::MeasureStatus;
+pub(crate) use self::told::Told;
 
 /// What the thread needs.
 pub(crate) struct Watcher {

@@ -48,7 +48,7 @@ impl Orders {
                 let _ = tell.send(what(desk));
             }
         });
-        self.push(job).map_err(|what| OrderRefusal::new(503, what, "ask again in a second"))?;
+        self.push(job)?;
         // Longer than the order is good for, so that what was followed at the last moment is told.
         told.recv_timeout(PATIENCE + Duration::from_millis(500)).map_err(|_| {
             OrderRefusal::new(
@@ -59,21 +59,11 @@ impl Orders {
         })
     }
 
-    /// Has an order followed, whenever that is; nobody waits for it.
-    ///
-    /// # Errors
-    /// Too many wait already.
-    pub(crate) fn post(&self, command: OperatorCommand) -> Result<(), &'static str> {
-        self.push(Box::new(move |desk| {
-            // The log says if it is refused.
-            desk.carry_out(command);
-        }))
-    }
-
-    fn push(&self, job: Job) -> Result<(), &'static str> {
+    fn push(&self, job: Job) -> Result<(), OrderRefusal> {
         let mut jobs = self.0.lock();
         if jobs.len() >= MAX_ORDERS {
-            return Err("too many orders at once");
+            let what = "too many orders at once";
+            return Err(OrderRefusal::new(503, what, "ask again in a second"));
         }
         jobs.push(job);
         Ok(())

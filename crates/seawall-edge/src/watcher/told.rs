@@ -2,7 +2,7 @@
 
 use seawall_control::{ControlLoop, Entry, Measure, MeasureState, Mode, Order, Step};
 use seawall_detect::{Finding, TrafficState, Verdict};
-use seawall_model::{Instant, MitigationId, Rung, Signature};
+use seawall_model::{Instant, Rung, Signature};
 use serde::Serialize;
 
 use crate::admin::State;
@@ -10,21 +10,21 @@ use crate::clock;
 
 /// What is known after a tick.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub(crate) struct Told {
     /// The state of the site.
-    pub state: State,
+    pub(crate) state: State,
     /// Requests per second that would be ordinary now.
-    pub expected_per_s: f64,
+    pub(crate) expected_per_s: f64,
     /// Clients that are known as ordinary.
-    pub baseline_clients: u32,
+    pub(crate) baseline_clients: u32,
     /// Whether some of them were generated for a rehearsal.
-    pub baseline_is_generated: bool,
+    pub(crate) baseline_is_generated: bool,
     /// What is out of the ordinary, by name.
-    pub alarms: Vec<&'static str>,
+    pub(crate) alarms: Vec<&'static str>,
     /// Measures that stand, and those that rest.
-    pub measures: Vec<MeasureStatus>,
+    pub(crate) measures: Vec<MeasureStatus>,
     /// Whether anything is done about it.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
 }
 
 /// One measure, as status shows it.
@@ -178,13 +178,5 @@ pub(super) fn log(entry: &Entry, describe: impl FnOnce(&Signature) -> String) {
             "a mitigation changed"
         ),
         Step::Refused(why) => tracing::warn!(?why, "an order was not followed"),
-    }
-}
-
-/// For those who look one up.
-impl Told {
-    /// The measure of that name.
-    pub fn measure(&self, id: MitigationId) -> Option<&MeasureStatus> {
-        self.measures.iter().find(|measure| measure.id == id.0)
     }
 }

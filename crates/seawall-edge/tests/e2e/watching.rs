@@ -3,9 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use seawall_control::{Mode, OperatorCommand};
-use seawall_model::{Attribute, Rung, Signature, Term};
-use std::time::Duration;
+use seawall_control::Mode;
 
 use crate::origin::Origin;
 use crate::shield::{Shield, until};
@@ -66,30 +64,22 @@ fn nobody_watches_where_it_is_turned_off() {
     assert!(!file.exists());
 }
 
-/// A signature that nobody matches.
-fn nobody() -> Signature {
-    let term = Term { attribute: Attribute::Path, value: 7 };
-    Signature::new(&[term]).expect("one term")
-}
-
 #[test]
 fn what_the_operator_orders_stands_within_a_moment_and_a_reload_can_turn_it_into_words() {
     let origin = page();
     let shield = Shield::before(&origin);
-    let detection = shield.server().detection();
-    let lasts = Duration::from_secs(600);
-    let order = OperatorCommand::Pin { signature: nobody(), rung: Rung::Challenge, lasts };
-    detection.order(order).expect("taken");
-    let stands = |rung: &str| {
-        let told = detection.told();
-        told.measures.iter().any(|measure| measure.rung == rung && measure.is_ordered)
-    };
-    until("it stands", || stands("challenge"));
-    assert!(shield.admin("GET", "/status").contains("\"rung\":\"challenge\""));
+    let order = "/mitigations?do=add&term.path=%2Fnobody&rung=challenge&for_s=600";
+    let done = shield.admin("POST", order);
+    assert!(
+        done.contains("\"rung\":\"challenge\"") && done.contains("\"is_ordered\":true"),
+        "{done}"
+    );
+    until("it stands", || shield.admin("GET", "/status").contains("\"rung\":\"challenge\""));
     let mut config = shield.config().clone();
     config.mitigate.mode = Mode::Observe;
     shield.server().reload(config).expect("reloads");
-    until("it is only said", || detection.told().mode == Mode::Observe);
+    let stands = || shield.admin("GET", "/mitigations");
+    until("it is only said", || stands().contains("\"mode\":\"observe\""));
 }
 
 #[test]
