@@ -92,6 +92,13 @@ pub(crate) fn encode(text: &str, out: &mut String) {
     }
 }
 
+/// `text` so that it is text in a page, in content and in quoted attributes, in any charset that holds ASCII.
+pub fn escape_html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    encode(text, &mut out);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

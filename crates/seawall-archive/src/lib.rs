@@ -33,6 +33,7 @@ mod warc;
 
 pub use self::capture::{Capture, Field};
 pub use self::dates::{parse as parse_rfc3339, with_seconds as rfc3339};
+pub use self::entity::escape_html;
 pub use self::error::{ArchiveError, Damage};
 pub use self::export::{Exported, Shelf, export_folder, export_wacz};
 pub use self::frontier::{

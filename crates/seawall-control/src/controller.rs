@@ -210,7 +210,7 @@ impl Controller {
         incident.matched += finding.met.iter().map(|counts| counts.matched).sum::<u64>();
         if let Some(verdict) = verdict {
             incident.until = now;
-            if gravity(verdict) > gravity(incident.verdict) {
+            if verdict > incident.verdict {
                 incident.verdict = verdict;
                 self.record(now, Step::Judged(verdict));
             }
@@ -517,16 +517,6 @@ const fn verdict(state: TrafficState) -> Option<Verdict> {
     }
 }
 
-/// What an incident is called in the end: an attack if it ever was one; and where it was first undecided and then
-/// a crowd, a crowd.
-const fn gravity(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Mixed => 0,
-        Verdict::Crowd => 1,
-        Verdict::Attack => 2,
-    }
-}
-
 /// Requests of this tick beyond what is ordinary.
 fn excess(finding: &Finding) -> u64 {
     let rates = finding.rates;
@@ -534,8 +524,12 @@ fn excess(finding: &Finding) -> u64 {
         return 0;
     }
     let share = (1.0 - rates.requests_expected / rates.requests).clamp(0.0, 1.0);
-    // Counts of one tick are far below 2^53.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of one tick are far below 2^53, and a part of one is not negative"
+    )]
     let excess = (finding.counts.requests as f64 * share) as u64;
     excess
 }

@@ -1,17 +1,17 @@
 //! A signature in words, for people: what it means, what it explains, and what it might harm.
 //!
 //! Figures are rounded to the cautious side, coverage down and harm up, and a bound on harm is never said to be
-//! nought. Separate because three places say it (status, reports, replay) and must say the same. It
+//! nought. Separate because status, demo and replay say it and must say the same. It
 //! deliberately does **not** know where words come from, and trusts none: text of clients is marked as such
 //! where it could be taken for ours.
 
+use alloc::format;
 use alloc::string::String;
 use core::fmt::Write as _;
 
 use libm::{ceil, floor, log10, pow};
 use seawall_model::{Attribute, AttributeValue, Signature, Term};
 
-use crate::SignatureEvidence;
 use crate::words::commands;
 
 /// What `signature` means: `path template /search AND JA4 t13d1516h2_8daaf6152771_e5627efa2ab1 AND no
@@ -35,26 +35,20 @@ pub fn describe<'a>(
     text
 }
 
-/// What `signature` means and on what it rests: `…: covers 94 % of the excess, upper bound of collateral
-/// 0.037 % (0 of 8192 ordinary clients)`.
-pub fn describe_with_evidence<'a>(
-    signature: &Signature,
-    evidence: &SignatureEvidence,
-    words: impl FnMut(Attribute, AttributeValue) -> Option<&'a str>,
-) -> String {
-    let mut text = describe(signature, words);
-    text.push_str(": covers ");
-    push_coverage(&mut text, evidence.coverage);
-    if evidence.baseline_clients == 0 {
-        text.push_str(" of the excess, no ordinary clients known to compare with");
-        return text;
+/// On what a signature rests: `covers 94 % of the excess; at most 0.037 % of 8192 ordinary clients look like it`.
+/// The part of the excess and the bound on harm are from 0 to 1, as in
+/// [`SignatureEvidence`](crate::SignatureEvidence).
+pub fn describe_evidence(coverage: f64, collateral_upper: f64, baseline_clients: u64) -> String {
+    let covers = percent_down(coverage);
+    let (bound, clients) = (percent_up(collateral_upper), baseline_clients);
+    match clients {
+        0 => {
+            format!("covers {covers} of the excess; no ordinary clients are known to compare with")
+        }
+        _ => format!(
+            "covers {covers} of the excess; at most {bound} of {clients} ordinary clients look like it"
+        ),
     }
-    text.push_str(" of the excess, upper bound of collateral ");
-    push_bound(&mut text, evidence.collateral_upper);
-    let (hits, clients) = (evidence.baseline_hits, evidence.baseline_clients);
-    let people = if clients == 1 { "client" } else { "clients" };
-    let _ = write!(text, " ({hits} of {clients} ordinary {people})");
-    text
 }
 
 /// What is asked for, by what, from where: as people speak of it.
@@ -110,32 +104,32 @@ fn push_foreign(text: &mut String, words: &str) {
     }
 }
 
-/// Rounded down to whole per cents: what is not all is not said to be.
-fn push_coverage(text: &mut String, coverage: f64) {
+/// A part of a whole, rounded down to whole per cents: what is not all is not said to be.
+fn percent_down(part: f64) -> String {
     // A hair above, so that 0.29 in binary is 29 per cent.
-    let percent = floor(coverage.clamp(0.0, 1.0) * 100.0 + 1e-9);
-    let _ = if coverage > 0.0 && percent < 1.0 {
-        text.write_str("less than 1 %")
-    } else if coverage.is_nan() {
-        text.write_str("an unknown part")
+    let percent = floor(part.clamp(0.0, 1.0) * 100.0 + 1e-9);
+    if part > 0.0 && percent < 1.0 {
+        "less than 1 %".into()
+    } else if part.is_nan() {
+        "an unknown part".into()
     } else {
-        write!(text, "{percent} %")
-    };
+        format!("{percent} %")
+    }
 }
 
-/// Rounded up to two digits that say something; what is no number bounds nothing.
-fn push_bound(text: &mut String, bound: f64) {
+/// A bound, 0 to 1, rounded up to two digits that say something: harm is never said to be less than it may
+/// be. What is no number bounds nothing.
+pub fn percent_up(bound: f64) -> String {
     let percent = if bound.is_nan() { 100.0 } else { bound.clamp(0.0, 1.0) * 100.0 };
     if percent < SMALLEST_PERCENT {
-        let _ = write!(text, "below {SMALLEST_PERCENT} %");
-        return;
+        return format!("below {SMALLEST_PERCENT} %");
     }
     // Places after the point so that two digits remain: 0.0366 has its first at 10⁻².
     let places = (1.0 - floor(log10(percent))).max(0.0);
     let scale = pow(10.0, places);
     // A hair below, so that what two digits say exactly is said so.
     let rounded = ceil(percent * scale - 1e-9) / scale;
-    let _ = write!(text, "{rounded:.*} %", if rounded >= 100.0 { 0 } else { places as usize });
+    format!("{rounded:.*} %", if rounded >= 100.0 { 0 } else { places as usize })
 }
 
 #[cfg(test)]
@@ -153,18 +147,6 @@ mod tests {
             .collect();
         Signature::new(&terms).expect("one to five")
     }
-
-    const EVIDENCE: SignatureEvidence = SignatureEvidence {
-        matched_per_s: 940.0,
-        expected_per_s: 0.0,
-        coverage: 0.949_9,
-        collateral_upper: 0.000_365_6,
-        baseline_hits: 0,
-        baseline_clients: 8_192,
-        sample_hits: 3_800,
-        sample_rows: 4_096,
-        ln_p: -5_000.0,
-    };
 
     fn search(attribute: Attribute, _: AttributeValue) -> Option<&'static str> {
         match attribute {
@@ -188,18 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn evidence_is_part_of_the_sentence() {
-        let meant = signature(&[Attribute::Cookie, Attribute::Path]);
+    fn evidence_is_said_in_a_sentence() {
         assert_eq!(
-            describe_with_evidence(&meant, &EVIDENCE, search),
-            "path template /search AND no cookie: covers 94 % of the excess, upper bound of collateral \
-             0.037 % (0 of 8192 ordinary clients)"
+            describe_evidence(0.949_9, 0.000_365_6, 8_192),
+            "covers 94 % of the excess; at most 0.037 % of 8192 ordinary clients look like it"
         );
-        let alone = SignatureEvidence { baseline_clients: 0, collateral_upper: 1.0, ..EVIDENCE };
         assert_eq!(
-            describe_with_evidence(&meant, &alone, search),
-            "path template /search AND no cookie: covers 94 % of the excess, no ordinary clients known \
-             to compare with"
+            describe_evidence(0.949_9, 1.0, 0),
+            "covers 94 % of the excess; no ordinary clients are known to compare with"
         );
     }
 
@@ -220,9 +198,7 @@ mod tests {
             (0.0, "below 0.0001 %"),
             (-1.0, "below 0.0001 %"),
         ] {
-            let mut text = String::new();
-            push_bound(&mut text, bound);
-            assert_eq!(text, said, "{bound}");
+            assert_eq!(percent_up(bound), said, "{bound}");
         }
     }
 
@@ -237,9 +213,7 @@ mod tests {
             (3.0, "100 %"),
             (f64::NAN, "an unknown part"),
         ] {
-            let mut text = String::new();
-            push_coverage(&mut text, coverage);
-            assert_eq!(text, said, "{coverage}");
+            assert_eq!(percent_down(coverage), said, "{coverage}");
         }
     }
 
@@ -256,21 +230,18 @@ mod tests {
     proptest! {
         #[test]
         fn any_words_and_figures_make_one_bounded_line(
-            sent in any::<String>(), coverage in any::<f64>(), bound in any::<f64>(), clients in any::<u32>(),
+            sent in any::<String>(), coverage in any::<f64>(), bound in any::<f64>(), clients in any::<u64>(),
         ) {
             let meant = signature(&Attribute::ALL[..5]);
-            let evidence = SignatureEvidence {
-                coverage, collateral_upper: bound, baseline_clients: clients, ..EVIDENCE
-            };
-            let text = describe_with_evidence(&meant, &evidence, |_, _| Some(sent.as_str()));
+            let text = describe(&meant, |_, _| Some(sent.as_str()))
+                + &describe_evidence(coverage, bound, clients);
             assert!(!text.contains(char::is_control) && text.chars().count() < 700, "{text}");
             assert!(!text.contains(" 0 %") || coverage <= 0.0, "{text}");
         }
 
         #[test]
         fn the_bound_that_is_said_is_no_lower_than_the_bound(bound in 1e-6f64..1.0) {
-            let mut text = String::new();
-            push_bound(&mut text, bound);
+            let text = percent_up(bound);
             let said: f64 = text.trim_end_matches(" %").parse().expect("a number");
             let percent = bound * 100.0;
             assert!(said >= percent * (1.0 - 1e-8) - 1e-12 && said <= percent * 1.11, "{}", format!("{bound} {text}"));

@@ -131,14 +131,15 @@ pub struct Alarm {
     pub expected: f64,
 }
 
-/// Crowd or attack (detection.md §4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Crowd or attack (detection.md §4). The later, the more is known: what was first undecided and then a crowd
+/// was a crowd, and what was ever an attack was one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
-    /// Many readers at once.
-    Crowd,
     /// Neither can be said.
     #[default]
     Mixed,
+    /// Many readers at once.
+    Crowd,
     /// An attack.
     Attack,
 }

@@ -48,7 +48,7 @@ mod words;
 
 pub use crate::composition::Composition;
 pub use crate::counts::Counts;
-pub use crate::describe::{describe, describe_with_evidence};
+pub use crate::describe::{describe, describe_evidence, percent_up};
 pub use crate::detector::{Detector, DetectorConfig, OriginStress, Tick};
 pub use crate::distinct::{Distinct, FewDistinct};
 pub use crate::finding::{

@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod demo;
 mod explain;
+mod figures;
 mod mitigate;
 mod output;
 mod pass;

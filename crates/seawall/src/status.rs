@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::Done;
 use crate::admin::ask;
 use crate::cli::StatusArgs;
-use crate::config::value::write_size;
+use crate::figures::{readable_size, time_span};
 use crate::mitigate::words;
 use crate::{output, target};
 
@@ -37,7 +37,7 @@ fn render(status: &Value) -> String {
     let word =
         |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     line("version", word(status, "version"));
-    line("uptime", whole(status, "uptime_s").map(uptime));
+    line("uptime", whole(status, "uptime_s").map(time_span));
     line("state", words::state(status));
     line("", words::ordinary(status));
     line("mode", words::mode(status));
@@ -100,7 +100,7 @@ fn happened(event: &Value) -> String {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
-    let (age, client, code) = (uptime(number("age_s")), word("client"), word("code"));
+    let (age, client, code) = (time_span(number("age_s")), word("client"), word("code"));
     format!("{age} ago: {what} from {client} ({code}){more}")
 }
 
@@ -123,7 +123,7 @@ fn loaded(list: &Value) -> String {
     match list.get("entries").and_then(Value::as_u64).unwrap_or(0) {
         0 => format!("{name} is empty or could not be read: `seawall check` says why"),
         entries => {
-            let age = list.get("age_s").and_then(Value::as_u64).map(uptime);
+            let age = list.get("age_s").and_then(Value::as_u64).map(time_span);
             let age = age.map(|age| format!(", written {age} ago")).unwrap_or_default();
             format!("{name} with {entries} entries{age}")
         }
@@ -171,22 +171,6 @@ fn who_waits(origin: &Value) -> Option<String> {
     let oldest = origin.get("oldest_wait_ms").and_then(Value::as_u64);
     words.extend(oldest.map(|ms| format!("the longest for {:.1} s", ms as f64 / 1_000.0)));
     Some(words.join(", "))
-}
-
-pub(crate) fn uptime(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, minutes) => format!("{minutes}m {}s", seconds % 60),
-        (0, hours, minutes) => format!("{hours}h {minutes}m"),
-        (days, hours, _) => format!("{days}d {hours}h"),
-    }
-}
-
-/// A size with three digits or so: nobody reads bytes.
-pub(crate) fn readable_size(bytes: u64) -> String {
-    let shift = [40, 30, 20, 10].into_iter().find(|shift| bytes >> shift >= 10).unwrap_or(0);
-    write_size(bytes >> shift << shift)
 }
 
 #[cfg(test)]

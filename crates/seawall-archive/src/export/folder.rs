@@ -11,6 +11,7 @@ use super::names::{self, LIST, Names};
 use super::{Exported, Page, Shelf, pages};
 use crate::capture::Capture;
 use crate::dates::with_seconds;
+use crate::entity::escape_html;
 use crate::error::ArchiveError;
 use crate::normal::normal_url;
 
@@ -61,7 +62,7 @@ fn content(capture: &Capture, find: pages::Find<'_>) -> Vec<u8> {
         let location = capture.field("location").unwrap_or_default();
         let location = String::from_utf8_lossy(location);
         let url = normal_url(Some(&capture.url), &location).unwrap_or_else(|| capture.url.clone());
-        let to = escaped(&find(&url).unwrap_or(url));
+        let to = escape_html(&find(&url).unwrap_or(url));
         return format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Moved</title>\n\
              <meta http-equiv=\"refresh\" content=\"0;url={to}\"></head>\n\
@@ -100,7 +101,7 @@ fn list(
     fs::create_dir_all(out.join("_")).map_err(unwritten())?;
     let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(unwritten())?;
     let mut text = BufWriter::new(file);
-    let (base, made) = (escaped(base), with_seconds(made));
+    let (base, made) = (escape_html(base), with_seconds(made));
     let head = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\"><title>All pages of {base}</title></head>\n\
@@ -116,7 +117,7 @@ fn list(
         };
         let title = page.title.as_deref().filter(|title| !title.is_empty()).unwrap_or(url);
         let (link, title, at) =
-            (names::link(LIST, name), escaped(title), with_seconds(page.captured));
+            (names::link(LIST, name), escape_html(title), with_seconds(page.captured));
         put(&format!("<li><a href=\"{link}\"><bdi>{title}</bdi></a> <time>{at}</time></li>\n"))?;
     }
     put("</ul></body></html>\n")?;
@@ -130,8 +131,4 @@ fn list(
          <body><p><a href=\"{LIST}\">All pages</a></p></body></html>\n"
     );
     write(out, "index.html", front.as_bytes())
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }

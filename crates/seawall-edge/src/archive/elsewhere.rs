@@ -11,6 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use seawall_archive::escape_html;
 use seawall_cache::{Key, Scheme};
 
 use crate::answer::{Answer, AnswerBody, AnswerHead, Prepared};
@@ -97,7 +98,7 @@ fn with_mirrors(plain: &Prepared, mirrors: &[String]) -> Prepared {
     }
     page.push_str("<ul dir=\"ltr\">\n");
     for mirror in mirrors.iter().take(MAX_MIRRORS) {
-        let mirror = mirror.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let mirror = escape_html(mirror);
         // Writing to a text cannot fail.
         let _ = writeln!(page, "<li><a href=\"{mirror}\" rel=\"noreferrer\">{mirror}</a></li>");
     }

@@ -14,8 +14,8 @@ use crate::admin::ask;
 use crate::cli::TargetArgs;
 use crate::config;
 use crate::config::machine::Machine;
+use crate::figures::time_span;
 use crate::output::{Failure, say, with_causes};
-use crate::status::uptime;
 use crate::target::config_file;
 use crate::{Done, output, times};
 
@@ -199,7 +199,7 @@ fn told(done: Sum, step: Step, took: Duration, sites: &[Value], json: bool) -> D
         output::data(&format!(
             "{fetched} fetched in {}: {stored} new or changed, {unchanged} unchanged, {failed} not kept; \
              {held} of {known} known URLs are held",
-            uptime(seconds)
+            time_span(seconds)
         ))?;
     }
     if step == Step::Done {
@@ -266,7 +266,7 @@ fn progress(done: Sum, took: Duration) -> String {
     let left = match done.due {
         _ if done.away > 0 => "the origin does not answer".to_owned(),
         0 => "done".to_owned(),
-        due if rate > 0.0 => format!("about {} left", uptime((due as f64 / rate) as u64)),
+        due if rate > 0.0 => format!("about {} left", time_span((due as f64 / rate) as u64)),
         _ => "waiting for the site".to_owned(),
     };
     format!("{} fetched, {} due, {rate:.1}/s, {left}", done.fetched, done.due)

@@ -13,8 +13,8 @@ use serde_json::json;
 
 use super::place::{self, MAX_BODY_BYTES, Place};
 use crate::admin::ask;
+use crate::figures::readable_size;
 use crate::output::{self, Failure, say, with_causes};
-use crate::status::readable_size;
 use crate::{Done, times};
 
 /// What is written.

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::place::{self, Place};
 use crate::admin::{ask, percent_encode};
+use crate::figures::readable_size;
 use crate::output::Failure;
-use crate::status::readable_size;
 use crate::times;
 
 /// How many failures are shown.

@@ -5,10 +5,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use seawall_detect::percent_up;
 use seawall_edge::admin::query;
 use serde_json::{Value, json};
 
-use crate::demo::plain::grouped;
+use crate::figures::grouped;
 
 /// What was noticed and done, in seconds of the flood.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -139,12 +140,12 @@ impl Detected {
         }
         for measure in busiest.iter().take(MOST_TOLD) {
             text.push_str(&format!(
-                "\n  {}\n    {}; {} requests met, {} refused; of ordinary clients at most {:.2} % look so",
+                "\n  {}\n    {}; {} requests met, {} refused; of ordinary clients at most {} look so",
                 measure.signature,
                 measure.steps(),
                 grouped(measure.matched),
                 grouped(measure.blocked),
-                100.0 * measure.collateral_upper,
+                percent_up(measure.collateral_upper),
             ));
         }
         let generated = if self.is_generated {
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(with["measures"][0]["blocked_after_s"], 2.0);
         assert_eq!(with["measures"][0]["matched"], 99);
         let story = detected.story();
-        for part in ["0.7 s after it began", "an attack", "99 requests met", "0.04 %", "generated"]
+        for part in ["0.7 s after it began", "an attack", "99 requests met", "0.040 %", "generated"]
         {
             assert!(story.contains(part), "{part}: {story}");
         }

@@ -1,6 +1,7 @@
 //! One line a second, for logs and pipes; and numbers as people write them.
 
 use crate::demo::board::{Board, Stage};
+use crate::figures::grouped;
 
 /// What this second was like.
 pub(crate) fn line(board: &Board) -> String {
@@ -32,19 +33,6 @@ pub(crate) fn milliseconds(value: f64) -> String {
     }
 }
 
-/// `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// `99.9 %`, never rounded up to a hundred; a dash for nothing.
 pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or_else(
@@ -57,7 +45,7 @@ pub(crate) fn percent(share: Option<f64>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{grouped, line, milliseconds, percent};
+    use super::{line, milliseconds, percent};
     use crate::demo::board::{Stage, Which};
     use crate::demo::result::tests::example;
 
@@ -76,9 +64,6 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
         for (value, text) in [
             (0.45, "0.5 ms"),
             (12.4, "12 ms"),

@@ -12,8 +12,9 @@ use ratatui::text::Line;
 use ratatui::widgets::{Gauge, Paragraph, Sparkline, Wrap};
 
 use crate::demo::board::{Board, Series, Side, Stage, Which};
-use crate::demo::plain::{grouped, milliseconds};
+use crate::demo::plain::milliseconds;
 use crate::demo::show::is_colourless;
+use crate::figures::grouped;
 
 /// The terminal while the demo runs. Given back on drop.
 pub(crate) struct Screen {

@@ -6,8 +6,9 @@ use seawall_rehearse::{Kind, Tally};
 
 use crate::demo::board::{Board, Side};
 use crate::demo::folder::Folder;
-use crate::demo::plain::{grouped, milliseconds, percent};
+use crate::demo::plain::{milliseconds, percent};
 use crate::demo::result::{Outcome, Verdict};
+use crate::figures::grouped;
 
 /// The whole text.
 pub(crate) fn render(outcome: &Outcome, folder: &Folder) -> String {

@@ -6,9 +6,10 @@
 
 use std::fmt::Write as _;
 
+use seawall_detect::{describe_evidence, percent_up};
 use serde_json::Value;
 
-use crate::status::uptime;
+use crate::figures::time_span;
 
 fn whole(value: &Value, name: &str) -> Option<u64> {
     value.get(name)?.as_u64()
@@ -68,7 +69,7 @@ pub(crate) fn mode(status: &Value) -> Option<String> {
 /// One measure in a line: `#7 block for 2m 10s: path template /search AND no cookie; met 812 requests`.
 pub(crate) fn line(measure: &Value) -> String {
     let id = whole(measure, "id").unwrap_or(0);
-    let since = uptime(whole(measure, "since_s").unwrap_or(0));
+    let since = time_span(whole(measure, "since_s").unwrap_or(0));
     let rung = match (word(measure, "rung"), word(measure, "order")) {
         (Some("dormant"), Some("veto")) => "vetoed".to_owned(),
         (Some("dormant"), _) => "rests".to_owned(),
@@ -132,11 +133,11 @@ pub(crate) fn measure(measure: &Value) -> String {
     match (word(measure, "order"), whole(measure, "order_ends_in_s")) {
         (Some(order), Some(ends)) => {
             let done = if order == "veto" { "vetoed" } else { "pinned" };
-            say(format!("{done} by the operator, for another {}", uptime(ends)));
+            say(format!("{done} by the operator, for another {}", time_span(ends)));
             say(format!("to take that back: `seawall mitigate remove {id}`"));
         }
         _ => {
-            let ends = uptime(count("expires_in_s"));
+            let ends = time_span(count("expires_in_s"));
             let is_at_rest = word(measure, "rung") == Some("dormant");
             say(if is_at_rest {
                 format!("found by Seawall; comes back if the attack does, forgotten in {ends}")
@@ -153,34 +154,15 @@ pub(crate) fn measure(measure: &Value) -> String {
 fn rests_on(measure: &Value) -> String {
     let coverage = number(measure, "coverage").unwrap_or(0.0);
     let clients = whole(measure, "baseline_clients").unwrap_or(0);
-    let upper = number(measure, "collateral_upper").unwrap_or(1.0);
-    let covers = format!("explains {:.0} % of what is too much", (coverage * 100.0).floor());
-    if clients == 0 {
-        return format!("{covers}; no ordinary clients are known to compare with");
-    }
-    let bound = percent_up(upper);
-    format!("{covers}; at most {bound} of ordinary clients look like that ({clients} compared)")
-}
-
-/// Rounded up to two digits: harm is never said to be less than it may be.
-fn percent_up(share: f64) -> String {
-    let percent = share.clamp(0.0, 1.0) * 100.0;
-    let places: usize = match percent {
-        p if p >= 10.0 => 0,
-        p if p >= 1.0 => 1,
-        p if p >= 0.1 => 2,
-        _ => 3,
-    };
-    let scale = 10_f64.powi(i32::try_from(places).unwrap_or(0));
-    format!("{:.places$} %", (percent * scale - 1e-9).ceil().max(1.0) / scale)
+    describe_evidence(coverage, number(measure, "collateral_upper").unwrap_or(1.0), clients)
 }
 
 fn address(entry: &Value) -> String {
     let list = word(entry, "list").unwrap_or("?");
     let prefix = word(entry, "prefix").unwrap_or("?");
-    let since = uptime(whole(entry, "since_s").unwrap_or(0));
+    let since = time_span(whole(entry, "since_s").unwrap_or(0));
     let ends = match whole(entry, "expires_in_s") {
-        Some(seconds) => format!("for another {}", uptime(seconds)),
+        Some(seconds) => format!("for another {}", time_span(seconds)),
         None => "until it is removed".to_owned(),
     };
     format!("{list:<6} {prefix} for {since}, {ends}")
@@ -312,13 +294,13 @@ ordinary    12.0/s would be ordinary now; 8192 clients known as ordinary
 
 #7 block for 2m 10s: path template /search AND no cookie; met 812 requests
     refused 799; of 40 tests 0 were passed
-    explains 94 % of what is too much; at most 0.037 % of ordinary clients look like that (8192 compared)
+    covers 94 % of the excess; at most 0.037 % of 8192 ordinary clients look like it
     found by Seawall; ends in 58s unless it goes on
     if it is wrong: `seawall mitigate veto 7 --for 2h`
 
 #9 vetoed for 2m 10s: path template /search AND no cookie; met 812 requests
     refused 799
-    explains 94 % of what is too much; at most 0.037 % of ordinary clients look like that (8192 compared)
+    covers 94 % of the excess; at most 0.037 % of 8192 ordinary clients look like it
     vetoed by the operator, for another 2h 0m
     to take that back: `seawall mitigate remove 9`
 
@@ -346,21 +328,6 @@ by itself Seawall would go up to `challenge` on this evidence";
         let mode = json!({"done": true, "mode": "observe"});
         let want = "mode observe, until the next reload or start";
         assert_eq!(outcome("do=mode&mode=observe", &mode), want);
-    }
-
-    #[test]
-    fn a_bound_on_harm_is_rounded_up() {
-        for (share, want) in [
-            (0.000_365, "0.037 %"),
-            (0.0, "0.001 %"),
-            (0.001, "0.10 %"),
-            (0.012_1, "1.3 %"),
-            (0.5, "50 %"),
-            (1.0, "100 %"),
-            (7.0, "100 %"),
-        ] {
-            assert_eq!(percent_up(share), want, "{share}");
-        }
     }
 
     #[test]

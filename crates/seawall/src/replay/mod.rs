@@ -23,6 +23,7 @@ use self::line::LogRequest;
 use self::source::{Next, Source};
 use self::story::Story;
 use crate::Done;
+use crate::figures::grouped;
 use crate::output::{self, Failure, say};
 
 /// What `replay` takes.
@@ -207,7 +208,7 @@ impl Progress {
         let _ = write!(
             io::stderr(),
             "\r\x1b[K{} lines{share}, at {}",
-            tell::grouped(lines),
+            grouped(lines),
             tell::moment(at)
         );
     }

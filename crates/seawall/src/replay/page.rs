@@ -2,19 +2,19 @@
 
 use std::fmt::Write as _;
 
-use seawall_archive::rfc3339;
+use seawall_archive::{escape_html, rfc3339};
 use seawall_detect::Verdict;
 use seawall_model::{Rung, WallTime};
 
 use super::story::{Bin, IncidentStory, MeasureStory, Story, Timeline};
 use super::tell::{
-    evidence_words, grouped, length, limits, moment, no_signature, part, verdict_words, why_words,
-    width_of,
+    evidence_words, limits, moment, no_signature, part, verdict_words, why_words, width_of,
 };
+use crate::figures::{grouped, time_span};
 
 /// The page.
 pub(super) fn page(story: &Story) -> String {
-    let files = escape(&story.files.join(", "));
+    let files = escape_html(&story.files.join(", "));
     let found = match story.incidents.len() {
         0 => "No attack is seen in it, and no crowd.".to_owned(),
         1 => format!("One incident is seen in it: {}.", verdict_words(story.incidents[0].verdict)),
@@ -37,7 +37,7 @@ pub(super) fn page(story: &Story) -> String {
         grouped(story.clients),
         moment(story.from),
         moment(story.to),
-        length(story.to.unix_secs().saturating_sub(story.from.unix_secs())),
+        time_span(story.to.unix_secs().saturating_sub(story.from.unix_secs())),
         skipped(story),
     );
     out.push_str(&figure(&story.timeline, &story.incidents));
@@ -50,7 +50,7 @@ pub(super) fn page(story: &Story) -> String {
     let _ = write!(
         out,
         "<h2>What a log cannot tell</h2>\n<p>{}</p>\n</main>\n</body>\n</html>\n",
-        escape(&limits(story).join(" "))
+        escape_html(&limits(story).join(" "))
     );
     out
 }
@@ -79,12 +79,15 @@ fn figure(timeline: &Timeline, incidents: &[IncidentStory]) -> String {
         most: bins.iter().map(|(_, bin)| bin.requests).max().unwrap_or(1).max(1),
     };
     let mut out = String::new();
-    let summary =
-        format!("Requests over time: the most in {} are {}.", length(seconds), grouped(chart.most));
+    let summary = format!(
+        "Requests over time: the most in {} are {}.",
+        time_span(seconds),
+        grouped(chart.most)
+    );
     let _ = write!(
         out,
         "<figure>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
-        escape(&summary)
+        escape_html(&summary)
     );
     for incident in incidents {
         let left = chart.x(incident.start.unix_secs());
@@ -123,7 +126,7 @@ fn figure(timeline: &Timeline, incidents: &[IncidentStory]) -> String {
         out,
         "</svg>\n<figcaption>Requests in {} each (grey); those that match a signature (dark); shaded: \
          red an attack, yellow undecided, green a crowd. Times in UTC.</figcaption>\n</figure>\n",
-        length(seconds)
+        time_span(seconds)
     );
     out
 }
@@ -147,14 +150,13 @@ struct Chart {
 }
 
 impl Chart {
-    // Times and counts here are far below 2^52.
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss, reason = "times here are far below 2^52")]
     fn x(&self, second: u64) -> f64 {
         let share = second.saturating_sub(self.from) as f64 / (self.to - self.from).max(1) as f64;
         f64::from(LEFT) + f64::from(RIGHT - LEFT) * share.min(1.0)
     }
 
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
     fn y(&self, count: u64) -> f64 {
         f64::from(BOTTOM) - f64::from(BOTTOM - TOP) * (count as f64 / self.most as f64).min(1.0)
     }
@@ -185,7 +187,7 @@ fn incident_section(place: usize, incident: &IncidentStory) -> String {
         moment(incident.start),
         rfc3339(incident.end),
         moment(incident.end),
-        length(lasted),
+        time_span(lasted),
         if incident.is_open { ", until the log ends" } else { "" },
     );
     for (name, value) in [
@@ -195,7 +197,7 @@ fn incident_section(place: usize, incident: &IncidentStory) -> String {
         ("Most in a second", format!("{:.0} (ordinary: {:.2})", incident.peak.0, incident.peak.1)),
         ("Noticed by", incident.channels.join(", ").replace('_', " ")),
     ] {
-        let _ = writeln!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value));
+        let _ = writeln!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", escape_html(&value));
     }
     out.push_str("</dl>\n");
     out.push_str(&figure(&incident.timeline, std::slice::from_ref(incident)));
@@ -215,8 +217,8 @@ fn measure_item(measure: &MeasureStory) -> String {
     let _ = write!(
         out,
         "<li>\n<p><strong>{}</strong></p>\n<p>It {}. {} requests match it.</p>\n<ul>\n",
-        escape(&measure.text),
-        escape(&evidence_words(measure)),
+        escape_html(&measure.text),
+        escape_html(&evidence_words(measure)),
         grouped(measure.matched)
     );
     for (at, to, why) in &measure.moves {
@@ -242,22 +244,6 @@ fn measure_item(measure: &MeasureStory) -> String {
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// What strangers wrote stands in user agents and paths.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 const WIDTH: u32 = 800;

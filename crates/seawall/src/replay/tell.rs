@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use seawall_archive::rfc3339;
 use seawall_control::Why;
-use seawall_detect::Verdict;
+use seawall_detect::{Verdict, describe_evidence};
 use seawall_model::{Rung, WallTime};
 use serde_json::{Value, json};
 
 use super::story::{Bin, IncidentStory, MeasureStory, Story};
+use crate::figures::{grouped, time_span};
 
 /// Everything, as the interface has it, and more.
 pub(super) fn json(story: &Story) -> Value {
@@ -100,7 +101,7 @@ pub(super) fn head(story: &Story) -> String {
         grouped(story.clients),
         moment(story.from),
         moment(story.to),
-        length(story.to.unix_secs().saturating_sub(story.from.unix_secs())),
+        time_span(story.to.unix_secs().saturating_sub(story.from.unix_secs())),
     );
     if story.skipped > 0 {
         let _ = writeln!(out, "{} lines are no requests.", grouped(story.skipped));
@@ -142,7 +143,7 @@ fn plot(story: &Story, width: usize) -> String {
         let within = story.incidents.iter().filter(|incident| {
             incident.start.unix_secs() < to && incident.end.unix_secs() >= from.unix_secs()
         });
-        match within.map(|incident| incident.verdict).max_by_key(|verdict| gravity(*verdict)) {
+        match within.map(|incident| incident.verdict).max() {
             None => ' ',
             Some(Verdict::Crowd) => 'c',
             Some(Verdict::Mixed) => 'm',
@@ -157,7 +158,7 @@ fn plot(story: &Story, width: usize) -> String {
         out,
         "{:LABEL_WIDTH$}  each column is {}; the highest {} requests{}",
         "",
-        length(seconds),
+        time_span(seconds),
         grouped(most(&bins)),
         if marks.trim().is_empty() { "" } else { "; A attack, m undecided, c crowd" }
     );
@@ -195,7 +196,7 @@ fn incident_text(incident: &IncidentStory) -> String {
         "  {} to {} UTC ({}{}): {}",
         moment(incident.start),
         moment(incident.end),
-        length(lasted),
+        time_span(lasted),
         if incident.is_open { ", until the log ends" } else { "" },
         verdict_words(incident.verdict)
     );
@@ -215,7 +216,7 @@ fn incident_text(incident: &IncidentStory) -> String {
     );
     let bins = incident.timeline.folded(60);
     let seconds = width_of(&bins, incident.timeline.width_s());
-    let _ = writeln!(out, "    {}  {} a column", bars(&bins), length(seconds));
+    let _ = writeln!(out, "    {}  {} a column", bars(&bins), time_span(seconds));
     if incident.measures.is_empty() {
         let _ = writeln!(out, "    {}", no_signature(incident.verdict));
     }
@@ -246,11 +247,8 @@ pub(super) fn no_signature(verdict: Verdict) -> &'static str {
 /// On what a signature rests, in a sentence.
 pub(super) fn evidence_words(measure: &MeasureStory) -> String {
     let evidence = &measure.evidence;
-    format!(
-        "covers {:.0} % of the excess; at most {} of ordinary clients look like it",
-        evidence.coverage * 100.0,
-        percent_up(evidence.collateral_upper)
-    )
+    let clients = u64::from(evidence.baseline_clients);
+    describe_evidence(evidence.coverage, evidence.collateral_upper, clients)
 }
 
 fn move_words((at, to, why): &(WallTime, Option<Rung>, Why)) -> String {
@@ -290,20 +288,6 @@ pub(super) const fn verdict_words(verdict: Verdict) -> &'static str {
     }
 }
 
-pub(super) const fn gravity(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Crowd => 0,
-        Verdict::Mixed => 1,
-        Verdict::Attack => 2,
-    }
-}
-
-/// Rounded up, so that a bound stays one: 0.04 %, never 0.00 %.
-pub(super) fn percent_up(share: f64) -> String {
-    let hundredths = (share * 10_000.0 - 1e-9).ceil().max(1.0);
-    format!("{:.2} %", hundredths / 100.0)
-}
-
 /// A part of a whole in whole percent; all only if it is all.
 pub(super) fn part(part: u64, whole: u64) -> String {
     if whole == 0 || part == 0 {
@@ -321,37 +305,6 @@ pub(super) fn moment(at: WallTime) -> String {
     text.replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
-/// `3 days 4 h`, `2 h 5 min`, `45 s`.
-pub(super) fn length(seconds: u64) -> String {
-    let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| {
-        if small == 0 {
-            format!("{large} {large_unit}")
-        } else {
-            format!("{large} {large_unit} {small} {small_unit}")
-        }
-    };
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
-        3_600..86_400 => two(seconds / 3_600, "h", seconds / 60 % 60, "min"),
-        86_400..172_800 => two(1, "day", seconds / 3_600 % 24, "h"),
-        _ => two(seconds / 86_400, "days", seconds / 3_600 % 24, "h"),
-    }
-}
-
-/// `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 const LABEL: &str = "requests ";
 const LABEL_WIDTH: usize = LABEL.len();
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -362,23 +315,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_people_read_them() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(length(59), "59 s");
-        assert_eq!(length(60), "1 min");
-        assert_eq!(length(3_725), "1 h 2 min");
-        assert_eq!(length(90_000), "1 day 1 h");
-        assert_eq!(length(300_000), "3 days 11 h");
+    fn moments_are_written_as_people_read_them() {
         assert_eq!(moment(WallTime::from_unix_secs(1_431_857_103)), "2015-05-17 10:05:03");
     }
 
     #[test]
-    fn a_bound_is_never_rounded_to_nothing() {
-        assert_eq!(percent_up(0.0), "0.01 %");
-        assert_eq!(percent_up(0.000_366), "0.04 %");
-        assert_eq!(percent_up(0.001), "0.10 %");
+    fn a_part_is_never_rounded_to_all_or_nothing() {
         assert_eq!(part(1, 100_000), "1 %");
         assert_eq!(part(99_999, 100_000), "99 %");
         assert_eq!(part(5, 5), "all");
