@@ -7,7 +7,6 @@
 //! them whoever is let in by either list is let in.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ use crate::config::Config;
 use crate::metrics::Sample;
 use crate::policy::Policy;
 use crate::shared::Shared;
-use crate::visitor::write_whole;
+use crate::state_file::{self, write_whole};
 
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +67,9 @@ impl Addresses {
     /// What the system says to reading it, if it is there.
     pub(crate) fn open(dir: &Path, now: WallTime) -> io::Result<Self> {
         let path = dir.join("addresses");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
-        };
+        let bytes = state_file::read(&path)?.unwrap_or_default();
+        // A line that is no text costs itself too.
+        let text = String::from_utf8_lossy(&bytes);
         let read: Vec<Option<Listed>> = text.lines().take(MAX_LISTED).map(parse).collect();
         let damaged = read.iter().filter(|line| line.is_none()).count();
         if damaged > 0 {
@@ -310,6 +307,8 @@ pub(crate) fn networks(prefix: Prefix, mut has_readers: impl FnMut(IpAddr) -> bo
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const NOW: WallTime = WallTime::from_unix_secs(1_795_341_600);
@@ -369,7 +368,7 @@ mod tests {
     #[test]
     fn damaged_lines_cost_themselves_only() {
         let dir = tempfile::tempdir().expect("a folder");
-        let text = "block 192.0.2.0/24 1 0\nblock everybody 1 0\nallow 192.0.2.7/32 1\n\u{0}\nallow 192.0.2.9/32 1 0 more\n";
+        let text = b"block 192.0.2.0/24 1 0\nblock everybody 1 0\nallow 192.0.2.7/32 1\n\0\n\xff\nallow 192.0.2.9/32 1 0 more\n";
         fs::write(dir.path().join("addresses"), text).expect("written");
         let read = Addresses::open(dir.path(), NOW).expect("opened").listed();
         assert_eq!(read.iter().map(|it| it.prefix).collect::<Vec<_>>(), [prefix("192.0.2.0/24")]);

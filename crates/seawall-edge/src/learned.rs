@@ -6,7 +6,6 @@
 //! nobody is shown a wrong page by that, it costs the origin a dozen requests a template. It does
 //! **not** know what is in it; `seawall-cache` does.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +16,8 @@ use seawall_model::{Instant, WallTime};
 
 use crate::config::Site;
 use crate::policy::Policy;
-use crate::visitor::{random, write_whole};
+use crate::state_file::{self, write_whole};
+use crate::visitor::random;
 
 /// The file and what was last written to it.
 pub(crate) struct LearnedFile {
@@ -51,19 +51,13 @@ impl LearnedFile {
     /// What the system says to reading the file, if it is there, or to putting it aside.
     pub(crate) fn open(dir: &Path) -> io::Result<(Self, Learned)> {
         let path = dir.join("learned");
-        let read = match fs::read(&path) {
-            Ok(bytes) => Some(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let read = state_file::read(&path)?;
         let learned = read.as_deref().and_then(Learned::from_bytes);
         if read.is_some() && learned.is_none() {
-            let aside = dir.join("learned.damaged");
-            fs::rename(&path, &aside)?;
-            tracing::error!(
-                put_aside = %aside.display(),
-                "the file of what was learned about query parameters is damaged: it is learned anew"
-            );
+            state_file::put_aside(
+                &path,
+                "the file of what was learned about query parameters is damaged: it is learned anew",
+            )?;
         }
         let learned = match learned {
             Some(learned) => learned,

@@ -40,6 +40,7 @@ mod server;
 mod shared;
 mod slots;
 pub mod spool;
+mod state_file;
 mod stream;
 pub mod systemd;
 pub mod tls;

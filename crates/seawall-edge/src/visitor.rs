@@ -32,7 +32,7 @@ use seawall_model::{
 };
 
 use self::keys::Keys;
-pub(crate) use self::keys::{random, write_whole};
+pub(crate) use self::keys::random;
 use self::logins::KnownLogins;
 use crate::answer::{Answer, AnswerBody, AnswerHead};
 use crate::cheap_test;

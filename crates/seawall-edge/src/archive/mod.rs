@@ -34,6 +34,7 @@ pub(crate) use self::stand_in::note_style;
 pub use self::view::{archive_status, archived_page};
 use crate::clock;
 use crate::config::{Config, Site, SiteArchive};
+use crate::state_file::{self, write_whole};
 
 /// The copy of one site.
 pub(crate) struct SiteCopy {
@@ -137,29 +138,15 @@ pub fn archive_options(settings: &SiteArchive) -> ArchiveOptions {
 /// What the system says, or that the file holds no key: a key is never replaced behind the operator's
 /// back, because what it signed could not be told from what others signed any more.
 pub fn sealing_key(state_dir: &Path) -> Result<SigningKey, ArchiveOpenError> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-
     let path = state_dir.join("sealing-key.pem");
     let fail = |source| ArchiveOpenError::Key { path: path.display().to_string(), source };
     let none = |error: KeyError| fail(io::Error::new(io::ErrorKind::InvalidData, error));
-    match std::fs::read_to_string(&path) {
-        Ok(text) => return SigningKey::from_pem(&text).map_err(none),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(fail(error)),
+    if let Some(bytes) = state_file::read(&path).map_err(fail)? {
+        return SigningKey::from_pem(&String::from_utf8_lossy(&bytes)).map_err(none);
     }
     let key = SigningKey::generate().map_err(none)?;
     let pem = key.to_pem().map_err(none)?;
-    let beside = state_dir.join("sealing-key.pem.tmp");
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&beside, &path));
-    written.map_err(fail)?;
+    write_whole(&path, pem.as_bytes()).map_err(fail)?;
     Ok(key)
 }
 
@@ -372,10 +359,7 @@ impl Emergency {
 
     fn set(&self, until: u64) {
         self.until.store(until, Ordering::Relaxed);
-        let beside = self.path.with_extension("tmp");
-        let kept = std::fs::write(&beside, until.to_string())
-            .and_then(|()| std::fs::rename(&beside, &self.path));
-        if let Err(error) = kept {
+        if let Err(error) = write_whole(&self.path, until.to_string().as_bytes()) {
             tracing::error!(
                 "the emergency is in force as said, but a restart would not know: {error}"
             );

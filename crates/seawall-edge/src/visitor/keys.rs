@@ -9,9 +9,9 @@
 //! and editors log in once more. A file that cannot be read or written at all stops the start, for
 //! that is the operator's to mend.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,11 @@ use parking_lot::Mutex;
 use seawall_decide::{CredentialKeys, LoginKey, MAX_CREDENTIAL_DAYS};
 use seawall_model::WallTime;
 
+use crate::state_file::{self, MODE, write_whole};
+
 /// How long one key signs.
 const ROTATION: Duration = Duration::from_secs(MAX_CREDENTIAL_DAYS as u64 * 24 * 3600);
 const HEAD: &str = "seawall keys 1";
-const MODE: u32 = 0o600;
 
 /// The keys in force and their file.
 pub(crate) struct Keys {
@@ -54,25 +55,20 @@ impl Keys {
     /// What the system says to reading or writing the file.
     pub(crate) fn open(dir: &Path, now: WallTime) -> io::Result<Self> {
         let path = dir.join("keys");
-        let secrets = match fs::read(&path) {
-            Ok(bytes) => match Secrets::parse(&bytes) {
-                Some(secrets) => {
-                    close_to_others(&path)?;
-                    secrets
-                }
-                None => {
-                    let aside = dir.join("keys.damaged");
-                    fs::rename(&path, &aside)?;
-                    tracing::error!(
-                        put_aside = %aside.display(),
-                        "the key file is damaged and was replaced: credentials and passes given out \
-                         so far are void, and who is logged in counts as anonymous until the next login"
-                    );
-                    Secrets::fresh(now, &path)?
-                }
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Secrets::fresh(now, &path)?,
-            Err(error) => return Err(error),
+        let secrets = match state_file::read(&path)?.as_deref().map(Secrets::parse) {
+            Some(Some(secrets)) => {
+                close_to_others(&path)?;
+                secrets
+            }
+            Some(None) => {
+                state_file::put_aside(
+                    &path,
+                    "the key file is damaged and was replaced: credentials and passes given out \
+                     so far are void, and who is logged in counts as anonymous until the next login",
+                )?;
+                Secrets::fresh(now, &path)?
+            }
+            None => Secrets::fresh(now, &path)?,
         };
         let keys = Self {
             path,
@@ -170,23 +166,6 @@ impl Secrets {
             }
         }
         Some(Self { current: current?, previous, logins: logins? })
-    }
-}
-
-/// Writes a file that only its owner can read: beside its place, to the disk, then renamed.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(dir) => fs::File::open(dir)?.sync_all(),
-        None => Ok(()),
     }
 }
 

@@ -7,7 +7,6 @@
 //!
 //! The file holds keyed hashes, and is void under another key or when a byte of it is missing.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +19,8 @@ use seawall_cache::parse_http_date;
 use seawall_decide::{LoginHash, LoginKey, Logins, MAX_LOGIN};
 use seawall_model::{Fields, Method, WallTime};
 
-use super::keys::write_whole;
 use crate::config::Site;
+use crate::state_file::{self, write_whole};
 
 /// Longer values are no login cookies: browsers keep 4 KiB of name, value and attributes.
 const MAX_VALUE_BYTES: usize = 4096;
@@ -44,18 +43,15 @@ impl KnownLogins {
     /// What the system says to reading the file, if it is there.
     pub(crate) fn open(dir: &Path, key: &LoginKey, max: usize, now: WallTime) -> io::Result<Self> {
         let path = dir.join("logins");
-        let read = match fs::read(&path) {
-            Ok(bytes) => Logins::from_bytes(&bytes, key, max, now).or_else(|| {
-                tracing::warn!(
-                    file = %path.display(),
-                    "the file of logins is damaged or of another key: who is logged in counts as \
-                     anonymous until the next login"
-                );
-                None
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let kept = state_file::read(&path)?;
+        let read = kept.as_deref().and_then(|bytes| Logins::from_bytes(bytes, key, max, now));
+        if kept.is_some() && read.is_none() {
+            tracing::warn!(
+                file = %path.display(),
+                "the file of logins is damaged or of another key: who is logged in counts as \
+                 anonymous until the next login"
+            );
+        }
         let table = Mutex::new(read.unwrap_or_else(|| Logins::new(max)));
         Ok(Self { path, table, is_changed: AtomicBool::new(false) })
     }
@@ -220,6 +216,8 @@ fn seconds(value: &[u8]) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use http::header::HeaderValue;
     use seawall_cache::MapFields;
 

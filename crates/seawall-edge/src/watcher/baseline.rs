@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use seawall_detect::BaselineFault;
 
-use crate::visitor::{random, write_whole};
+use crate::state_file::{self, write_whole};
+use crate::visitor::random;
 
 /// The file.
 pub(crate) struct BaselineFile {
@@ -32,11 +33,7 @@ impl BaselineFile {
     /// What the system says to reading it, if it is there, or to giving random numbers.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let path = dir.join("baseline");
-        let read = match fs::read(&path) {
-            Ok(bytes) => Some(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let read = state_file::read(&path)?;
         let (is_generated, seed, first) = match read.as_deref().map(parse) {
             Some(Some((is_generated, seed, kept))) => (is_generated, seed, Some(kept.to_vec())),
             Some(None) => {
@@ -122,13 +119,11 @@ impl BaselineFile {
 }
 
 fn put_aside(path: &Path, why: &str) {
-    let aside = path.with_extension("damaged");
-    let moved = fs::rename(path, &aside);
-    tracing::error!(
-        put_aside = %aside.display(),
-        moved = moved.is_ok(),
-        "the file of what is ordinary is damaged ({why}): it is learned anew"
-    );
+    let meaning = format!("the file of what is ordinary is damaged ({why}): it is learned anew");
+    if let Err(error) = state_file::put_aside(path, &meaning) {
+        // It will be written over.
+        tracing::error!(file = %path.display(), "{meaning}; it could not be put aside: {error}");
+    }
 }
 
 fn parse(bytes: &[u8]) -> Option<(bool, [u64; 2], &[u8])> {
