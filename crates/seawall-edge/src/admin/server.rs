@@ -262,82 +262,77 @@ where
     let begun = records.len().min(content);
     records.resize(content, 0);
     stream.read_exact(&mut records[begun..]).await?;
-    Ok(match tokio::task::spawn_blocking(move || view.import(&what, records)).await {
-        Ok(Ok(report)) => match serde_json::to_vec(&report) {
-            Ok(body) => response(200, JSON, &body),
-            Err(_) => failure(500, "the report cannot be written as JSON"),
-        },
-        Ok(Err(ArchiveRefusal::NoSite(why))) => failure(404, &why),
-        Ok(Err(ArchiveRefusal::Failed(why))) => failure(507, &why),
-        Err(_) => failure(500, "the import failed on a bug; see the log"),
-    })
+    let import = move || match view.import(&what, records) {
+        Ok(report) => json(&report),
+        Err(why) => archive_refused(why, 507),
+    };
+    Ok(blocking("the import", import).await)
 }
 
 async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
     match query {
-        Query::Status => match serde_json::to_vec(&view.status()) {
-            Ok(body) => response(200, JSON, &body),
-            Err(_) => failure(500, "the status cannot be written as JSON"),
-        },
+        Query::Status => json(&view.status()),
         Query::Metrics => response(200, PROMETHEUS, view.metrics().as_bytes()),
-        Query::Purge(what) => match tokio::task::spawn_blocking(move || view.purge(what)).await {
-            Ok(Ok(removed)) => response(200, JSON, format!("{{\"removed\":{removed}}}").as_bytes()),
-            Ok(Err(why)) => failure(507, &why),
-            Err(_) => failure(500, "the purge failed on a bug; see the log"),
-        },
-        Query::Pass(days) => match view.pass(days).map(|pass| serde_json::to_vec(&pass)) {
-            Ok(Ok(body)) => response(200, JSON, &body),
-            Ok(Err(_)) => failure(500, "the pass cannot be written as JSON"),
+        Query::Purge(what) => {
+            let purge = move || match view.purge(what) {
+                Ok(removed) => json(&serde_json::json!({ "removed": removed })),
+                Err(why) => failure(507, &why),
+            };
+            blocking("the purge", purge).await
+        }
+        Query::Pass(days) => match view.pass(days) {
+            Ok(pass) => json(&pass),
             Err(why) => failure(500, &why),
         },
         Query::Archive(site) => {
-            match tokio::task::spawn_blocking(move || view.archive(site.as_deref())).await {
-                Ok(Ok(archives)) => match serde_json::to_vec(&archives) {
-                    Ok(body) => response(200, JSON, &body),
-                    Err(_) => failure(500, "the archives cannot be written as JSON"),
-                },
-                Ok(Err(ArchiveRefusal::NoSite(why))) => failure(404, &why),
-                Ok(Err(ArchiveRefusal::Failed(why))) => failure(500, &why),
-                Err(_) => failure(500, "looking into the archive failed on a bug; see the log"),
-            }
+            let look = move || match view.archive(site.as_deref()) {
+                Ok(archives) => json(&archives),
+                Err(why) => archive_refused(why, 500),
+            };
+            blocking("looking into the archive", look).await
         }
         Query::ArchivedPage(url) => {
-            match tokio::task::spawn_blocking(move || view.archived_page(&url)).await {
-                Ok(Ok(pages)) => match serde_json::to_vec(&pages) {
-                    Ok(body) => response(200, JSON, &body),
-                    Err(_) => failure(500, "the page cannot be written as JSON"),
-                },
-                Ok(Err(why)) => failure(500, &why),
-                Err(_) => failure(500, "looking into the archive failed on a bug; see the log"),
-            }
+            let look = move || match view.archived_page(&url) {
+                Ok(pages) => json(&pages),
+                Err(why) => failure(500, &why),
+            };
+            blocking("looking into the archive", look).await
         }
         Query::ChangeArchive(what, site) => {
-            let change = move || view.change_archive(what, site.as_deref());
-            match tokio::task::spawn_blocking(change).await {
-                Ok(Ok(())) => response(200, JSON, b"{}"),
-                Ok(Err(ArchiveRefusal::NoSite(why))) => failure(404, &why),
-                Ok(Err(ArchiveRefusal::Failed(why))) => failure(507, &why),
-                Err(_) => failure(500, "changing the archive failed on a bug; see the log"),
-            }
+            let change = move || match view.change_archive(what, site.as_deref()) {
+                Ok(()) => response(200, JSON, b"{}"),
+                Err(why) => archive_refused(why, 507),
+            };
+            blocking("changing the archive", change).await
         }
         // It has content, and goes another way.
         Query::Import(_) => failure(500, "an import was taken for something else"),
         Query::Mitigations => json(&view.mitigations()),
-        Query::Values => match tokio::task::spawn_blocking(move || view.values()).await {
-            Ok(told) => told.map_or_else(|why| refused(&why), |values| json(&values)),
-            Err(_) => failure(500, "looking at traffic failed on a bug; see the log"),
-        },
+        Query::Values => {
+            let look = move || view.values().map_or_else(|why| refused(&why), |all| json(&all));
+            blocking("looking at traffic", look).await
+        }
         Query::Order(Change { order, is_dry }) => {
-            match tokio::task::spawn_blocking(move || view.order(&order, is_dry)).await {
-                Ok(done) => done.map_or_else(|why| refused(&why), |outcome| json(&outcome)),
-                Err(_) => failure(500, "the order failed on a bug; see the log"),
-            }
+            let follow = move || match view.order(&order, is_dry) {
+                Ok(outcome) => json(&outcome),
+                Err(why) => refused(&why),
+            };
+            blocking("the order", follow).await
         }
         Query::Emergency(what) => {
-            view.emergency(what);
-            response(200, JSON, b"{}")
+            let change = move || {
+                view.emergency(what);
+                response(200, JSON, b"{}")
+            };
+            blocking("the emergency", change).await
         }
     }
+}
+
+/// The answer of `job`, which waits for the disk or for the watcher and must not hold up others.
+async fn blocking(name: &str, job: impl FnOnce() -> Vec<u8> + Send + 'static) -> Vec<u8> {
+    let bug = |_| failure(500, &format!("{name} failed on a bug; see the log"));
+    tokio::task::spawn_blocking(job).await.unwrap_or_else(bug)
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -350,6 +345,14 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 fn refused(why: &OrderRefusal) -> Vec<u8> {
     let body = serde_json::json!({ "error": why.what, "hint": why.hint }).to_string();
     response(why.status, JSON, body.as_bytes())
+}
+
+/// `failed` is the status where the disk refused.
+fn archive_refused(why: ArchiveRefusal, failed: u16) -> Vec<u8> {
+    match why {
+        ArchiveRefusal::NoSite(why) => failure(404, &why),
+        ArchiveRefusal::Failed(why) => failure(failed, &why),
+    }
 }
 
 fn refusal(Denied(status, text): &Denied) -> Vec<u8> {

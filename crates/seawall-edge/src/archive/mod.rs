@@ -337,6 +337,8 @@ pub(crate) struct Emergency {
     path: PathBuf,
     /// Nanoseconds of the wall clock; 0: off.
     until: AtomicU64,
+    /// Held while it is changed, so that memory and file end up the same.
+    changing: Mutex<()>,
 }
 
 impl Emergency {
@@ -344,7 +346,7 @@ impl Emergency {
     pub(crate) fn open(state_dir: &Path) -> Self {
         let path = state_dir.join("emergency");
         let until = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-        Self { path, until: AtomicU64::new(until.unwrap_or(0)) }
+        Self { path, until: AtomicU64::new(until.unwrap_or(0)), changing: Mutex::new(()) }
     }
 
     /// Puts it into force, until the operator says otherwise or for a time.
@@ -358,6 +360,7 @@ impl Emergency {
     }
 
     fn set(&self, until: u64) {
+        let _changing = self.changing.lock();
         self.until.store(until, Ordering::Relaxed);
         if let Err(error) = write_whole(&self.path, until.to_string().as_bytes()) {
             tracing::error!(
