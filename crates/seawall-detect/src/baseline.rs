@@ -127,7 +127,12 @@ impl Baseline {
     pub(crate) fn offer(&mut self, identity: u64, attributes: &Attributes, hour: u8) {
         let row = Row { identity, attributes: *attributes, minute: self.minute, hour };
         if let Some(place) = usize::from(self.index[self.slot(identity)]).checked_sub(1) {
-            // Known: what it looked like last. Its prefix may have changed, and then it has to fit there.
+            // Known: what it looked like last. Its prefix may have changed, and then it has to fit there;
+            // where it was it fits, however full that is.
+            if prefix_slot(&self.rows[place].attributes) == prefix_slot(attributes) {
+                self.rows[place] = row;
+                return;
+            }
             self.remove(place);
             if self.has_room_for(attributes) {
                 self.insert(row);
@@ -176,11 +181,14 @@ impl Baseline {
     }
 
     /// From rows that were kept, `offered` clients ago.
-    pub(crate) fn restore(&mut self, rows: impl Iterator<Item = Row>, minute: u32, offered: f64) {
+    pub(crate) fn restore(&mut self, rows: &[Row], minute: u32, offered: f64) {
         self.minute = minute;
-        for row in rows.take(MAX_ROWS) {
-            if !self.knows(row.identity) && self.has_room_for(&row.attributes) {
-                self.insert(row);
+        // The bound is that of all of them: of the first hundred, two percent would be two.
+        let (rows, most) = (&rows[..rows.len().min(MAX_ROWS)], most_of_prefix(rows.len()));
+        for row in rows {
+            let is_room = self.prefixes[prefix_slot(&row.attributes)] < most;
+            if is_room && !self.knows(row.identity) {
+                self.insert(*row);
             }
         }
         self.offered = offered.max(self.rows.len() as f64);
@@ -191,8 +199,7 @@ impl Baseline {
     }
 
     fn has_room_for(&self, attributes: &Attributes) -> bool {
-        let most = (MAX_SHARE * self.rows.len() as f64) as u16;
-        self.prefixes[prefix_slot(attributes)] < most.max(MIN_OF_PREFIX)
+        self.prefixes[prefix_slot(attributes)] < most_of_prefix(self.rows.len())
     }
 
     fn insert(&mut self, row: Row) {
@@ -248,6 +255,11 @@ impl Baseline {
     }
 }
 
+/// How many of `rows` may have one prefix.
+fn most_of_prefix(rows: usize) -> u16 {
+    ((MAX_SHARE * rows as f64) as u16).max(MIN_OF_PREFIX)
+}
+
 /// Attributes without a prefix share a slot, as if they all had one: behind a proxy there is no bound.
 fn prefix_slot(attributes: &Attributes) -> usize {
     let value = u64::from(attributes.value(Attribute::Prefix));
@@ -300,6 +312,46 @@ mod tests {
         let before = baseline.len();
         (0..5_000).for_each(|client| baseline.offer(hash(1 << 40 | client), &looks(5, 2), 0));
         assert!((baseline.len() - before) as f64 <= MAX_SHARE * baseline.len() as f64);
+    }
+
+    /// Readers from everywhere, and as many as may be from one prefix.
+    fn with_a_full_prefix() -> Baseline {
+        let mut baseline = Baseline::new(1);
+        live(&mut baseline, 0, 3, 900);
+        (0..5_000).for_each(|client| baseline.offer(hash(1 << 40 | client), &looks(5, 2), 0));
+        assert!(!baseline.has_room_for(&looks(5, 2)));
+        baseline
+    }
+
+    #[test]
+    fn who_comes_again_keeps_its_place_however_full_its_prefix_is() {
+        let mut baseline = with_a_full_prefix();
+        let before = baseline.len();
+        for row in baseline.rows.clone() {
+            baseline.offer(row.identity, &row.attributes, 9);
+        }
+        assert_eq!(baseline.len(), before);
+        assert!(baseline.rows.iter().all(|row| row.hour == 9));
+    }
+
+    #[test]
+    fn what_was_kept_is_restored_whole_in_whatever_order_it_was_kept() {
+        let kept = with_a_full_prefix();
+        let mut rows = kept.rows.clone();
+        for _ in 0..2 {
+            rows.reverse();
+            let mut restored = Baseline::new(2);
+            restored.restore(&rows, kept.minute, kept.offered);
+            assert_eq!(restored.len(), kept.len());
+        }
+        // And of what could not be kept, no more than may be.
+        let mut forged = rows.clone();
+        for (number, row) in forged.iter_mut().enumerate() {
+            (row.identity, row.attributes) = (hash(1 << 50 | number as u64), looks(5, 2));
+        }
+        let mut restored = Baseline::new(2);
+        restored.restore(&forged, kept.minute, kept.offered);
+        assert_eq!(restored.len(), usize::from(most_of_prefix(forged.len())));
     }
 
     #[test]

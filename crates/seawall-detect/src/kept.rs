@@ -220,7 +220,7 @@ impl Reader<'_> {
         }
         let rows: Option<Vec<Row>> = (0..count).map(|_| self.row(minute)).collect();
         let mut baseline = Baseline::new(seed[0] ^ seed[1].rotate_left(32));
-        baseline.restore(rows?.into_iter(), minute, offered);
+        baseline.restore(&rows?, minute, offered);
         baseline.age(away_minutes);
         Some(baseline)
     }
