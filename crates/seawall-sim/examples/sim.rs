@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         let schedule = Schedule::of(scenario, options.scale);
         let lesson = lessons.get(&(lesson_of(scenario), seed));
         let learned = lesson.filter(|_| !scenario.begins_cold());
-        let learned = learned.map(|bytes| (bytes.as_slice(), schedule.wall));
+        let learned = learned.map(|(_, bytes)| (bytes.as_slice(), schedule.wall));
         let shield = Seawall::new(Arc::clone(&site), options.layers, seed, learned);
         let world = World::new(scenario, schedule, Arc::clone(&site), Box::new(shield), seed);
         let (record, _) = world.run();
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         results.insert((place, seed), record);
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let (mut is_good, mut wrong) = (true, Vec::new());
+    let (mut is_good, mut wrong) = (true, too_short(&lessons));
     let mut tables = Vec::new();
     for (place, scenario) in options.scenarios.iter().enumerate() {
         let take = |seed: &u64| {
@@ -80,9 +80,12 @@ fn main() -> ExitCode {
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// How many clients are known and what was learned, by [`lesson_of`] and seed.
+type Lessons = BTreeMap<(&'static str, u64), (u32, Vec<u8>)>;
+
 /// Lets a shield see ordinary traffic, once for each seed, and with the attacker among it where that
 /// is what is tried.
-fn teach(options: &Options, site: &Arc<Site>) -> BTreeMap<(&'static str, u64), Vec<u8>> {
+fn teach(options: &Options, site: &Arc<Site>) -> Lessons {
     if options.cold || !options.layers.signatures {
         return BTreeMap::new();
     }
@@ -103,9 +106,21 @@ fn teach(options: &Options, site: &Arc<Site>) -> BTreeMap<(&'static str, u64), V
             World::new(scenario, schedule, Arc::clone(site), Box::new(shield), seed ^ 0xabc);
         let (_, shield) = world.run();
         let mut lessons = lessons.lock().unwrap_or_else(PoisonError::into_inner);
-        lessons.insert((name, seed), shield.learned());
+        lessons.insert((name, seed), (shield.status().known_clients, shield.learned()));
     });
     lessons.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What every loaded baseline has to know: as many clients as a block asks for.
+const KNOWN_CLIENTS: u32 = 3_000;
+
+/// Lessons of which too little was learned to try what is promised of a site that knows its readers.
+fn too_short(lessons: &Lessons) -> Vec<String> {
+    let few = lessons.iter().filter(|(_, (known, _))| *known < KNOWN_CLIENTS);
+    few.map(|((name, seed), (known, _))| {
+        format!("{name}: seed {seed} begins with {known} clients known, and not {KNOWN_CLIENTS}")
+    })
+    .collect()
 }
 
 /// What a scenario's baseline is made of.

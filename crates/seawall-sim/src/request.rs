@@ -136,6 +136,8 @@ pub struct Status {
     pub mitigations: Vec<Mitigation>,
     /// The same in words, by the order of [`Self::mitigations`].
     pub words: Vec<String>,
+    /// Clients known as ordinary.
+    pub known_clients: u32,
     /// Memory that may grow with traffic, in bytes.
     pub bytes: usize,
     /// Requests that wait for the origin.

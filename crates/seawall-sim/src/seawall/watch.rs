@@ -38,6 +38,7 @@ pub(super) struct Watch {
     synthetic: Vec<Attributes>,
     state: TrafficState,
     alarms: String,
+    known_clients: u32,
     now: Instant,
     wall: WallTime,
     requests: u64,
@@ -71,6 +72,7 @@ impl Watch {
             synthetic: Vec::new(),
             state: TrafficState::Normal,
             alarms: String::new(),
+            known_clients: 0,
             now: Instant::default(),
             wall: WallTime::default(),
             requests: 0,
@@ -213,6 +215,7 @@ impl Watch {
             }
         }
         self.state = finding.state;
+        self.known_clients = finding.baseline_clients;
         let names: Vec<&str> = finding.alarms.iter().map(|alarm| alarm.channel.as_str()).collect();
         self.alarms = names.join(",");
     }
@@ -264,6 +267,7 @@ impl Watch {
             state: format!("{} {}", self.state.as_str(), self.alarms),
             words: words.collect(),
             mitigations: self.published.clone(),
+            known_clients: self.known_clients,
             bytes: self.window.memory_bytes() + self.cycle.memory_bytes(),
             ..Status::default()
         }
