@@ -1,17 +1,17 @@
 //! The archive through the real binary: filled from a small site, looked at, pinned, checked.
 
+mod common;
 #[path = "archive/import.rs"]
 mod import;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
+use crate::common::{Ran, Shield, run_in};
 
 /// A site of a few pages, on a port that the system chose, for as long as the test runs.
 struct Origin(SocketAddr, Arc<AtomicBool>);
@@ -81,20 +81,6 @@ fn page(path: &str) -> (&'static str, &'static str, String) {
 
 const PICTURE: &str = "no picture, but bytes\n";
 
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|_| panic!("{}{}", self.stdout, self.stderr))
-    }
-}
-
 /// A folder with a configuration for the site `https://example.org`.
 struct Place {
     folder: tempfile::TempDir,
@@ -121,6 +107,10 @@ impl Place {
         run_in(self.folder.path(), args)
     }
 
+    fn serve(&self) -> Shield {
+        Shield::start(self.folder.path(), &[])
+    }
+
     #[track_caller]
     fn ok(&self, args: &[&str]) -> Ran {
         let ran = self.run(args);
@@ -133,61 +123,6 @@ impl Place {
         let entries = fs::read_dir(self.path("state/archive/example.org")).expect("the archive");
         let paths = entries.map(|entry| entry.expect("an entry").path());
         paths.filter(|path| path.extension().is_some_and(|it| it == "wacz")).collect()
-    }
-}
-
-fn run_in(folder: &Path, args: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
-        .args(args)
-        .current_dir(folder)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the binary starts");
-    let Output { status, stdout, stderr } = output;
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
-}
-
-/// A running shield; killed at the end.
-struct Shield {
-    process: Child,
-    address: String,
-    _log: BufReader<std::process::ChildStderr>,
-}
-
-impl Shield {
-    fn start(place: &Place) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
-            .arg("serve")
-            .current_dir(place.folder.path())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut log = BufReader::new(process.stderr.take().expect("stderr is piped"));
-        let mut said = String::new();
-        while !said.contains("ready") {
-            assert!(log.read_line(&mut said).is_ok_and(|read| read > 0), "{said}");
-        }
-        let address = said.split("listen=").nth(1).and_then(|rest| rest.split_whitespace().next());
-        let address = address.expect("it says where it listens").to_owned();
-        Self { process, address, _log: log }
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("it answers");
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-}
-
-impl Drop for Shield {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -243,7 +178,7 @@ fn a_crawl_says_that_the_origin_is_away() {
 fn a_running_program_is_asked_and_reads_only_in_an_emergency() {
     let origin = Origin::start();
     let place = Place::new(origin.0);
-    let shield = Shield::start(&place);
+    let shield = place.serve();
     place.ok(&["archive", "crawl"]);
     let listed = place.ok(&["archive", "list", "--json"]).json();
     assert_eq!(listed["pages_held"], 7, "{listed}");
@@ -341,7 +276,7 @@ fn wrong_usage_of_the_archive_is_told() {
 fn a_running_archive_is_exported_as_a_folder_and_as_a_package() {
     let origin = Origin::start();
     let place = Place::new(origin.0);
-    let _shield = Shield::start(&place);
+    let _shield = place.serve();
     place.ok(&["archive", "crawl"]);
     // Else the crawl, rightly, brings it back.
     origin.1.store(true, Ordering::SeqCst);

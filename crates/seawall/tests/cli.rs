@@ -1,35 +1,21 @@
 //! The command line through the real binary: what it prints where, and with which exit code.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
+use crate::common::{Ran, run_in};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn seawall_in(folder: &Path, args: &[&str]) -> Ran {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_seawall"))
-        .args(args)
-        .current_dir(folder)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the binary starts");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
-}
-
 fn seawall(args: &[&str]) -> Ran {
-    seawall_in(&std::env::temp_dir(), args)
+    run_in(&std::env::temp_dir(), args)
 }
 
 fn toml_files(folder: &Path) -> Vec<PathBuf> {
@@ -59,7 +45,7 @@ fn every_mistake_is_told_as_expected() {
     hide_secrets();
     let folder = root().join("testdata/config/bad");
     for file in toml_files(&folder) {
-        let Ran { code, stdout, stderr } = seawall_in(&folder, &["check", name(&file)]);
+        let Ran { code, stdout, stderr } = run_in(&folder, &["check", name(&file)]);
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{}", file.display());
         let golden = file.with_extension("txt");
         if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -91,7 +77,7 @@ fn every_message_keeps_to_the_form() {
 #[test]
 fn a_file_with_ten_mistakes_reports_all_ten() {
     let folder = root().join("testdata/config/bad");
-    let ran = seawall_in(&folder, &["check", "--json", "ten_mistakes.toml"]);
+    let ran = run_in(&folder, &["check", "--json", "ten_mistakes.toml"]);
     assert_eq!(ran.code, Some(1));
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let errors = json["errors"].as_array().expect("a list");
@@ -106,7 +92,7 @@ fn every_good_file_and_every_example_is_valid() {
     for folder in ["testdata/config/good", "packaging/examples"] {
         let folder = root().join(folder);
         for file in toml_files(&folder) {
-            let ran = seawall_in(&folder, &["check", name(&file)]);
+            let ran = run_in(&folder, &["check", name(&file)]);
             assert_eq!(ran.code, Some(0), "{}: {}", file.display(), ran.stderr);
             assert_eq!(ran.stdout, format!("`{}` is valid\n", name(&file)));
             let is_example = folder.ends_with("examples");
@@ -132,7 +118,7 @@ fn the_full_example_names_every_documented_key() {
 
 #[test]
 fn what_is_not_built_yet_is_said_plainly() {
-    let ran = seawall_in(&root().join("testdata/config/good"), &["check", "full.toml"]);
+    let ran = run_in(&root().join("testdata/config/good"), &["check", "full.toml"]);
     for key in ["evidence", "fleet"] {
         let said =
             format!("warning: `{key}` is understood, but this version does not act on it yet");

@@ -4,14 +4,17 @@
 //! Clients are told apart by the forwarding field of a trusted peer, because one in a hundred is kept out of
 //! every mitigation.
 
+mod common;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::common::{Ran, Shield, run_in};
 
 const PROGRAM: &str = "python-requests/2.32.3";
 
@@ -42,15 +45,13 @@ fn answer(stream: TcpStream) {
     }
 }
 
-/// A running shield; killed if a test fails before it stops it.
-struct Shield {
-    process: Child,
-    log: BufReader<ChildStderr>,
-    said: String,
+/// A running shield before a site, and its folder.
+struct Site {
+    shield: Shield,
     folder: PathBuf,
 }
 
-impl Shield {
+impl Site {
     fn start(folder: &Path, more: &str) -> Self {
         let origin = origin();
         let config = format!(
@@ -59,42 +60,14 @@ impl Shield {
              [network]\ntrusted_proxies = [\"127.0.0.1\"]\n{more}"
         );
         fs::write(folder.join("seawall.toml"), config).expect("own folder");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
-            .args(["serve", "--config", "seawall.toml"])
-            .current_dir(folder)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let log = BufReader::new(process.stderr.take().expect("stderr is piped"));
-        let mut shield = Self { process, log, said: String::new(), folder: folder.to_owned() };
-        shield.wait_for("ready");
-        shield
-    }
-
-    #[track_caller]
-    fn wait_for(&mut self, word: &str) {
-        loop {
-            let mut line = String::new();
-            let read = self.log.read_line(&mut line).expect("the log is text");
-            assert!(read > 0, "it ended before it said `{word}`:\n{}", self.said);
-            self.said.push_str(&line);
-            if line.contains(word) {
-                return;
-            }
-        }
+        let shield = Shield::start(folder, &["--config", "seawall.toml"]);
+        Self { shield, folder: folder.to_owned() }
     }
 
     /// What a client at `from` gets: status and the whole answer.
     fn get(&self, path: &str, from: &str) -> (u16, String) {
-        let address = self.said.split("listen=").nth(1).and_then(|it| it.split_whitespace().next());
-        let mut stream = TcpStream::connect(address.expect("it says where")).expect("connects");
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: example.org\r\nUser-Agent: {PROGRAM}\r\n\
-             X-Forwarded-For: {from}\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).expect("writes");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("text");
+        let fields = format!("User-Agent: {PROGRAM}\r\nX-Forwarded-For: {from}\r\n");
+        let answer = self.shield.get_with(path, &fields);
         let status = answer.get(9..12).and_then(|status| status.parse().ok());
         (status.unwrap_or(0), answer)
     }
@@ -108,57 +81,18 @@ impl Shield {
         ask(&self.folder, args)
     }
 
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process"), signal).expect("our own child");
+    fn reload(&mut self) {
+        self.shield.signal(Signal::HUP);
+        self.shield.wait_for("configuration reloaded");
     }
 
-    fn stop(mut self) {
-        self.signal(Signal::TERM);
-        while self.log.read_line(&mut self.said).is_ok_and(|read| read > 0) {}
-        assert_eq!(self.process.wait().expect("our own child").code(), Some(0));
-    }
-}
-
-impl Drop for Shield {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|_| panic!("{}{}", self.stdout, self.stderr))
-    }
-
-    /// It failed with this code and says all of this.
-    #[track_caller]
-    fn check_failed(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
-        for word in words {
-            assert!(self.stderr.contains(word), "`{word}` is not in: {}", self.stderr);
-        }
+    fn stop(self) {
+        assert_eq!(self.shield.stop(), Some(0));
     }
 }
 
 fn ask(folder: &Path, args: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
-        .args(args)
-        .args(["--config", "seawall.toml"])
-        .current_dir(folder)
-        .output();
-    let Output { status, stdout, stderr } = output.expect("the binary starts");
-    let text = |bytes| String::from_utf8(bytes).expect("answers are text");
-    Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    run_in(folder, &[args, &["--config", "seawall.toml"]].concat())
 }
 
 const ADD: [&str; 8] = [
@@ -175,51 +109,51 @@ const ADD: [&str; 8] = [
 #[test]
 fn a_signature_from_words_blocks_is_explained_and_vetoed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let shield = Shield::start(folder.path(), "");
-    assert!(shield.asked("/search?q=a").iter().all(|(status, _)| *status == 200));
+    let site = Site::start(folder.path(), "");
+    assert!(site.asked("/search?q=a").iter().all(|(status, _)| *status == 200));
 
-    let dry = shield.ask(&[&ADD[..], &["--rung", "block", "--dry-run"]].concat());
+    let dry = site.ask(&[&ADD[..], &["--rung", "block", "--dry-run"]].concat());
     let words = "would be in force: path template /search AND python-requests 2 AND no cookie\n";
     assert!(dry.stdout.starts_with(words), "{}{}", dry.stdout, dry.stderr);
-    let standing = shield.ask(&["mitigate", "list", "--json"]).json();
+    let standing = site.ask(&["mitigate", "list", "--json"]).json();
     assert_eq!(standing["measures"].as_array().map(Vec::len), Some(0), "nothing was done");
 
-    let done = shield.ask(&[&ADD[..], &["--rung", "block", "--for", "2h", "--json"]].concat());
+    let done = site.ask(&[&ADD[..], &["--rung", "block", "--for", "2h", "--json"]].concat());
     let done = done.json();
     assert_eq!((&done["done"], &done["measure"]["rung"]), (&true.into(), &"block".into()));
     assert_eq!(done["measure"]["order"], "pin");
     let id = done["measure"]["id"].to_string();
 
-    let answers = shield.asked("/search?q=b");
+    let answers = site.asked("/search?q=b");
     let refused = answers.iter().find(|(status, _)| *status == 429).expect("one is refused");
     assert!(refused.1.contains("SW-401"), "{}", refused.1);
     assert!(!refused.1.contains("python-requests"), "a page says the code only: {}", refused.1);
-    assert!(shield.asked("/other").iter().all(|(status, _)| *status == 200));
+    assert!(site.asked("/other").iter().all(|(status, _)| *status == 200));
 
-    let line = logged(&shield);
+    let line = logged(&site);
     assert_eq!(line["security_rule.uuid"], id, "{line}");
     let request = line["seawall.request.id"].as_str().expect("it has a name");
     let remedy = format!("`seawall mitigate remove {id}`");
-    let explained = shield.ask(&["explain", request]);
+    let explained = site.ask(&["explain", request]);
     assert!(explained.stdout.contains("path template /search"), "{}", explained.stdout);
     assert!(explained.stdout.contains(&remedy), "{}", explained.stdout);
-    let json = shield.ask(&["explain", request, "--json"]).json();
+    let json = site.ask(&["explain", request, "--json"]).json();
     assert_eq!(json["mitigation"]["id"].to_string(), id);
-    assert!(shield.ask(&["explain", "SW-401"]).stdout.contains(&remedy));
-    assert!(shield.ask(&["status"]).stdout.contains("block, pinned, for "));
+    assert!(site.ask(&["explain", "SW-401"]).stdout.contains(&remedy));
+    assert!(site.ask(&["status"]).stdout.contains("block, pinned, for "));
 
-    assert_eq!(shield.ask(&["mitigate", "veto", &id, "--for", "1h"]).code, Some(0));
-    assert!(shield.asked("/search?q=c").iter().all(|(status, _)| *status == 200), "vetoed");
-    let list = shield.ask(&["mitigate", "list"]).stdout;
+    assert_eq!(site.ask(&["mitigate", "veto", &id, "--for", "1h"]).code, Some(0));
+    assert!(site.asked("/search?q=c").iter().all(|(status, _)| *status == 200), "vetoed");
+    let list = site.ask(&["mitigate", "list"]).stdout;
     assert!(list.contains(&format!("#{id} vetoed for ")), "{list}");
-    assert_eq!(shield.ask(&["mitigate", "remove", &id]).code, Some(0));
-    assert!(shield.ask(&["mitigate", "list"]).stdout.contains("no mitigation stands"));
-    shield.stop();
+    assert_eq!(site.ask(&["mitigate", "remove", &id]).code, Some(0));
+    assert!(site.ask(&["mitigate", "list"]).stdout.contains("no mitigation stands"));
+    site.stop();
 }
 
 /// The first line of the access log that names a mitigation. It is written by another thread.
-fn logged(shield: &Shield) -> Value {
-    let file = shield.folder.join("state/log/access.log");
+fn logged(site: &Site) -> Value {
+    let file = site.folder.join("state/log/access.log");
     loop {
         let text = fs::read_to_string(&file).unwrap_or_default();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -235,10 +169,10 @@ fn logged(shield: &Shield) -> Value {
 #[test]
 fn what_traffic_is_made_of_is_said_in_words_that_add_takes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let shield = Shield::start(folder.path(), "");
+    let site = Site::start(folder.path(), "");
     let values = loop {
-        shield.asked("/2026/11/a-story/");
-        let values = shield.ask(&["mitigate", "values"]).stdout;
+        site.asked("/2026/11/a-story/");
+        let values = site.ask(&["mitigate", "values"]).stdout;
         if values.contains("path template") {
             break values;
         }
@@ -248,95 +182,93 @@ fn what_traffic_is_made_of_is_said_in_words_that_add_takes() {
     let agent = "python-requests 2";
     assert!(values.contains(&format!("--user-agent-family\n  100.0 %  {agent}")), "{values}");
     let add = ["mitigate", "add", "--path", path, "--user-agent-family", agent, "--json"];
-    let done = shield.ask(&add).json();
+    let done = site.ask(&add).json();
     assert_eq!(done["signature"], format!("{path} AND {agent}"));
     assert_eq!(done["measure"]["rung"], "demote", "the mildest that does something");
-    shield.ask(&["mitigate", "add", "--consistency", "9"]).check_failed(
+    site.ask(&["mitigate", "add", "--consistency", "9"]).check_failed(
         1,
         &["nothing is known by `--consistency 9`", "recent traffic has `consistency "],
     );
-    shield.stop();
+    site.stop();
 }
 
 #[test]
 fn what_cannot_be_followed_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let shield = Shield::start(folder.path(), "");
+    let site = Site::start(folder.path(), "");
     let pin = ["mitigate", "pin", "99", "--rung", "block"];
-    shield.ask(&pin).check_failed(1, &["no mitigation `99`", "hint: `seawall mitigate list`"]);
-    shield.ask(&["mitigate", "veto", "99"]).check_failed(1, &["no mitigation `99`"]);
-    shield.ask(&["mitigate", "remove", "192.0.2.0/24"]).check_failed(1, &["on neither list"]);
-    shield.ask(&["mitigate", "add"]).check_failed(2, &["nothing is said"]);
-    shield.ask(&["mitigate", "add", "--path", "/", "--for", "0s"]).check_failed(2, &["1s"]);
+    site.ask(&pin).check_failed(1, &["no mitigation `99`", "hint: `seawall mitigate list`"]);
+    site.ask(&["mitigate", "veto", "99"]).check_failed(1, &["no mitigation `99`"]);
+    site.ask(&["mitigate", "remove", "192.0.2.0/24"]).check_failed(1, &["on neither list"]);
+    site.ask(&["mitigate", "add"]).check_failed(2, &["nothing is said"]);
+    site.ask(&["mitigate", "add", "--path", "/", "--for", "0s"]).check_failed(2, &["1s"]);
     let tor = ["mitigate", "add", "--network", "Tor", "--rung", "block"];
-    shield.ask(&tor).check_failed(1, &["may not block", "--rung challenge"]);
-    shield.ask(&[&tor[..], &["--dry-run"]].concat()).check_failed(1, &["may not block"]);
+    site.ask(&tor).check_failed(1, &["may not block", "--rung challenge"]);
+    site.ask(&[&tor[..], &["--dry-run"]].concat()).check_failed(1, &["may not block"]);
     let together = ["mitigate", "add", "--addresses", "192.0.2.0/24", "--path", "/"];
-    shield.ask(&together).check_failed(1, &["make no signature"]);
+    site.ask(&together).check_failed(1, &["make no signature"]);
     let proxy = ["mitigate", "block", "127.0.0.0/8"];
-    shield.ask(&proxy).check_failed(1, &["network.trusted_proxies"]);
-    shield.ask(&["mitigate", "block", "0.0.0.0/0"]).check_failed(1, &["large part"]);
+    site.ask(&proxy).check_failed(1, &["network.trusted_proxies"]);
+    site.ask(&["mitigate", "block", "0.0.0.0/0"]).check_failed(1, &["large part"]);
     let state = folder.path().to_owned();
-    shield.stop();
+    site.stop();
     ask(&state, &["mitigate", "list"]).check_failed(1, &["no running Seawall answers"]);
 }
 
 #[test]
 fn listed_addresses_are_kept_out_and_let_in_over_a_restart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let shield = Shield::start(folder.path(), "");
-    let dry = shield.ask(&["mitigate", "block", "203.0.113.0/24", "--dry-run"]);
+    let site = Site::start(folder.path(), "");
+    let dry = site.ask(&["mitigate", "block", "203.0.113.0/24", "--dry-run"]);
     assert!(dry.stdout.starts_with("would be listed: block  203.0.113.0/24"), "{}", dry.stdout);
     assert!(dry.stdout.contains("no reader with a credential is known there"), "{}", dry.stdout);
-    assert_eq!(shield.get("/", "203.0.113.7").0, 200);
-    assert_eq!(shield.ask(&["mitigate", "block", "203.0.113.0/24"]).code, Some(0));
-    assert_eq!(shield.ask(&["mitigate", "allow", "203.0.113.9", "--for", "2h"]).code, Some(0));
+    assert_eq!(site.get("/", "203.0.113.7").0, 200);
+    assert_eq!(site.ask(&["mitigate", "block", "203.0.113.0/24"]).code, Some(0));
+    assert_eq!(site.ask(&["mitigate", "allow", "203.0.113.9", "--for", "2h"]).code, Some(0));
     // Each worker takes it over by itself.
-    while shield.get("/", "203.0.113.7").0 != 403 || shield.get("/", "203.0.113.9").0 != 200 {}
-    assert_eq!(shield.get("/", "198.51.100.7").0, 200);
-    shield.stop();
+    while site.get("/", "203.0.113.7").0 != 403 || site.get("/", "203.0.113.9").0 != 200 {}
+    assert_eq!(site.get("/", "198.51.100.7").0, 200);
+    site.stop();
 
-    let mut shield = Shield::start(folder.path(), "");
-    assert_eq!(shield.get("/", "203.0.113.7").0, 403, "a restart lets nobody back in");
-    shield.signal(Signal::HUP);
-    shield.wait_for("configuration reloaded");
-    assert_eq!(shield.get("/", "203.0.113.7").0, 403, "nor does a reload");
-    assert_eq!(shield.get("/", "203.0.113.9").0, 200);
-    let list = shield.ask(&["mitigate", "list"]).stdout;
+    let mut site = Site::start(folder.path(), "");
+    assert_eq!(site.get("/", "203.0.113.7").0, 403, "a restart lets nobody back in");
+    site.reload();
+    assert_eq!(site.get("/", "203.0.113.7").0, 403, "nor does a reload");
+    assert_eq!(site.get("/", "203.0.113.9").0, 200);
+    let list = site.ask(&["mitigate", "list"]).stdout;
     assert!(list.contains("allow  203.0.113.9/32 for "), "{list}");
     assert!(list.contains("block  203.0.113.0/24 for "), "{list}");
-    assert_eq!(shield.ask(&["mitigate", "remove", "203.0.113.0/24"]).code, Some(0));
-    while shield.get("/", "203.0.113.7").0 != 200 {}
-    shield.stop();
+    assert_eq!(site.ask(&["mitigate", "remove", "203.0.113.0/24"]).code, Some(0));
+    while site.get("/", "203.0.113.7").0 != 200 {}
+    site.stop();
 }
 
 #[test]
 fn a_mode_set_by_hand_holds_until_a_reload() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut shield = Shield::start(folder.path(), "");
-    let mode = |shield: &Shield| shield.ask(&["status", "--json"]).json()["mode"].clone();
+    let mut site = Site::start(folder.path(), "");
+    let mode = |site: &Site| site.ask(&["status", "--json"]).json()["mode"].clone();
     let observe = ["mitigate", "mode", "observe"];
-    let dry = shield.ask(&[&observe[..], &["--dry-run"]].concat());
+    let dry = site.ask(&[&observe[..], &["--dry-run"]].concat());
     assert!(dry.stdout.contains("would change"), "{}", dry.stdout);
-    assert_eq!(mode(&shield), "act");
-    assert_eq!(shield.ask(&observe).code, Some(0));
-    while mode(&shield) != "observe" {}
-    let done = shield.ask(&[&ADD[..], &["--rung", "block"]].concat());
+    assert_eq!(mode(&site), "act");
+    assert_eq!(site.ask(&observe).code, Some(0));
+    while mode(&site) != "observe" {}
+    let done = site.ask(&[&ADD[..], &["--rung", "block"]].concat());
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    assert!(shield.asked("/search").iter().all(|(status, _)| *status == 200), "only observed");
-    shield.signal(Signal::HUP);
-    shield.wait_for("configuration reloaded");
-    while mode(&shield) != "act" {}
-    shield.stop();
+    assert!(site.asked("/search").iter().all(|(status, _)| *status == 200), "only observed");
+    site.reload();
+    while mode(&site) != "act" {}
+    site.stop();
 }
 
 #[test]
 fn where_nobody_watches_lists_of_addresses_work_all_the_same() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let shield = Shield::start(folder.path(), "[detect]\nenabled = false\n");
-    shield.ask(&ADD).check_failed(1, &["`detect.enabled` is `false`", "hint:"]);
-    assert!(shield.ask(&["mitigate", "list"]).stdout.contains("mode        off"));
-    assert_eq!(shield.ask(&["mitigate", "block", "203.0.113.7", "--for", "1h"]).code, Some(0));
-    while shield.get("/", "203.0.113.7").0 != 403 {}
-    shield.stop();
+    let site = Site::start(folder.path(), "[detect]\nenabled = false\n");
+    site.ask(&ADD).check_failed(1, &["`detect.enabled` is `false`", "hint:"]);
+    assert!(site.ask(&["mitigate", "list"]).stdout.contains("mode        off"));
+    assert_eq!(site.ask(&["mitigate", "block", "203.0.113.7", "--for", "1h"]).code, Some(0));
+    while site.get("/", "203.0.113.7").0 != 403 {}
+    site.stop();
 }

@@ -1,80 +1,30 @@
 //! A whole life of `seawall serve` through the real binary: start, questions, reload, stop.
 
+mod common;
+
+use std::env::temp_dir;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-/// A running shield; killed if a test fails before it stops it.
-struct Shield {
-    process: Child,
-    log: BufReader<ChildStderr>,
-    said: String,
-}
-
-impl Shield {
-    fn start(args: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
-            .arg("serve")
-            .args(args)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let log = BufReader::new(process.stderr.take().expect("stderr is piped"));
-        let mut shield = Self { process, log, said: String::new() };
-        shield.wait_for("ready");
-        shield
-    }
-
-    /// Reads the log up to a line that holds `word`.
-    #[track_caller]
-    fn wait_for(&mut self, word: &str) {
-        loop {
-            let mut line = String::new();
-            let read = self.log.read_line(&mut line).expect("the log is text");
-            assert!(read > 0, "it ended before it said `{word}`:\n{}", self.said);
-            self.said.push_str(&line);
-            if line.contains(word) {
-                return;
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process"), signal).expect("our own child");
-    }
-
-    fn stop(mut self) -> Option<i32> {
-        self.signal(Signal::TERM);
-        // Reading to the end keeps it from waiting on a full pipe.
-        while self.log.read_line(&mut self.said).is_ok_and(|read| read > 0) {}
-        self.process.wait().expect("our own child").code()
-    }
-}
-
-impl Drop for Shield {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use crate::common::{Shield, run_in};
 
 #[track_caller]
 fn ask(args: &[&str], state: &Path) -> String {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_seawall")).args(args).arg("--state").arg(state).output();
-    let Output { status, stdout, stderr } = output.expect("the binary starts");
-    assert!(status.success(), "{args:?}: {}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).expect("answers are text")
+    let state = state.to_str().expect("a plain path");
+    let ran = run_in(&temp_dir(), &[args, &["--state", state]].concat());
+    assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.stderr);
+    ran.stdout
 }
 
 #[test]
 fn flags_alone_serve_from_a_private_folder_that_goes_with_the_program() {
-    let shield = Shield::start(&["--origin", "http://127.0.0.1:9", "--listen", "127.0.0.1:0"]);
+    let shield =
+        Shield::start(&temp_dir(), &["--origin", "http://127.0.0.1:9", "--listen", "127.0.0.1:0"]);
     let state = shield.said.split("--state ").nth(1).and_then(|rest| rest.split('`').next());
     let state = PathBuf::from(state.expect("the folder is named once"));
     let status: serde_json::Value =
@@ -88,13 +38,14 @@ fn flags_alone_serve_from_a_private_folder_that_goes_with_the_program() {
 
 #[test]
 fn a_reload_with_mistakes_changes_nothing_and_tells_all_of_them() {
-    let folder = std::env::temp_dir().join(format!("seawall-serve-{}", std::process::id()));
+    let folder = temp_dir().join(format!("seawall-serve-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("the temporary folder is writable");
     let file = folder.join("seawall.toml");
     let good = "state_dir = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
                 [[site]]\nhosts = [\"*\"]\norigin = \"http://127.0.0.1:9\"\n";
     fs::write(&file, good).expect("own folder");
-    let mut shield = Shield::start(&["--config", file.to_str().expect("a plain path")]);
+    let mut shield =
+        Shield::start(&temp_dir(), &["--config", file.to_str().expect("a plain path")]);
     fs::write(&file, good.replace("hosts", "hostz").replace("http:", "gopher:"))
         .expect("own folder");
     shield.signal(Signal::HUP);
@@ -145,10 +96,8 @@ fn tls_1_2_is_not_renegotiated() {
          [[tls]]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[limits]\nheader_timeout = \"1s\"\n\
          [[site]]\nhosts = [\"*\"]\norigin = \"http://127.0.0.1:9\"\n",
     );
-    let shield = Shield::start(&["--config", file.to_str().expect("a plain name")]);
-    let address =
-        shield.said.split("listen=").nth(1).and_then(|rest| rest.split_whitespace().next());
-    let Some(said) = renegotiate(address.expect("it says where it listens")) else {
+    let shield = Shield::start(&temp_dir(), &["--config", file.to_str().expect("a plain name")]);
+    let Some(said) = renegotiate(shield.address()) else {
         eprintln!("left out: there is no `openssl` here");
         return;
     };

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
-use crate::{Origin, Place, Shield, find, page, run_in};
+use crate::common::{Shield, run_in};
+use crate::{Origin, Place, find, page};
 
 /// Nobody listens on a port that was free a moment ago.
 fn nobody() -> SocketAddr {
@@ -53,7 +54,7 @@ fn an_exported_package_is_read_byte_for_byte_while_the_origin_is_dead() {
     let (_origin, other) = exported();
     let package = other.path("site.wacz");
     let place = dead();
-    let shield = Shield::start(&place);
+    let shield = place.serve();
     let done = place.ok(&["archive", "import", text(&package), "--json"]).json();
     assert_eq!((&done["stored"], &done["held"]), (&7.into(), &0.into()), "{done}");
     assert_eq!(done["left_out"], serde_json::json!({}), "{done}");
@@ -79,7 +80,7 @@ fn a_stopped_program_takes_a_package_in_and_a_trial_changes_nothing() {
     assert_eq!(place.ok(&["archive", "list", "--json"]).json()["pages_held"], 0);
     let done = place.ok(&["archive", "import", text(&package)]);
     assert_eq!(done.stdout, "7 kept, 0 held already\n", "{}", done.stderr);
-    let shield = Shield::start(&place);
+    let shield = place.serve();
     assert_eq!(body(&shield, "/news/"), page("/news/").2);
 
     // A site that the package has nothing of.
@@ -119,7 +120,7 @@ fn a_package_that_is_not_as_it_was_signed_is_refused() {
 #[test]
 fn what_was_purged_since_does_not_come_back() {
     let (origin, place) = exported();
-    let _shield = Shield::start(&place);
+    let _shield = place.serve();
     // Else the crawl, rightly, brings it back.
     origin.1.store(true, Ordering::SeqCst);
     place.ok(&["purge", "https://example.org/news/?page=2"]);
@@ -135,7 +136,7 @@ fn what_was_purged_since_does_not_come_back() {
 #[test]
 fn a_package_of_other_tools_is_taken_in_by_the_rules_of_the_crawl() {
     let place = dead();
-    let shield = Shield::start(&place);
+    let shield = place.serve();
     let package = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/archive/foreign.wacz");
     let ran = place.ok(&["archive", "import", package]);
     assert!(ran.stderr.contains("not signed"), "{}", ran.stderr);
@@ -160,7 +161,7 @@ fn a_package_of_other_tools_is_taken_in_by_the_rules_of_the_crawl() {
 #[test]
 fn a_folder_is_read_while_the_origin_is_dead() {
     let place = dead();
-    let shield = Shield::start(&place);
+    let shield = place.serve();
     let site = place.path("site");
     for folder in ["news", "css", ".git"] {
         fs::create_dir_all(site.join(folder)).expect("own folder");
@@ -209,7 +210,7 @@ fn an_exported_folder_leads_from_its_addresses_to_its_names() {
     let place = dead();
     let out = other.path("out");
     place.ok(&["archive", "import", text(&out)]);
-    let shield = Shield::start(&place);
+    let shield = place.serve();
     assert!(body(&shield, "/").contains("News"));
     assert!(body(&shield, "/news/index.html").contains("img/a.png"));
     assert_eq!(body(&shield, "/img/a.png"), page("/img/a.png").2);
@@ -246,7 +247,7 @@ fn a_folder_needs_its_site_named_where_there_are_several() {
     place.ok(&["archive", "pin", "--before", "1h", "--site", "example.net"]);
     // With a copy it is known by its address, and by its folder else.
     assert_eq!(pinned(&place), ["https://example.net"]);
-    let _shield = Shield::start(&place);
+    let _shield = place.serve();
     place.ok(&["archive", "pin", "--off", "--site", "https://example.net/"]);
     place.ok(&["archive", "pin", "--before", "1h", "--site", "example.org"]);
     assert_eq!(pinned(&place), ["https://example.org"]);
@@ -281,7 +282,7 @@ fn an_import_goes_on_after_the_program_was_killed() {
         let name = format!("site/{number}.html");
         fs::write(place.path(&name), content(number)).expect("own folder");
     }
-    let shield = Shield::start(&place);
+    let shield = place.serve();
     let mut import = Command::new(env!("CARGO_BIN_EXE_seawall"))
         .args(["archive", "import", "site"])
         .current_dir(place.folder.path())
@@ -295,7 +296,7 @@ fn an_import_goes_on_after_the_program_was_killed() {
     drop(shield);
     let _ = import.wait();
 
-    let shield = Shield::start(&place);
+    let shield = place.serve();
     let before = held().expect("a number");
     assert!(before > 0, "what was held stays");
     let done = place.ok(&["archive", "import", "site", "--json"]).json();
