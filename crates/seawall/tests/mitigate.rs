@@ -67,7 +67,7 @@ impl Site {
     /// What a client at `from` gets: status and the whole answer.
     fn get(&self, path: &str, from: &str) -> (u16, String) {
         let fields = format!("User-Agent: {PROGRAM}\r\nX-Forwarded-For: {from}\r\n");
-        let answer = self.shield.get_with(path, &fields);
+        let answer = self.shield.visit(path, &fields);
         let status = answer.get(9..12).and_then(|status| status.parse().ok());
         (status.unwrap_or(0), answer)
     }

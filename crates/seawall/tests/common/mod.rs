@@ -91,11 +91,11 @@ impl Shield {
 
     /// The answer to a GET for `path`.
     pub(crate) fn get(&self, path: &str) -> String {
-        self.get_with(path, "")
+        self.visit(path, "")
     }
 
-    /// The same with further fields, each with its line end.
-    pub(crate) fn get_with(&self, path: &str, fields: &str) -> String {
+    /// The answer to a GET with further fields, each with its line end.
+    pub(crate) fn visit(&self, path: &str, fields: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).expect("it listens");
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: example.org\r\n{fields}Connection: close\r\n\r\n"
