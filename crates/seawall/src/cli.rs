@@ -102,6 +102,19 @@ pub(crate) struct TargetArgs {
     pub(crate) state: Option<PathBuf>,
 }
 
+/// How a change is asked for.
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Say what it would do, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
 /// What `status` takes.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {

@@ -19,7 +19,7 @@ use self::package::Package;
 use super::crawl::{self, Screen};
 use super::place::{Place, name_of_site};
 use crate::admin::{bring, percent_encode};
-use crate::cli::TargetArgs;
+use crate::cli::ChangeArgs;
 use crate::config;
 use crate::output::{self, Failure, say};
 use crate::{Done, times, verify};
@@ -42,14 +42,8 @@ pub(super) struct Args {
     /// The public key that must have signed the package.
     #[arg(long, value_name = "PEM")]
     key: Option<PathBuf>,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    target: TargetArgs,
+    how: ChangeArgs,
 }
 
 /// Imports.
@@ -66,7 +60,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Done {
         // Before anything is asked: it may be refused.
         false => Some(Package::open(&args.from, trusted.as_ref())?),
     };
-    match Place::find(config, &args.target)? {
+    match Place::find(config, &args.how.target)? {
         Place::Running { socket } => carry(&socket, args, package),
         Place::Stopped { state } => {
             let server = crawl::start(config, &state, crawl::Crawling::Off)?;
@@ -125,7 +119,7 @@ impl<'a> Carrier<'a> {
         if let Some(site) = &args.site {
             target.push_str(&format!("site={}&", percent_encode(name_of_site(site))));
         }
-        for (says, is_so) in [("files=1&", is_of_files), ("dry=1&", args.dry_run)] {
+        for (says, is_so) in [("files=1&", is_of_files), ("dry=1&", args.how.dry_run)] {
             target.push_str(if is_so { says } else { "" });
         }
         let begun = bring(socket, &format!("{target}begin=1"), &[])?;
@@ -200,9 +194,9 @@ impl<'a> Carrier<'a> {
         let others =
             self.counts.iter().filter(|(name, _)| !matches!(name.as_str(), "stored" | "held"));
         let others: BTreeMap<_, _> = others.collect();
-        if args.json {
+        if args.how.json {
             return output::json(&json!({
-                "from": args.from.display().to_string(), "sites": self.sites, "dry_run": args.dry_run,
+                "from": args.from.display().to_string(), "sites": self.sites, "dry_run": args.how.dry_run,
                 "signed_by": signed_by, "stored": stored, "held": held, "left_out": others,
                 "examples": self.left_out,
             }));
@@ -211,7 +205,7 @@ impl<'a> Carrier<'a> {
             let of = |name: &str| left_out[name].as_str().unwrap_or("?").to_owned();
             say(&format!("left out: {} ({})", of("url"), of("reason")));
         }
-        let kept = if args.dry_run { "would be kept" } else { "kept" };
+        let kept = if args.how.dry_run { "would be kept" } else { "kept" };
         let mut text = format!("{stored} {kept}, {held} held already");
         if !others.is_empty() {
             let others = others.iter().map(|(name, count)| format!("{count} {name}"));

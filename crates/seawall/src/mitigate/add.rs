@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{How, Lasts, RungName, order};
+use super::{Lasts, RungName, order};
 use crate::Done;
 use crate::admin::percent_encode;
+use crate::cli::ChangeArgs;
 use crate::output::Failure;
 
 /// What `mitigate add` takes.
@@ -67,7 +68,7 @@ pub(super) struct Args {
     #[command(flatten)]
     lasts: Lasts,
     #[command(flatten)]
-    how: How,
+    how: ChangeArgs,
 }
 
 impl Args {

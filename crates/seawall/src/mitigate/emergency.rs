@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::length;
 use crate::Done;
 use crate::admin::ask;
-use crate::cli::TargetArgs;
+use crate::cli::ChangeArgs;
 use crate::config::value;
 use crate::{output, target};
 
@@ -25,14 +25,8 @@ pub(super) struct Args {
     /// For how long, such as 2h; without it until it is turned off.
     #[arg(long = "for", value_name = "TIME", value_parser = length)]
     length: Option<Duration>,
-    /// Say what it would do, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    target: TargetArgs,
+    how: ChangeArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,7 +40,7 @@ enum OnOff {
 /// # Errors
 /// A failure if the program cannot be asked.
 pub(super) fn run(config: Option<&Path>, args: &Args) -> Done {
-    let Args { on, length, dry_run, json, target } = args;
+    let Args { on, length, how: ChangeArgs { dry_run, json, target } } = args;
     let socket = target::find(config, target)?.socket;
     let status = ask(&socket, "GET", "/status")?;
     let was_on = status.get("emergency").and_then(Value::as_bool).unwrap_or(false);

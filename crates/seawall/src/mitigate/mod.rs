@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::Done;
 use crate::admin::{ask, percent_encode};
-use crate::cli::TargetArgs;
+use crate::cli::{ChangeArgs, TargetArgs};
 use crate::config::value;
 use crate::{output, target};
 
@@ -51,7 +51,7 @@ enum What {
         #[command(flatten)]
         lasts: Lasts,
         #[command(flatten)]
-        how: How,
+        how: ChangeArgs,
     },
     /// Leave whoever looks like this alone: what to do when a mitigation is wrong.
     Veto {
@@ -61,7 +61,7 @@ enum What {
         #[command(flatten)]
         lasts: Lasts,
         #[command(flatten)]
-        how: How,
+        how: ChangeArgs,
     },
     /// Take away a mitigation, a pin or a veto by its number, or an address from its list.
     #[command(
@@ -72,7 +72,7 @@ enum What {
         #[arg(value_name = "ID|ADDR|PREFIX", value_parser = removable)]
         what: Removable,
         #[command(flatten)]
-        how: How,
+        how: ChangeArgs,
     },
     /// Let an address or network in, beyond all limits, as `network.allow` does.
     Allow(Listing),
@@ -84,7 +84,7 @@ enum What {
         #[arg(value_enum)]
         mode: ModeName,
         #[command(flatten)]
-        how: How,
+        how: ChangeArgs,
     },
     /// Reading only: everybody is served from the cache and the archive; who is signed in reaches the site.
     Emergency(emergency::Args),
@@ -92,19 +92,6 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    target: TargetArgs,
-}
-
-/// How an order is given.
-#[derive(Debug, clap::Args)]
-struct How {
-    /// Say what it would do, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -128,7 +115,7 @@ struct Listing {
     #[arg(long = "for", value_name = "TIME", value_parser = length)]
     length: Option<Duration>,
     #[command(flatten)]
-    how: How,
+    how: ChangeArgs,
 }
 
 /// The rungs, mildest first.
@@ -218,7 +205,7 @@ fn list_address(config: Option<&Path>, list: &str, listing: &Listing) -> Done {
 }
 
 /// Gives an order and says what became of it.
-fn order(config: Option<&Path>, how: &How, parameters: &str) -> Done {
+fn order(config: Option<&Path>, how: &ChangeArgs, parameters: &str) -> Done {
     let socket = target::find(config, &how.target)?.socket;
     let dry = if how.dry_run { "&dry=1" } else { "" };
     let outcome: Value = ask(&socket, "POST", &format!("/mitigations?{parameters}{dry}"))?;
