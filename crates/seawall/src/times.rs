@@ -17,37 +17,47 @@ pub(crate) fn read(text: &str, now: WallTime) -> Result<WallTime, String> {
     if let Ok(ago) = value::duration(text) {
         return Ok(now - ago);
     }
-    let read = || {
-        let (date, rest) = (text.get(..10)?, text.get(10..)?);
-        let rest = rest.trim_start_matches(['T', 't', ' ']);
-        let (clock, zone) = match rest.find(['Z', 'z', '+', '-']) {
-            Some(at) => rest.split_at(at),
-            None => (rest, "Z"),
-        };
-        let clock = match clock.trim_end() {
-            "" => "00:00:00".to_owned(),
-            clock if clock.len() == 5 => format!("{clock}:00"),
-            clock => clock.to_owned(),
-        };
-        let at = parse_rfc3339(&format!("{date}T{clock}Z"))?;
-        match zone {
-            "Z" | "z" => Some(at),
-            _ => offset(zone).map(|(east, by)| if east { at - by } else { at + by }),
-        }
+    let at = if text.len() == "2026-11-22".len() {
+        moment(&format!("{text}T00:00"))
+    } else {
+        moment(text)
     };
-    read().ok_or_else(|| {
+    at.ok_or_else(|| {
         "no time such as `2026-11-22T10:08:00Z`, `2026-11-22 10:08` (UTC) or `2h` (ago)".to_owned()
     })
 }
 
-/// `+01:00`: whether it lies east, and how far.
-fn offset(zone: &str) -> Option<(bool, Duration)> {
-    let is_east = zone.starts_with('+');
-    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-    let two = |text: &str| text.parse::<u64>().ok().filter(|_| text.len() == 2);
-    let (hours, minutes) = (two(hours)?, two(minutes)?);
-    (hours < 24 && minutes < 60)
-        .then(|| (is_east, Duration::from_secs(hours * 3_600 + minutes * 60)))
+/// RFC 3339, also as people and logs write it: with a blank for the `T`, without seconds, without a zone,
+/// which then is UTC, or with an offset such as `+0100` or `+01` (ISO 8601). `None` for anything else.
+pub(crate) fn moment(text: &str) -> Option<WallTime> {
+    let (date, rest) = (text.get(..10)?, text.get(10..)?);
+    let rest = rest.trim_start_matches(['T', 't', ' ']);
+    let (clock, zone) = match rest.find(['Z', 'z', '+', '-']) {
+        Some(at) => rest.split_at(at),
+        None => (rest, "Z"),
+    };
+    let clock = clock.trim_end();
+    let seconds = if clock.len() == "10:08".len() { ":00" } else { "" };
+    let at = parse_rfc3339(&format!("{date}T{clock}{seconds}Z"))?;
+    match zone.split_at_checked(1)? {
+        ("Z" | "z", "") => Some(at),
+        ("+", offset) => Some(at - length(offset)?),
+        ("-", offset) => Some(at + length(offset)?),
+        _ => None,
+    }
+}
+
+/// How long the offset `01:00`, `0100` or `01` is.
+fn length(offset: &str) -> Option<Duration> {
+    let (hours, minutes) = offset.split_at_checked(2)?;
+    let minutes = if minutes.is_empty() { "00" } else { minutes };
+    let two = |text: &str, below: u64| {
+        let is_two = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u64>().ok().filter(|number| is_two && *number < below)
+    };
+    let (hours, minutes) =
+        (two(hours, 24)?, two(minutes.strip_prefix(':').unwrap_or(minutes), 60)?);
+    Some(Duration::from_secs(hours * 3_600 + minutes * 60))
 }
 
 /// The wall clock.
@@ -79,6 +89,9 @@ mod tests {
             ("2026-11-22T10:08:00.5Z", Some("2026-11-22T10:08:00Z")),
             ("2026-11-22T10:08:00+01:00", Some("2026-11-22T09:08:00Z")),
             ("2026-11-22T22:08:00-05:30", Some("2026-11-23T03:38:00Z")),
+            ("2026-11-22 22:08:00 -0530", Some("2026-11-23T03:38:00Z")),
+            ("2026-11-22T10:08+01", Some("2026-11-22T09:08:00Z")),
+            ("2026-11-22t10:08:00z", Some("2026-11-22T10:08:00Z")),
             ("2026-11-22 10:08", Some("2026-11-22T10:08:00Z")),
             ("2026-11-22 10:08:09", Some("2026-11-22T10:08:09Z")),
             ("2026-11-22", Some("2026-11-22T00:00:00Z")),
@@ -87,6 +100,12 @@ mod tests {
             ("2026-13-22", None),
             ("2026-11-22 10", None),
             ("2026-11-22T10:08:00+1", None),
+            ("2026-11-22T10:08:00++100", None),
+            ("2026-11-22T10:08:00+24:00", None),
+            ("2026-11-22T10:08:00+01:0", None),
+            ("2026-11-22T10:08:00Z01:00", None),
+            ("2026-11-22T10:61:00Z", None),
+            ("2026/11/22 10:08", None),
             ("yesterday", None),
             ("2026-11-2é 10:08", None),
             ("", None),

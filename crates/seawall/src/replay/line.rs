@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use seawall_model::{ClientAddr, Date, HttpVersion, Method, WallTime};
+use seawall_model::{ClientAddr, HttpVersion, Method, WallTime};
 use seawall_wire::access_line::parse_access_line;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+use crate::times;
 
 /// What a log tells of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +127,8 @@ fn time(value: &Value) -> Option<(WallTime, bool)> {
     if let Ok(number) = text.parse() {
         return seconds(number);
     }
-    rfc3339(text)
+    // Only a fraction of a second has a point in it, and it may be `.000`.
+    Some((times::moment(text)?, text.contains('.')))
 }
 
 fn seconds(number: f64) -> Option<(WallTime, bool)> {
@@ -138,42 +141,6 @@ fn seconds(number: f64) -> Option<(WallTime, bool)> {
     let nanos = std::time::Duration::from_secs_f64(seconds).as_nanos();
     let at = WallTime::from_unix_nanos(u64::try_from(nanos).ok()?);
     Some((at, number.fract() != 0.0 || number > 1e11))
-}
-
-/// RFC 3339 §5.6, with a blank or `T`, and any offset.
-fn rfc3339(text: &str) -> Option<(WallTime, bool)> {
-    let number = |from: usize, to: usize| -> Option<i64> {
-        let digits = text.get(from..to)?;
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
-    };
-    let date = Date::new(
-        number(0, 4)?,
-        u32::try_from(number(5, 7)?).ok()?,
-        u32::try_from(number(8, 10)?).ok()?,
-    )?;
-    let seconds = date.days() * 86_400 + number(11, 13)? * 3_600 + number(14, 16)? * 60;
-    let seconds = seconds + number(17, 19)?;
-    let rest = text.get(19..)?;
-    let digits = rest.strip_prefix('.').unwrap_or_default();
-    let digits = &digits[..digits.bytes().take_while(u8::is_ascii_digit).count()];
-    let zone = if rest.starts_with('.') { &rest[1 + digits.len()..] } else { rest };
-    let offset = match zone.as_bytes() {
-        b"Z" | b"z" | b"" => 0,
-        [sign @ (b'+' | b'-'), h1, h2, between @ ..] => {
-            let minutes = between.strip_prefix(b":").unwrap_or(between);
-            let pair = |tens: u8, ones: u8| {
-                i64::from(tens.wrapping_sub(48)) * 10 + i64::from(ones.wrapping_sub(48))
-            };
-            let minutes = if let [m1, m2] = minutes { pair(*m1, *m2) } else { 0 };
-            let offset = pair(*h1, *h2) * 3_600 + minutes * 60;
-            if *sign == b'-' { -offset } else { offset }
-        }
-        _ => return None,
-    };
-    let nanos = format!("{digits:0<9}").get(..9)?.parse::<u64>().ok()?;
-    let seconds = u64::try_from(seconds - offset).ok()?;
-    let at = WallTime::from_unix_nanos(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?);
-    Some((at, !digits.is_empty()))
 }
 
 fn version(text: &str) -> Option<HttpVersion> {
@@ -251,6 +218,27 @@ mod tests {
         );
         assert_eq!((text.at, text.client), (nginx.at, ours.client));
         assert_eq!((text.referrer.as_deref(), text.user_agent.as_deref()), (Some(""), Some("ua")));
+    }
+
+    #[test]
+    fn times_are_read_with_what_they_say_of_how_fine_they_are() {
+        let read = |text: &str| time(&Value::from(text)).map(|(at, fine)| (at.unix_nanos(), fine));
+        let base = 1_767_225_600_000_000_000;
+        for (text, want) in [
+            ("2026-01-01T00:00:00Z", Some((base, false))),
+            ("2026-01-01 01:00:00.000+0100", Some((base, true))),
+            ("2026-01-01 00:00:00.25", Some((base + 250_000_000, true))),
+            ("1767225600", Some((base, false))),
+            ("1767225600.25", Some((base + 250_000_000, true))),
+            ("1767225600250", Some((base + 250_000_000, true))),
+            // A day is no time of a request.
+            ("2026-01-01", None),
+            ("2026-01-01T99:00:00Z", None),
+            ("2026-01-01T00:00:00+zz:00", None),
+            ("now", None),
+        ] {
+            assert_eq!(read(text), want, "{text}");
+        }
     }
 
     #[test]
