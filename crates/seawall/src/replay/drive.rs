@@ -6,7 +6,7 @@
 //! (`default_ttl`) and a file for a day after it was answered once. Nobody in a log can pass or fail a
 //! test, so the ladder ends before blocking, unless pages in hand are flooded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use seawall_control::{Action, ControlLoop, ControllerConfig};
@@ -19,6 +19,7 @@ use seawall_model::{
 };
 use siphasher::sip::SipHasher13;
 
+use super::clients::Clients;
 use super::line::LogRequest;
 use super::story::{Bin, Story};
 
@@ -30,7 +31,7 @@ pub(super) struct Drive {
     control: ControlLoop,
     mitigations: Mitigations,
     cache: LogCache,
-    clients: HashSet<u64>,
+    clients: Clients,
     /// The quarter of a second that is being filled, counted from the first one.
     ticks: u64,
     start: Option<WallTime>,
@@ -51,7 +52,7 @@ impl Drive {
             control: ControlLoop::new(DetectorConfig::default(), ControllerConfig::default(), SEED),
             mitigations: Mitigations::none(),
             cache: LogCache::default(),
-            clients: HashSet::new(),
+            clients: Clients::default(),
             ticks: 0,
             start: None,
             second: Vec::new(),
@@ -94,7 +95,7 @@ impl Drive {
         if let Some(incident) = self.control.controller().incident().copied() {
             self.story.close(&incident, self.story.to, true);
         }
-        self.story.clients = self.clients.len() as u64;
+        self.story.clients = self.clients.count();
         self.story
     }
 
@@ -226,9 +227,7 @@ impl Drive {
         let known = known(request);
         let attributes = self.attributer.of_known(&facts, request, network, known);
         let identity = self.hasher.hash(&identity.as_u128().to_le_bytes());
-        if self.clients.len() < MAX_CLIENTS {
-            self.clients.insert(identity);
-        }
+        self.clients.insert(identity);
         let target = self.hasher.hash(request.target.as_bytes());
         let kind = kind(request.method, path);
         let (work, is_cacheable) = self.cache.look(request, target, kind);
@@ -379,7 +378,6 @@ impl LogCache {
 const SEED: [u64; 2] = [0x5ea_0a11, 0x10_95];
 const MAX_LATE_S: u64 = 60;
 const MAX_SECOND: usize = 100_000;
-const MAX_CLIENTS: usize = 10_000_000;
 const MAX_HELD: usize = 100_000;
 const FILES: &[&str] = &[
     "css",

@@ -3,6 +3,7 @@
 //! How somebody tries Seawall before installing it: nothing is changed, nothing is sent anywhere, and no
 //! address leaves the machine. Read next: `drive`.
 
+mod clients;
 mod drive;
 mod line;
 mod page;
