@@ -179,7 +179,9 @@ impl Table {
             let route = site.route(path).map_or(MethodSet::ALL, |route| route.methods);
             site.methods.and(route)
         });
-        NAMED_METHODS.into_iter().filter(move |&method| methods.is_some_and(|set| set.has(method)))
+        Method::ALL.into_iter().filter(move |&method| {
+            method != Method::Extension && methods.is_some_and(|set| set.has(method))
+        })
     }
 
     /// The largest content that `path` takes, in bytes; for content whose length is not known
@@ -300,18 +302,6 @@ impl MethodSet {
 const fn bit(method: Method) -> u16 {
     1 << method as u16
 }
-
-const NAMED_METHODS: [Method; 9] = [
-    Method::Get,
-    Method::Head,
-    Method::Post,
-    Method::Put,
-    Method::Delete,
-    Method::Connect,
-    Method::Options,
-    Method::Trace,
-    Method::Patch,
-];
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,20 @@ pub enum Method {
 }
 
 impl Method {
+    /// All, in the order of their discriminants.
+    pub const ALL: [Self; 10] = [
+        Self::Get,
+        Self::Head,
+        Self::Post,
+        Self::Put,
+        Self::Delete,
+        Self::Connect,
+        Self::Options,
+        Self::Trace,
+        Self::Patch,
+        Self::Extension,
+    ];
+
     /// Classifies a method token; methods are case-sensitive (RFC 9110 §9.1).
     pub fn from_bytes(token: &[u8]) -> Self {
         match token {
@@ -73,6 +87,9 @@ pub enum HttpVersion {
 }
 
 impl HttpVersion {
+    /// All, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Http10, Self::Http11, Self::Http2];
+
     /// The OpenTelemetry `network.protocol.version` value.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -163,4 +180,21 @@ pub struct Facts<'a> {
     pub cookies: CookieClass,
     /// Whether the answer is in hand.
     pub held: Held,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HttpVersion, Method};
+
+    /// What is kept by its discriminant is found again by it.
+    #[test]
+    fn all_stand_at_their_discriminants() {
+        for (place, method) in Method::ALL.into_iter().enumerate() {
+            assert_eq!(method as usize, place);
+            assert_eq!(Method::from_bytes(method.as_str().as_bytes()), method);
+        }
+        for (place, version) in HttpVersion::ALL.into_iter().enumerate() {
+            assert_eq!(version as usize, place);
+        }
+    }
 }

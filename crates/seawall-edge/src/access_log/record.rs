@@ -205,8 +205,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Decoded<'_>> {
         at,
         client,
         request_id,
-        version: *VERSIONS.get(usize::from(version))?,
-        method: *METHODS.get(usize::from(method))?,
+        version: *HttpVersion::ALL.get(usize::from(version))?,
+        method: *Method::ALL.get(usize::from(method))?,
         host,
         path,
         query,
@@ -259,17 +259,3 @@ impl<'a> Unpacker<'a> {
 }
 
 const ABSENT: u16 = u16::MAX;
-/// In the order of their discriminants.
-const VERSIONS: [HttpVersion; 3] = [HttpVersion::Http10, HttpVersion::Http11, HttpVersion::Http2];
-const METHODS: [Method; 10] = [
-    Method::Get,
-    Method::Head,
-    Method::Post,
-    Method::Put,
-    Method::Delete,
-    Method::Connect,
-    Method::Options,
-    Method::Trace,
-    Method::Patch,
-    Method::Extension,
-];

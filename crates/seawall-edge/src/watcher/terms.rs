@@ -274,21 +274,9 @@ fn families(text: &str) -> Vec<Example> {
 }
 
 fn methods() -> Vec<Example> {
-    const METHODS: [Method; 9] = [
-        Method::Get,
-        Method::Head,
-        Method::Post,
-        Method::Put,
-        Method::Delete,
-        Method::Connect,
-        Method::Options,
-        Method::Trace,
-        Method::Patch,
-    ];
-    const VERSIONS: [HttpVersion; 3] =
-        [HttpVersion::Http10, HttpVersion::Http11, HttpVersion::Http2];
-    let with = |method| VERSIONS.map(|version| Example { method, version, ..Example::default() });
-    METHODS.into_iter().flat_map(with).collect()
+    let with =
+        |method| HttpVersion::ALL.map(|version| Example { method, version, ..Example::default() });
+    Method::ALL.into_iter().flat_map(with).collect()
 }
 
 fn cookies() -> Vec<Example> {
@@ -415,6 +403,12 @@ mod tests {
         };
         assert_eq!(made(Prefix, "192.0.2.0/24"), Ok(real(Prefix, &from("192.0.2.9"))));
         assert_eq!(made(Prefix, "2001:db8:1::/48"), Ok(real(Prefix, &from("2001:db8:1::7"))));
+        for method in Method::ALL {
+            let asked = Example { method, version: HttpVersion::Http2, ..Example::default() };
+            let name = if method == Method::Extension { "other method" } else { method.as_str() };
+            let words = format!("{name} over HTTP/2");
+            assert_eq!(made(Attribute::Method, &words), Ok(real(Attribute::Method, &asked)));
+        }
         let network =
             NetworkClass { asn: Some(64_500), country: Country::new("DE"), is_tor: false };
         let german = Example { network, ..Example::default() };
