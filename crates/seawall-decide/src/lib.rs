@@ -50,6 +50,7 @@ mod ticket;
 mod unsolved;
 mod used;
 mod visitors;
+mod wish;
 
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
 pub use crate::attributes::{AttributeWords, Attributer, Known, MAX_WORDS_BYTES, NetworkClass};
@@ -84,3 +85,4 @@ pub use crate::ticket::{
     MAX_WAIT, MIN_WAIT, PASS_LIFE, TICKET_LIFE, TestTicket, TicketFault, TicketKind,
 };
 pub use crate::visitors::{Sight, Visitors};
+pub use crate::wish::{Form, Wish};

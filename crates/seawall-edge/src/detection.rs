@@ -19,14 +19,14 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use parking_lot::Mutex;
 use seawall_control::{Entry, Step, Why};
 use seawall_decide::{
-    Attributer, CROWD, Exempt, MAX_OPEN_TESTS, Mitigations, NetworkClass, Testable, Trial, Whence,
+    Attributer, CROWD, Exempt, MAX_OPEN_TESTS, Mitigations, NetworkClass, Trial, Whence,
     mitigation_gate,
 };
 use seawall_detect::{Sampled, Window};
 use seawall_model::{
-    Attributes, BodyLength, Cause, ClientAddr, ConnectionSignal, CookieClass, Decision, Facts,
-    Held, Identity, Instant, Met, Method, Mitigation, MitigationId, Observation, Referrer, Refusal,
-    RequestKind, Rung, Standing, Test, Work,
+    Attributes, Cause, ClientAddr, ConnectionSignal, CookieClass, Decision, Facts, Held, Identity,
+    Instant, Met, Mitigation, MitigationId, Observation, Referrer, Refusal, Rung, Standing, Test,
+    Work,
 };
 use siphasher::sip::SipHasher13;
 
@@ -35,7 +35,6 @@ use crate::answer::{Answer, AnswerHead};
 use crate::cheap_test::{self, Asker, Next};
 use crate::metrics::{CacheOutcome, Sample};
 use crate::policy::Policy;
-use crate::refusal;
 use crate::serve::{self, Ask, Times};
 use crate::visitor::{self, Offer};
 use crate::watcher::{Orders, Told};
@@ -352,7 +351,7 @@ fn meet(
     let shown =
         if is_touched { cheap_test::shown(ctx, ask, times) } else { cheap_test::Shown::NOTHING };
     let trial = Trial {
-        testable: testable(ask),
+        testable: ask.wish().testable(ask.body, ask.upgrade),
         test: if shown.test == Test::None { Test::None } else { Test::Passed },
         tested,
         max_open: (!is_crowd).then_some(MAX_OPEN_TESTS),
@@ -379,20 +378,6 @@ fn meet(
             let earned = shown.earned.map(|waited| Offer::TestPass { waited, scheme });
             (Judged { earned, ..Judged::plainly(decision) }, shown.test)
         }
-    }
-}
-
-/// Whether a person waits for it, or somebody who is told what a person would be told. What programs
-/// fetch from fixed places is no page, nor what goes on where it was broken off.
-fn testable(ask: &Ask<'_>) -> Testable {
-    let is_for_programs = [&b"/.well-known/"[..], b"/.seawall/", b"/robots.txt"]
-        .iter()
-        .any(|start| ask.path.starts_with(start));
-    let is_plain = !ask.upgrade && ask.body == BodyLength::None && !ask.fields.has("range");
-    if kind(ask) == RequestKind::Page && is_plain && !is_for_programs {
-        Testable::Page
-    } else {
-        Testable::No
     }
 }
 
@@ -425,7 +410,7 @@ pub(crate) fn observe(
         identity: seen.identity_hash,
         standing: seen.standing,
         attributes: seen.attributes,
-        kind: kind(ask),
+        kind: ask.wish().kind(),
         target: target(detection, ask),
         referrer: referrer(detection, ask),
         returned_cookie: ask.fields.has("cookie"),
@@ -456,31 +441,6 @@ fn network(policy: &Policy, client: ClientAddr) -> NetworkClass {
         country: policy.config.countries.country(client.ip()),
         is_tor: policy.table.is_tor_exit(client.ip()),
     }
-}
-
-/// What somebody wants, by what browsers say of it and by the end of the path.
-pub(crate) fn kind(ask: &Ask<'_>) -> RequestKind {
-    if !matches!(ask.method, Method::Get | Method::Head) {
-        return RequestKind::Other;
-    }
-    if refusal::is_feed(ask) {
-        return RequestKind::Feed;
-    }
-    let part = |what: &[u8]| matches!(what, b"style" | b"script" | b"image" | b"font");
-    if ask.fields.first("sec-fetch-dest").is_some_and(part) || is_file(ask.path) {
-        return RequestKind::Subresource;
-    }
-    if refusal::is_reading(ask) { RequestKind::Page } else { RequestKind::Other }
-}
-
-/// Whether a path ends as the files do that pages load.
-fn is_file(path: &[u8]) -> bool {
-    const ENDS: [&[u8]; 14] = [
-        b"css", b"js", b"mjs", b"png", b"jpg", b"jpeg", b"gif", b"webp", b"avif", b"svg", b"ico",
-        b"woff", b"woff2", b"ttf",
-    ];
-    let end = path.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
-    end.len() < path.len() && ENDS.iter().any(|known| end.eq_ignore_ascii_case(known))
 }
 
 /// Who worked. What the origin took is not told apart from the wait for it.

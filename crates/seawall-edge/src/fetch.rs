@@ -640,7 +640,7 @@ fn failed(plan: &Plan, ask: &Ask<'_>, failure: Failure) -> Answer {
 
 /// `detection.md`, amendment 7: what is no navigation is told that there were too many.
 fn turned_away(ask: &Ask<'_>) -> u16 {
-    if refusal::is_reading(ask) { 503 } else { 429 }
+    if ask.wish().is_reading() { 503 } else { 429 }
 }
 
 fn forwarded(

@@ -5,7 +5,6 @@
 //! page is one file that asks for nothing else, says what happened and what to do, and nothing about
 //! the machine behind it. `cargo xtask pages` loads each of them in a browser.
 
-mod form;
 mod prepared;
 mod waiting;
 
@@ -19,10 +18,9 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode};
 use seawall_cache::CacheStatus;
+use seawall_decide::Form;
 use seawall_model::{Cause, Instant, Method, Refusal};
 
-pub(crate) use self::form::is_feed;
-use self::form::{Form, form};
 use self::prepared::Wanted;
 pub(crate) use self::waiting::WAIT_S;
 use crate::answer::{Answer, AnswerBody, AnswerHead, Note, Prepared};
@@ -97,14 +95,8 @@ pub(crate) fn wait(ask: &Ask<'_>, seconds: u64) -> Answer {
     told(&wanted(429, cause, ask, Some(seconds)), note)
 }
 
-/// Whether somebody or something merely wants to read: a page, a feed or a file, and no script's or app's
-/// request.
-pub(crate) fn is_reading(ask: &Ask<'_>) -> bool {
-    ask.method.is_safe() && form(ask) != Form::Problem
-}
-
 fn wanted(status: u16, cause: Cause, ask: &Ask<'_>, after_s: Option<u64>) -> Wanted {
-    let (form, is_safe) = (form(ask), ask.method.is_safe());
+    let (form, is_safe) = (ask.wish().form(), ask.method.is_safe());
     let is_busy = matches!(cause, Cause::OriginBusy | Cause::MadeUp);
     let is_due = status == 503 && is_busy || status == 429 && cause == Cause::Challenged;
     let is_waiting = is_due && is_safe && after_s.is_some();

@@ -17,7 +17,7 @@ use seawall_cache::{
     classify_cookies, only_if_cached, reuse, validators,
 };
 use seawall_decide::{
-    CROWD, Look as ClientLook, RouteLane, RouteTerms, Whence, WorkSource, decide, route_gate,
+    CROWD, Look as ClientLook, RouteLane, RouteTerms, Whence, Wish, WorkSource, decide, route_gate,
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
@@ -78,6 +78,13 @@ pub(crate) struct Ask<'a> {
     pub(crate) target_bytes: usize,
     pub(crate) body: BodyLength,
     pub(crate) upgrade: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// What of it says what it is for.
+    pub(crate) const fn wish(&self) -> Wish<'a> {
+        Wish { method: self.method, path: self.path, query: self.query, fields: self.fields }
+    }
 }
 
 /// What [`look`] found.

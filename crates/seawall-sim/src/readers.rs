@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use seawall_model::{Instant, Method, Rung, Standing};
+use seawall_model::{Instant, Method, RequestKind, Rung, Standing};
 
 use crate::cohorts::{self, Cohort, Reader};
 use crate::random::Random;
@@ -325,7 +325,8 @@ impl World {
         let (referer, page) = (session.referer, view.page);
         let content_bytes = session.content_bytes;
         let is_inner = !view.session.is_multiple_of(3);
-        let method = self.site.page(page).method;
+        // What scripts poll is no page, though here it stands for one.
+        let (method, kind) = (self.site.page(page).method, self.site.page(page).kind);
         self.ask(
             Owner::Html(number),
             &Ask {
@@ -338,7 +339,7 @@ impl World {
                 content_bytes,
                 claims_login: false,
                 pass: reader.pass.as_deref(),
-                is_document: true,
+                is_document: kind == RequestKind::Page,
             },
         );
     }

@@ -196,12 +196,11 @@ impl World {
     pub(crate) fn ask(&mut self, owner: Owner, ask: &Ask<'_>) {
         self.next_id += 1;
         let id = self.next_id;
-        let is_document = matches!(owner, Owner::Html(_)) || ask.is_document;
         let fields = RequestFields {
             look: ask.look,
             cookie: ask.cookie,
             referer: ask.referer,
-            dest: if is_document { "document" } else { "empty" },
+            dest: if ask.is_document { "document" } else { "empty" },
         };
         let request = SimRequest {
             visitor: ask.visitor,

@@ -7,9 +7,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use seawall_decide::Form;
 use seawall_model::{Cause, Language};
 
-use super::form::Form;
 use crate::answer::Prepared;
 
 /// All that a refusal depends on.

@@ -142,7 +142,7 @@ impl Learner {
             identity: detection::identity_hash(&self.detection, identity),
             standing: Standing::Anonymous,
             attributes: attributer.of(&facts, ask.fields, NetworkClass::default()),
-            kind: detection::kind(&ask),
+            kind: ask.wish().kind(),
             target: detection::target(&self.detection, &ask),
             referrer: detection::referrer(&self.detection, &ask),
             returned_cookie: ask.fields.has("cookie"),

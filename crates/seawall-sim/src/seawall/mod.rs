@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use seawall_decide::{
     HandshakeBudget, Limiters, MAX_OPEN_TESTS, OriginBudget, OriginGate, OriginGateConfig,
-    OriginPermit, StreamPermit, Table, TableSource, Templater, Testable, Trial, Whence,
+    OriginPermit, StreamPermit, Table, TableSource, Templater, Testable, Trial, Whence, Wish,
     accept_gate, decide, mitigation_gate, note_misbehaviour,
 };
 use seawall_detect::OriginStress;
@@ -191,13 +191,6 @@ impl Seawall {
 
     fn whence(visitor: &Visitor) -> Whence {
         Whence { client: visitor.client, asn: Some(visitor.network.asn) }
-    }
-
-    fn kind(&self, request: &SimRequest<'_>) -> RequestKind {
-        match request.target {
-            Target::Page(page) => self.site.page(page).kind,
-            Target::MadeUp { .. } => RequestKind::Page,
-        }
     }
 
     fn answer_now(&mut self, now: Instant, waiting: Waiting, told: Told) -> Answered {
@@ -392,7 +385,7 @@ impl Shield for Seawall {
         } else {
             Decision::Admit(Cause::Default)
         };
-        let kind = self.kind(request);
+        let kind = Wish::of(&facts, &request.fields).kind();
         if request.fields.dest == "document" {
             self.remember(now, visitor);
         }
@@ -476,5 +469,26 @@ impl Shield for Seawall {
 
     fn learned(&self) -> Vec<u8> {
         self.watch.learned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_browsers_and_tools_ask_for_is_told_as_what_it_is() {
+        let (site, mut random) = (Site::new(), crate::Random::new(1));
+        for look in [looks::browser(&mut random), looks::tor_browser()] {
+            for page in &site.pages {
+                let is_page = page.kind == RequestKind::Page;
+                let dest = if is_page { "document" } else { "empty" };
+                let fields = RequestFields { look: &look, cookie: None, referer: None, dest };
+                let (path, query) = (page.path.as_bytes(), page.query.as_deref());
+                let query = query.map(str::as_bytes);
+                let wish = Wish { method: page.method, path, query, fields: &fields };
+                assert_eq!(wish.kind(), page.kind, "{}", page.path);
+            }
+        }
     }
 }

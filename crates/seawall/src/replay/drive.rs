@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use seawall_control::{Action, ControlLoop, ControllerConfig};
-use seawall_decide::{Attributer, Exempt, Known, Mitigations, NetworkClass};
+use seawall_decide::{Attributer, Exempt, Known, Mitigations, NetworkClass, Wish};
 use seawall_detect::{DetectorConfig, Finding, OriginStress, ProbeCounts, Sampled, Tick, Window};
 use seawall_model::{
     Attribute, BodyLength, Cause, CookieClass, Facts, Fields, Fingerprint, Held, HttpVersion,
@@ -229,7 +229,7 @@ impl Drive {
         let identity = self.hasher.hash(&identity.as_u128().to_le_bytes());
         self.clients.insert(identity);
         let target = self.hasher.hash(request.target.as_bytes());
-        let kind = kind(request.method, path);
+        let kind = Wish::of(&facts, request).kind();
         let (work, is_cacheable) = self.cache.look(request, target, kind);
         let observation = Observation {
             at: self.now(),
@@ -301,24 +301,6 @@ fn ja4(text: &str) -> Option<Ja4> {
     Some(Ja4::new(text.as_bytes().try_into().ok()?))
 }
 
-/// What is wanted, by method and the end of the path: a log tells no more.
-fn kind(method: Method, path: &str) -> RequestKind {
-    if !matches!(method, Method::Get | Method::Head) {
-        return RequestKind::Other;
-    }
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-    match ending.as_deref() {
-        Some("rss" | "atom" | "rdf") => RequestKind::Feed,
-        Some("xml") if name.contains("feed") || name.contains("rss") || name == "index.xml" => {
-            RequestKind::Feed
-        }
-        Some(ending) if FILES.contains(&ending) => RequestKind::Subresource,
-        _ if path.trim_end_matches('/').ends_with("/feed") => RequestKind::Feed,
-        _ => RequestKind::Page,
-    }
-}
-
 impl Fields for LogRequest {
     fn each(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
         if let Some(value) = self.first(name) {
@@ -379,33 +361,3 @@ const SEED: [u64; 2] = [0x5ea_0a11, 0x10_95];
 const MAX_LATE_S: u64 = 60;
 const MAX_SECOND: usize = 100_000;
 const MAX_HELD: usize = 100_000;
-const FILES: &[&str] = &[
-    "css",
-    "js",
-    "mjs",
-    "map",
-    "png",
-    "jpg",
-    "jpeg",
-    "gif",
-    "svg",
-    "webp",
-    "avif",
-    "ico",
-    "bmp",
-    "woff",
-    "woff2",
-    "ttf",
-    "otf",
-    "eot",
-    "mp3",
-    "mp4",
-    "webm",
-    "ogg",
-    "pdf",
-    "zip",
-    "gz",
-    "json",
-    "txt",
-    "webmanifest",
-];
