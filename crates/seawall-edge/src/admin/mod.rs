@@ -24,13 +24,13 @@ pub use crate::watcher::MeasureStatus;
 
 pub use self::client::{Answer, ClientError, query, send};
 pub use self::orders::{
-    AddressList, AddressStatus, AttributeValues, EvidenceStatus, Order, OrderRefusal, Outcome,
-    Standing, There, ValueShare, flag_of,
+    AddressList, AddressStatus, AttributeValues, EvidenceStatus, MAX_ORDER_LENGTH, Order,
+    OrderRefusal, Outcome, Standing, There, ValueShare, flag_of,
 };
 pub use self::server::{AdminError, AdminServer};
 
 /// What the rest of the edge tells and does for the operator. Called on the control thread
-/// (`status`, `metrics`, `pass`) or on a blocking thread (the others).
+/// (`status`, `metrics`, `pass`, `mitigations`) or on a blocking thread (the others).
 pub trait AdminView: Send + Sync {
     /// What it sees and does now.
     fn status(&self) -> Status;

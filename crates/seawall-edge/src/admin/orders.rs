@@ -343,9 +343,10 @@ impl Given {
 
     fn lasts(&self) -> Result<Duration, Denied> {
         let seconds = self.lasts.as_deref().and_then(|seconds| seconds.parse().ok());
-        let range = 1..=MAX_ORDER_DAYS * 86_400;
-        let seconds = seconds.filter(|seconds| range.contains(seconds));
-        seconds.map(Duration::from_secs).ok_or(Denied(400, "say for_s=SECONDS, 30 days at most"))
+        let length = seconds
+            .map(Duration::from_secs)
+            .filter(|length| (Duration::from_secs(1)..=MAX_ORDER_LENGTH).contains(length));
+        length.ok_or(Denied(400, "say for_s=SECONDS, 30 days at most"))
     }
 
     fn prefix(&self) -> Result<Prefix, Denied> {
@@ -360,8 +361,8 @@ impl Given {
     }
 }
 
-/// Nobody remembers in spring what was ordered in autumn.
-const MAX_ORDER_DAYS: u64 = 30;
+/// For how long an order may be given: nobody remembers in spring what was ordered in autumn.
+pub const MAX_ORDER_LENGTH: Duration = Duration::from_secs(30 * 86_400);
 
 #[cfg(test)]
 mod tests {

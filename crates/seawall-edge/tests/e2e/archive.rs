@@ -176,13 +176,7 @@ fn an_origin_that_sheds_is_read_on_and_asked_again_when_it_is_well() {
 #[test]
 fn an_origin_that_hangs_costs_a_reader_one_patience_at_most() {
     let (_origin, mood, shield) = copied(|_| {});
-    mood.set(HANGING);
-    let mut client = shield.client();
-    assert_copy_of_one(&client.get("/one", ""));
-    until("the breaker is open", || {
-        client.get("/two?page=2", "").assert_status(200);
-        shield.metric("seawall_archive_origins_away") == 1
-    });
+    assert_hanging_is_noticed(&mood, &shield);
 }
 
 #[test]
@@ -190,6 +184,11 @@ fn an_origin_that_hangs_is_taken_to_be_away_by_those_who_wait_for_a_place_too() 
     // The first reader has the only place, and keeps it.
     let (_origin, mood, shield) =
         copied_by(|_| {}, |config| config.sites[0].origin.max_concurrency = 1);
+    assert_hanging_is_noticed(&mood, &shield);
+}
+
+#[track_caller]
+fn assert_hanging_is_noticed(mood: &Mood, shield: &Shield) {
     mood.set(HANGING);
     let mut client = shield.client();
     assert_copy_of_one(&client.get("/one", ""));

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Subcommand;
+use seawall_edge::admin::MAX_ORDER_LENGTH;
 use seawall_model::Prefix;
 use serde_json::Value;
 
@@ -215,10 +216,10 @@ fn order(config: Option<&Path>, how: &ChangeArgs, parameters: &str) -> Done {
     output::data(&words::outcome(parameters, &outcome))
 }
 
-/// In whole seconds; the program takes no longer than 30 days.
+/// As long as the program takes.
 fn length(text: &str) -> Result<Duration, String> {
     let length = value::duration(text)?;
-    let range = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
+    let range = Duration::from_secs(1)..=MAX_ORDER_LENGTH;
     if range.contains(&length) { Ok(length) } else { Err("not between `1s` and `30d`".to_owned()) }
 }
 
