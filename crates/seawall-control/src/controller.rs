@@ -544,6 +544,7 @@ const NO_EVIDENCE: SignatureEvidence = SignatureEvidence {
     baseline_clients: 0,
     sample_hits: 0,
     sample_rows: 0,
+    sample_clients: 0,
     ln_p: 0.0,
 };
 

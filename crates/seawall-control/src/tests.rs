@@ -36,6 +36,7 @@ fn strong() -> SignatureEvidence {
         baseline_clients: 8_192,
         sample_hits: 1_800,
         sample_rows: 2_000,
+        sample_clients: 900,
         ln_p: -500.0,
     }
 }
@@ -233,6 +234,19 @@ fn what_may_harm_one_in_a_hundred_is_only_demoted() {
     let worse = SignatureEvidence { collateral_upper: 0.02, ..strong() };
     scene.ticks(1.0, ATTACK, &[(2, worse)], TESTED);
     assert_eq!(scene.rung(2), None);
+}
+
+#[test]
+fn what_a_handful_of_clients_do_is_only_demoted() {
+    let few = SignatureEvidence { sample_clients: 4, ..strong() };
+    let mut scene = Scene::new();
+    scene.ticks(60.0, ATTACK, &[(1, few)], TESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
+    // Once it is of many, it goes on as ever, and comes back when they are few again.
+    scene.ticks(10.0, ATTACK, &[(1, strong())], TESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Block));
+    scene.ticks(10.0, ATTACK, &[(1, few)], TESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use std::env;
 use std::hint::black_box;
 
-use seawall_detect::{Miner, Volume};
+use seawall_detect::{Miner, Requests, Volume};
 use seawall_model::{Attribute, Attributes, UNKNOWN};
 
 fn main() {
@@ -27,8 +27,10 @@ fn main() {
         if matches!(&*case, "worst" | "blends" | "imported") { 2_000.0 } else { 60.0 };
     let volume = Volume { now_per_s: 2_000.0, expected_per_s };
     let (mut miner, mut out) = (Miner::new(), Vec::new());
+    let clients: Vec<u16> = (0..now.len() as u16).collect();
     for _ in 0..times {
-        black_box(miner.mine(black_box(&now), black_box(&baseline), volume, &mut out));
+        let now = Requests { looks: black_box(&now), clients: &clients };
+        black_box(miner.mine(now, black_box(&baseline), volume, &mut out));
     }
 }
 

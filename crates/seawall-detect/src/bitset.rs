@@ -38,6 +38,11 @@ impl Bitset {
         }
     }
 
+    /// How many rows are in it.
+    pub(crate) fn count(&self) -> u32 {
+        self.words.iter().map(|word| word.count_ones()).sum()
+    }
+
     /// Becomes the same as `other`.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.words.copy_from_slice(&other.words);

@@ -27,13 +27,14 @@ use crate::finding::{
     is_excess,
 };
 use crate::kept::{BaselineFault, Kept};
-use crate::mine::{Miner, Volume, evidence};
+use crate::mine::{Miner, Requests, Volume, evidence};
 use crate::mix::Mix;
 use crate::onset::Onset;
 use crate::sample::Sample;
 use crate::signs::{self, ProbeCounts, Tests, without_ordinary};
 use crate::visitors::{Arrivals, NEW_MS, Visitors};
 use crate::watch::Watch;
+use crate::who::Who;
 use crate::window::Window;
 use crate::words::Words;
 
@@ -94,6 +95,7 @@ pub struct Detector {
     sampled: Sample,
     turn: usize,
     now: Vec<Attributes>,
+    who: Who,
     compared: Vec<Attributes>,
     /// Clients of this tick.
     clients: Vec<Attributes>,
@@ -182,6 +184,7 @@ impl Detector {
             sampled: Sample::new(Miner::MAX_NOW),
             turn: 0,
             now: Vec::with_capacity(Miner::MAX_NOW),
+            who: Who::new(Miner::MAX_NOW),
             compared: Vec::with_capacity(Miner::MAX_BASELINE),
             clients: Vec::with_capacity(512),
             miner: Miner::new(),
@@ -221,14 +224,17 @@ impl Detector {
     /// On what `signature` rests now; `None` while nothing is wrong, or where nothing was sampled.
     pub fn check(&self, signature: &Signature) -> Option<SignatureEvidence> {
         (!self.now.is_empty())
-            .then(|| evidence(signature, &self.now, &self.compared, self.volume(), 1))
+            .then(|| evidence(signature, self.requests(), &self.compared, self.volume(), 1))
     }
 
     /// On what `signature` rests now, in peace as well: for the operator, who asks before an order. O(rows)
     /// of two seconds and of the baseline; allocates.
     pub fn weigh(&self, signature: &Signature) -> SignatureEvidence {
-        let now: Vec<Attributes> = self.recent().map(|row| row.attributes).collect();
-        evidence(signature, &now, &self.compared, self.volume(), 1)
+        let looks: Vec<Attributes> = self.recent().map(|row| row.attributes).collect();
+        let mut who = Who::new(looks.len());
+        who.load(self.recent());
+        let now = Requests { looks: &looks, clients: who.numbers() };
+        evidence(signature, now, &self.compared, self.volume(), 1)
     }
 
     /// The requests of the last two seconds that were sampled, at most 4,096.
@@ -299,6 +305,7 @@ impl Detector {
             + self.words.heap_bytes()
             + samples
             + self.sampled.heap_bytes()
+            + self.who.heap_bytes()
             + (self.now.capacity() + self.compared.capacity()) * size_of::<Attributes>()
     }
 
@@ -442,6 +449,11 @@ impl Detector {
         }
         self.now.clear();
         self.now.extend(self.sampled.rows().iter().map(|row| row.attributes));
+        self.who.load(self.sampled.rows().iter());
+    }
+
+    fn requests(&self) -> Requests<'_> {
+        Requests { looks: &self.now, clients: self.who.numbers() }
     }
 
     /// Learns how ordinary clients behave.
@@ -552,7 +564,8 @@ impl Detector {
         if is_worth_it && (has_begun || self.now_ms >= self.mined_ms + MINE_MS) {
             self.mined_ms = self.now_ms;
             let volume = self.volume();
-            self.miner.mine(&self.now, &self.compared, volume, &mut candidates);
+            let now = Requests { looks: &self.now, clients: self.who.numbers() };
+            self.miner.mine(now, &self.compared, volume, &mut candidates);
         }
         candidates
     }

@@ -235,6 +235,8 @@ pub struct SignatureEvidence {
     pub sample_hits: u32,
     /// Requests in the sample of now.
     pub sample_rows: u32,
+    /// Different clients (a /32 of IPv4, a /64 of IPv6) who made those that match.
+    pub sample_clients: u32,
     /// Natural logarithm of the probability that chance alone did this, corrected for how many
     /// conjunctions were tried (G-test, Bonferroni).
     pub ln_p: f64,

@@ -43,6 +43,7 @@ mod tally;
 mod top;
 mod visitors;
 mod watch;
+mod who;
 mod window;
 mod words;
 
@@ -56,7 +57,7 @@ pub use crate::finding::{
 };
 pub use crate::kept::BaselineFault;
 pub use crate::licence::licence;
-pub use crate::mine::{Mined, Miner, Volume, evidence};
+pub use crate::mine::{Mined, Miner, Requests, Volume, evidence};
 pub use crate::prefixes::{Level, PrefixCounts};
 pub use crate::sample::Sample;
 pub use crate::signs::ProbeCounts;

@@ -30,6 +30,7 @@ use alloc::vec::Vec;
 use libm::{fmax, fmin};
 use seawall_model::{Attribute, Attributes, MAX_MITIGATIONS, Signature, UNKNOWN};
 
+use crate::bitset::Bitset;
 use crate::statistics::{CONFIDENCE, bonferroni, clopper_pearson_upper, g_test_ln_p};
 use crate::{Candidate, SignatureEvidence};
 
@@ -59,6 +60,15 @@ impl Volume {
     }
 }
 
+/// A sample of the requests of now.
+#[derive(Clone, Copy, Debug)]
+pub struct Requests<'a> {
+    /// What each looks like.
+    pub looks: &'a [Attributes],
+    /// Who made each: a number below [`Miner::MAX_NOW`] for each client. What has none is nobody's.
+    pub clients: &'a [u16],
+}
+
 /// What one round of mining comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mined {
@@ -77,6 +87,8 @@ pub struct Miner {
     /// Rows of the baseline by the attributes that are known of them.
     known: Side,
     search: Search,
+    /// Clients of one signature.
+    who: Bitset,
 }
 
 impl Miner {
@@ -95,21 +107,23 @@ impl Miner {
             baseline: Side::new(Self::MAX_BASELINE),
             known: Side::new(Self::MAX_BASELINE),
             search: Search::new(),
+            who: Bitset::new(Self::MAX_NOW),
         }
     }
 
     /// Puts the signatures of what is too much now into `out`, best first, in place of what was there.
     ///
-    /// `now` is a sample of requests, `baseline` has one row for each ordinary client. A few
-    /// milliseconds at worst; allocates nothing but room in `out`.
+    /// `baseline` has one row for each ordinary client. A few milliseconds at worst; allocates nothing but
+    /// room in `out`.
     pub fn mine(
         &mut self,
-        now: &[Attributes],
+        now: Requests<'_>,
         baseline: &[Attributes],
         volume: Volume,
         out: &mut Vec<Candidate>,
     ) -> Mined {
         out.clear();
+        let Requests { looks: now, clients } = now;
         let now = &now[..now.len().min(Self::MAX_NOW)];
         let baseline = &baseline[..baseline.len().min(Self::MAX_BASELINE)];
         let tested = self.values.choose(now, baseline);
@@ -132,6 +146,8 @@ impl Miner {
             baseline: &mut self.baseline,
             all_is_known: self.known.all_have((1 << Attribute::COUNT) - 1),
             known: &mut self.known,
+            clients,
+            who: &mut self.who,
             volume,
             excess: volume.excess(),
             tried,
@@ -154,7 +170,7 @@ impl Default for Miner {
 /// 1 where that is less than what the signature alone explains. O(rows).
 pub fn evidence(
     signature: &Signature,
-    now: &[Attributes],
+    now: Requests<'_>,
     baseline: &[Attributes],
     volume: Volume,
     tried: u64,
@@ -162,15 +178,24 @@ pub fn evidence(
     let volume = volume.cleaned();
     let is_known =
         |row: &&Attributes| signature.terms().all(|term| row.value(term.attribute) != UNKNOWN);
-    let matching =
-        |rows: &[Attributes]| rows.iter().filter(|row| signature.matches(row)).count() as u32;
+    let matches = |row: &&Attributes| signature.matches(row);
     let counted = Counted {
-        now: matching(now),
-        rows: now.len() as u32,
-        baseline: matching(baseline),
+        now: now.looks.iter().filter(matches).count() as u32,
+        rows: now.looks.len() as u32,
+        baseline: baseline.iter().filter(matches).count() as u32,
         clients: baseline.iter().filter(is_known).count() as u32,
     };
-    counted.evidence(volume, fmax(volume.excess(), counted.excess(volume)), tried)
+    let mut who = Bitset::new(Miner::MAX_NOW);
+    let who = different(&mut who, now.looks.iter().map(|row| signature.matches(row)), now.clients);
+    counted.evidence(who, volume, fmax(volume.excess(), counted.excess(volume)), tried)
+}
+
+/// How many clients made the requests that are met; `who` is where they are gathered.
+fn different(who: &mut Bitset, is_met: impl Iterator<Item = bool>, clients: &[u16]) -> u32 {
+    who.clear();
+    let met = is_met.zip(clients).filter(|(is_met, _)| *is_met);
+    met.for_each(|(_, client)| who.insert(usize::from(*client)));
+    who.count()
 }
 
 /// How often something was met.
@@ -205,8 +230,8 @@ impl Counted {
         bonferroni(g_test_ln_p(self.now, self.rows, self.baseline, self.clients), tried)
     }
 
-    /// In full, for a part of `excess`.
-    fn evidence(self, volume: Volume, excess: f64, tried: u64) -> SignatureEvidence {
+    /// In full, for a part of `excess`; `who` is how many clients the rows of now are of.
+    fn evidence(self, who: u32, volume: Volume, excess: f64, tried: u64) -> SignatureEvidence {
         let covered = self.excess(volume);
         SignatureEvidence {
             matched_per_s: self.matched(volume),
@@ -217,6 +242,7 @@ impl Counted {
             baseline_clients: self.clients,
             sample_hits: self.now,
             sample_rows: self.rows,
+            sample_clients: who,
             ln_p: self.ln_p(tried),
         }
     }
@@ -230,6 +256,9 @@ struct Round<'a> {
     known: &'a mut Side,
     /// Whether nothing is unknown of any client in the baseline, as is usual.
     all_is_known: bool,
+    /// Who made each row of now.
+    clients: &'a [u16],
+    who: &'a mut Bitset,
     volume: Volume,
     /// All that is too much, in requests per second.
     excess: f64,
@@ -253,6 +282,11 @@ impl Round<'_> {
             baseline: self.baseline.count(mask),
             clients: self.clients(mask),
         }
+    }
+
+    /// How many clients made the rows of now with the values of `mask`.
+    fn who(&mut self, mask: u64) -> u32 {
+        different(self.who, self.now.having(mask), self.clients)
     }
 
     /// Of how many clients it is known whether they have the values of `mask`.

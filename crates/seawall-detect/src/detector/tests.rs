@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::vec::Vec;
 
 use seawall_model::{
-    Attribute, Cause, ClientAddr, Observation, Referrer, RequestKind, Standing, Test, Work,
+    Attribute, Cause, ClientAddr, Observation, Referrer, RequestKind, Rung, Standing, Test, Work,
 };
 
 use super::*;
+use crate::licence;
 
 const SEED: [u64; 2] = [0x5ea_3a11, 0xde7ec7];
 const TICK: Duration = Window::LENGTH;
@@ -501,6 +502,33 @@ fn candidates_come_with_the_alarm_and_name_the_flood() {
     assert!(best.evidence.coverage > 0.8 && best.evidence.collateral_upper < 0.01, "{best:?}");
     assert!(world.detector.check(&best.signature).is_some_and(|now| now.coverage > 0.8));
     assert!(findings[0].candidates.is_empty());
+}
+
+#[test]
+fn what_a_crawler_of_four_addresses_does_bears_no_test_of_those_who_look_like_it() {
+    let (bytes, _) = World::watched(50.0, 15);
+    let rungs = |clients: usize| {
+        let mut world = World::again(50.0, 6, &bytes);
+        let mut crawl = |world: &mut World| {
+            for _ in 0..world.random.arrivals(500.0) {
+                let client = bot(world.random.below(clients), 2);
+                let target = world.random.bits() as usize >> 20;
+                let page = world.request(&client, RequestKind::Page, target % 300, target);
+                world.put(0, page);
+            }
+        };
+        // As long as the origin bears it, it is only watched.
+        world.stress.queue_delay_ms = 120.0;
+        let findings = world.suffer(&mut crawl, 12);
+        let best = findings.iter().find_map(|finding| finding.candidates.first()).expect("one");
+        let again = world.detector.check(&best.signature).expect("goes on");
+        // Nobody else looks so.
+        assert!(again.sample_clients as usize <= clients && again.sample_clients >= 4, "{again:?}");
+        assert_eq!(world.detector.weigh(&best.signature).sample_clients, again.sample_clients);
+        [best.evidence, again].map(|evidence| licence(&best.signature, &evidence))
+    };
+    assert_eq!(rungs(4), [Rung::Demote; 2]);
+    assert!(rungs(400).iter().all(|rung| *rung >= Rung::Challenge));
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub(super) fn choose(round: &mut Round<'_>, found: &[Found], out: &mut Vec<Candi
     while out.len() < Miner::MAX_CANDIDATES && coverage < ENOUGH {
         let Some(best) = best(round, found) else { break };
         let Some(signature) = signature(round, best.mask) else { break };
-        let evidence = best.counted.evidence(round.volume, round.excess, round.tried);
+        let who = round.who(best.mask);
+        let evidence = best.counted.evidence(who, round.volume, round.excess, round.tried);
         out.push(Candidate { signature, evidence });
         union.now += round.now.take(best.mask);
         union.baseline += round.baseline.take(best.mask);

@@ -85,6 +85,11 @@ impl Side {
         self.masks.len() as u32
     }
 
+    /// Of each row whether it has all of `mask`.
+    pub(super) fn having(&self, mask: u64) -> impl Iterator<Item = bool> + '_ {
+        self.masks.iter().map(move |row| row & mask == mask)
+    }
+
     /// The table of conjunctions of up to three.
     pub(super) fn table(&self) -> &Conjunctions {
         &self.table

@@ -93,9 +93,24 @@ fn readers(dice: &mut Dice, rows: usize) -> Vec<Attributes> {
 
 const FLOOD: Volume = Volume { now_per_s: 550.0, expected_per_s: 50.0 };
 
+/// Rows of as many clients.
+fn each(looks: &[Attributes]) -> Requests<'_> {
+    Requests { looks, clients: &CLIENTS[..looks.len()] }
+}
+
+static CLIENTS: [u16; 2 * Miner::MAX_NOW] = {
+    let mut clients = [0; 2 * Miner::MAX_NOW];
+    let mut row = 0;
+    while row < clients.len() {
+        clients[row] = row as u16;
+        row += 1;
+    }
+    clients
+};
+
 fn mine(now: &[Attributes], baseline: &[Attributes], volume: Volume) -> (Mined, Vec<Candidate>) {
     let mut out = Vec::new();
-    let mined = Miner::new().mine(now, baseline, volume, &mut out);
+    let mined = Miner::new().mine(each(now), baseline, volume, &mut out);
     (mined, out)
 }
 
@@ -213,8 +228,35 @@ fn an_attack_that_needs_four_and_five_values_is_told_from_readers() {
     assert!(mined.coverage > 0.95 && found[0].evidence.collateral_upper < 0.005, "{found:?}");
     assert_eq!(
         found[0].evidence.sample_hits,
-        evidence(&found[0].signature, &now, &baseline, FLOOD, 1).sample_hits
+        evidence(&found[0].signature, each(&now), &baseline, FLOOD, 1).sample_hits
     );
+}
+
+#[test]
+fn it_is_counted_of_how_many_clients_what_is_found_is() {
+    let mut dice = Dice(5);
+    let baseline = readers(&mut dice, Miner::MAX_BASELINE);
+    let mut now = readers(&mut dice, 400);
+    now.extend((0..2_000).map(|_| with(reader(&mut dice), &[(A::Ja4, 998)])));
+    now.extend((0..1_600).map(|_| with(reader(&mut dice), &[(A::Ja4, 999)])));
+    // Readers come once, one tool is of three clients and the other of forty.
+    let who = |row: usize| match row {
+        0..400 => row + 100,
+        400..2_400 => row % 3,
+        _ => 10 + row % 40,
+    };
+    let clients: Vec<u16> = (0..now.len()).map(|row| who(row) as u16).collect();
+    let sample = Requests { looks: &now, clients: &clients };
+    let mut found = Vec::new();
+    Miner::new().mine(sample, &baseline, FLOOD, &mut found);
+    let counted: Vec<_> = found.iter().map(|one| one.evidence.sample_clients).collect();
+    assert_eq!(counted, [3, 40], "{found:?}");
+    let rungs = found.iter().map(|one| licence(&one.signature, &one.evidence));
+    assert!(rungs.eq([Rung::Demote, Rung::Block]), "{found:?}");
+    for one in &found {
+        let again = evidence(&one.signature, sample, &baseline, FLOOD, 1);
+        assert_eq!(again.sample_clients, one.evidence.sample_clients);
+    }
 }
 
 #[test]
@@ -224,7 +266,7 @@ fn readers_alone_have_no_signature_whatever_the_volume() {
         let mut dice = Dice(seed << 32);
         let baseline = readers(&mut dice, 1_200);
         let now = readers(&mut dice, 500);
-        let mined = miner.mine(&now, &baseline, FLOOD, &mut found);
+        let mined = miner.mine(each(&now), &baseline, FLOOD, &mut found);
         assert!(found.is_empty() && mined.coverage == 0.0, "{seed}: {found:?}");
     }
 }
@@ -289,10 +331,10 @@ fn values_made_up_for_each_request_hide_nothing_and_fill_nothing() {
     };
     let mut miner = Miner::new();
     let mut out = Vec::new();
-    let mined = miner.mine(&made_up(&A::ALL, u32::MAX >> 13), &baseline, FLOOD, &mut out);
+    let mined = miner.mine(each(&made_up(&A::ALL, u32::MAX >> 13)), &baseline, FLOOD, &mut out);
     assert!(out.is_empty() && mined.tried == 0, "nothing is frequent: {mined:?}");
     let thirty = made_up(&A::ALL, 30);
-    let mined = miner.mine(&thirty, &baseline, FLOOD, &mut out);
+    let mined = miner.mine(each(&thirty), &baseline, FLOOD, &mut out);
     // 33 values at most of each of 15 attributes, all pairs and triples of 64, and the beam.
     assert!(
         mined.tried <= 495 + 2_016 + 41_664 + 4_096 && out.len() <= Miner::MAX_CANDIDATES,
@@ -300,7 +342,7 @@ fn values_made_up_for_each_request_hide_nothing_and_fill_nothing() {
     );
     let mut rows = made_up(&A::ALL[1..], 1_000_000);
     rows.iter_mut().for_each(|row| *row = with(*row, &[(A::Ja4, 20_000)]));
-    miner.mine(&rows, &baseline, FLOOD, &mut out);
+    miner.mine(each(&rows), &baseline, FLOOD, &mut out);
     assert_eq!(out.len(), 1);
     assert_eq!(out[0].evidence.sample_hits as usize, rows.len());
 }
@@ -382,7 +424,7 @@ proptest! {
         assert!((0.0..=1.0).contains(&mined.coverage) && found.len() <= Miner::MAX_CANDIDATES);
         let mut signatures = BTreeSet::new();
         for one in &found {
-            let naive = evidence(&one.signature, &now, &baseline, FLOOD, mined.tried);
+            let naive = evidence(&one.signature, each(&now), &baseline, FLOOD, mined.tried);
             // What all the excess is taken for differs where it is nearly nought; all else is the same.
             let one_evidence = SignatureEvidence { coverage: naive.coverage, ..one.evidence };
             assert_eq!(format!("{one_evidence:?}"), format!("{naive:?}"));
@@ -399,10 +441,10 @@ proptest! {
         let (mut now, mut baseline) = scramble(&mut dice);
         let mut miner = Miner::new();
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        let mined = miner.mine(&now, &baseline, FLOOD, &mut first);
+        let mined = miner.mine(each(&now), &baseline, FLOOD, &mut first);
         dice.shuffle(&mut now);
         dice.shuffle(&mut baseline);
-        assert_eq!(miner.mine(&now, &baseline, FLOOD, &mut second), mined);
+        assert_eq!(miner.mine(each(&now), &baseline, FLOOD, &mut second), mined);
         assert_eq!(first, second);
         assert_eq!(mine(&now, &baseline, FLOOD), (mined, first), "nor does what was mined before");
     }

@@ -148,6 +148,8 @@ pub struct EvidenceStatus {
     pub sample_rows: u32,
     /// Of them: meant.
     pub sample_hits: u32,
+    /// Different clients (a /32 of IPv4, a /64 of IPv6) among those.
+    pub sample_clients: u32,
     /// Requests per second that are meant.
     pub matched_per_s: f64,
     /// How many would be if everything were ordinary.

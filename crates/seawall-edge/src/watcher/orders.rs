@@ -198,6 +198,7 @@ impl Desk<'_> {
             evidence: Some(EvidenceStatus {
                 sample_rows: evidence.sample_rows,
                 sample_hits: evidence.sample_hits,
+                sample_clients: evidence.sample_clients,
                 matched_per_s: told::rounded(evidence.matched_per_s),
                 expected_per_s: told::rounded(evidence.expected_per_s),
                 coverage: told::rounded(evidence.coverage),

@@ -224,8 +224,9 @@ fn evidence(evidence: &Value) -> String {
     let now = match rows {
         0 => "no request of the last two seconds was sampled".to_owned(),
         _ => format!(
-            "now it means {hits} of {rows} sampled requests, {:.1}/s",
-            number(evidence, "matched_per_s").unwrap_or(0.0)
+            "now it means {hits} of {rows} sampled requests, {:.1}/s, of {} clients",
+            number(evidence, "matched_per_s").unwrap_or(0.0),
+            count("sample_clients")
         ),
     };
     let before = match clients {
@@ -311,7 +312,8 @@ block  192.0.2.0/24 for 5s, for another 59m 55s
 
     #[test]
     fn a_look_at_the_effect_is_not_taken_for_the_deed() {
-        let evidence = json!({"sample_rows": 400, "sample_hits": 312, "matched_per_s": 156.0,
+        let evidence = json!({"sample_rows": 400, "sample_hits": 312, "sample_clients": 290,
+            "matched_per_s": 156.0,
             "baseline_clients": 3500, "baseline_hits": 2, "collateral_upper": 0.001_8,
             "bears": "challenge"});
         let dry =
@@ -319,7 +321,7 @@ block  192.0.2.0/24 for 5s, for another 59m 55s
         let text = outcome("do=add&rung=block", &dry);
         let want = "\
 would be in force: path template /search
-now it means 312 of 400 sampled requests, 156.0/s
+now it means 312 of 400 sampled requests, 156.0/s, of 290 clients
 of 3500 clients known as ordinary it means 2, at most 0.18 % of all
 by itself Seawall would go up to `challenge` on this evidence";
         assert_eq!(text, want);
