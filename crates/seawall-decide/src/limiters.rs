@@ -103,6 +103,11 @@ impl Limiters {
         size_of::<Self>() + size_of_val(&*self.sets) + beside
     }
 
+    /// Of these, what remembers tests that were set and passed.
+    pub fn bytes_of_tests(&self) -> usize {
+        self.unsolved.bytes() + self.used.bytes()
+    }
+
     /// Records forgotten to make room for others, for metrics.
     pub fn evictions(&self) -> u64 {
         self.evictions.load(Ordering::Relaxed)

@@ -76,12 +76,12 @@ impl Detection {
         }
     }
 
-    /// Begins to watch: the windows that `workers` fill from now on, each of them two. To be called once;
-    /// whoever receives one clears it and [gives it back](Self::give_back).
+    /// Begins to watch: the windows that `workers` fill from now on, one of each and a few to change them for.
+    /// To be called once; whoever receives one clears it and [gives it back](Self::give_back).
     pub fn watch(&self, workers: usize) -> Receiver<Window> {
-        let (full, windows) = sync_channel(2 * workers.max(1));
-        let room = std::iter::repeat_with(|| Window::new(self.seed));
-        self.empty.lock().extend(room.take(2 * workers.max(1)));
+        let count = windows_of(workers);
+        let (full, windows) = sync_channel(count);
+        self.empty.lock().extend(std::iter::repeat_with(|| Window::new(self.seed)).take(count));
         *self.full.lock() = Some(full);
         self.is_watching.store(true, Ordering::Release);
         windows
@@ -204,11 +204,20 @@ struct Seen {
     test: Test,
 }
 
+/// How many windows there are for so many workers. Whoever takes them is done with one in a millisecond, so
+/// that a few are changed around: a window takes 0.9 MB.
+pub fn windows_of(workers: usize) -> usize {
+    const MAX_CHANGED: usize = 4;
+    workers.max(1) + workers.clamp(1, MAX_CHANGED)
+}
+
 /// A worker's part.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     window: RefCell<Option<Window>>,
     due: Cell<Instant>,
+    /// Until when it waits for an empty one before that is counted.
+    late: Cell<Option<Instant>>,
     /// By the lower bits of a request's number. Taken when the first one is noted.
     seen: RefCell<Box<[Option<Seen>]>>,
 }
@@ -216,6 +225,9 @@ pub(crate) struct Watch {
 /// Requests that came while one waits for its answer. Beyond, it is not observed, and counted: 4,096 of a
 /// worker take half a MiB, and are two seconds of the origin at 2,000 requests a second.
 const SEEN: usize = 4_096;
+
+/// What those take of each worker, once it watches.
+pub const WAITING_BYTES: usize = SEEN * size_of::<Option<Seen>>();
 
 impl Watch {
     fn note(&self, seen: Seen) {
@@ -247,18 +259,23 @@ impl Watch {
         }
     }
 
-    /// Hands over the window if it is time.
+    /// Hands over the window if it is time, and there is an empty one to change it for.
     pub(crate) fn hand_over(&self, detection: &Detection, now: Instant) {
         if !detection.is_watching.load(Ordering::Acquire) || now < self.due.get() {
             return;
         }
-        self.due.set(now + Window::LENGTH);
         let empty = detection.empty.lock().pop();
         let mut window = self.window.borrow_mut();
         let Some(empty) = empty else {
-            detection.late.fetch_add(1, Ordering::Relaxed);
+            // All workers hand over in the same moment, and there are not as many empty ones.
+            self.due.set(now + AGAIN);
+            let late = self.late.get().unwrap_or(now + Window::LENGTH);
+            self.late.set(Some(late).filter(|late| now < *late));
+            detection.late.fetch_add(u64::from(now >= late), Ordering::Relaxed);
             return;
         };
+        self.due.set(now + Window::LENGTH);
+        self.late.set(None);
         let Some(filled) = window.replace(empty) else { return };
         let full = detection.full.lock();
         if full.as_ref().is_none_or(|full| full.try_send(filled).is_err()) {
@@ -267,6 +284,9 @@ impl Watch {
         }
     }
 }
+
+/// When an empty window is asked for again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 fn place(number: u64) -> usize {
     usize::try_from(number % SEEN as u64).unwrap_or(0)
@@ -506,4 +526,49 @@ fn hash(detection: &Detection, bytes: &[u8]) -> u64 {
     let [key0, key1] = detection.seed;
     // Another key than that of attributes.
     SipHasher13::new_with_keys(key1, key0).hash(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn late(detection: &Detection) -> u64 {
+        detection.late.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn sixteen_workers_change_four_windows_around_in_time() {
+        const WORKERS: usize = 16;
+        let detection = Detection::new([1, 2]);
+        let windows = detection.watch(WORKERS);
+        let workers: Vec<Watch> = (0..WORKERS).map(|_| Watch::default()).collect();
+        let mut now = Instant::from_nanos(1);
+        let mut pass = |length: Duration| {
+            now = now + length;
+            workers.iter().for_each(|worker| worker.hand_over(&detection, now));
+            windows.try_iter().map(|window| detection.give_back(window)).count()
+        };
+        assert_eq!(pass(Duration::ZERO), 0, "each takes its first");
+        let steps = [Window::LENGTH - 3 * AGAIN, AGAIN, AGAIN, AGAIN];
+        let taken: usize = (0..100).flat_map(|_| steps).map(&mut pass).sum();
+        // Each has put off one by a few milliseconds at most.
+        assert!((99 * WORKERS..=100 * WORKERS).contains(&taken), "{taken}");
+        assert_eq!(late(&detection), 0);
+    }
+
+    #[test]
+    fn whoever_finds_no_window_goes_on_and_is_counted_once_in_a_quarter_of_a_second() {
+        let detection = Detection::new([1, 2]);
+        let windows = detection.watch(1);
+        let worker = Watch::default();
+        let at = |ms: u64| Instant::from_nanos(1) + Duration::from_millis(ms);
+        for ms in 0..=1_600 {
+            worker.hand_over(&detection, at(ms));
+        }
+        // Its first at 0, changed at 250; none at 500: late at 750, 1,000, 1,250 and 1,500.
+        assert_eq!((windows.try_iter().count(), late(&detection)), (1, 4));
+        detection.give_back(Window::new([1, 2]));
+        worker.hand_over(&detection, at(1_606));
+        assert_eq!((windows.try_iter().count(), late(&detection)), (1, 4));
+    }
 }

@@ -11,6 +11,7 @@
 mod addresses;
 mod detection;
 mod detection_cost;
+mod detection_state;
 mod flood;
 mod instance;
 mod large;
@@ -61,6 +62,7 @@ const ROWS: &[(&str, Row)] = &[
     ("addresses", addresses::run),
     ("large", large::run),
     ("detection-cost", detection_cost::run),
+    ("detection-state", detection_state::run),
     ("a1", |scene| detection::run(scene, &detection::A1)),
     ("a2", |scene| detection::run(scene, &detection::A2)),
     ("a4", |scene| detection::run(scene, &detection::A4)),

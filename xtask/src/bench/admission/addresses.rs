@@ -2,8 +2,8 @@
 //!
 //! 127.0.0.0/8 has as many addresses, but nobody can open ten million connections here: the clients
 //! are those that a trusted proxy names, on connections that are kept. wrk asks for one held page, each
-//! time for another address, three of IPv4 to one of IPv6. Once without detection, whose memory has a bar of
-//! its own, and once with it.
+//! time for another address, three of IPv4 to one of IPv6, with a user agent, languages, an accepted type and
+//! fields that nobody had before. Once without detection, whose memory has a bar of its own, and once with it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -116,7 +116,7 @@ fn rss_mib(id: u32) -> f64 {
     ids.iter().filter_map(rss).sum::<f64>() / 1024.0
 }
 
-/// Each request is of another client; beyond 2^24 they begin again.
+/// Each request is of another client; beyond 2^24 they begin again. No two clients look alike.
 const SCRIPT: &str = "\
 local n = 0
 function request()
@@ -128,6 +128,15 @@ function request()
   else
     client = string.format('%d.%d.%d.7', 1 + a % 126, b, c)
   end
-  return 'GET /1k.html HTTP/1.1\\r\\nHost: example.org\\r\\nX-Forwarded-For: ' .. client .. '\\r\\n\\r\\n'
+  local fields = {
+    'User-Agent: tool-' .. n .. '/' .. n % 97,
+    'Accept-Language: ' .. string.char(97 + n % 26, 97 + n % 25) .. ';q=0.' .. n % 10,
+    'Accept: text/' .. string.format('%x', n),
+  }
+  for more = 1, n % 7 do
+    table.insert(fields, n % (more + 3) % #fields + 1, 'X-' .. (n + more) % 89 .. ': ' .. n)
+  end
+  return 'GET /1k.html HTTP/1.1\\r\\nHost: example.org\\r\\nX-Forwarded-For: ' .. client .. '\\r\\n'
+    .. table.concat(fields, '\\r\\n') .. '\\r\\n\\r\\n'
 end
 ";
