@@ -147,6 +147,9 @@ const BEFORE_MS: u64 = 5_000;
 const MAX_TICK_S: f64 = 5.0;
 /// A wait for the origin that is stress: twice what its queue is meant to have.
 const PRESSED_MS: f64 = 40.0;
+/// And one that is stress however usual it has become: else whoever presses a little more each minute could
+/// have it learned as ordinary in two hours. From there on those who ask for most are refused at once.
+const MAX_PRESSED_MS: f64 = 500.0;
 /// What stands for a limit at its floor in the channel of stress, in milliseconds of waiting.
 const FLOOR_MS: f64 = 100.0;
 /// What an origin can bear of which nothing is known, in requests per second.
@@ -412,7 +415,7 @@ impl Detector {
 
     fn is_pressed(&self, stress: &OriginStress) -> bool {
         let usual = self.channels.expected(Channel::OriginStress, 0.0);
-        let wait_ms = PRESSED_MS.max(2.0 * usual + PRESSED_MS / 2.0);
+        let wait_ms = (2.0 * usual + PRESSED_MS / 2.0).clamp(PRESSED_MS, MAX_PRESSED_MS);
         stress.is_known && (stress.is_limit_at_floor || stress.queue_delay_ms >= wait_ms)
     }
 
