@@ -23,6 +23,7 @@ mod attributes;
 mod breaker;
 mod budget;
 mod by_country;
+mod cheap_test;
 mod costs;
 mod credential;
 mod decay;
@@ -57,6 +58,9 @@ pub use crate::attributes::{AttributeWords, Attributer, Known, MAX_WORDS_BYTES, 
 pub use crate::breaker::{Breaker, BreakerConfig, BreakerState, OriginOutcome};
 pub use crate::budget::{OriginBudget, RouteBudget, Whence};
 pub use crate::by_country::{CountryShare, WorkByCountry};
+pub use crate::cheap_test::{
+    NextStep, TestAsker, TestOutcome, TestShown, is_local_reference, test_gate,
+};
 pub use crate::costs::TemplateCosts;
 pub use crate::credential::{
     AGED, CREDENTIAL_CHARS, Credential, CredentialClass, CredentialFault, CredentialKeys,

@@ -1,20 +1,8 @@
 //! The cheap test as readers meet it: once around with a cookie, or a page that waits.
 //!
 //! Separate because it is a conversation: a redirect that carries a pass and a ticket, a page for who comes
-//! back without the pass, and a redirect to the address as it was asked for. What may be tested is
+//! back without the pass, and a redirect to the address as it was asked for. What is tested and what comes next is
 //! decided in `seawall-decide`, what tickets are is written there too; nothing is remembered here.
-//!
-//! | comes with | is answered by |
-//! |---|---|
-//! | nothing good | 307 to itself, with a ticket in the address and a pass in a cookie |
-//! | the pass and a ticket | 307 to the address without the ticket |
-//! | the pass | the page |
-//! | a ticket that is too young | 429, a page that loads itself again when the ticket is good |
-//! | a ticket that is good, for the first time | the page, and a pass |
-//!
-//! **No loop:** only a request without a ticket, or with one that is used up, is sent around, and it comes back
-//! with one that is too young. Who takes cookies for one address and not for the other goes around until it
-//! has left as many tests open as are refused.
 //!
 //! The ticket is cut off the address before anything else looks at it ([`split`]): it is in no key, no log and
 //! no request to the origin.
@@ -24,9 +12,9 @@ use http::header::{CACHE_CONTROL, HeaderValue, LOCATION, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{CacheStatus, PASS_COOKIE, PLAIN_PASS_COOKIE, Scheme};
 use seawall_decide::{
-    CREDENTIAL_CHARS, CredentialText, PASS_LIFE, TestTicket, TicketFault, TicketKind,
+    CREDENTIAL_CHARS, CredentialText, NextStep, PASS_LIFE, TestShown, is_local_reference,
 };
-use seawall_model::{Cause, Identity, Method, Test};
+use seawall_model::{Cause, Facts, Identity};
 
 use crate::answer::{Answer, AnswerBody, Note};
 use crate::metrics::CacheOutcome;
@@ -35,39 +23,9 @@ use crate::serve::{self, Ask, Times};
 use crate::visitor;
 use crate::worker::ClientConn;
 
-/// What a request shows of the test.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shown {
-    /// [`Test::Passed`] or [`Test::Carried`] if it is good for this request.
-    pub(crate) test: Test,
-    /// What to do if it has to be tested, or to be sent on.
-    pub(crate) next: Next,
-    /// It waited for this page: a pass is due.
-    pub(crate) earned: Option<TestTicket>,
-}
-
-/// What comes next in a test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Nothing: it goes on, or is asked to come back with cookie and ticket.
-    Around,
-    /// To the address without the ticket.
-    Clean,
-    /// To wait for so many seconds.
-    Wait(u64),
-}
-
-impl Shown {
-    /// Nothing that is good.
-    pub(crate) const NOTHING: Self = Self { test: Test::None, next: Next::Around, earned: None };
-}
-
 /// The query parameter with a ticket; in front of the ticket, with which it ends.
 const TICKET: &[u8] = b"seawall-ticket=";
 const TICKET_BYTES: usize = TICKET.len() + CREDENTIAL_CHARS;
-
-/// How long who takes no cookies waits.
-const WAIT: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// A query without the ticket that it ends with, and the ticket. We put it last; elsewhere it is a
 /// parameter as any other. O(1).
@@ -102,40 +60,12 @@ pub(crate) fn without_ticket(address: &[u8]) -> Option<&[u8]> {
 
 /// What is shown of the test by a request that has to be tested, or would have to. What is good for it is
 /// taken.
-pub(crate) fn shown(ctx: &ClientConn, ask: &Ask<'_>, times: Times) -> Shown {
+pub(crate) fn shown(ctx: &ClientConn, ask: &Ask<'_>, facts: &Facts<'_>, times: Times) -> TestShown {
     let shared = &ctx.worker.shared;
-    let (keys, limiters) = (shared.reception.keys.credentials(), &shared.limiters);
-    let is_read = matches!(ask.method, Method::Get | Method::Head);
+    let keys = shared.reception.keys.credentials();
     let cookie = visitor::shown(ask.fields, cookie_name(ctx.scheme(ask.fields)));
-    let pass = cookie.as_ref().and_then(|cookie| {
-        let pass = keys.check_ticket(times.wall, ask.host, cookie.text()).ok()?;
-        // A ticket is none, wherever it is put.
-        let is_good = pass.kind != TicketKind::Wait && limiters.take_pass(times.mono, pass.number);
-        is_good.then_some(cookie.text())
-    });
-    if let Some(pass) = pass {
-        if ask.ticket.is_some() && is_read && is_plain(ask.path) {
-            return Shown { test: Test::Carried, next: Next::Clean, earned: None };
-        }
-        let is_first = limiters.is_first_use(times.mono, pass);
-        let test = if is_first { Test::Passed } else { Test::Carried };
-        return Shown { test, ..Shown::NOTHING };
-    }
-    let Some(text) = ask.ticket.filter(|_| is_read) else { return Shown::NOTHING };
-    match keys.check_ticket(times.wall, ask.host, text) {
-        Ok(ticket)
-            if ticket.kind == TicketKind::Wait
-                && limiters.is_first_use(times.mono, text)
-                && limiters.take_pass(times.mono, ticket.number) =>
-        {
-            Shown { test: Test::Passed, earned: Some(ticket), ..Shown::NOTHING }
-        }
-        Err(TicketFault::Early(rest)) => {
-            let seconds = rest.as_secs().max(*refusal::WAIT_S.start());
-            Shown { next: Next::Wait(seconds), ..Shown::NOTHING }
-        }
-        Ok(_) | Err(_) => Shown::NOTHING,
-    }
+    let pass = cookie.as_ref().map(visitor::Shown::text);
+    TestShown::of((&keys, &shared.limiters), (times.mono, times.wall), (pass, ask.ticket), facts)
 }
 
 /// The answer to a request that is tested. `who` asks, one of `people` who do so as one; `dice` are
@@ -144,20 +74,17 @@ pub(crate) fn answer(
     ctx: &ClientConn,
     ask: &Ask<'_>,
     times: Times,
-    (next, who): (Next, Asker),
+    (next, who): (NextStep, Asker),
 ) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let to = match next {
-        Next::Wait(seconds) => return refusal::wait(ask, seconds),
-        Next::Clean => serve::target(ask).into_bytes(),
-        Next::Around => {
+        NextStep::Wait(seconds) => return refusal::wait(ask, seconds),
+        NextStep::Clean => serve::target(ask).into_bytes(),
+        NextStep::Around => {
             let keys = ctx.worker.shared.reception.keys.credentials();
             let Asker { identity, people, dice } = who;
-            let number = keys.ticket_number(times.wall, identity, people, dice);
-            let ticket = keys.wait_ticket(times.wall, ask.host, number, WAIT);
-            let unproved = TestTicket { kind: TicketKind::Return, number };
-            let pass = keys.pass(times.wall, ask.host, &unproved);
+            let (ticket, pass) = keys.sent_around(times.wall, ask.host, (identity, people, dice));
             headers.append(SET_COOKIE, cookie(&pass, ctx.scheme(ask.fields)));
             with_ticket(ask, &ticket)
         }
@@ -201,15 +128,9 @@ pub(crate) fn cookie(pass: &CredentialText, scheme: Scheme) -> HeaderValue {
     line
 }
 
-/// Whether a path may stand at the begin of a reference: `//name/` and, for browsers, `/\name/` are
-/// another site's.
-const fn is_plain(path: &[u8]) -> bool {
-    !matches!(path, [b'/', b'/' | b'\\', ..])
-}
-
 /// The same address with a ticket behind.
 fn with_ticket(ask: &Ask<'_>, ticket: &CredentialText) -> Vec<u8> {
-    let path = if is_plain(ask.path) { ask.path } else { b"" };
+    let path = if is_local_reference(ask.path) { ask.path } else { b"" };
     let (query, and) = match ask.query {
         Some(query) => (query, "&"),
         None => (&b""[..], ""),

@@ -19,20 +19,18 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use parking_lot::Mutex;
 use seawall_control::{Entry, Step, Why};
 use seawall_decide::{
-    Attributer, CROWD, Exempt, MAX_OPEN_TESTS, Mitigations, NetworkClass, Trial, Whence,
-    mitigation_gate,
+    Attributer, Exempt, Mitigations, NetworkClass, NextStep, TestAsker, Whence, test_gate,
 };
 use seawall_detect::{Sampled, Window};
 use seawall_model::{
     Attributes, Cause, ClientAddr, ConnectionSignal, CookieClass, Decision, Facts, Held, Identity,
-    Instant, Met, Mitigation, MitigationId, Observation, Referrer, Refusal, Rung, Standing, Test,
-    Work,
+    Instant, Met, Mitigation, MitigationId, Observation, Referrer, Rung, Standing, Test, Work,
 };
 use siphasher::sip::SipHasher13;
 
 use crate::admin::State;
 use crate::answer::{Answer, AnswerHead};
-use crate::cheap_test::{self, Asker, Next};
+use crate::cheap_test::{self, Asker};
 use crate::metrics::{CacheOutcome, Sample};
 use crate::policy::Policy;
 use crate::serve::{self, Ask, Times};
@@ -296,7 +294,7 @@ fn place(number: u64) -> usize {
 pub(crate) struct Judged {
     pub(crate) decision: Decision,
     /// How it is tested; it is refused by [`Cause::Challenged`] then.
-    pub(crate) test: Option<(Next, Asker)>,
+    pub(crate) test: Option<(NextStep, Asker)>,
     /// It waited for this page: a pass is due.
     pub(crate) earned: Option<Offer>,
 }
@@ -359,46 +357,21 @@ fn meet(
     (decided, met, times): (Decision, Met, Times),
 ) -> (Judged, Test) {
     let shared = &ctx.worker.shared;
-    let limiters = &shared.limiters;
-    let people = shared.budgets.people(Whence { client: facts.client, asn: network.asn });
-    // Nothing is known of how many come from there, but that they are many and look alike.
-    let is_crowd = network.is_tor || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer.ip());
-    let people = if is_crowd { people.max(CROWD) } else { people };
-    let tested = limiters.tested(facts.identity, limiters.look(&facts.fingerprint), people);
-    let is_touched = met.rung > Rung::Observe
-        && facts.held == Held::No
-        && decided == Decision::Admit(Cause::Default);
-    let shown =
-        if is_touched { cheap_test::shown(ctx, ask, times) } else { cheap_test::Shown::NOTHING };
-    let trial = Trial {
+    let asker = TestAsker {
         testable: ask.wish().testable(ask.body, ask.upgrade),
-        test: if shown.test == Test::None { Test::None } else { Test::Passed },
-        tested,
-        max_open: (!is_crowd).then_some(MAX_OPEN_TESTS),
+        people: shared.budgets.people(Whence { client: facts.client, asn: network.asn }),
+        is_crowd: network.is_tor || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer.ip()),
     };
-    let gate = (&policy.table, limiters);
-    let decision = mitigation_gate(gate, times.mono, decided, Some(met), trial, facts);
-    let dice = hash(&shared.detection, &(times.mono.as_nanos() ^ times.number).to_le_bytes());
-    let asker = Asker { identity: facts.identity, people, dice };
-    match (decision, shown.next) {
-        (Decision::Refuse(_, Cause::Challenged), next) => {
-            limiters.test_set(times.mono, tested);
-            (Judged { test: Some((next, asker)), ..Judged::plainly(decision) }, Test::Set)
-        }
-        (Decision::Admit(_), Next::Clean) => {
-            let redirect = Refusal { status: 307, retry_after: None, close: false };
-            let decision = Decision::Refuse(redirect, Cause::Challenged);
-            (Judged { test: Some((Next::Clean, asker)), ..Judged::plainly(decision) }, Test::None)
-        }
-        _ => {
-            if shown.test == Test::Passed {
-                limiters.test_passed(times.mono, tested);
-            }
-            let scheme = ctx.scheme(ask.fields);
-            let earned = shown.earned.map(|waited| Offer::TestPass { waited, scheme });
-            (Judged { earned, ..Judged::plainly(decision) }, shown.test)
-        }
-    }
+    let shown = || cheap_test::shown(ctx, ask, facts, times);
+    let gate = (&policy.table, &shared.limiters);
+    let out = test_gate(gate, times.mono, (decided, met), asker, shown, facts);
+    let test = out.next.map(|next| {
+        let dice = hash(&shared.detection, &(times.mono.as_nanos() ^ times.number).to_le_bytes());
+        (next, Asker { identity: facts.identity, people: out.people, dice })
+    });
+    let scheme = ctx.scheme(ask.fields);
+    let earned = out.earned.map(|waited| Offer::TestPass { waited, scheme });
+    (Judged { decision: out.decision, test, earned }, out.test)
 }
 
 /// Tells what became of a request of `client`. The mitigation that it met, for its line in the log.

@@ -22,7 +22,6 @@ use seawall_decide::Form;
 use seawall_model::{Cause, Instant, Method, Refusal};
 
 use self::prepared::Wanted;
-pub(crate) use self::waiting::WAIT_S;
 use crate::answer::{Answer, AnswerBody, AnswerHead, Note, Prepared};
 use crate::buffers;
 use crate::clock;
@@ -88,7 +87,7 @@ pub(crate) fn malformed_http1(out: &mut BytesMut, status: u16) {
 }
 
 /// The page of who has to wait, or a line for who cannot use a page. It loads again after `seconds`, which lie
-/// in [`WAIT_S`].
+/// between `MIN_WAIT` and `MAX_WAIT` of `seawall-decide`.
 pub(crate) fn wait(ask: &Ask<'_>, seconds: u64) -> Answer {
     let cause = Cause::Challenged;
     let note = Note { cause, refused: true, cache: CacheOutcome::Bypass, close: false };

@@ -14,7 +14,7 @@ use crate::cohorts;
 use crate::looks::{self, Look};
 use crate::random::Random;
 use crate::record::Phase;
-use crate::request::{Answer, Answered, Status, Target, Visitor};
+use crate::request::{Answer, Answered, Status, Target, TestStep, Visitor};
 use crate::scenario::Scenario;
 use crate::site::{HOME, PageId, Site};
 use crate::surges::bare;
@@ -213,7 +213,7 @@ impl World {
         Visitor { client, network, identity, standing, is_verified: false }
     }
 
-    fn bot_asks(&mut self, number: u32, bot: u32, pass: Option<String>) {
+    fn bot_asks(&mut self, number: u32, bot: u32, ticket: Option<&str>) {
         let visitor = self.bot_visitor(number, bot);
         let active = &self.bots.active[number as usize];
         let (skill, aim, has_cookie) = (active.vector.skill, active.vector.aim, active.has_cookie);
@@ -247,7 +247,7 @@ impl World {
         };
         let look = &self.bots.active[number as usize].looks[worn];
         let look = Arc::clone(look);
-        let pass = pass.or_else(|| self.bots.passes.get(&(number, bot)).cloned());
+        let pass = self.bots.passes.get(&(number, bot)).cloned();
         let made = self.bots.aim(&self.site, aim);
         let cookie = if aim == Aim::ForgedLogin {
             Some(format!("wordpress_logged_in_{:x}=admin%7C{}", 0xbeef, self.bots.random.bits()))
@@ -261,6 +261,7 @@ impl World {
             content_bytes: made.content_bytes,
             claims_login: aim == Aim::ForgedLogin,
             pass: pass.as_deref(),
+            ticket,
             is_document: true,
             ..bare(&visitor, &look, made.target())
         };
@@ -293,22 +294,31 @@ impl World {
         match answered.answer {
             Answer::Page { .. } => {}
             Answer::Refused(_) => self.bots.refused += 1,
-            Answer::Test { pass, wait } => {
-                self.bots.refused += 1;
-                let is_patient = skill >= Skill::Browser || wait.is_zero();
-                if skill >= Skill::Cookies && is_patient {
-                    self.after(wait.as_secs_f64() + 0.1, Event::BotAgain(number, bot, pass));
+            Answer::Test(step) => {
+                let ticket = match step {
+                    TestStep::Around { pass, ticket } => {
+                        self.bots.refused += 1;
+                        if skill >= Skill::Cookies {
+                            self.bots.passes.insert((number, bot), pass);
+                        }
+                        Some(ticket)
+                    }
+                    TestStep::Clean => None,
+                    // Who keeps cookies is never told to wait.
+                    TestStep::Wait(_) => return self.bots.refused += 1,
+                };
+                if skill >= Skill::Cookies {
+                    self.after(0.1, Event::BotAgain(number, bot, ticket));
                 }
             }
         }
     }
 
-    pub(crate) fn bot_again(&mut self, number: u32, bot: u32, pass: String) {
+    pub(crate) fn bot_again(&mut self, number: u32, bot: u32, ticket: Option<String>) {
         if self.bots.active.get(number as usize).is_none_or(|active| !active.is_on) {
             return;
         }
-        self.bots.passes.insert((number, bot), pass.clone());
-        self.bot_asks(number, bot, Some(pass));
+        self.bot_asks(number, bot, ticket.as_deref());
     }
 
     /// Abuses that need no request.

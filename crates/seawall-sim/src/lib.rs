@@ -42,7 +42,7 @@ pub use crate::origin::{SimOrigin, SimOriginModel, Spread};
 pub use crate::random::Random;
 pub use crate::record::{CrawlerRecord, Phase, Record, Second, ViewRecord, Want};
 pub use crate::request::{
-    Answer, Answered, Effect, Shield, SimNetwork, SimRequest, Status, Target, Visitor,
+    Answer, Answered, Effect, Shield, SimNetwork, SimRequest, Status, Target, TestStep, Visitor,
 };
 pub use crate::scenario::{DAYS, Days, Scenario, Schedule, VIEWS_PER_S};
 pub use crate::seawall::{Layers, Seawall};

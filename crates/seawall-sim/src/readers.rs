@@ -12,7 +12,7 @@ use seawall_model::{Instant, Method, RequestKind, Rung, Standing};
 use crate::cohorts::{self, Cohort, Reader};
 use crate::random::Random;
 use crate::record::{Phase, ViewRecord, Want};
-use crate::request::{Answer, Answered, Target};
+use crate::request::{Answer, Answered, Target, TestStep};
 use crate::site::{HOME, PageId};
 use crate::slab::Slab;
 use crate::world::{Ask, Event, Owner, World};
@@ -78,6 +78,8 @@ struct View {
     record: ViewRecord,
     outstanding: u32,
     tests: u32,
+    /// The ticket that its address ends with.
+    ticket: Option<String>,
     /// When the last answer will be at the reader's.
     last: Instant,
 }
@@ -258,7 +260,8 @@ impl World {
                 .any(|place| cohorts::shared_address(place) == visitor.client),
             waited_ms: 0,
         };
-        let view = View { session: number, page, record, outstanding: 0, tests: 0, last: self.now };
+        let (ticket, last) = (None, self.now);
+        let view = View { session: number, page, record, outstanding: 0, tests: 0, ticket, last };
         let view = self.readers.views.insert(view);
         if has_left {
             let pause = 1.0 + self.random.exponential() * thinks_s;
@@ -322,7 +325,7 @@ impl World {
         let Some(view) = self.readers.views.find(number) else { return };
         let Some(session) = self.readers.sessions.find(view.session) else { return };
         let reader = session.reader.clone();
-        let (referer, page) = (session.referer, view.page);
+        let (referer, page, ticket) = (session.referer, view.page, view.ticket.clone());
         let content_bytes = session.content_bytes;
         let is_inner = !view.session.is_multiple_of(3);
         // What scripts poll is no page, though here it stands for one.
@@ -339,6 +342,7 @@ impl World {
                 content_bytes,
                 claims_login: false,
                 pass: reader.pass.as_deref(),
+                ticket: ticket.as_deref(),
                 is_document: kind == RequestKind::Page,
             },
         );
@@ -356,21 +360,32 @@ impl World {
                 self.events.push(back, Event::Parts(number));
             }
             Answer::Refused(cause) => self.fail_view(number, cause),
-            Answer::Test { pass, wait } => {
-                view.record.is_challenged = true;
-                view.record.waited_ms += wait.as_millis() as u32 + (2 * rtt).as_millis() as u32;
-                view.tests += 1;
-                // A browser gives up a page that redirects without end; a feed reader keeps no cookie.
-                if view.tests > 4 || view.record.cohort == Cohort::Feeds {
-                    return self.fail_view(number, seawall_model::Cause::OriginBusy);
-                }
-                let session = view.session;
-                if let Some(session) = self.readers.sessions.find_mut(session) {
+            Answer::Test(step) => self.follow_test(number, step, rtt),
+        }
+    }
+
+    /// A reader does what a test asks, as its browser does by itself.
+    fn follow_test(&mut self, number: u32, step: TestStep, rtt: Duration) {
+        let Some(view) = self.readers.views.find_mut(number) else { return };
+        view.record.is_challenged = true;
+        view.tests += 1;
+        // A browser gives up a page that redirects without end; a feed reader keeps no cookie.
+        if view.tests > 4 || view.record.cohort == Cohort::Feeds {
+            return self.fail_view(number, seawall_model::Cause::OriginBusy);
+        }
+        let mut wait = Duration::ZERO;
+        match step {
+            TestStep::Around { pass, ticket } => {
+                view.ticket = Some(ticket);
+                if let Some(session) = self.readers.sessions.find_mut(view.session) {
                     session.reader.pass = Some(pass);
                 }
-                self.events.push(now + wait + rtt, Event::Html(number));
             }
+            TestStep::Clean => view.ticket = None,
+            TestStep::Wait(least) => wait = least,
         }
+        view.record.waited_ms += (wait + 2 * rtt).as_millis() as u32;
+        self.events.push(self.now + wait + rtt, Event::Html(number));
     }
 
     /// The page has come; what belongs to it is asked for.
@@ -422,6 +437,7 @@ impl World {
                 content_bytes: 0,
                 claims_login: false,
                 pass: reader.pass.as_deref(),
+                ticket: None,
                 is_document: false,
             },
         );
@@ -437,7 +453,7 @@ impl World {
         match answered.answer {
             Answer::Refused(cause) => self.fail_view(number, cause),
             // Nothing that belongs to a page is ever answered with a test; if it were, it would fail.
-            Answer::Test { .. } => self.fail_view(number, seawall_model::Cause::OriginBusy),
+            Answer::Test(_) => self.fail_view(number, seawall_model::Cause::OriginBusy),
             Answer::Page { .. } if is_over => self.end_view(number, Duration::ZERO),
             Answer::Page { .. } => {}
         }

@@ -70,8 +70,10 @@ pub struct SimRequest<'a> {
     pub content_bytes: u64,
     /// Whether it carries a cookie with the name of a login.
     pub claims_login: bool,
-    /// What it brings back of a cheap test.
+    /// The pass of a cheap test that its cookies hold.
     pub pass: Option<&'a str>,
+    /// The ticket of a cheap test that its address ends with.
+    pub ticket: Option<&'a str>,
 }
 
 /// What a client is answered.
@@ -82,15 +84,26 @@ pub enum Answer {
         /// The status.
         status: u16,
     },
-    /// A cheap test: come back after `wait` with `pass`.
-    Test {
-        /// What a browser sends back.
-        pass: String,
-        /// After how long.
-        wait: Duration,
-    },
+    /// A step of the cheap test.
+    Test(TestStep),
     /// Refused.
     Refused(Cause),
+}
+
+/// What is asked of a client that is tested.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TestStep {
+    /// To come back at once.
+    Around {
+        /// With this in a cookie,
+        pass: String,
+        /// and with this in the address.
+        ticket: String,
+    },
+    /// To come back at once without the ticket.
+    Clean,
+    /// To come back after so long, with the same ticket.
+    Wait(Duration),
 }
 
 /// An answer and what led to it.

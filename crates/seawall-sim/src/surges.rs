@@ -121,7 +121,7 @@ impl World {
         let Some(crawler) = self.record.crawlers.get_mut(number as usize) else { return };
         crawler.asked += 1;
         crawler.got += u64::from(matches!(answered.answer, Answer::Page { .. }));
-        crawler.challenged += u64::from(matches!(answered.answer, Answer::Test { .. }));
+        crawler.challenged += u64::from(matches!(answered.answer, Answer::Test(_)));
         let is_blocked = answered.met.is_some_and(|met| met.rung == Rung::Block && !met.is_control);
         crawler.blocked += u64::from(is_blocked);
     }
@@ -222,6 +222,7 @@ pub(crate) const fn bare<'a>(
         content_bytes: 0,
         claims_login: false,
         pass: None,
+        ticket: None,
         is_document: false,
     }
 }

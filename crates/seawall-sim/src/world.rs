@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_cache::PASS_COOKIE;
 use seawall_model::{Instant, Method, Referrer, Rung, WallTime};
 
 use crate::bots::Bots;
@@ -41,8 +42,8 @@ pub(crate) enum Event {
     Parts(u32),
     /// The next bot of a vector acts.
     Bot(u32),
-    /// A bot comes back with what it was told to bring.
-    BotAgain(u32, u32, String),
+    /// A bot comes back, perhaps with the ticket of a test.
+    BotAgain(u32, u32, Option<String>),
     /// A bot's connection comes to its end.
     BotEnds(u32, u32),
     /// The next wave of an attack.
@@ -170,7 +171,7 @@ impl World {
             Event::Html(view) => self.ask_html(view),
             Event::Parts(view) => self.ask_parts(view),
             Event::Bot(vector) => self.bot(vector),
-            Event::BotAgain(vector, bot, pass) => self.bot_again(vector, bot, pass),
+            Event::BotAgain(vector, bot, ticket) => self.bot_again(vector, bot, ticket),
             Event::BotEnds(vector, bot) => self.bot_ends(vector, bot),
             Event::Wave => self.wave(),
             Event::Surge(number) => self.surge(number),
@@ -196,9 +197,14 @@ impl World {
     pub(crate) fn ask(&mut self, owner: Owner, ask: &Ask<'_>) {
         self.next_id += 1;
         let id = self.next_id;
+        // A pass is a cookie as any other, and shows as one.
+        let with_pass = ask.pass.map(|pass| match ask.cookie {
+            Some(cookie) => format!("{cookie}; {PASS_COOKIE}={pass}"),
+            None => format!("{PASS_COOKIE}={pass}"),
+        });
         let fields = RequestFields {
             look: ask.look,
-            cookie: ask.cookie,
+            cookie: with_pass.as_deref().or(ask.cookie),
             referer: ask.referer,
             dest: if ask.is_document { "document" } else { "empty" },
         };
@@ -210,6 +216,7 @@ impl World {
             content_bytes: ask.content_bytes,
             claims_login: ask.claims_login,
             pass: ask.pass,
+            ticket: ask.ticket,
         };
         match self.shield.request(self.now, id, &request) {
             Some(answered) => self.answer(owner, self.now, answered),
@@ -222,7 +229,7 @@ impl World {
     fn answer(&mut self, owner: Owner, asked: Instant, answered: Answered) {
         let refused = match answered.answer {
             Answer::Refused(cause) => Some(cause),
-            Answer::Page { .. } | Answer::Test { .. } => None,
+            Answer::Page { .. } | Answer::Test(_) => None,
         };
         let is_hostile = matches!(owner, Owner::Bot(..));
         self.record.note_request(self.now, is_hostile, answered.met, refused);
@@ -325,6 +332,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) content_bytes: u64,
     pub(crate) claims_login: bool,
     pub(crate) pass: Option<&'a str>,
+    pub(crate) ticket: Option<&'a str>,
     pub(crate) is_document: bool,
 }
 

@@ -27,10 +27,9 @@ struct Texts {
 /// the word (Unicode CLDR: `many` of Ukrainian and Belarusian is 5 to 20) and Arabic has two.
 pub(super) const AFTER_S: RangeInclusive<u64> = 8..=20;
 
-/// The same for who is tested. From 5 on all languages have the forms that they have up to 20.
-pub(crate) const WAIT_S: RangeInclusive<u64> = 5..=20;
-
-/// The page in a language. It loads again after `seconds`, which lie in [`AFTER_S`] or [`WAIT_S`].
+/// The page in a language. It loads again after `seconds`, which lie in [`AFTER_S`]; of who is tested
+/// between `MIN_WAIT` and `MAX_WAIT` of `seawall-decide`: from 5 on all languages have the forms
+/// that they have up to 20.
 pub(super) fn page(cause: Cause, language: Language, seconds: u64) -> String {
     html(cause, &LANGUAGES[language as usize], seconds)
 }
@@ -235,9 +234,10 @@ mod tests {
     use http::HeaderMap;
     use http::header::{ACCEPT_LANGUAGE, HeaderValue};
     use seawall_cache::MapFields;
+    use seawall_decide::{MAX_WAIT, MIN_WAIT};
     use seawall_model::{Cause, Language};
 
-    use super::{LANGUAGES, Texts, WAIT_S, choose, html, when};
+    use super::{LANGUAGES, Texts, choose, html, when};
 
     fn words(texts: &Texts) -> [&'static str; 7] {
         let [heading, reason] = texts.tested;
@@ -296,7 +296,7 @@ mod tests {
         check("ar", 10, "بعد ١٠ ثوانٍ.");
         check("ar", 11, "بعد ١١ ثانية.");
         for texts in &LANGUAGES {
-            for seconds in WAIT_S {
+            for seconds in MIN_WAIT.as_secs()..=MAX_WAIT.as_secs() {
                 let said = when(texts, seconds);
                 assert!(!said.contains(['{', '}']) && said.chars().any(char::is_numeric), "{said}");
             }

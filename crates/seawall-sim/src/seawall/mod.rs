@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_decide::{
-    HandshakeBudget, Limiters, MAX_OPEN_TESTS, OriginBudget, OriginGate, OriginGateConfig,
-    OriginPermit, StreamPermit, Table, TableSource, Templater, Testable, Trial, Whence, Wish,
-    accept_gate, decide, mitigation_gate, note_misbehaviour,
+    HandshakeBudget, Limiters, OriginBudget, OriginGate, OriginGateConfig, OriginPermit,
+    StreamPermit, Table, TableSource, Templater, TestAsker, TestOutcome, Whence, Wish, accept_gate,
+    decide, note_misbehaviour, test_gate,
 };
 use seawall_detect::OriginStress;
 use seawall_model::{
-    BodyLength, Cause, ConnectionSignal, CookieClass, Decision, Facts, Held, Instant, Limits, Met,
-    Method, Misbehaviour, Observation, Prefix, RequestKind, Rung, Standing, Test, WallTime, Work,
+    BodyLength, Cause, ConnectionSignal, CookieClass, Decision, Facts, Fields as _, Held, Instant,
+    Limits, Met, Method, Misbehaviour, Observation, Prefix, Standing, Test, WallTime, Work,
 };
 
 use self::admission::{Job, Waiting};
@@ -29,7 +29,9 @@ use self::watch::Watch;
 use crate::cohorts::{TOR_EXITS, hosting_address, tor_exit, tor_network};
 use crate::looks::{self, RequestFields, mix};
 use crate::random::Random;
-use crate::request::{Answer, Answered, Effect, Shield, SimRequest, Status, Target, Visitor};
+use crate::request::{
+    Answer, Answered, Effect, Shield, SimRequest, Status, Target, TestStep, Visitor,
+};
 use crate::site::{PageId, Site};
 use crate::world::referrer;
 
@@ -195,15 +197,14 @@ impl Seawall {
 
     fn answer_now(&mut self, now: Instant, waiting: Waiting, told: Told) -> Answered {
         let answered = Answered { answer: told.answer, met: waiting.draft.met };
-        let (status, test) = match answered.answer {
-            Answer::Page { status } => (status, waiting.draft.test),
-            Answer::Test { .. } => (429, Test::Set),
-            Answer::Refused(Cause::OriginBusy | Cause::OriginFailed) => (503, waiting.draft.test),
-            Answer::Refused(_) => (429, waiting.draft.test),
+        let status = match answered.answer {
+            Answer::Page { status } => status,
+            Answer::Test(TestStep::Around { .. } | TestStep::Clean) => 307,
+            Answer::Refused(Cause::OriginBusy | Cause::OriginFailed) => 503,
+            Answer::Refused(_) | Answer::Test(TestStep::Wait(_)) => 429,
         };
         let work = told.work.unwrap_or(waiting.draft.work);
-        let observation =
-            Observation { at: now, status, cause: told.cause, work, test, ..waiting.draft };
+        let observation = Observation { at: now, status, cause: told.cause, work, ..waiting.draft };
         self.watch.observe(&observation);
         answered
     }
@@ -213,26 +214,30 @@ impl Seawall {
         page.is_some_and(|page| self.site.page(page).lifetime.is_some())
     }
 
-    /// What a client shows of a test, if it has to show anything.
-    fn try_pass(
-        &mut self,
+    /// What the measure that was met does to a request.
+    fn judge(
+        &self,
         now: Instant,
         request: &SimRequest<'_>,
         facts: &Facts<'_>,
-        (met, kind, people): (Option<Met>, RequestKind, u32),
-    ) -> Trial {
-        let look = self.limiters.look(&facts.fingerprint);
-        let tested = self.limiters.tested(facts.identity, look, people);
-        let testable = if kind == RequestKind::Page && request.fields.look.has_fetch_metadata {
-            Testable::Page
-        } else {
-            Testable::No
+        (decided, met, people): (Decision, Option<Met>, u32),
+    ) -> TestOutcome {
+        let Some(met) = met else {
+            return TestOutcome {
+                decision: decided,
+                next: None,
+                test: Test::None,
+                earned: None,
+                people,
+            };
         };
-        let is_asked = facts.held == Held::No && met.is_some_and(|met| met.rung > Rung::Observe);
-        let is_passed =
-            is_asked && self.watch.has_passed(now, &self.limiters, tested, request.pass);
-        let test = if is_passed { Test::Passed } else { Test::None };
-        Trial { testable, test, tested, max_open: Some(MAX_OPEN_TESTS) }
+        let asker = TestAsker {
+            testable: Wish::of(facts, &request.fields).testable(facts.body, false),
+            people,
+            is_crowd: self.table.is_tor_exit(facts.client.ip()),
+        };
+        let shown = || self.watch.shown(now, &self.limiters, request, facts);
+        test_gate((&self.table, &self.limiters), now, (decided, met), asker, shown, facts)
     }
 
     fn answer_later(&mut self, now: Instant, waiting: Waiting, told: Told) {
@@ -390,9 +395,8 @@ impl Shield for Seawall {
             self.remember(now, visitor);
         }
         let people = self.budgets.people(Self::whence(visitor));
-        let trial = self.try_pass(now, request, &facts, (met, kind, people));
-        let judged =
-            mitigation_gate((&self.table, &self.limiters), now, decided, met, trial, &facts);
+        let judged = self.judge(now, request, &facts, (decided, met, people));
+        let (decision, cause) = (judged.decision, judged.decision.cause());
         let draft = Observation {
             at: now,
             client: visitor.client,
@@ -402,21 +406,20 @@ impl Shield for Seawall {
             kind,
             target: target_hash(path, query),
             referrer: referrer(request.fields.referer),
-            returned_cookie: request.pass.is_some() || visitor.standing != Standing::Anonymous,
+            returned_cookie: request.fields.has("cookie"),
             is_cacheable: self.is_shareable(&placed) && !is_personal,
             status: 0,
-            cause: judged.cause(),
+            cause,
             work: if placed.held == Held::No { Work::Spared } else { Work::Held },
             met,
-            test: trial.test,
+            test: judged.test,
         };
         let waiting = Waiting { id, draft };
-        if judged.cause() == Cause::Challenged {
-            let who = (trial.tested, visitor.identity, people);
-            let answer = self.watch.set_test(now, &self.limiters, who, request.pass.is_some());
-            return Some(self.answer_now(now, waiting, Told::of(answer, Cause::Challenged)));
+        if let Some(next) = judged.next {
+            let step = self.watch.step(now, next, (visitor.identity, judged.people));
+            return Some(self.answer_now(now, waiting, Told::of(Answer::Test(step), cause)));
         }
-        if let Decision::Refuse(_, cause) = judged {
+        if let Decision::Refuse(_, cause) = decision {
             return Some(self.answer_now(now, waiting, Told::refused(cause)));
         }
         if placed.held != Held::No {
@@ -425,7 +428,7 @@ impl Shield for Seawall {
             {
                 self.refresh(now, page, template);
             }
-            return Some(self.answer_now(now, waiting, Told::page(200, judged.cause())));
+            return Some(self.answer_now(now, waiting, Told::page(200, cause)));
         }
         self.fetch(now, request, placed, (template, facts.fingerprint, people), waiting)
     }
@@ -474,6 +477,8 @@ impl Shield for Seawall {
 
 #[cfg(test)]
 mod tests {
+    use seawall_model::RequestKind;
+
     use super::*;
 
     #[test]

@@ -1,13 +1,12 @@
 //! What is seen of requests and what is done about it: window, detector and controller, each quarter of
 //! a second, as the edge's control thread has them. And the cheap test.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use seawall_control::{Action, ControlLoop, ControllerConfig, Probe};
 use seawall_decide::{
-    Attributer, CredentialKeys, Exempt, Limiters, Mitigations, NetworkClass, TestTicket, Tested,
-    TicketKind,
+    Attributer, CredentialKeys, CredentialText, Exempt, Limiters, Mitigations, NetworkClass,
+    NextStep, TestShown,
 };
 use seawall_detect::{
     DetectorConfig, OriginStress, ProbeCounts, Sampled, SignatureEvidence, Tick, TrafficState,
@@ -21,7 +20,7 @@ use seawall_model::{
 use super::Layers;
 use super::held::HOST;
 use crate::looks::{RequestFields, mix};
-use crate::request::{Answer, SimNetwork, SimRequest, Status};
+use crate::request::{SimNetwork, SimRequest, Status, TestStep};
 
 /// Detection and control.
 pub(super) struct Watch {
@@ -32,9 +31,6 @@ pub(super) struct Watch {
     published: Vec<Mitigation>,
     mitigations: Mitigations,
     keys: CredentialKeys,
-    /// Tests that were set, by number, and until when they are waited for.
-    open: BTreeMap<u64, Instant>,
-    probes: ProbeCounts,
     synthetic: Vec<Attributes>,
     state: TrafficState,
     alarms: String,
@@ -46,8 +42,6 @@ pub(super) struct Watch {
 
 /// What was learned is good for one seed only, so it is the same in all runs; nobody here aims at it.
 const SEED: [u64; 2] = [0x5eed, 0xa77];
-/// How long there is time to answer a test.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(10);
 
 impl Watch {
     /// One that knows nothing, or what was learned before `wall`.
@@ -67,8 +61,6 @@ impl Watch {
             published: Vec::new(),
             mitigations: Mitigations::none(),
             keys: CredentialKeys::new(&[7; 32], None),
-            open: BTreeMap::new(),
-            probes: ProbeCounts::default(),
             synthetic: Vec::new(),
             state: TrafficState::Normal,
             alarms: String::new(),
@@ -134,47 +126,35 @@ impl Watch {
         (0..count).for_each(|_| self.window.signal(signal));
     }
 
-    /// What a client shows of a test: whether it passes.
-    pub(super) fn has_passed(
-        &mut self,
+    /// What a request shows of a test. What is good for it is taken.
+    pub(super) fn shown(
+        &self,
         now: Instant,
         limiters: &Limiters,
-        who: Tested,
-        pass: Option<&str>,
-    ) -> bool {
-        let Some(pass) = pass else { return false };
-        let checked = self.keys.check_ticket(self.wall_at(now), HOST, pass.as_bytes());
-        let Ok(ticket) = checked else { return false };
-        if self.open.remove(&ticket.number).is_some() {
-            self.probes.set += 1;
-            self.probes.passed += 1;
-            limiters.test_passed(now, who);
-        }
-        limiters.take_pass(now, ticket.number)
+        request: &SimRequest<'_>,
+        facts: &Facts<'_>,
+    ) -> TestShown {
+        let carried = (request.pass.map(str::as_bytes), request.ticket.map(str::as_bytes));
+        TestShown::of((&self.keys, limiters), (now, self.wall_at(now)), carried, facts)
     }
 
-    /// A test for a client: to come back at once with a cookie, or, for one that came back in vain, to
-    /// wait.
-    pub(super) fn set_test(
-        &mut self,
+    /// The next step of a test, for one of `people`.
+    pub(super) fn step(
+        &self,
         now: Instant,
-        limiters: &Limiters,
-        (who, identity, people): (Tested, Identity, u32),
-        came_back: bool,
-    ) -> Answer {
-        limiters.test_set(now, who);
-        let wall = self.wall_at(now);
-        let dice = mix(now.as_nanos(), self.requests);
-        let number = self.keys.ticket_number(wall, identity, people, dice);
-        self.open.insert(number, now + TIME_TO_ANSWER);
-        let (text, wait) = if came_back {
-            let wait = seawall_decide::MIN_WAIT;
-            (self.keys.wait_ticket(wall, HOST, number, wait), wait + Duration::from_secs(1))
-        } else {
-            let earned = TestTicket { kind: TicketKind::Return, number };
-            (self.keys.pass(wall, HOST, &earned), Duration::ZERO)
-        };
-        Answer::Test { pass: text.as_str().to_owned(), wait }
+        next: NextStep,
+        (identity, people): (Identity, u32),
+    ) -> TestStep {
+        match next {
+            NextStep::Around => {
+                let who = (identity, people, mix(now.as_nanos(), self.requests));
+                let (ticket, pass) = self.keys.sent_around(self.wall_at(now), HOST, who);
+                let text = |text: &CredentialText| text.as_str().to_owned();
+                TestStep::Around { pass: text(&pass), ticket: text(&ticket) }
+            }
+            NextStep::Clean => TestStep::Clean,
+            NextStep::Wait(seconds) => TestStep::Wait(Duration::from_secs(seconds)),
+        }
     }
 
     /// What synthetic readers look like, who go through the same filters each second.
@@ -194,17 +174,8 @@ impl Watch {
 
     pub(super) fn tick(&mut self, now: Instant, wall: WallTime, stress: OriginStress) {
         (self.now, self.wall) = (now, wall);
-        let late: Vec<u64> = self
-            .open
-            .iter()
-            .filter(|(_, until)| **until <= now)
-            .map(|(number, _)| *number)
-            .collect();
-        for number in late {
-            self.open.remove(&number);
-            self.probes.set += 1;
-        }
-        let probes = std::mem::take(&mut self.probes);
+        let counts = self.window.counts();
+        let probes = ProbeCounts { set: counts.tests_set, passed: counts.tests_passed };
         let tick = Tick { at: now, wall, window: &self.window, stress, probes };
         let finding = self.cycle.tick(&tick);
         self.window.clear();
