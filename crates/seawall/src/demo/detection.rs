@@ -24,6 +24,12 @@ pub(crate) struct Detected {
     pub(crate) baseline_clients: u64,
     /// Whether some of those were generated.
     pub(crate) is_generated: bool,
+    /// Whether something else was out of the ordinary when the flood began, and still is.
+    is_alarmed_by_other: bool,
+    /// Whether it was when the flood began.
+    was_alarmed_before: bool,
+    /// Measures that there were before: name, requests met, refused.
+    before: Vec<(u64, u64, u64)>,
 }
 
 /// One signature and what was done to what it means.
@@ -44,13 +50,25 @@ pub(crate) struct Measure {
 }
 
 impl Detected {
+    /// Takes in what `status` said before the flood: an alarm that stands already tells nothing of it.
+    pub(crate) fn before(&mut self, status: &Value) {
+        self.is_alarmed_by_other = is_alarmed(status);
+        self.was_alarmed_before = self.is_alarmed_by_other;
+        let of = |said: &Value| {
+            Some((said["id"].as_u64()?, count(said, "matched"), count(said, "blocked")))
+        };
+        self.before =
+            status["mitigations"].as_array().into_iter().flatten().filter_map(of).collect();
+    }
+
     /// Takes in what `status` said `at_s` after the begin of the flood. What is new in it, in words.
     pub(crate) fn take(&mut self, at_s: f64, status: &Value) -> Vec<String> {
         let mut news = Vec::new();
         let state = status["state"].as_str().unwrap_or_default();
         self.baseline_clients = status["baseline_clients"].as_u64().unwrap_or(0);
         self.is_generated = status["baseline_is_generated"] == true;
-        if ["crowd", "mixed", "attack"].contains(&state) {
+        self.is_alarmed_by_other &= is_alarmed(status) && !self.has_new_measure(status);
+        if is_alarmed(status) && !self.is_alarmed_by_other {
             if self.noticed_s.is_none() {
                 self.noticed_s = Some(at_s);
                 news.push(format!(
@@ -68,9 +86,22 @@ impl Detected {
         news
     }
 
+    /// Whether something is done about what was not there before the flood.
+    fn has_new_measure(&self, status: &Value) -> bool {
+        let is_new = |said: &Value| {
+            said["rung"] != "dormant" && self.before.iter().all(|(id, ..)| said["id"] != *id)
+        };
+        status["mitigations"].as_array().is_some_and(|all| all.iter().any(is_new))
+    }
+
     fn measure(&mut self, at_s: f64, said: &Value) -> Option<String> {
         let id = said["id"].as_u64()?;
         let signature = said["signature"].as_str()?;
+        let before = self.before.iter().find(|(known, ..)| *known == id);
+        let &(_, met_before, refused_before) = before.unwrap_or(&(id, 0, 0));
+        if before.is_some() && count(said, "matched") == met_before {
+            return None;
+        }
         let known = self.measures.iter().position(|measure| measure.id == id);
         let place = known.unwrap_or_else(|| {
             self.measures.push(Measure { id, ..Measure::default() });
@@ -78,8 +109,8 @@ impl Detected {
         });
         let measure = &mut self.measures[place];
         signature.clone_into(&mut measure.signature);
-        measure.matched = said["matched"].as_u64().unwrap_or(0);
-        measure.blocked = said["blocked"].as_u64().unwrap_or(0);
+        measure.matched = count(said, "matched").saturating_sub(met_before);
+        measure.blocked = count(said, "blocked").saturating_sub(refused_before);
         measure.collateral_upper = said["collateral_upper"].as_f64().unwrap_or(1.0);
         let (when, what) = match said["rung"].as_str()? {
             "demote" => (&mut measure.demoted_s, "has to wait behind readers"),
@@ -106,6 +137,7 @@ impl Detected {
     pub(crate) fn add_to(&self, with: &mut Value) {
         let busiest = self.busiest();
         with["detected_after_s"] = json!(self.noticed_s.map(tenths));
+        with["alarmed_before"] = json!(self.was_alarmed_before);
         with["verdict"] = json!((!self.verdict.is_empty()).then_some(&self.verdict));
         with["signatures"] = busiest.iter().map(|measure| json!(measure.signature)).collect();
         with["measures"] = busiest.iter().map(|measure| measure.to_json()).collect();
@@ -134,6 +166,9 @@ impl Detected {
             "Seawall noticed the flood {noticed:.1} s after it began, and took it for {}.",
             article(&self.verdict)
         );
+        if self.was_alarmed_before {
+            text.push_str("\nSomething else was out of the ordinary before it; so this is when it said what was new.");
+        }
         let busiest = self.busiest();
         if busiest.is_empty() {
             text.push_str(" It found no signature that means\nthe flood and not readers, so it did nothing more than it always does.");
@@ -190,6 +225,14 @@ impl Measure {
             "collateral_upper": self.collateral_upper,
         })
     }
+}
+
+fn is_alarmed(status: &Value) -> bool {
+    ["crowd", "mixed", "attack"].iter().any(|state| status["state"] == *state)
+}
+
+fn count(said: &Value, name: &str) -> u64 {
+    said[name].as_u64().unwrap_or(0)
 }
 
 /// It is asked four times a second.
@@ -271,6 +314,30 @@ mod tests {
         {
             assert!(story.contains(part), "{part}: {story}");
         }
+    }
+
+    #[test]
+    fn an_alarm_that_stood_before_the_flood_is_not_its_discovery() {
+        let crawler = json!({"id": 1, "signature": "Searchbot 2", "rung": "demote", "matched": 200,
+            "blocked": 0, "collateral_upper": 0.001});
+        let mut both = status("attack", "demote", 5);
+        both["mitigations"].as_array_mut().expect("a list").push(crawler.clone());
+        let only_crawler = json!({"state": "mixed", "mitigations": [crawler]});
+        let mut detected = Detected::default();
+        detected.before(&only_crawler);
+        assert!(detected.take(0.1, &only_crawler).is_empty());
+        assert_eq!(detected.noticed_s, None);
+        detected.take(0.8, &both);
+        assert_eq!(detected.noticed_s, Some(0.8));
+        let told: Vec<_> = detected.busiest().iter().map(|it| it.signature.as_str()).collect();
+        assert_eq!(told, ["no cookie AND query"], "nothing of the flood was like the crawler");
+        assert!(detected.story().contains("Something else"), "{}", detected.story());
+        // Once that is over, the next alarm is the flood's, whatever is done.
+        let mut detected = Detected::default();
+        detected.before(&only_crawler);
+        detected.take(0.1, &json!({"state": "recovery", "mitigations": []}));
+        detected.take(0.9, &only_crawler);
+        assert_eq!(detected.noticed_s, Some(0.9));
     }
 
     #[test]

@@ -227,10 +227,10 @@ impl Director<'_> {
         self.show.draw(&self.board);
     }
 
-    /// Takes what Seawall says of itself so long after the flood began. Before that it is not counted.
+    /// Takes what Seawall says of itself so long after the flood began. What it said before is none of the flood's.
     fn watch(&mut self, since: Duration, status: &Value) {
         if since.is_zero() {
-            return;
+            return self.board.detected.before(status);
         }
         for news in self.board.detected.take(since.as_secs_f64(), status) {
             self.show.news(&news);
