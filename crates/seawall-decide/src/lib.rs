@@ -44,6 +44,7 @@ mod path;
 mod places;
 mod prefix_counts;
 mod prefix_set;
+mod prior;
 mod speed;
 mod table;
 mod template;
@@ -83,6 +84,7 @@ pub use crate::origin_gate::{
 };
 pub use crate::owners::{Countries, OwnedRange, Owners, RegisteredRange};
 pub use crate::prefix_set::PrefixSet;
+pub use crate::prior::{prior, reading, synthetic_readers};
 pub use crate::table::{RouteLane, RouteRule, RouteTerms, SiteRules, Table, TableSource};
 pub use crate::template::Templater;
 pub use crate::ticket::{

@@ -8,7 +8,6 @@
 mod baseline;
 mod generated;
 mod orders;
-mod prior;
 mod synthetic;
 mod terms;
 mod told;
@@ -20,6 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use seawall_control::{Action, ControlLoop, ControllerConfig, Entry, OperatorCommand};
+use seawall_decide::prior;
 use seawall_detect::{DetectorConfig, Finding, OriginStress, ProbeCounts, Tick, Window};
 use seawall_model::Instant;
 
@@ -77,7 +77,7 @@ struct Turn {
 
 impl Turn {
     fn new(shared: &Shared, file: &BaselineFile, kept: Option<&[u8]>) -> Self {
-        let detect = || DetectorConfig { prior: prior::prior(shared.detection.attributer()) };
+        let detect = || DetectorConfig { prior: prior(shared.detection.attributer()) };
         let policy = shared.policy.load();
         let control = ControllerConfig { mode: policy.config.mitigate.mode };
         let (seed, wall) = (file.seed(), clock::wall());

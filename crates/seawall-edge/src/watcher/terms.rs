@@ -15,7 +15,6 @@ use seawall_model::{
     Identity, Ja4, Method, Standing, UNKNOWN,
 };
 
-use super::prior;
 use crate::admin::{OrderRefusal, ValueShare, flag_of};
 
 /// What an operator means.
@@ -169,7 +168,7 @@ impl Default for Example {
 
 impl Example {
     fn facts(&self) -> Facts<'_> {
-        let mut facts = prior::reading(self.client, self.path.as_bytes());
+        let mut facts = seawall_decide::reading(self.client, self.path.as_bytes());
         facts.query = self.query.as_deref().map(str::as_bytes);
         facts.version = self.version;
         facts.method = self.method;
@@ -415,12 +414,15 @@ mod tests {
         assert_eq!(made(Network, "AS64500 in DE"), Ok(real(Network, &german)));
     }
 
+    const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+    const SAFARI: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15";
+
     #[test]
     fn browsers_are_made_by_name_and_version() {
         for (name, agent) in [
             ("Firefox 128", "Mozilla/5.0 (Windows NT 10.0; rv:128.0) Gecko/20100101 Firefox/128.0"),
-            ("chrome 142", prior::BROWSERS[1].user_agent),
-            ("Safari 26", prior::BROWSERS[3].user_agent),
+            ("chrome 142", CHROME),
+            ("Safari 26", SAFARI),
         ] {
             let family = Attribute::UserAgentFamily;
             let want = real(family, &Example::of_field("user-agent", agent));

@@ -26,9 +26,8 @@ use seawall_model::{
 use self::admission::{Job, Waiting};
 use self::held::Pages;
 use self::watch::Watch;
-use crate::cohorts::{TOR_EXITS, hosting_address, tor_exit, tor_network};
-use crate::looks::{self, RequestFields, mix};
-use crate::random::Random;
+use crate::cohorts::{TOR_EXITS, tor_exit};
+use crate::looks::mix;
 use crate::request::{
     Answer, Answered, Effect, Shield, SimRequest, Status, Target, TestStep, Visitor,
 };
@@ -128,7 +127,7 @@ impl Seawall {
             background_share: 0.5,
             max_templates: limits.max_templates,
         };
-        let mut made = Self {
+        Self {
             layers,
             table,
             limiters: Limiters::new(&limits, seeds),
@@ -149,46 +148,7 @@ impl Seawall {
             next_job: 0,
             open_connections: 0,
             in_flight: 0,
-        };
-        made.set_synthetic();
-        made
-    }
-
-    /// Readers of our own (detection.md §2.4): a browser without scripts, one through Tor, a feed reader,
-    /// an archive's crawler.
-    fn set_synthetic(&mut self) {
-        let page = self.site.page(self.site.forum.start).clone();
-        let mut random = Random::new(0);
-        let looks = [
-            (looks::browser(&mut random), hosting_address(1_000_000, 7)),
-            (looks::tor_browser(), (tor_exit(0), tor_network(0))),
-            (looks::feed_reader(1), hosting_address(1_000_001, 7)),
-            (looks::crawler(2), hosting_address(1_000_002, 7)),
-        ];
-        let synthetic = looks.map(|(look, (client, network))| {
-            let fields =
-                RequestFields { look: &look, cookie: None, referer: None, dest: "document" };
-            let facts = Facts {
-                client,
-                identity: client.into(),
-                standing: Standing::Anonymous,
-                via_proxy: false,
-                fingerprint: fields.fingerprint(),
-                version: look.version,
-                method: Method::Get,
-                host: held::HOST,
-                path: page.path.as_bytes(),
-                query: None,
-                target_bytes: page.path.len(),
-                head_bytes: 500,
-                field_count: fields.count(),
-                body: BodyLength::None,
-                cookies: CookieClass::None,
-                held: Held::No,
-            };
-            self.watch.attributes(&facts, &fields, network)
-        });
-        self.watch.set_synthetic(synthetic.to_vec());
+        }
     }
 
     fn whence(visitor: &Visitor) -> Whence {
@@ -480,6 +440,7 @@ mod tests {
     use seawall_model::RequestKind;
 
     use super::*;
+    use crate::looks::{self, RequestFields};
 
     #[test]
     fn what_browsers_and_tools_ask_for_is_told_as_what_it_is() {

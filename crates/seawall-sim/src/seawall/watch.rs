@@ -6,7 +6,7 @@ use std::time::Duration;
 use seawall_control::{Action, ControlLoop, ControllerConfig, Probe};
 use seawall_decide::{
     Attributer, CredentialKeys, CredentialText, Exempt, Limiters, Mitigations, NetworkClass,
-    NextStep, TestShown,
+    NextStep, TestShown, prior, synthetic_readers,
 };
 use seawall_detect::{
     DetectorConfig, OriginStress, ProbeCounts, Sampled, SignatureEvidence, Tick, TrafficState,
@@ -19,7 +19,7 @@ use seawall_model::{
 
 use super::Layers;
 use super::held::HOST;
-use crate::looks::{RequestFields, mix};
+use crate::looks::mix;
 use crate::request::{SimNetwork, SimRequest, Status, TestStep};
 
 /// Detection and control.
@@ -31,7 +31,8 @@ pub(super) struct Watch {
     published: Vec<Mitigation>,
     mitigations: Mitigations,
     keys: CredentialKeys,
-    synthetic: Vec<Attributes>,
+    /// Rounds of synthetic readers.
+    round: u64,
     state: TrafficState,
     alarms: String,
     known_clients: u32,
@@ -46,22 +47,23 @@ const SEED: [u64; 2] = [0x5eed, 0xa77];
 impl Watch {
     /// One that knows nothing, or what was learned before `wall`.
     pub(super) fn new(layers: Layers, learned: Option<(&[u8], WallTime)>) -> Self {
-        let new = || ControlLoop::new(DetectorConfig::default(), ControllerConfig::default(), SEED);
+        let attributer = Attributer::new(SEED);
+        let detect = || DetectorConfig { prior: prior(&attributer) };
         let restored = learned.map(|(bytes, wall)| {
-            let (detect, control) = (DetectorConfig::default(), ControllerConfig::default());
-            ControlLoop::restore(detect, control, SEED, bytes, wall)
+            ControlLoop::restore(detect(), ControllerConfig::default(), SEED, bytes, wall)
         });
         debug_assert!(restored.as_ref().is_none_or(Result::is_ok), "what was learned is readable");
+        let new = || ControlLoop::new(detect(), ControllerConfig::default(), SEED);
         let cycle = restored.and_then(Result::ok).unwrap_or_else(new);
         Self {
             layers,
-            attributer: Attributer::new(SEED),
+            attributer,
             window: Window::new(SEED),
             cycle,
             published: Vec::new(),
             mitigations: Mitigations::none(),
             keys: CredentialKeys::new(&[7; 32], None),
-            synthetic: Vec::new(),
+            round: 0,
             state: TrafficState::Normal,
             alarms: String::new(),
             known_clients: 0,
@@ -157,21 +159,6 @@ impl Watch {
         }
     }
 
-    /// What synthetic readers look like, who go through the same filters each second.
-    pub(super) fn set_synthetic(&mut self, looks: Vec<Attributes>) {
-        self.synthetic = looks;
-    }
-
-    /// What a request would look like, without being one.
-    pub(super) fn attributes(
-        &self,
-        facts: &Facts<'_>,
-        fields: &RequestFields<'_>,
-        network: SimNetwork,
-    ) -> Attributes {
-        self.attributer.of(facts, fields, class_of(network))
-    }
-
     pub(super) fn tick(&mut self, now: Instant, wall: WallTime, stress: OriginStress) {
         (self.now, self.wall) = (now, wall);
         let counts = self.window.counts();
@@ -197,8 +184,9 @@ impl Watch {
         if now.as_nanos() % 1_000_000_000 >= 250_000_000 {
             return;
         }
-        for (number, attributes) in self.synthetic.iter().enumerate() {
-            let met = self.mitigations.meet(now, attributes, number as u64, Exempt::No);
+        self.round += 1;
+        for attributes in synthetic_readers(&self.attributer, self.round) {
+            let met = self.mitigations.meet(now, &attributes, self.round, Exempt::No);
             let is_served = met.is_none_or(|met| met.rung < Rung::Block);
             let probe = Probe { is_served, met: met.map(|met| met.id) };
             self.cycle.probed(now, probe);

@@ -1,31 +1,37 @@
 //! What requests of the browsers of the world look like: the ordinary mix until there is one of this
-//! site (detection.md §3, cold start).
+//! site (detection.md §3, cold start), and readers who are made up.
+//!
+//! Separate from the [`Attributer`] because it is about the world, which changes, and not about
+//! requests; here and not with whoever watches, so that the simulator begins as production does.
 //!
 //! Shares by public counts of browsers (November 2026, rounded to whole requests of five hundred). TLS,
 //! HTTP/2 and the order of fields are left unknown: they change with every release, and a prior that
 //! is wrong about them would call every browser of next year an anomaly. So is the version of HTTP, which
 //! a listener without TLS decides for everybody.
 
-use seawall_decide::{Attributer, Known, NetworkClass};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use seawall_model::{
     Attribute, Attributes, BodyLength, ClientAddr, CookieClass, Facts, Fields, Fingerprint, Held,
-    HttpVersion, Identity, Method, Standing,
+    HttpVersion, Identity, Method, Standing, UNKNOWN,
 };
-use std::net::{IpAddr, Ipv4Addr};
+
+use crate::attributes::{Attributer, Known, NetworkClass};
 
 /// A kind of client that sites have.
-pub(super) struct Browser {
+struct Browser {
     /// Requests of five hundred.
     share: usize,
-    pub(super) user_agent: &'static str,
-    pub(super) accept: &'static str,
-    pub(super) accept_language: &'static str,
+    user_agent: &'static str,
+    accept: &'static str,
+    accept_language: &'static str,
     /// Whether it sends fetch metadata.
-    pub(super) sends_metadata: bool,
+    sends_metadata: bool,
 }
 
-/// Five hundred requests or so.
-pub(super) fn prior(attributer: &Attributer) -> Vec<Attributes> {
+/// What five hundred requests or so look like, in the proportion in which they come. Allocates.
+pub fn prior(attributer: &Attributer) -> Vec<Attributes> {
     let known = Known::NONE
         .with(Attribute::UserAgentFamily)
         .with(Attribute::Accept)
@@ -35,11 +41,53 @@ pub(super) fn prior(attributer: &Attributer) -> Vec<Attributes> {
         let facts = reading(ClientAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), b"/");
         attributer.of_known(&facts, browser, NetworkClass::default(), known)
     };
-    BROWSERS.iter().flat_map(|browser| std::iter::repeat_n(of(browser), browser.share)).collect()
+    BROWSERS.iter().flat_map(|browser| core::iter::repeat_n(of(browser), browser.share)).collect()
 }
 
-/// Somebody asks for a page.
-pub(super) fn reading(client: ClientAddr, path: &[u8]) -> Facts<'_> {
+/// What synthetic readers look like in a `round`: a made-up request of each, with another address each
+/// time. Each asks for a page that is not in hand, as an anonymous stranger, which is the worst case.
+pub fn synthetic_readers(
+    attributer: &Attributer,
+    round: u64,
+) -> impl Iterator<Item = Attributes> + '_ {
+    READERS.iter().map(move |reader| {
+        let facts = reading(for_documentation(round), reader.path);
+        let network = NetworkClass { is_tor: reader.is_tor, ..NetworkClass::default() };
+        let mut attributes = attributer.of(&facts, &BROWSERS[reader.browser], network);
+        // Not its own: each release has others, and a made-up one would match nothing.
+        for attribute in [Attribute::Ja4, Attribute::Http2Preface, Attribute::FieldOrder] {
+            attributes.set(attribute, UNKNOWN);
+        }
+        attributes
+    })
+}
+
+struct Reader {
+    browser: usize,
+    is_tor: bool,
+    path: &'static [u8],
+}
+
+const READERS: [Reader; 5] = [
+    Reader { browser: 1, is_tor: false, path: b"/2026/11/a-story/" },
+    Reader { browser: 4, is_tor: false, path: b"/about/" },
+    Reader { browser: TOR_BROWSER, is_tor: true, path: b"/2026/11/a-story/" },
+    Reader { browser: FEED_READER, is_tor: false, path: b"/feed/" },
+    Reader { browser: CRAWLER, is_tor: false, path: b"/2026/11/a-story/" },
+];
+
+/// Addresses for documentation (RFC 5737, RFC 3849).
+fn for_documentation(round: u64) -> ClientAddr {
+    let low = (round % 254) as u8 + 1;
+    ClientAddr::new(if round.is_multiple_of(2) {
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, low))
+    } else {
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, u16::from(low), 0, 0, 0, 0, 1))
+    })
+}
+
+/// A request for a page by somebody of whom nothing is known.
+pub fn reading(client: ClientAddr, path: &[u8]) -> Facts<'_> {
     Facts {
         client,
         identity: Identity::from(client),
@@ -88,7 +136,7 @@ const CHROME_ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0
 const PLAIN_ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 /// The first is a browser as most have it; [`FEED_READER`] and [`CRAWLER`] say where others are.
-pub(super) const BROWSERS: [Browser; 9] = [
+const BROWSERS: [Browser; 9] = [
     Browser {
         share: 150,
         user_agent: "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36",
@@ -156,9 +204,9 @@ pub(super) const BROWSERS: [Browser; 9] = [
 ];
 
 /// Places in [`BROWSERS`].
-pub(super) const TOR_BROWSER: usize = 6;
-pub(super) const FEED_READER: usize = 7;
-pub(super) const CRAWLER: usize = 8;
+const TOR_BROWSER: usize = 6;
+const FEED_READER: usize = 7;
+const CRAWLER: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -181,5 +229,21 @@ mod tests {
         assert!(BROWSERS[TOR_BROWSER].user_agent.ends_with("Firefox/140.0"));
         assert!(BROWSERS[FEED_READER].user_agent.contains("RSS"));
         assert!(BROWSERS[CRAWLER].user_agent.contains("bot"));
+    }
+    #[test]
+    fn synthetic_readers_are_of_several_kinds_and_come_from_elsewhere_each_time() {
+        let attributer = Attributer::new([1, 2]);
+        let round = |number| synthetic_readers(&attributer, number).collect::<Vec<_>>();
+        let (first, next) = (round(1), round(2));
+        assert_eq!(first.len(), 5);
+        for (one, other) in first.iter().zip(&next) {
+            assert_ne!(one.value(Attribute::Prefix), other.value(Attribute::Prefix));
+            assert_eq!(one.value(Attribute::UserAgent), other.value(Attribute::UserAgent));
+            assert_eq!(one.value(Attribute::Ja4), UNKNOWN);
+        }
+        let mut agents: Vec<_> = first.iter().map(|one| one.value(Attribute::UserAgent)).collect();
+        agents.sort_unstable();
+        agents.dedup();
+        assert_eq!(agents.len(), 5);
     }
 }
