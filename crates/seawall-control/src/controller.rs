@@ -130,13 +130,6 @@ impl Controller {
         all.take(if is_wanted { usize::MAX } else { 0 })
     }
 
-    /// Signatures that stand and bear a test at least: what the miner need not find again.
-    pub fn signatures_found(&self) -> impl Iterator<Item = Signature> + '_ {
-        let is_firm =
-            |measure: &&Measure| licence(&measure.signature, &measure.evidence) >= Rung::Challenge;
-        self.active().filter(is_firm).map(|measure| measure.signature)
-    }
-
     /// All measures, those that stand first.
     pub fn measures(&self) -> &[Measure] {
         &self.measures

@@ -5,6 +5,8 @@
 //! sessions, hashed queues and made-up paths have such tests of their own.
 #![forbid(unsafe_code)]
 
+mod common;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -15,8 +17,7 @@ use seawall_decide::{
     WorkOutcome, WorkPrice, WorkRequest, WorkSource, decide, route_gate,
 };
 use seawall_model::{
-    BodyLength, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion, Instant,
-    Limits, Method, PerSecond, Priority, Standing,
+    ClientAddr, Decision, Facts, Fingerprint, Held, Instant, Limits, PerSecond, Priority, Standing,
 };
 
 fn at_ms(ms: u64) -> Instant {
@@ -39,24 +40,7 @@ fn client() -> ClientAddr {
 }
 
 fn facts(held: Held) -> Facts<'static> {
-    Facts {
-        client: client(),
-        identity: client().into(),
-        standing: Standing::Anonymous,
-        via_proxy: false,
-        fingerprint: Fingerprint::default(),
-        version: HttpVersion::Http11,
-        method: Method::Get,
-        host: "example.org",
-        path: b"/",
-        query: None,
-        target_bytes: 1,
-        head_bytes: 100,
-        field_count: 3,
-        body: BodyLength::None,
-        cookies: CookieClass::None,
-        held,
-    }
+    Facts { held, ..common::facts(client()) }
 }
 
 fn limits() -> Limits {

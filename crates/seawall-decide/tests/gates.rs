@@ -1,5 +1,7 @@
 //! The order of the rules at the gates, as cases.
 
+mod common;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,8 +10,8 @@ use seawall_decide::{
     TableSource, Whence, accept_gate, bar_gate, decide, hello_gate, note_misbehaviour, route_gate,
 };
 use seawall_model::{
-    BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Identity, Instant, Ja4, Limits, Method, Misbehaviour, PerSecond, Prefix, Refusal, Standing,
+    BodyLength, Cause, ClientAddr, Decision, Facts, Fingerprint, Held, HttpVersion, Identity,
+    Instant, Ja4, Limits, Method, Misbehaviour, PerSecond, Prefix, Refusal,
 };
 
 const READER: &str = "203.0.113.7";
@@ -77,24 +79,7 @@ fn client(ip: &str) -> ClientAddr {
 }
 
 fn facts(ip: &str) -> Facts<'static> {
-    Facts {
-        client: client(ip),
-        identity: client(ip).into(),
-        standing: Standing::Anonymous,
-        via_proxy: false,
-        fingerprint: Fingerprint::default(),
-        version: HttpVersion::Http11,
-        method: Method::Get,
-        host: "example.org",
-        path: b"/",
-        query: None,
-        target_bytes: 1,
-        head_bytes: 100,
-        field_count: 3,
-        body: BodyLength::None,
-        cookies: CookieClass::None,
-        held: Held::No,
-    }
+    common::facts(client(ip))
 }
 
 fn at_ms(ms: u64) -> Instant {

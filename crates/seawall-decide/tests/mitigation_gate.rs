@@ -1,5 +1,7 @@
 //! What mitigations may do to a request, and to whom never, as cases.
 
+mod common;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,8 +10,8 @@ use seawall_decide::{
     mitigation_gate,
 };
 use seawall_model::{
-    BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Instant, Limits, Met, Method, MitigationId, PerSecond, Rung, Standing, Test,
+    Cause, ClientAddr, Decision, Facts, Fingerprint, Held, Instant, Limits, Met, Method,
+    MitigationId, PerSecond, Rung, Test,
 };
 
 fn at_ms(ms: u64) -> Instant {
@@ -18,24 +20,7 @@ fn at_ms(ms: u64) -> Instant {
 
 fn facts(last: u8, held: Held) -> Facts<'static> {
     let client = ClientAddr::new(IpAddr::from([203, 0, 113, last]));
-    Facts {
-        client,
-        identity: client.into(),
-        standing: Standing::Anonymous,
-        via_proxy: false,
-        fingerprint: Fingerprint::default(),
-        version: HttpVersion::Http11,
-        method: Method::Get,
-        host: "example.org",
-        path: b"/",
-        query: None,
-        target_bytes: 1,
-        head_bytes: 100,
-        field_count: 3,
-        body: BodyLength::None,
-        cookies: CookieClass::None,
-        held,
-    }
+    Facts { held, ..common::facts(client) }
 }
 
 struct World {

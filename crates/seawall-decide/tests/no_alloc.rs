@@ -3,6 +3,8 @@
 //! Method: an allocator that counts per thread; each gate runs over cases that reach every
 //! rule, and the count must not move.
 
+mod common;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -12,9 +14,8 @@ use seawall_decide::{
     Table, TableSource, accept_gate, decide, hello_gate,
 };
 use seawall_model::{
-    Attribute, BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint,
-    Held, HttpVersion, Identity, Instant, Limits, Method, Mitigation, MitigationId, Rung,
-    Signature, Standing, Term,
+    Attribute, BodyLength, Cause, ClientAddr, Decision, Facts, Fields, Fingerprint, Held, Identity,
+    Instant, Limits, Method, Mitigation, MitigationId, Rung, Signature, Term,
 };
 
 fn table(limits: Limits) -> Table {
@@ -35,22 +36,13 @@ fn table(limits: Limits) -> Table {
 
 fn cases() -> Vec<Facts<'static>> {
     let base = Facts {
-        client: ClientAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))),
         identity: Identity::of_holder(7),
-        standing: Standing::Anonymous,
-        via_proxy: false,
-        fingerprint: Fingerprint::default(),
-        version: HttpVersion::Http11,
-        method: Method::Get,
-        host: "example.org",
-        path: b"/",
         query: Some(b"a=b"),
         target_bytes: 5,
         head_bytes: 300,
         field_count: 8,
-        body: BodyLength::None,
-        cookies: CookieClass::None,
         held: Held::Fresh,
+        ..common::facts(ClientAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7))))
     };
     let client = |ip: [u8; 4]| ClientAddr::new(IpAddr::V4(ip.into()));
     vec![

@@ -142,15 +142,6 @@ impl Composition {
         Some(sum.divergence(&drawn))
     }
 
-    /// The mean of [`Self::divergence`] over the attributes that both know. `None` if there is none.
-    pub fn mean_divergence(&self, ordinary: &Self, per_client: f64) -> Option<f64> {
-        let known = Self::ATTRIBUTES
-            .iter()
-            .filter_map(|attribute| self.divergence(ordinary, *attribute, per_client));
-        let (sum, count) = known.fold((0.0, 0), |(sum, count), bits| (sum + bits, count + 1));
-        (count > 0).then(|| sum / f64::from(count))
-    }
-
     /// What is here beyond `times` the `ordinary` mix: the mix of the excess. What is rarer than it
     /// should be counts nothing.
     pub fn beyond(&self, ordinary: &Self, times: f64) -> Self {
@@ -402,8 +393,7 @@ mod tests {
         let bits = other.divergence(&ordinary, JA4, 1.0).expect("both are known");
         assert!((bits - 1.0).abs() < 0.01, "{bits}");
         assert_eq!(other.divergence(&ordinary, Attribute::Path, 1.0), None);
-        assert_eq!(other.mean_divergence(&ordinary, 1.0), Some(bits));
-        assert_eq!(Composition::new(SEED).mean_divergence(&ordinary, 1.0), None);
+        assert_eq!(Composition::new(SEED).divergence(&ordinary, JA4, 1.0), None);
     }
 
     #[test]

@@ -35,6 +35,8 @@ mod mine;
 mod mix;
 mod onset;
 mod prefixes;
+#[cfg(test)]
+mod random;
 mod sample;
 mod seasonal;
 mod signs;
@@ -61,9 +63,6 @@ pub use crate::mine::{Mined, Miner, Requests, Volume, evidence};
 pub use crate::prefixes::{Level, PrefixCounts};
 pub use crate::sample::Sample;
 pub use crate::signs::ProbeCounts;
-pub use crate::statistics::{
-    CONFIDENCE, bonferroni, clopper_pearson_upper, g_test_ln_p, wilson_lower, wilson_upper,
-};
 pub use crate::tally::{MitigationCounts, Tallies};
 pub use crate::window::{Dimension, Sampled, Spread, Window};
 pub use crate::words::Words;

@@ -10,7 +10,7 @@
 use libm::{erfc, exp, expm1, fabs, fmax, fmin, lgamma, log, log1p, sqrt};
 
 /// The confidence of every bound on collateral.
-pub const CONFIDENCE: f64 = 0.95;
+pub(crate) const CONFIDENCE: f64 = 0.95;
 
 /// One-sided quantile of the normal distribution that goes with [`CONFIDENCE`].
 const QUANTILE: f64 = 1.644_853_626_951_472_2;
@@ -22,7 +22,7 @@ const LN_SQRT_PI: f64 = 0.572_364_942_924_700_1;
 /// the property that `hits` of `trials` had. 1 where nothing was tried.
 ///
 /// A few microseconds for up to 10,000 trials.
-pub fn clopper_pearson_upper(hits: u32, trials: u32, confidence: f64) -> f64 {
+pub(crate) fn clopper_pearson_upper(hits: u32, trials: u32, confidence: f64) -> f64 {
     if hits >= trials || confidence.is_nan() || confidence >= 1.0 {
         return 1.0;
     }
@@ -58,13 +58,16 @@ pub fn clopper_pearson_upper(hits: u32, trials: u32, confidence: f64) -> f64 {
 
 /// Upper end of the one-sided Wilson interval at [`CONFIDENCE`]: cheaper than Clopper-Pearson and not a
 /// guarantee, so it orders and never licenses. 1 where nothing was tried.
-pub fn wilson_upper(hits: u32, trials: u32) -> f64 {
-    wilson(hits, trials).1
-}
-
-/// Lower end of the same interval. 0 where nothing was tried.
-pub fn wilson_lower(hits: u32, trials: u32) -> f64 {
-    wilson(hits, trials).0
+pub(crate) fn wilson_upper(hits: u32, trials: u32) -> f64 {
+    if trials == 0 {
+        return 1.0;
+    }
+    let n = f64::from(trials);
+    let share = f64::from(hits.min(trials)) / n;
+    let square = QUANTILE * QUANTILE;
+    let middle = share + square / (2.0 * n);
+    let spread = QUANTILE * sqrt(share * (1.0 - share) / n + square / (4.0 * n * n));
+    fmin((middle + spread) / (1.0 + square / n), 1.0)
 }
 
 /// Natural logarithm of the probability that a share is as different as `hits_now` of `rows_now` from
@@ -72,7 +75,7 @@ pub fn wilson_lower(hits: u32, trials: u32) -> f64 {
 /// certainty, where it is not greater now or one side is empty.
 ///
 /// In logarithms throughout: a flood's probability is far below the smallest number above 0.
-pub fn g_test_ln_p(hits_now: u32, rows_now: u32, hits_before: u32, rows_before: u32) -> f64 {
+pub(crate) fn g_test_ln_p(hits_now: u32, rows_now: u32, hits_before: u32, rows_before: u32) -> f64 {
     let (now, before) = (hits_now.min(rows_now), hits_before.min(rows_before));
     let is_greater =
         u64::from(now) * u64::from(rows_before) > u64::from(before) * u64::from(rows_now);
@@ -97,7 +100,7 @@ pub fn g_test_ln_p(hits_now: u32, rows_now: u32, hits_before: u32, rows_before: 
 }
 
 /// `ln_p` after `tried` attempts to find something (Bonferroni), at most 0.
-pub fn bonferroni(ln_p: f64, tried: u64) -> f64 {
+pub(crate) fn bonferroni(ln_p: f64, tried: u64) -> f64 {
     fmin(ln_p + log(fmax(tried as f64, 1.0)), 0.0)
 }
 
@@ -110,19 +113,6 @@ fn ln_erfc(x: f64) -> f64 {
     // are exact to the last place.
     let fraction = (1..=40).rev().fold(x, |rest, level| x + f64::from(level) / 2.0 / rest);
     -x * x - LN_SQRT_PI - log(fraction)
-}
-
-fn wilson(hits: u32, trials: u32) -> (f64, f64) {
-    if trials == 0 {
-        return (0.0, 1.0);
-    }
-    let n = f64::from(trials);
-    let share = f64::from(hits.min(trials)) / n;
-    let square = QUANTILE * QUANTILE;
-    let middle = share + square / (2.0 * n);
-    let spread = QUANTILE * sqrt(share * (1.0 - share) / n + square / (4.0 * n * n));
-    let scale = 1.0 + square / n;
-    (fmax((middle - spread) / scale, 0.0), fmin((middle + spread) / scale, 1.0))
 }
 
 /// A beta distribution.

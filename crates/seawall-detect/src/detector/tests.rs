@@ -9,26 +9,12 @@ use seawall_model::{
 
 use super::*;
 use crate::licence;
+use crate::random::Random;
 
 const SEED: [u64; 2] = [0x5ea_3a11, 0xde7ec7];
 const TICK: Duration = Window::LENGTH;
 
-/// SplitMix64.
-struct Random(u64);
-
 impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
     fn below(&mut self, count: usize) -> usize {
         (self.unit() * count as f64) as usize
     }
@@ -41,18 +27,7 @@ impl Random {
 
     /// `per_s` a second, in one tick.
     fn arrivals(&mut self, per_s: f64) -> usize {
-        let mean = per_s * TICK.as_secs_f64();
-        if mean > 30.0 {
-            let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.unit()));
-            let normal = radius * libm::cos(core::f64::consts::TAU * self.unit());
-            return (mean + libm::sqrt(mean) * normal).max(0.0) as usize;
-        }
-        let (bar, mut product, mut count) = (libm::exp(-mean), self.unit(), 0);
-        while product > bar {
-            product *= self.unit();
-            count += 1;
-        }
-        count
+        self.poisson(per_s * TICK.as_secs_f64()) as usize
     }
 }
 
