@@ -138,6 +138,11 @@ impl AdaptiveLimiter {
         self.config.min < self.config.max && self.steady_limit() <= self.config.min
     }
 
+    /// Whether low load is being measured now.
+    pub const fn is_probing(&self) -> bool {
+        matches!(self.probe, Probe::Running { .. })
+    }
+
     /// Requests that may be at work now: the limit found, or a third of it while low load is measured.
     pub fn limit(&self) -> usize {
         match self.probe {
@@ -377,7 +382,9 @@ impl AdaptiveLimiter {
                 self.lower_to((self.limit * AIM / ahead).max(self.busy * LEAST));
             }
         } else if queue < alpha && limited && now >= self.no_rise_before {
-            if gain.is_none_or(|gain| gain > 0.1) {
+            // Dear pages among others make it seem that less gets done the more is at work. An origin that is as
+            // quick as at low load bears one more, and is looked at again.
+            if self.slowdown < AT_EASE || gain.is_none_or(|gain| gain > 0.1) {
                 self.rises += 1;
                 // Longer steps the longer it goes well: from 8 to 256 in 7 s, not in 25.
                 self.limit = (self.limit + (1 + self.rises / 8) as f32).min(self.config.max as f32);
@@ -542,6 +549,8 @@ const WINDOW_WEIGHT: f32 = 0.4;
 /// latency at low load, above the second, at 1.7 times, it falls.
 const QUEUE_LOW: f32 = 0.23;
 const QUEUE_HIGH: f32 = 0.41;
+/// So little slower than at low load is no slower.
+const AT_EASE: f32 = 1.1;
 /// Slowdown that it falls to.
 const AIM: f32 = 1.5;
 /// The limit does not fall below this multiple of what is worked on.

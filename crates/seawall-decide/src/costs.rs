@@ -128,9 +128,16 @@ impl TemplateCosts {
         }
     }
 
-    /// Whether `template` costs more than five times the median one. O(1).
+    /// Whether `template` costs more than five times the median one, or may: where many are known, one that
+    /// nobody saw answered yet may cost anything, and is taken for dear until it was; after that its few
+    /// answers are believed. O(1).
     pub fn is_expensive(&self, template: u64) -> bool {
-        self.relative(template) > EXPENSIVE
+        match self.find(template) {
+            Some(slot) if slot.base_us > 0.0 => {
+                self.median_us > 0.0 && slot.base_us > EXPENSIVE * self.median_us
+            }
+            _ => self.measured >= MANY,
+        }
     }
 
     /// Whether `template` mostly fails at low load as well while others do not, so that one more
@@ -344,6 +351,8 @@ const MEDIAN_EVERY: u32 = 64;
 const TRUSTED_USES: u32 = 8;
 /// Beyond this multiple of the median a template is expensive (`detection.md` §6).
 const EXPENSIVE: f32 = 5.0;
+/// From so many templates on whose cost is believed, one never seen is out of the ordinary.
+const MANY: u32 = 4;
 /// Latencies at low load that are enough to begin with.
 const FIRST: usize = 3;
 

@@ -201,6 +201,69 @@ fn expensive_templates_fill_a_quarter_of_the_limit() {
     assert_eq!(pass_on(&mut gate, 1, first).expect("a search waits").0, 3);
 }
 
+/// A gate that knows what four kinds of pages cost.
+fn measured() -> OriginGate<u32> {
+    let mut gate = OriginGate::new(pinned(8, 20));
+    for round in 0..100u64 {
+        for (kind, ms) in [(1, 40), (2, 50), (3, 45), (4, 42)] {
+            let page = WorkRequest { template: kind << 50, ..anonymous(1) };
+            let mut permit = granted(gate.request(at_ms(round * 1_000), page, || 0));
+            permit.note(at_ms(round * 1_000 + ms), WorkOutcome::Success);
+            gate.release(at_ms(round * 1_000 + ms), permit);
+        }
+    }
+    gate
+}
+
+#[test]
+fn what_nobody_saw_answered_may_cost_anything_and_fills_a_quarter_where_the_rest_is_known() {
+    let mut gate = measured();
+    let search = WorkRequest { template: 9 << 60, ..anonymous(1) };
+    let mut first = granted(ask(&mut gate, search, 1));
+    let _second = granted(ask(&mut gate, search, 2));
+    queued(ask(&mut gate, search, 3));
+    let page = WorkRequest { template: 1 << 50, ..anonymous(1) };
+    let _page = granted(ask(&mut gate, page, 4));
+    first.note(at_ms(45), WorkOutcome::Success);
+    let (_, _third) = pass_on(&mut gate, 45, first).expect("a search waits");
+    let _as_others = granted(ask(&mut gate, search, 5));
+    let mut cold = OriginGate::new(pinned(8, 20));
+    let all: Vec<OriginPermit> = (0..8).map(|name| granted(ask(&mut cold, search, name))).collect();
+    assert_eq!(all.len(), 8, "where nothing is known nothing is out of the ordinary");
+}
+
+#[test]
+fn demoted_requests_that_wait_neither_turn_the_order_nor_shut_readers_out() {
+    let mut gate = OriginGate::new(pinned(1, 1_000));
+    let mut permit = granted(ask(&mut gate, anonymous(1), 0));
+    let demoted = of(WorkClass::Demoted, 1);
+    // Half a second with more readers than can be served, then one in a while; demoted ones always.
+    let mut pairs = Vec::new();
+    for round in 1..=600u32 {
+        let ms = u64::from(round) * 10;
+        drop(gate.expire(at_ms(ms)));
+        (0..4).for_each(|_| drop(gate.request(at_ms(ms), demoted, || 0)));
+        let readers = match round {
+            ..50 => 2,
+            200.. if round % 20 == 0 => 2,
+            _ => 0,
+        };
+        for number in 0..readers {
+            let asked = gate.request(at_ms(ms), anonymous(60), || round * 2 + number);
+            if round >= 200 {
+                assert!(matches!(asked, Asked::Queued { .. }), "{asked:?} after {ms} ms");
+            }
+        }
+        let (name, next) = pass_on(&mut gate, ms, permit).expect("somebody waits");
+        permit = next;
+        if round >= 200 && name > 0 {
+            pairs.push(name % 2);
+        }
+    }
+    assert_eq!(pairs, [0, 1].repeat(21)[..pairs.len()], "the first of two that came goes first");
+    assert!(pairs.len() >= 40);
+}
+
 #[test]
 fn what_the_operator_calls_costly_fills_a_quarter_of_the_limit_before_it_was_measured() {
     let mut gate = OriginGate::new(pinned(8, 20));

@@ -64,9 +64,9 @@ pub struct Tick<'a> {
 /// How hard the origin is pressed, by its gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct OriginStress {
-    /// How long those wait who get a permit, in milliseconds.
+    /// How long readers wait for a permit, in milliseconds: not those who were put behind others on purpose.
     pub queue_delay_ms: f64,
-    /// Whether its limit is as low as it goes.
+    /// Whether its limit is as low as it goes, and readers wait.
     pub is_limit_at_floor: bool,
     /// Requests per second that it has been seen to bear.
     pub safe_capacity_per_s: Option<f64>,

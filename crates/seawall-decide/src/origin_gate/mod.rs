@@ -265,14 +265,14 @@ impl<W> OriginGate<W> {
         let group = Group::of(ask.class, ask.source);
         self.asked[group.index()] = Some(now);
         self.pressure.note_asked(now, ask.class, level);
-        if self.queue.len() == 0 {
+        if self.queue.before(PRESSING) == 0 {
             self.pressure.note_empty();
         }
         // Nobody overtakes who may go as well; who waits for another kind of room does not count.
         if self.has_room_for(now, lane)
             && self.queue.next(Order::OldestFirst, |other| self.has_room_for(now, other)).is_none()
         {
-            self.pressure.note_wait(now, Duration::ZERO);
+            self.pressure.note_served(now, Duration::ZERO);
             return Asked::Granted(self.grant(now, lane, ask.identity, ask.template));
         }
         if ask.class != WorkClass::Background && !self.is_capped_by_cost(lane) {
@@ -280,7 +280,7 @@ impl<W> OriginGate<W> {
             self.pressure.note_limited();
         }
         let spared = self.is_spared(now, lane);
-        if !spared && !self.pressure.lets_in(ask.class, level, self.queue.len()) {
+        if !spared && !self.pressure.lets_in(ask.class, level, self.queue.before(lane)) {
             self.counters.refused_by_threshold += 1;
             self.counters.classes[ask.class.index()].refused += 1;
             return Asked::Full;
@@ -325,13 +325,16 @@ impl<W> OriginGate<W> {
     #[must_use = "the waiter must be woken, or its permit is lost"]
     pub fn poll_grant(&mut self, now: Instant) -> Option<(W, OriginPermit)> {
         self.limiter.tick(now);
-        if self.queue.len() == 0 || self.counters.in_flight >= self.limiter.limit() {
+        if self.queue.len() == 0 || self.in_flight_now() >= self.limiter.limit() {
             return None;
         }
         let order = self.pressure.order();
         let ticket = self.queue.next(order, |lane| self.has_room_for(now, lane))?;
         let waiter = self.queue.remove(ticket)?;
-        self.pressure.note_wait(now, now.saturating_since(waiter.since));
+        // Who is meant to wait says nothing of how much there is to do.
+        let is_pressing = ticket.lane.is_pressing();
+        let waited = if is_pressing { now.saturating_since(waiter.since) } else { Duration::ZERO };
+        self.pressure.note_served(now, waited);
         let permit = self.grant(now, ticket.lane, waiter.identity, waiter.template);
         Some((waiter.waiter, permit))
     }
@@ -426,6 +429,12 @@ impl<W> OriginGate<W> {
         self.queue.oldest_of(class).map(|since| now.saturating_since(since))
     }
 
+    /// How long the reader waits who waits longest of those who were not put behind others. Demoted and dear requests and
+    /// work in the background are meant to wait: that is no stress. O(waiting).
+    pub fn readers_wait(&self, now: Instant) -> Option<Duration> {
+        self.queue.oldest_pressing().map(|since| now.saturating_since(since))
+    }
+
     /// How many times slower the origin is than at low load.
     pub const fn slowdown(&self) -> f32 {
         self.limiter.slowdown()
@@ -447,7 +456,7 @@ impl<W> OriginGate<W> {
 
     fn has_room_for(&self, now: Instant, lane: Lane) -> bool {
         let limit = self.limiter.limit();
-        let in_flight = self.counters.in_flight;
+        let in_flight = self.in_flight_now();
         if in_flight >= limit || self.is_capped_by_cost(lane) {
             return false;
         }
@@ -467,8 +476,16 @@ impl<W> OriginGate<W> {
         limit - in_flight > kept
     }
 
+    /// Requests at work, as the limit counts them. While low load is measured dear ones do not count: they began
+    /// before and last longer than that, and with a few of them nobody would get through.
+    fn in_flight_now(&self) -> usize {
+        let dear = if self.limiter.is_probing() { self.expensive } else { 0 };
+        self.counters.in_flight.saturating_sub(dear)
+    }
+
     fn is_capped_by_cost(&self, lane: Lane) -> bool {
-        lane.cost == Cost::Expensive && self.expensive >= (self.limiter.limit() / 4).max(1)
+        let most = (self.limiter.limit() / 4).max(1);
+        lane.cost == Cost::Expensive && self.expensive >= most
     }
 
     /// Whether somebody of the group asked lately: a share that nobody comes for is not kept.
@@ -531,6 +548,9 @@ impl<W> OriginGate<W> {
     }
 }
 
+/// Whoever wants to know how much there is to do asks from here.
+const PRESSING: Lane =
+    Lane { class: WorkClass::Anonymous, source: WorkSource::Elsewhere, cost: Cost::Ordinary };
 /// A share is kept for this long after somebody last came for it.
 const ABOUT: Duration = Duration::from_secs(60);
 /// Places there are whatever the origin serves: a page with its parts, opened by a few at once.

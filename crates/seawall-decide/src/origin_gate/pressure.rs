@@ -79,7 +79,7 @@ impl Pressure {
     }
 
     /// One got its permit.
-    pub(super) fn note_wait(&mut self, now: Instant, wait: Duration) {
+    pub(super) fn note_served(&mut self, now: Instant, wait: Duration) {
         self.roll(now);
         self.served += 1;
         self.waited += wait;

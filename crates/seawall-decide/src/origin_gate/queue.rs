@@ -118,6 +118,21 @@ impl<W> Queue<W> {
         self.lanes[ticket.lane.index()].get(&ticket.rank).map(|waiter| waiter.since)
     }
 
+    /// How many wait who may go before a newcomer in `lane`: of its class and better ones; dear ones only if
+    /// it is dear as well, because they have a part of the limit that is theirs.
+    pub(super) fn before(&self, lane: Lane) -> usize {
+        let goes_before = |other: &Lane| other.cost == Cost::Ordinary || other.cost == lane.cost;
+        let classes = WorkClass::ALL.into_iter().take_while(|class| *class <= lane.class);
+        let lanes = classes.flat_map(lanes_of).filter(goes_before);
+        lanes.map(|lane| self.lanes[lane.index()].len()).sum()
+    }
+
+    /// Since when the one waits who waits longest of those in [`Lane::is_pressing`]. O(waiting).
+    pub(super) fn oldest_pressing(&self) -> Option<Instant> {
+        let ticket = self.deadlines.values().find(|ticket| ticket.lane.is_pressing())?;
+        self.lanes[ticket.lane.index()].get(&ticket.rank).map(|waiter| waiter.since)
+    }
+
     pub(super) fn first_deadline(&self) -> Option<Instant> {
         self.deadlines.first_key_value().map(|(&(deadline, _), _)| deadline)
     }
@@ -213,6 +228,12 @@ impl<W> Queue<W> {
 }
 
 impl Lane {
+    /// Whether that somebody waits here means that there is too much to do. Demoted and dear requests and work in
+    /// the background are meant to wait.
+    pub(super) fn is_pressing(self) -> bool {
+        self.class < WorkClass::Demoted && self.cost == Cost::Ordinary
+    }
+
     const fn index(self) -> usize {
         self.class.index() * KINDS.len() + self.source as usize * 2 + self.cost as usize
     }

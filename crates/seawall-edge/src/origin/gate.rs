@@ -70,6 +70,8 @@ pub(crate) struct GateView {
     pub(crate) limit: usize,
     pub(crate) counters: OriginGateCounters,
     pub(crate) oldest_wait: Duration,
+    /// The same of those who were not put behind others; `None` if nobody of them waits.
+    pub(crate) readers_wait: Option<Duration>,
     pub(crate) slowdown: f32,
     pub(crate) is_shedding: bool,
     /// Whether the limit is as low as it goes.
@@ -171,6 +173,7 @@ impl Gate {
             limit: gate.limit(),
             counters: gate.counters(),
             oldest_wait: gate.oldest_wait(clock::now()).unwrap_or_default(),
+            readers_wait: gate.readers_wait(clock::now()),
             slowdown: gate.slowdown(),
             is_shedding: gate.is_shedding(),
             is_at_floor: gate.is_at_floor(),

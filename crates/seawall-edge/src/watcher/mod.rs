@@ -210,10 +210,12 @@ impl OriginMeter {
             // Half of a change in eight seconds: one tick counts a handful of requests.
             self.capacity_per_s = Some(before + (rate - before) * SMOOTHING);
         }
-        let waits = views.iter().map(|view| view.oldest_wait).max().unwrap_or_default();
+        let waits = views.iter().filter_map(|view| view.readers_wait).max().unwrap_or_default();
+        let is_low =
+            |view: &crate::origin::GateView| view.is_at_floor && view.readers_wait.is_some();
         OriginStress {
             queue_delay_ms: waits.as_secs_f64() * 1e3,
-            is_limit_at_floor: is_waiting && views.iter().any(|view| view.is_at_floor),
+            is_limit_at_floor: views.iter().any(is_low),
             safe_capacity_per_s: self.capacity_per_s.filter(|rate| *rate >= 1.0),
             is_known: true,
         }

@@ -408,9 +408,10 @@ impl Shield for Seawall {
             }
         }
         self.wake(now);
+        let wait = self.gate.readers_wait(now);
         let stress = OriginStress {
-            queue_delay_ms: self.gate.oldest_wait(now).unwrap_or_default().as_secs_f64() * 1e3,
-            is_limit_at_floor: self.gate.is_at_floor(),
+            queue_delay_ms: wait.unwrap_or_default().as_secs_f64() * 1e3,
+            is_limit_at_floor: wait.is_some() && self.gate.is_at_floor(),
             safe_capacity_per_s: None,
             is_known: self.layers.admission,
         };

@@ -252,6 +252,31 @@ fn slow_pages_now_and_then_do_not_make_a_probe_patient_where_most_are_quick() {
 }
 
 #[test]
+fn an_origin_at_ease_gets_more_to_do_though_more_at_work_went_with_fewer_answers() {
+    let mut site = Quiet::new();
+    site.end(400, |_| (1 << 40, WorkOutcome::Success));
+    // Cut to the floor.
+    site.end(100, |_| (1 << 40, WorkOutcome::TimedOut));
+    assert!(site.limiter.steady_limit() <= 2);
+    site.now = site.now + Duration::from_secs(5);
+    // Dear pages hold places: while two are at work there are few answers, while one is there are many.
+    let before = site.limiter.steady_limit();
+    for window in 0..200u64 {
+        let (answers, at_work) = if window % 2 == 0 { (2, 2) } else { (10, 1) };
+        for _ in 0..answers {
+            site.limiter.note_limited(site.now);
+            site.now = site.now + Duration::from_millis(120 / answers);
+            let latency = Duration::from_millis(50);
+            let (template, outcome) = (1 << 40, WorkOutcome::Success);
+            let sample = WorkSample { template, latency, outcome, in_flight_at_start: at_work };
+            site.limiter.observe(site.now, sample);
+        }
+    }
+    let after = site.limiter.steady_limit();
+    assert!(after > before + 4, "{before}, then {after}");
+}
+
+#[test]
 fn an_origin_that_is_too_slow_for_a_whole_probe_is_looked_at_once_a_minute() {
     let mut site = Quiet::new();
     let began = site.now;
