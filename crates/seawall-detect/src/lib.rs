@@ -34,6 +34,7 @@ mod licence;
 mod mine;
 mod mix;
 mod onset;
+mod origin_meter;
 mod prefixes;
 #[cfg(test)]
 mod random;
@@ -60,6 +61,7 @@ pub use crate::finding::{
 pub use crate::kept::BaselineFault;
 pub use crate::licence::licence;
 pub use crate::mine::{Mined, Miner, Requests, Volume, evidence};
+pub use crate::origin_meter::{GateReading, OriginMeter};
 pub use crate::prefixes::{Level, PrefixCounts};
 pub use crate::sample::Sample;
 pub use crate::signs::ProbeCounts;

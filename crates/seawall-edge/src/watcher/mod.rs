@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use seawall_control::{Action, ControlLoop, ControllerConfig, Entry, OperatorCommand};
 use seawall_decide::prior;
-use seawall_detect::{DetectorConfig, Finding, OriginStress, ProbeCounts, Tick, Window};
+use seawall_detect::{
+    DetectorConfig, Finding, GateReading, OriginMeter, ProbeCounts, Tick, Window,
+};
 use seawall_model::Instant;
 
 use crate::clock;
@@ -133,7 +135,7 @@ impl Turn {
             at: now,
             wall: clock::wall(),
             window: &self.merged,
-            stress: self.origin.stress(shared, now.saturating_since(self.last)),
+            stress: self.origin.read(gates(shared), now.saturating_since(self.last)),
             probes: self.probes(),
         };
         let finding = self.control.tick(&tick);
@@ -187,42 +189,20 @@ fn act(shared: &Shared, control: &mut ControlLoop, mut show: impl FnMut(&Entry))
     }
 }
 
-/// How hard the origins are pressed, from what their gates count.
-#[derive(Debug, Default)]
-struct OriginMeter {
-    granted: u64,
-    /// Requests per second that were let through while others waited, the most of a minute.
-    capacity_per_s: Option<f64>,
-}
-
-impl OriginMeter {
-    fn stress(&mut self, shared: &Shared, passed: Duration) -> OriginStress {
-        let policy = shared.policy.load();
-        let views = crate::gates::views(&policy.gates);
-        let granted: u64 = views.iter().map(|view| view.counters.granted()).sum();
-        let let_through = granted.saturating_sub(self.granted);
-        self.granted = granted;
-        let is_waiting = views.iter().any(|view| view.counters.queued > 0);
-        let seconds = passed.as_secs_f64();
-        if is_waiting && seconds > 0.05 {
-            let rate = let_through as f64 / seconds;
-            let before = self.capacity_per_s.unwrap_or(rate);
-            // Half of a change in eight seconds: one tick counts a handful of requests.
-            self.capacity_per_s = Some(before + (rate - before) * SMOOTHING);
-        }
-        let waits = views.iter().filter_map(|view| view.readers_wait).max().unwrap_or_default();
-        let is_low =
-            |view: &crate::origin::GateView| view.is_at_floor && view.readers_wait.is_some();
-        OriginStress {
-            queue_delay_ms: waits.as_secs_f64() * 1e3,
-            is_limit_at_floor: views.iter().any(is_low),
-            safe_capacity_per_s: self.capacity_per_s.filter(|rate| *rate >= 1.0),
-            is_known: true,
-        }
+/// What the gates of the origins count.
+fn gates(shared: &Shared) -> GateReading {
+    let policy = shared.policy.load();
+    let views = crate::gates::views(&policy.gates);
+    GateReading {
+        granted: views.iter().map(|view| view.counters.granted()).sum(),
+        is_waiting: views.iter().any(|view| view.counters.queued > 0),
+        readers_wait: views.iter().filter_map(|view| view.readers_wait).max(),
+        is_pressed_at_floor: views
+            .iter()
+            .any(|view| view.is_at_floor && view.readers_wait.is_some()),
     }
 }
 
 /// A crash loses what was learned since.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
 const TICKS_PER_SECOND: u64 = 4;
-const SMOOTHING: f64 = 0.02;

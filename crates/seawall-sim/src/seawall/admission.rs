@@ -28,7 +28,6 @@ pub(super) struct Job {
     made: Option<MadeUrl>,
     doing: Doing,
     is_shared: bool,
-    began: Instant,
 }
 
 /// Whose doing a fetch is.
@@ -75,14 +74,7 @@ impl Seawall {
         let demand = self.limiters.ask(now, visitor.identity, look, people, demand_cost);
         self.next_job += 1;
         let id = self.next_job;
-        let job = Job {
-            of: vec![waiting],
-            page: placed.page,
-            made: placed.made,
-            doing,
-            is_shared,
-            began: now,
-        };
+        let job = Job { of: vec![waiting], page: placed.page, made: placed.made, doing, is_shared };
         if !self.layers.admission {
             self.jobs.insert(id, job);
             self.send_unguarded(now, id);
@@ -143,7 +135,6 @@ impl Seawall {
             made: None,
             doing: Doing::Upkeep,
             is_shared: true,
-            began: now,
         };
         self.jobs.insert(id, job);
         self.flights.insert(page, id);
@@ -166,7 +157,7 @@ impl Seawall {
             return self.give_up(now, id, Cause::OriginFailed);
         }
         self.in_flight += 1;
-        self.send(now, id);
+        self.send(id);
     }
 
     fn rank(&self, now: Instant, visitor: &Visitor, placed: &Placed) -> (WorkClass, Doing) {
@@ -209,7 +200,7 @@ impl Seawall {
             return self.give_up(now, id, Cause::MadeUp);
         }
         self.permits.insert(id, permit);
-        self.send(now, id);
+        self.send(id);
     }
 
     /// Whether the origin may be asked, now that it has room, as far as made-up URLs go.
@@ -226,9 +217,8 @@ impl Seawall {
         misses.lets_ask(now, asking, credence)
     }
 
-    fn send(&mut self, now: Instant, id: u64) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        job.began = now;
+    fn send(&mut self, id: u64) {
+        let Some(job) = self.jobs.get(&id) else { return };
         let like = job.page.or_else(|| job.made.as_ref().and_then(|made| made.like));
         // A page that is not there takes the origin most of what one does that is.
         let cost = like.map_or(0.7, |page| self.site.page(page).cost);
@@ -288,11 +278,12 @@ impl Seawall {
                 self.gate.release(now, permit);
             }
         }
-        let took = now.saturating_since(job.began).as_millis();
-        let cost_ms = u32::try_from(took).unwrap_or(u32::MAX).max(1);
         for (place, waiting) in job.of.into_iter().enumerate() {
-            // Who waited with another one cost nothing.
-            let work = if place == 0 { Work::Origin { cost_ms } } else { Work::Held };
+            // As the edge tells it: the wait for the origin is not told apart from its work, and who waited
+            // with another one cost nothing.
+            let took = now.saturating_since(waiting.draft.at).as_millis();
+            let cost_ms = u32::try_from(took).unwrap_or(u32::MAX).max(1);
+            let work = if place == 0 { Work::Origin { cost_ms } } else { Work::Spared };
             let told = if is_refused {
                 Told::refused(Cause::OriginBusy)
             } else {

@@ -17,7 +17,7 @@ use seawall_decide::{
     StreamPermit, Table, TableSource, Templater, TestAsker, TestOutcome, Whence, Wish, accept_gate,
     decide, note_misbehaviour, test_gate,
 };
-use seawall_detect::OriginStress;
+use seawall_detect::{GateReading, OriginMeter, OriginStress, Window};
 use seawall_model::{
     BodyLength, Cause, ConnectionSignal, CookieClass, Decision, Facts, Fields as _, Held, Instant,
     Limits, Met, Method, Misbehaviour, Observation, Prefix, Standing, Test, WallTime, Work,
@@ -77,6 +77,7 @@ pub struct Seawall {
     budgets: OriginBudget,
     handshakes: HandshakeBudget,
     gate: OriginGate<u64>,
+    meter: OriginMeter,
     templater: Templater,
     pages: Pages,
     watch: Watch,
@@ -135,6 +136,7 @@ impl Seawall {
             // Two workers.
             handshakes: HandshakeBudget::new(&limits, seeds),
             gate: OriginGate::new(gate),
+            meter: OriginMeter::default(),
             templater: Templater::new(seeds),
             pages: Pages::new(Arc::clone(&site), &limits, seeds),
             watch: Watch::new(layers, learned),
@@ -164,7 +166,12 @@ impl Seawall {
             Answer::Refused(_) | Answer::Test(TestStep::Wait(_)) => 429,
         };
         let work = told.work.unwrap_or(waiting.draft.work);
-        let observation = Observation { at: now, status, cause: told.cause, work, ..waiting.draft };
+        // What is not held and was not answered is not known to be for many.
+        let is_cacheable = waiting.draft.is_cacheable
+            && (work == Work::Held || matches!(answered.answer, Answer::Page { status: ..400 }));
+        let cause = told.cause;
+        let observation =
+            Observation { at: now, status, cause, work, is_cacheable, ..waiting.draft };
         self.watch.observe(&observation);
         answered
     }
@@ -408,12 +415,16 @@ impl Shield for Seawall {
             }
         }
         self.wake(now);
-        let wait = self.gate.readers_wait(now);
-        let stress = OriginStress {
-            queue_delay_ms: wait.unwrap_or_default().as_secs_f64() * 1e3,
-            is_limit_at_floor: wait.is_some() && self.gate.is_at_floor(),
-            safe_capacity_per_s: None,
-            is_known: self.layers.admission,
+        let (counters, readers_wait) = (self.gate.counters(), self.gate.readers_wait(now));
+        let gates = GateReading {
+            granted: counters.granted(),
+            is_waiting: counters.queued > 0,
+            readers_wait,
+            is_pressed_at_floor: self.gate.is_at_floor() && readers_wait.is_some(),
+        };
+        let stress = match self.layers.admission {
+            true => self.meter.read(gates, Window::LENGTH),
+            false => OriginStress::default(),
         };
         self.watch.tick(now, wall, stress);
     }
