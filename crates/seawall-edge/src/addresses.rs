@@ -151,12 +151,10 @@ impl Addresses {
         }
         *self.listed.lock() = listed.into();
         write_whole(&self.path, text.as_bytes()).map_err(|error| {
-            tracing::error!("the operator's addresses are in force, but a restart would not know: {error}");
-            OrderRefusal::new(
-                507,
-                format!("it is in force, but could not be written to disk: {error}"),
-                "free space in `state_dir` and give the order again: a restart would not know of it",
-            )
+            tracing::error!(
+                "the operator's addresses are in force, but a restart would not know: {error}"
+            );
+            OrderRefusal::not_written(&error)
         })
     }
 

@@ -86,6 +86,18 @@ impl Site {
         self.shield.wait_for("configuration reloaded");
     }
 
+    /// As by a power cut.
+    fn kill(self) {
+        drop(self.shield);
+    }
+
+    /// Reads the log until `words` are in it.
+    fn hear(&mut self, words: &str) {
+        if !self.shield.said.contains(words) {
+            self.shield.wait_for(words);
+        }
+    }
+
     fn stop(self) {
         assert_eq!(self.shield.stop(), Some(0));
     }
@@ -259,6 +271,91 @@ fn a_mode_set_by_hand_holds_until_a_reload() {
     assert!(site.asked("/search").iter().all(|(status, _)| *status == 200), "only observed");
     site.reload();
     while mode(&site) != "act" {}
+    site.stop();
+}
+
+#[test]
+fn what_was_ordered_about_signatures_outlives_a_kill_and_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let site = Site::start(folder.path(), "");
+    let add = [&ADD[..], &["--rung", "block", "--for", "1h"]].concat();
+    assert_eq!(site.ask(&add).code, Some(0));
+    let other = ["mitigate", "add", "--path", "/shop", "--rung", "demote", "--json"];
+    let id = site.ask(&other).json()["measure"]["id"].to_string();
+    assert_eq!(site.ask(&["mitigate", "veto", &id, "--for", "3h"]).code, Some(0));
+    site.kill();
+
+    let mut site = Site::start(folder.path(), "");
+    site.hear("what the operator ordered is in force again");
+    let orders = |site: &Site| {
+        let listed = site.ask(&["mitigate", "list", "--json"]).json();
+        let of = |measure: &Value| {
+            let left_s = measure["order_ends_in_s"].as_u64().expect("an order");
+            let is_whole = (3_400..=3_600).contains(&(left_s % 7_200));
+            (measure["order"].clone(), measure["signature"].clone(), is_whole)
+        };
+        listed["measures"].as_array().expect("measures").iter().map(of).collect::<Vec<_>>()
+    };
+    while orders(&site).len() < 2 {}
+    let words = "path template /search AND python-requests 2 AND no cookie";
+    let found = orders(&site);
+    assert!(found.iter().any(|it| it.0 == "pin" && it.2), "{found:?}");
+    assert!(found.iter().any(|it| it.0 == "veto" && it.2), "{found:?}");
+    let text = format!("{found:?}");
+    assert!(found.iter().any(|it| it.1 == "path template /shop"), "{text}");
+    for word in words.split(" AND ") {
+        assert!(text.contains(word), "`{word}` is not in {text}");
+    }
+    while !site.asked("/search").iter().any(|(status, _)| *status == 429) {}
+    assert!(site.asked("/shop").iter().all(|(status, _)| *status == 200));
+
+    // In order, and with the seed of before lost: words say what was meant.
+    site.stop();
+    fs::remove_file(folder.path().join("state/baseline")).expect("it was kept");
+    let site = Site::start(folder.path(), "");
+    while !site.asked("/search").iter().any(|(status, _)| *status == 429) {}
+    while orders(&site).len() < 2 {}
+    let pinned = site.ask(&["mitigate", "list", "--json"]).json()["measures"][0]["id"].to_string();
+    assert_eq!(site.ask(&["mitigate", "remove", &pinned]).code, Some(0));
+    site.kill();
+
+    // What was taken away does not come back; what is damaged is put aside, and readers notice nothing.
+    let site = Site::start(folder.path(), "");
+    while orders(&site).is_empty() {}
+    assert_eq!(orders(&site).len(), 1);
+    assert!(site.asked("/search").iter().all(|(status, _)| *status == 200));
+    site.stop();
+    let file = folder.path().join("state/orders");
+    fs::write(&file, "nonsense").expect("own folder");
+    let mut site = Site::start(folder.path(), "");
+    site.hear("what the operator ordered is damaged");
+    assert_eq!(site.get("/search", "203.0.113.9").0, 200);
+    assert!(file.with_extension("damaged").exists() && !file.exists());
+    site.stop();
+}
+
+#[test]
+fn a_mode_set_by_hand_outlives_a_restart_but_not_another_configuration() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let site = Site::start(folder.path(), "");
+    let mode = |site: &Site| site.ask(&["status", "--json"]).json()["mode"].clone();
+    assert_eq!(site.ask(&["mitigate", "mode", "observe"]).code, Some(0));
+    site.kill();
+    let mut site = Site::start(folder.path(), "");
+    while mode(&site) != "observe" {}
+    site.reload();
+    while mode(&site) != "act" {}
+    site.stop();
+    let site = Site::start(folder.path(), "");
+    assert_eq!(mode(&site), "act", "the reload ended it for good");
+    site.stop();
+    // It ends as well where the program was stopped when the configuration changed.
+    let site = Site::start(folder.path(), "");
+    assert_eq!(site.ask(&["mitigate", "mode", "observe"]).code, Some(0));
+    site.stop();
+    Site::start(folder.path(), "[mitigate]\nmode = \"observe\"\n").stop();
+    let site = Site::start(folder.path(), "");
+    assert_eq!(mode(&site), "act");
     site.stop();
 }
 

@@ -42,7 +42,7 @@ pub enum Order {
     },
     /// A known signature, and what was ordered about it, is forgotten.
     Remove(u32),
-    /// Act, or only say what would be done, until the next reload or start.
+    /// Act, or only say what would be done, until the next reload; a start with the same configuration keeps it.
     Mode(Mode),
     /// An address or network is put on a list.
     List {
@@ -217,6 +217,15 @@ pub struct OrderRefusal {
 impl OrderRefusal {
     pub(crate) fn new(status: u16, what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { status, what: what.into(), hint: hint.into() }
+    }
+
+    /// It was followed, and the disk did not take it.
+    pub(crate) fn not_written(error: &std::io::Error) -> Self {
+        Self::new(
+            507,
+            format!("it is in force, but could not be written to disk: {error}"),
+            "free space in `state_dir` and give the order again: a restart would not know of it",
+        )
     }
 }
 

@@ -6,6 +6,7 @@
 //! stays, and ends by itself.
 
 mod baseline;
+mod book;
 mod generated;
 mod orders;
 mod synthetic;
@@ -29,7 +30,9 @@ use crate::clock;
 use crate::shared::Shared;
 
 pub(crate) use self::baseline::BaselineFile;
+use self::book::Book;
 pub use self::generated::{GeneratedRequest, write_generated_baseline};
+use self::orders::Desk;
 pub(crate) use self::orders::Orders;
 use self::synthetic::Synthetic;
 pub use self::told::MeasureStatus;
@@ -65,6 +68,7 @@ impl Watcher {
 /// The state of the thread.
 struct Turn {
     control: ControlLoop,
+    book: Book,
     merged: Window,
     synthetic: Synthetic,
     origin: OriginMeter,
@@ -88,8 +92,14 @@ impl Turn {
             restored.inspect_err(|fault| file.put_aside(fault)).ok()
         });
         let now = clock::now();
+        let mut control = restored.unwrap_or_else(|| ControlLoop::new(detect(), control, seed));
+        let mut book = Book::new(&policy.config.state_dir, seed);
+        book.restore((&mut control, shared.detection.attributer()), (now, wall));
+        act(shared, &mut control, |_| {});
+        shared.detection.tell(Told::ordered(&control));
         Self {
-            control: restored.unwrap_or_else(|| ControlLoop::new(detect(), control, seed)),
+            control,
+            book,
             merged: Window::new(seed),
             synthetic: Synthetic::new(),
             origin: OriginMeter::default(),
@@ -121,16 +131,17 @@ impl Turn {
                 break;
             }
         }
-        self.tick(shared);
+        self.tick(watcher);
         if self.last.saturating_since(self.kept) >= KEEP_EVERY {
             self.kept = self.last;
             watcher.file.keep(&self.control.baseline(clock::wall()));
         }
     }
 
-    fn tick(&mut self, shared: &Shared) {
+    fn tick(&mut self, watcher: &Watcher) {
+        let shared: &Shared = &watcher.shared;
         let now = clock::now();
-        self.order(shared, now);
+        self.order(watcher, now);
         let tick = Tick {
             at: now,
             wall: clock::wall(),
@@ -156,16 +167,23 @@ impl Turn {
         ProbeCounts { set: counts.tests_set, passed: counts.tests_passed }
     }
 
-    fn order(&mut self, shared: &Shared, now: Instant) {
+    fn order(&mut self, watcher: &Watcher, now: Instant) {
+        let shared: &Shared = &watcher.shared;
         let policy = shared.policy.load();
         // What the operator said by hand holds until there is another configuration.
         if policy.generation != self.generation {
             self.generation = policy.generation;
             let mode = policy.config.mitigate.mode;
             self.control.order(now, OperatorCommand::SetMode(mode));
+            if self.book.forget_mode() {
+                // Said in the log if it fails; the configuration counts all the same if it says something new.
+                let _ = self.book.keep(&self.control, (now, clock::wall()));
+            }
         }
         drop(policy);
-        shared.detection.orders().follow(&mut self.control, shared, now);
+        let (control, book) = (&mut self.control, &mut self.book);
+        let mut desk = Desk { control, shared, now, book, baseline: &watcher.file };
+        shared.detection.orders().follow(&mut desk);
     }
 
     fn act(&mut self, shared: &Shared, finding: &Finding) {

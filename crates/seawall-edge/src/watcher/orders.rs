@@ -13,6 +13,8 @@ use seawall_control::{ControlLoop, Entry, Measure, OperatorCommand, Refused, Ste
 use seawall_detect::licence;
 use seawall_model::{Attribute, Instant, MitigationId, Prefix, Rung, Signature, Standing, Term};
 
+use super::baseline::BaselineFile;
+use super::book::Book;
 use super::terms;
 use super::told::{self, MeasureStatus};
 use crate::admin::{AttributeValues, EvidenceStatus, Order, OrderRefusal, Outcome, There, flag_of};
@@ -70,10 +72,10 @@ impl Orders {
     }
 
     /// Does what waits.
-    pub(super) fn follow(&self, control: &mut ControlLoop, shared: &Shared, now: Instant) {
+    pub(super) fn follow(&self, desk: &mut Desk<'_>) {
         let jobs = std::mem::take(&mut *self.0.lock());
         for job in jobs {
-            job(&mut Desk { control, shared, now });
+            job(desk);
         }
     }
 }
@@ -84,9 +86,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where orders are followed.
 pub(crate) struct Desk<'a> {
-    control: &'a mut ControlLoop,
-    shared: &'a Shared,
-    now: Instant,
+    pub(super) control: &'a mut ControlLoop,
+    pub(super) shared: &'a Shared,
+    pub(super) now: Instant,
+    pub(super) book: &'a mut Book,
+    pub(super) baseline: &'a BaselineFile,
 }
 
 impl Desk<'_> {
@@ -118,8 +122,11 @@ impl Desk<'_> {
             Order::Mode(mode) => {
                 if !is_dry && *mode != self.control.controller().mode() {
                     self.carry_out(OperatorCommand::SetMode(*mode));
+                    let configured = self.shared.policy.load().config.mitigate.mode;
+                    self.book.set_mode(*mode, configured);
                     let mode = mode.as_str();
                     tracing::warn!(mode, "the operator changed whether anything is done");
+                    self.keep()?;
                 }
                 let mode = Some(self.control.controller().mode().as_str());
                 Ok(Outcome { done: !is_dry, mode, ..Outcome::default() })
@@ -213,11 +220,24 @@ impl Desk<'_> {
         if is_dry && blocks && !signature.may_block() {
             return Err(refusal(Refused::MayNotBlock));
         }
-        if !is_dry && let Some(refused) = self.carry_out(command) {
-            return Err(refusal(refused));
+        if !is_dry {
+            if let Some(refused) = self.carry_out(command) {
+                return Err(refusal(refused));
+            }
+            self.keep()?;
         }
         outcome.measure = self.status(&signature);
         Ok(outcome)
+    }
+
+    /// Before anybody is told that it is done. Touches the disk.
+    fn keep(&self) -> Result<(), OrderRefusal> {
+        let wall = clock::wall();
+        if self.baseline.read().is_none() {
+            // The seed that values are of, or a kill before the baseline is first kept would lose it.
+            self.baseline.keep(&self.control.baseline(wall));
+        }
+        self.book.keep(self.control, (self.now, wall))
     }
 
     /// Why it was not followed, if it was not.

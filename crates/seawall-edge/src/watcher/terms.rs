@@ -58,6 +58,24 @@ pub(super) fn value(
     made.ok_or_else(|| unknown(detector, attribute, text))
 }
 
+/// The value that is so in words, made again without the traffic that it was seen in; `None` if it cannot be.
+pub(super) fn from_words(
+    attributer: &Attributer,
+    detector: &Detector,
+    attribute: Attribute,
+    words: &str,
+) -> Option<Meant> {
+    const NAMES: [&str; 7] =
+        ["none", "harmless", "site", "login", "reader", "aged-reader", "signed-in"];
+    // What the operator would have to write: the words from some word on, or up to the first, or a name.
+    let ends = words.match_indices(' ').map(|(place, _)| &words[place + 1..]);
+    let texts = NAMES.into_iter().chain([words]).chain(ends).chain(words.split(' ').take(1));
+    texts
+        .filter(|text| is_one_of(&forms(attribute, text), words))
+        .filter_map(|text| value(attributer, detector, attribute, text).ok())
+        .find(|meant| meant.words.eq_ignore_ascii_case(words))
+}
+
 /// The most frequent values of the last two seconds.
 pub(super) fn recent(detector: &Detector, attribute: Attribute, max: usize) -> Vec<ValueShare> {
     let mut counts: HashMap<AttributeValue, u32> = HashMap::new();
@@ -416,6 +434,32 @@ mod tests {
 
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
     const SAFARI: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15";
+
+    #[test]
+    fn what_was_made_is_made_again_from_its_words() {
+        let attributer = Attributer::new(SEED);
+        let detector = Detector::new(DetectorConfig::default(), SEED);
+        for (attribute, text) in [
+            (Attribute::Path, "/search"),
+            (Attribute::UserAgent, "python-requests/2.32.3"),
+            (Attribute::UserAgentFamily, "python-requests 2"),
+            (Attribute::AcceptLanguage, "fr"),
+            (Attribute::Cookie, "none"),
+            (Attribute::Query, "none"),
+            (Attribute::Prefix, "192.0.2.0/24"),
+            (Attribute::Network, "AS64500 in DE"),
+        ] {
+            let meant = value(&attributer, &detector, attribute, text).expect(text);
+            let again = from_words(&attributer, &detector, attribute, &meant.words);
+            assert_eq!(again, Some(meant), "{text}");
+        }
+        // Neither is a fingerprint, nor the kind of value that a key of a query has.
+        for (attribute, words) in
+            [(Attribute::Ja4, "JA4 t13d"), (Attribute::Query, "query keys q (word)")]
+        {
+            assert_eq!(from_words(&attributer, &detector, attribute, words), None, "{words}");
+        }
+    }
 
     #[test]
     fn browsers_are_made_by_name_and_version() {

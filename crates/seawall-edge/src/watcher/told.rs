@@ -77,8 +77,15 @@ impl Default for Told {
 }
 
 impl Told {
+    /// Before anything was found: what the operator ordered.
+    pub(super) fn ordered(control: &ControlLoop) -> Self {
+        let (controller, now) = (control.controller(), clock::now());
+        let of = |measure: &Measure| status(measure, control.describe(&measure.signature), now);
+        let measures = controller.measures().iter().map(of).collect();
+        Self { measures, mode: controller.mode(), ..Self::default() }
+    }
+
     pub(super) fn new(finding: &Finding, control: &ControlLoop) -> Self {
-        let now = clock::now();
         let mut alarms: Vec<&'static str> = Vec::new();
         for alarm in &finding.alarms {
             let name = alarm.channel.as_str();
@@ -86,16 +93,13 @@ impl Told {
                 alarms.push(name);
             }
         }
-        let controller = control.controller();
-        let of = |measure: &Measure| status(measure, control.describe(&measure.signature), now);
         Self {
             state: state(finding.state),
             expected_per_s: finding.rates.requests_expected,
             baseline_clients: finding.baseline_clients,
             baseline_is_generated: false,
             alarms,
-            measures: controller.measures().iter().map(of).collect(),
-            mode: controller.mode(),
+            ..Self::ordered(control)
         }
     }
 }

@@ -79,7 +79,7 @@ enum What {
     Allow(Listing),
     /// Keep an address or network out, as `network.deny` does.
     Block(Listing),
-    /// Act on attacks, or only say what would be done; until the next reload or start.
+    /// Act on attacks, or only say what would be done; until the next reload.
     Mode {
         /// Which.
         #[arg(value_enum)]

@@ -192,7 +192,7 @@ pub(super) fn outcome(parameters: &str, outcome: &Value) -> String {
     let mut lines = Vec::new();
     if let Some(mode) = word(outcome, "mode") {
         let head = would("mode", "the mode would change, and is");
-        lines.push(format!("{head} {mode}, until the next reload or start"));
+        lines.push(format!("{head} {mode}, until the next reload"));
     }
     if let Some(entry) = outcome.get("address") {
         let gone = parameters.starts_with("do=unlist");
@@ -328,7 +328,7 @@ by itself Seawall would go up to `challenge` on this evidence";
         let done = json!({"done": true, "signature": "x", "measure": {"id": 7}});
         assert_eq!(outcome("do=veto&id=7", &done), "vetoed #7: x");
         let mode = json!({"done": true, "mode": "observe"});
-        let want = "mode observe, until the next reload or start";
+        let want = "mode observe, until the next reload";
         assert_eq!(outcome("do=mode&mode=observe", &mode), want);
     }
 
