@@ -21,6 +21,7 @@
 //! | 14 | request | route does not take the method | 405, 501 |
 //! | 15 | request | content beyond the route's or site's limit | 413 |
 //! | 16 | request | held page, and the identity beyond `limits.held_rate` | 429 |
+//! | 16a | held | refused by 16, and more than one reader is known at the address, or it is a Tor exit: again, with the budget of as many | admit |
 //! | 17 | route | the origin would have to work, and the route's budget is spent | 429 |
 //! | 18 | mitigation | held: refused by 16, and on [`Rung::Block`](seawall_model::Rung::Block): the refusal counts against the budget, too | 429 |
 //! | 19 | mitigation | on [`Rung::Block`](seawall_model::Rung::Block), without a pass | 429 |
@@ -35,6 +36,9 @@
 //!
 //! Rules 18-22 are in [`mitigation_gate`](crate::mitigation_gate), and never touch who is signed in, an aged reader, a verified
 //! crawler or the allow list ([`Exempt`](crate::Exempt)).
+//!
+//! Rule 16a is [`held_gate`](crate::held_gate): a gate of its own because it needs to know who reads where, which
+//! who is within its budget need not pay for.
 //!
 //! Rule 17 is a gate of its own because it needs more to be known (whose network it is) and because it
 //! never stands between a reader and a page in hand.

@@ -31,6 +31,7 @@ mod egress;
 mod gates;
 mod handshakes;
 mod hashed;
+mod held_gate;
 mod ja4_rules;
 mod limiters;
 mod logins;
@@ -72,6 +73,7 @@ pub use crate::gates::{
     CROWD, accept_gate, bar_gate, decide, hello_gate, note_misbehaviour, route_gate,
 };
 pub use crate::handshakes::{HandshakeBudget, HandshakeTurn, Shown};
+pub use crate::held_gate::held_gate;
 pub use crate::ja4_rules::{InvalidJa4Rule, Ja4Rule};
 pub use crate::limiters::{DEMAND_ONE, Limiters, Look, Tested};
 pub use crate::logins::{LoginHash, LoginKey, Logins, MAX_LOGIN};

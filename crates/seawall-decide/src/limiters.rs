@@ -2,7 +2,8 @@
 //!
 //! Per identity (the holder of a credential, or a /32 of IPv4, a /64 of IPv6): the held-page budget (GCRA, one word), the decayed
 //! demand on origins, that of the heaviest look among it, and the number of open connections; per look of
-//! an identity its demand. 40 bytes each, allocated once from `limits.max_clients`: 5 MiB at the default
+//! an identity its demand and its part of the held pages that an address has beyond that budget
+//! ([`crate::held_gate`]). 40 bytes each, allocated once from `limits.max_clients`: 5 MiB at the default
 //! of 2^17. It never grows.
 //!
 //! A **look** (JA4, HTTP/2 preface, order of fields) tells clients of one address apart, and it is free:
@@ -38,6 +39,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::decay::{Decayed, ONE};
 use crate::hashed::Hashed;
+use crate::held_gate::HeldBudget;
 use crate::offenders::{Bar, Offenders};
 use crate::places::place;
 use crate::prefix_counts::PrefixCounts;
@@ -239,40 +241,57 @@ impl Limiters {
     }
 
     /// Takes one held page from the budget of this identity; refused with the time to wait.
-    ///
-    /// GCRA (ITU-T I.371): the word holds the theoretical arrival time of the next page.
     pub(crate) fn take_held(
         &self,
         now: Instant,
         who: impl Into<Identity>,
         budget: HeldBudget,
     ) -> Result<(), Duration> {
-        let Some(record) = self.touch(now, self.place(who.into(), None)) else { return Ok(()) };
-        let now = now.as_nanos();
-        let taken =
-            record.set.held[record.way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
-                let due = due.max(now);
-                (due - now <= budget.tolerance_nanos)
-                    .then(|| due.saturating_add(budget.interval_nanos))
-            });
-        match taken {
-            Ok(_) => Ok(()),
-            Err(due) => {
-                let early = due.saturating_sub(now).saturating_sub(budget.tolerance_nanos);
-                Err(Duration::from_nanos(early))
-            }
+        match self.touch(now, self.place(who.into(), None)) {
+            Some(record) => record.take_held(now, budget),
+            None => Ok(()),
         }
     }
 
+    /// Takes one held page from what people behind one address have together, once that of its identity is
+    /// spent: from the budget of its look and from that of all of them. Whether there was one in both.
+    pub(crate) fn take_shared(
+        &self,
+        now: Instant,
+        who: Identity,
+        look: Option<Look>,
+        (of_look, of_all): (HeldBudget, HeldBudget),
+    ) -> bool {
+        let Some(all) = self.touch(now, self.place(who, Some(ALL_LOOKS))) else { return true };
+        if !all.may_take(now, of_all) {
+            return false;
+        }
+        let own = look.and_then(|look| self.touch(now, self.place(who, Some(look))));
+        if own.is_some_and(|own| own.take_held(now, of_look).is_err()) {
+            return false;
+        }
+        all.take_held(now, of_all).is_ok()
+    }
+
     /// Makes a refused page count, too, so that who is blocked has to be quiet before it is served again;
-    /// at most [`MAX_PRESSED`] of it.
-    pub(crate) fn press_held(&self, now: Instant, who: impl Into<Identity>, budget: HeldBudget) {
-        let Some(record) = self.touch(now, self.place(who.into(), None)) else { return };
-        let most = (now + MAX_PRESSED).as_nanos().saturating_add(budget.tolerance_nanos);
-        let _ =
-            record.set.held[record.way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
-                Some(due.saturating_add(budget.interval_nanos).min(most.max(due)))
-            });
+    /// at most [`MAX_PRESSED`] of it. It counts for the look as well, so that others behind the address,
+    /// who have budgets by look, need not be quiet with it.
+    pub(crate) fn press_held(
+        &self,
+        now: Instant,
+        who: Identity,
+        look: Option<Look>,
+        budget: HeldBudget,
+    ) {
+        let press = |look| {
+            if let Some(record) = self.touch(now, self.place(who, look)) {
+                record.press_held(now + MAX_PRESSED, budget);
+            }
+        };
+        press(None);
+        if look.is_some() && !who.is_holder() {
+            press(look);
+        }
     }
 
     /// Takes one piece of origin work from what a pass is good for: 60 at once and one a second. Whether
@@ -391,26 +410,6 @@ impl Place {
     }
 }
 
-/// The held-page budget as GCRA counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeldBudget {
-    /// Between pages at the steady rate.
-    interval_nanos: u64,
-    /// How far the next page may be ahead of its time.
-    tolerance_nanos: u64,
-}
-
-impl HeldBudget {
-    /// A rate of zero, less, or not a number lets the burst through and then one page an hour; an
-    /// infinite one is no limit.
-    pub(crate) fn new(rate: PerSecond, burst: u32) -> Self {
-        // `max` turns NaN into 0; dividing by 0 gives infinity; the cast to an integer saturates.
-        let interval_nanos = ((1e9 / rate.0.max(0.0)) as u64).min(3_600_000_000_000);
-        let tolerance_nanos = interval_nanos.saturating_mul(u64::from(burst.saturating_sub(1)));
-        Self { interval_nanos, tolerance_nanos }
-    }
-}
-
 /// Eight records of 40 bytes (36 used), field by field: finding a record touches one cache line,
 /// and each kind of update one more.
 #[derive(Debug, Default)]
@@ -472,6 +471,30 @@ impl Record<'_> {
         }
     }
 
+    /// GCRA (ITU-T I.371): the word holds the theoretical arrival time of the next page.
+    fn take_held(&self, now: Instant, budget: HeldBudget) -> Result<(), Duration> {
+        let held = &self.set.held[self.way];
+        let taken = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+            budget.after(Instant::from_nanos(due), now).ok().map(Instant::as_nanos)
+        });
+        match taken {
+            Ok(_) => Ok(()),
+            Err(due) => budget.after(Instant::from_nanos(due), now).map(drop),
+        }
+    }
+
+    fn may_take(&self, now: Instant, budget: HeldBudget) -> bool {
+        let due = Instant::from_nanos(self.set.held[self.way].load(Ordering::Relaxed));
+        budget.after(due, now).is_ok()
+    }
+
+    fn press_held(&self, most: Instant, budget: HeldBudget) {
+        let held = &self.set.held[self.way];
+        let _ = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+            Some(budget.pressed(Instant::from_nanos(due), most).as_nanos())
+        });
+    }
+
     /// Adds to a demand of this record; what it is then.
     fn add(&self, demands: &[AtomicU64; WAYS], now: Instant, cost: u32) -> u32 {
         let mut after = 0;
@@ -507,6 +530,8 @@ const BUSY: u32 = 1;
 const FIRST_TAG: u32 = 2;
 /// Marks the tag of a look.
 const LOOK: u32 = 1 << 31;
+/// In the place of a look: what all of them behind an address share.
+const ALL_LOOKS: Look = Look(0);
 /// 67 ms: the tick wraps after nine years.
 const SEEN_NANOS: u64 = 1 << 26;
 

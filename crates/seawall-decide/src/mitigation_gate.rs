@@ -56,7 +56,8 @@ pub fn mitigation_gate(
 ) -> Decision {
     let Some(met) = met else { return decided };
     if decided.cause() == Cause::HeldBudget && met.rung == Rung::Block {
-        limiters.press_held(now, facts.identity, table.held);
+        let look = limiters.look(&facts.fingerprint);
+        limiters.press_held(now, facts.identity, look, table.held);
     }
     // Who is on the allow list, and what was refused already, is none of a signature's business.
     if decided != Decision::Admit(Cause::Default) || facts.held != Held::No {

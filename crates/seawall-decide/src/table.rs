@@ -11,8 +11,8 @@ use core::net::IpAddr;
 use seawall_model::{ClientAddr, Limits, Method, Prefix};
 
 use crate::budget::RouteBudget;
+use crate::held_gate::HeldBudget;
 use crate::ja4_rules::{Ja4Rule, Ja4Rules};
-use crate::limiters::HeldBudget;
 use crate::path::{Normalised, Pattern, is_ambiguous};
 use crate::prefix_set::PrefixSet;
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use seawall_decide::{
-    Attributer, DEMAND_ONE, Exempt, Limiters, Mitigations, NetworkClass, RouteRule, SiteRules,
-    Table, TableSource, accept_gate, decide, hello_gate,
+    Attributer, DEMAND_ONE, Exempt, Limiters, Mitigations, NetworkClass, OriginBudget, RouteRule,
+    SiteRules, Table, TableSource, Whence, accept_gate, decide, held_gate, hello_gate,
 };
 use seawall_model::{
     Attribute, BodyLength, Cause, ClientAddr, Decision, Facts, Fields, Fingerprint, Held, Identity,
@@ -64,7 +64,11 @@ fn cases() -> Vec<Facts<'static>> {
 fn gates_and_limiters_allocate_nothing() {
     let limits = Limits { max_clients: 64, ..Limits::default() };
     let limiters = Limiters::new(&limits, [1, 2]);
+    let budgets = OriginBudget::new(&limits, [1, 2]);
     let (table, cases) = (table(limits), cases());
+    let from = Whence { client: cases[0].client, asn: None };
+    (0..9).for_each(|reader| budgets.saw_reader(20_000, Identity::of_holder(reader), from));
+    let crowded = Facts { identity: from.client.into(), ..cases[0] };
     let mut seen = [false; Cause::ALL.len()];
     let mut note = |decision: Decision| seen[decision.cause().index()] = true;
 
@@ -76,6 +80,11 @@ fn gates_and_limiters_allocate_nothing() {
                     note(decide(&table, &limiters, now, site, facts));
                 }
             }
+            let decided = decide(&table, &limiters, now, Some(0), &crowded);
+            let field_order = Some(u64::from(round));
+            let fingerprint = Fingerprint { field_order, ..Fingerprint::default() };
+            let crowded = Facts { fingerprint, ..crowded };
+            note(held_gate((&table, &limiters, &budgets), now, decided, &crowded));
             // More identities than there is room for, so that records are replaced too.
             let passer_by = ClientAddr::new(IpAddr::V4(Ipv4Addr::from_bits(round)));
             note(accept_gate(&table, &limiters, now, passer_by, 0));

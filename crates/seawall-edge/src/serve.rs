@@ -17,7 +17,8 @@ use seawall_cache::{
     classify_cookies, only_if_cached, reuse, validators,
 };
 use seawall_decide::{
-    CROWD, Look as ClientLook, RouteLane, RouteTerms, Whence, Wish, WorkSource, decide, route_gate,
+    CROWD, Look as ClientLook, RouteLane, RouteTerms, Whence, Wish, WorkSource, decide, held_gate,
+    route_gate,
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
@@ -211,6 +212,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
         None => Found::nothing(CookieClass::None, Forward::Bypass),
     };
     ctx.standing.set(who.standing);
+    count_reader(ctx, policy, who, times);
     let facts = facts(ctx, ask, who, &found);
     let terms = site.map_or_else(RouteTerms::default, |at| policy.table.route_terms(at, ask.path));
     let decision = judge(ctx, policy, (site, terms), &facts, ask, times);
@@ -268,6 +270,18 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     Look::Origin(Box::new(plan(ctx, policy, (site, who, cause, terms.lane), ask, found, times)))
 }
 
+/// Remembers where a known reader reads, whatever it reads: what an address may have grows with those who do.
+/// Once a connection and day, because it is the same each time.
+fn count_reader(ctx: &ClientConn, policy: &Policy, who: Visitor, times: Times) {
+    if who.standing != Standing::AgedReader {
+        return;
+    }
+    let day = u32::try_from(times.wall.unix_secs() / 86_400).unwrap_or(u32::MAX);
+    if ctx.counted.replace(Some((who.identity, day))) != Some((who.identity, day)) {
+        ctx.worker.shared.budgets.saw_reader(day, who.identity, whence(policy, who.client));
+    }
+}
+
 /// Asks the gates.
 fn judge(
     ctx: &ClientConn,
@@ -278,7 +292,9 @@ fn judge(
     times: Times,
 ) -> Decision {
     let shared = &ctx.worker.shared;
-    let mut decision = decide(&policy.table, &shared.limiters, times.mono, site, facts);
+    let decided = decide(&policy.table, &shared.limiters, times.mono, site, facts);
+    let of_clients = (&policy.table, &shared.limiters, &shared.budgets);
+    let mut decision = held_gate(of_clients, times.mono, decided, facts);
     let seems_cdn = || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer.ip());
     if decision == Decision::Admit(Cause::Default) && terms.budget.is_some() {
         let from = whence(policy, facts.client);
@@ -438,10 +454,6 @@ fn plan(
         _ => None,
     };
     let whence = whence(policy, who.client);
-    if who.standing == Standing::AgedReader {
-        let day = u32::try_from(times.wall.unix_secs() / 86_400).unwrap_or(u32::MAX);
-        ctx.worker.shared.budgets.saw_reader(day, who.identity, whence);
-    }
     let source = source(ctx, policy, whence);
     Plan {
         site,

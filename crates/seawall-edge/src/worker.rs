@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use seawall_decide::{CROWD, HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
 use seawall_model::{
-    Cause, ClientAddr, ConnectionSignal, Decision, EventKind, Fields, Instant, Ja4, Limits,
-    Misbehaviour, MitigationId, Priority, Refusal, Standing,
+    Cause, ClientAddr, ConnectionSignal, Decision, EventKind, Fields, Identity, Instant, Ja4,
+    Limits, Misbehaviour, MitigationId, Priority, Refusal, Standing,
 };
 
 use crate::access_log::{LogRecord, LogWriter};
@@ -300,6 +300,8 @@ pub(crate) struct ClientConn {
     pub(crate) standing: Cell<Standing>,
     /// Who asked last: behind a trusted proxy each request is somebody else's.
     pub(crate) asking: Cell<ClientAddr>,
+    /// The known reader who was counted last where it reads, and on which day.
+    pub(crate) counted: Cell<Option<(Identity, u32)>>,
 }
 
 /// What is known of a connection when it becomes one that requests come from.
@@ -378,6 +380,7 @@ impl ClientConn {
             refused: Cell::new(false),
             standing: Cell::new(Standing::Anonymous),
             asking: Cell::new(client),
+            counted: Cell::new(None),
         })
     }
 

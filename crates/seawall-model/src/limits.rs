@@ -67,7 +67,8 @@ pub struct Limits {
     /// client (`TCP_NOTSENT_LOWAT`). Beyond, we wait. Default 128 KiB; without it the kernel takes
     /// up to `tcp_wmem`, 4 MiB, for everyone who does not read.
     pub max_unsent_bytes: u32,
-    /// Requests for held pages per second and identity. 429 beyond. Default 50/s.
+    /// Requests for held pages per second and identity. 429 beyond. An address where more than one
+    /// reader is known has as many times that on top, 64 at most; a Tor exit 64 times. Default 50/s.
     pub held_rate: PerSecond,
     /// How many held pages an identity may take at once. Default 500.
     pub held_burst: u32,

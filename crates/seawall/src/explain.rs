@@ -113,7 +113,7 @@ fn meaning(cause: Cause) -> Meaning {
             "If an editor uploads files of this size, raise the limit for that path. The site's own limit (`upload_max_filesize` in PHP) counts as well.",
         ),
         Cause::HeldBudget => (
-            "One address asked for stored pages faster than `limits.held_rate` for longer than `limits.held_burst` allows. People do not read that fast; a crawler, a script, or very many people behind one address do.",
+            "One address asked for stored pages faster than `limits.held_rate` for longer than `limits.held_burst` allows. People do not read that fast; a crawler or a script does, or very many people behind one address where few were known before.",
             "A short page with status 429 that says when to try again.",
             "Usually nothing: it passes by itself. If a school, an office or a CDN is behind the address, add it to `network.allow`, or the CDN to `network.trusted_proxies`.",
         ),

@@ -101,6 +101,24 @@ fn the_holder_of_a_credential_has_a_budget_of_its_own_also_after_a_restart() {
 }
 
 #[test]
+fn known_readers_who_read_only_what_is_held_make_room_for_others_of_their_address() {
+    let origin = Origin::page(FRESH, "page");
+    let shield = Shield::with(&origin, behind_tls);
+    shield.client().get("/", &from("203.0.113.9", ""));
+    for number in 1..=5 {
+        assert_eq!(spend(&shield, "198.51.100.7", &credential(&shield, number, 2)), BURST);
+        assert_eq!(spend(&shield, "198.51.101.7", &credential(&shield, 10 + number, 0)), BURST);
+    }
+    assert_eq!(spend(&shield, "198.51.100.7", ""), BURST + 2, "more than one would get");
+    assert_eq!(
+        spend(&shield, "198.51.101.7", ""),
+        BURST,
+        "a credential of today counts for nobody else"
+    );
+    assert_eq!(origin.count(), 1, "nobody asked for more than was held");
+}
+
+#[test]
 fn what_is_no_credential_is_as_if_it_were_not_there() {
     let origin = Origin::page(FRESH, "page");
     let shield = Shield::with(&origin, behind_tls);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use seawall_decide::{
     HandshakeBudget, Limiters, OriginBudget, OriginGate, OriginGateConfig, OriginPermit,
     StreamPermit, Table, TableSource, Templater, TestAsker, TestOutcome, Whence, Wish, accept_gate,
-    decide, note_misbehaviour, test_gate,
+    decide, held_gate, note_misbehaviour, test_gate,
 };
 use seawall_detect::{GateReading, OriginMeter, OriginStress, Window};
 use seawall_model::{
@@ -353,7 +353,8 @@ impl Shield for Seawall {
         let template = self.templater.of(facts.path, facts.query);
         let (attributes, met) = self.watch.look(now, &facts, request);
         let decided = if self.layers.admission {
-            decide(&self.table, &self.limiters, now, Some(0), &facts)
+            let decided = decide(&self.table, &self.limiters, now, Some(0), &facts);
+            held_gate((&self.table, &self.limiters, &self.budgets), now, decided, &facts)
         } else {
             Decision::Admit(Cause::Default)
         };

@@ -612,7 +612,7 @@ pub(crate) const KEYS: &[Key] = &[
         "limits.held_rate",
         "rate",
         "\"50/s\"",
-        "Requests of one identity for pages that Seawall holds; 429 beyond. `1/s` to `1000000/s`.",
+        "Requests of one identity for pages that Seawall holds; 429 beyond. An address where more than one reader is known has as many times that on top, 64 at most, a Tor exit 64 times. `1/s` to `1000000/s`.",
     ),
     now("limits.held_burst", "whole number", "500", "How many of them at once. 1 to 1000000."),
     now(
