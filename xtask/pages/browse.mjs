@@ -22,6 +22,7 @@ const DESKTOP = { width: 1280, height: 800 };
 // The pages that Seawall itself makes. `code` is the cause it must name, `provoke` runs before
 // each load, `again` says that it must name a time, `language` that it must come in that one and load
 // again by itself, `form` turns the load into a POST, so many `fields` are added to its header.
+const LANGUAGES = ["en", "de", "fr", "es", "zh-Hant", "zh-Hans", "uk", "be", "fa", "ar"];
 const OWN = [
   { name: "403 no admission", url: "/refused", status: 403, code: "SW-108" },
   { name: "405 no forms here", url: "/read-only", status: 405, code: "SW-102", form: "name=value" },
@@ -52,30 +53,45 @@ const OWN = [
     language,
   })),
   { name: "504 site is slow", host: "slow.example.org", url: "/never", status: 504, code: "SW-302", again: true },
+  // For whoever returns no cookie. The browser does, so it is given the address where it would be sent.
+  ...LANGUAGES.map((language) => ({
+    name: `429 cheap test in ${language}`,
+    status: 429,
+    code: "SW-402",
+    again: true,
+    provoke: sendAround,
+    language,
+    isApart: true,
+  })),
   { name: "429 tried too often", url: "/often", status: 429, code: "SW-110", again: true, provoke: repeat },
   // Last: it uses up what this address may read.
   { name: "429 too many pages", url: "/", status: 429, code: "SW-106", again: true, provoke: exhaust },
 ];
 
 // The languages in which a page of the archive says that it is a copy.
-const NOTED = ["en", "de", "fr", "es", "zh-Hant", "zh-Hans", "uk", "be", "fa", "ar"];
+const NOTED = LANGUAGES;
 
 // How long a request outside of the browser may take, in milliseconds.
 const PATIENCE = 10_000;
 const ALWAYS = 600_000;
 
-/** One request outside of the browser, from the same address; its status. */
-function status(host, path, patience = PATIENCE) {
+/** One request outside of the browser, from the same address; its status and fields. */
+function answer(host, path, fields = {}, patience = PATIENCE) {
   const signal = AbortSignal.timeout(patience);
-  const options = { host: "127.0.0.1", port, path, headers: { host }, servername: host, signal };
+  const headers = { host, ...fields };
+  const options = { host: "127.0.0.1", port, path, headers, servername: host, signal };
   return new Promise((resolve, reject) => {
     const sent = ask({ ...options, rejectUnauthorized: false }, (response) => {
       response.resume();
-      response.on("end", () => resolve(response.statusCode));
+      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers }));
     });
     sent.on("error", reject);
     sent.end();
   });
+}
+
+async function status(host, path, patience = PATIENCE) {
+  return (await answer(host, path, {}, patience)).status;
 }
 
 // The request that occupies the busy site, with how it `ended`: it should not.
@@ -104,6 +120,27 @@ async function occupy() {
     }
   }
   throw new Error(`the busy site's only place never stayed taken: ${ended}`);
+}
+
+const TESTED = ["/tested-one", "/tested-two", "/tested-three"];
+
+/** Has the page be the one that waits: its address is where somebody is sent who asks for something tested. */
+async function sendAround(page) {
+  const person = { accept: "text/html", "sec-fetch-mode": "navigate" };
+  const codes = [];
+  for (const path of TESTED) {
+    const { status: code, headers } = await answer("example.org", path, person);
+    codes.push(code);
+    if (code === 307) {
+      page.url = headers.location;
+      // Twenty tests left open in a minute are refused: it and the one before are passed.
+      const cookie = headers["set-cookie"][0].split(";")[0];
+      const passed = await answer("example.org", path, { ...person, cookie });
+      must(passed.status !== 307 && passed.status !== 429, `the test is not passed: ${passed.status}`);
+      return;
+    }
+  }
+  throw new Error(`nothing is put to the test: ${codes}`);
 }
 
 async function repeat() {
@@ -164,7 +201,7 @@ async function load(browser, page, { view, script }) {
   // A budget refills while a page is on its way: three tries, not one.
   for (let attempt = 1; ; attempt += 1) {
     asked.length = 0;
-    await page.provoke?.();
+    await page.provoke?.(page);
     const answer = await tab.goto(address(page), { waitUntil: "load", timeout: 20_000 });
     if (answer.status() === page.status || attempt === 3) {
       must(answer.status() === page.status, `status ${answer.status()} instead of ${page.status}`);
@@ -369,7 +406,10 @@ try {
   await apart.close();
   await check("a page and what belongs to it arrive over HTTP/2", () => site(browser));
   for (const page of OWN) {
-    await check(page.name, () => own(browser, page));
+    // With cookies of its own, where one that an earlier page brought would spoil it.
+    const apart = page.isApart ? await browser.createBrowserContext() : null;
+    await check(page.name, () => own(apart ?? browser, page));
+    await apart?.close();
   }
 } finally {
   await browser.close();

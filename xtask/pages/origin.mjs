@@ -57,6 +57,9 @@ function answer(request, response) {
       etag,
     });
     response.end(request.method === "HEAD" ? "" : text);
+  } else if (request.url.startsWith("/tested")) {
+    // Nobody is tested for what is in hand.
+    response.writeHead(404, { "content-type": "text/plain", "cache-control": "no-store" }).end("no such page\n");
   } else if (request.url !== "/never") {
     response.writeHead(404, { "content-type": "text/plain" }).end("no such page\n");
   }

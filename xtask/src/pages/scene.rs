@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::process::{Running, bound, certificate, free_port, scratch, write};
+use crate::process::{Running, bound, certificate, free_port, output, scratch, write};
 
+/// What is put to the test by hand; the script knows the same. One client in a hundred is let off each, to see the
+/// difference, and that one may be the browser.
+const TESTED: [&str; 3] = ["/tested-one", "/tested-two", "/tested-three"];
 /// How long a server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
@@ -54,6 +57,11 @@ impl Scene {
         let mut seawall = Running::start("seawall", &mut command, &folder.join("seawall.log"))?;
         for address in [plain, tls] {
             seawall.wait_for(address, START_LIMIT).map_err(hint)?;
+        }
+        for path in TESTED {
+            let mut command = bound(&program.to_string_lossy());
+            command.args(["mitigate", "add", "--rung", "challenge", "--path", path, "--config"]);
+            output(command.arg(&file)).map_err(hint)?;
         }
         let _servers = [seawall, origin];
         Ok(Self { folder, origin: origins[0], plain, tls, _servers })
