@@ -25,8 +25,9 @@ use crate::gates::CROWD;
 use crate::limiters::Limiters;
 use crate::table::Table;
 
-/// The part of what an address has that one look may have.
-const LOOKS: u32 = 8;
+/// Of how many people behind an address one is taken to look like another: the part of what the address has that
+/// one look may have.
+pub(crate) const LOOKS: u32 = 8;
 
 /// Decides anew on a page in hand that [`decide`](crate::decide) refused for its identity's budget. O(1), no
 /// allocation.

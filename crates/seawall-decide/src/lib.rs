@@ -58,7 +58,7 @@ mod wish;
 pub use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
 pub use crate::attributes::{AttributeWords, Attributer, Known, MAX_WORDS_BYTES, NetworkClass};
 pub use crate::breaker::{Breaker, BreakerConfig, BreakerState, OriginOutcome};
-pub use crate::budget::{OriginBudget, RouteBudget, Whence};
+pub use crate::budget::{OriginBudget, RouteBudget, Whence, class_beyond_budget};
 pub use crate::by_country::{CountryShare, WorkByCountry};
 pub use crate::cheap_test::{
     NextStep, TestAsker, TestOutcome, TestShown, is_local_reference, test_gate,

@@ -39,7 +39,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::decay::{Decayed, ONE};
 use crate::hashed::Hashed;
-use crate::held_gate::HeldBudget;
+use crate::held_gate::{HeldBudget, LOOKS};
 use crate::offenders::{Bar, Offenders};
 use crate::places::place;
 use crate::prefix_counts::PrefixCounts;
@@ -209,9 +209,9 @@ impl Limiters {
     }
 
     /// Notes a request that makes an origin work by `cost`, and returns the demand by which whoever asks
-    /// is ranked, in units of 1/[`DEMAND_ONE`]: its own by `look`, and no less than what its address asked
-    /// for with other looks than the heaviest, shared by the `people` known to read there. O(1), no
-    /// allocation.
+    /// is ranked, in units of 1/[`DEMAND_ONE`]: its own by `look`, which an eighth of the `people` known to read
+    /// there may share, and no less than what its address asked for with other looks than the heaviest,
+    /// shared by all of them. O(1), no allocation.
     pub fn ask(
         &self,
         now: Instant,
@@ -230,7 +230,7 @@ impl Limiters {
         let others = self
             .find(self.place(who, None))
             .map_or(whole, |address| whole.saturating_sub(address.heaviest(now, own)));
-        own.max(others / people.max(1))
+        (own / (people / LOOKS).max(1)).max(others / people.max(1))
     }
 
     /// Adds demand, in units of 1/[`DEMAND_ONE`]; an ordinary request costs [`DEMAND_ONE`].

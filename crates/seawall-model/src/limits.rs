@@ -75,7 +75,8 @@ pub struct Limits {
     /// Milliseconds of origin work per second that one anonymous client may cause, as estimated.
     /// Beyond, it waits behind others, and is refused (429) while others wait. Default 100.
     pub origin_budget: PerSecond,
-    /// The same for the holder of a credential, on a budget of its own. Default 400.
+    /// The same for the holder of a credential, on a budget of its own; one known from before is not refused
+    /// beyond it. Default 400.
     pub reader_budget: PerSecond,
     /// How far these may be overdrawn, as the time that pays it back. Default 4 s.
     pub origin_budget_burst: Duration,

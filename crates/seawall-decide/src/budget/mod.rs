@@ -24,6 +24,7 @@ use seawall_model::{ClientAddr, Identity, Instant, Limits, PerSecond, Standing};
 
 use self::buckets::{Buckets, Key, Rate};
 use self::readers::Readers;
+use crate::origin_gate::WorkClass;
 
 /// The process-wide budgets. Shared by reference; operations are O(1), without allocation or lock.
 #[derive(Debug)]
@@ -188,6 +189,17 @@ impl OriginBudget {
     }
 }
 
+/// Where who is in `class` and has spent its budget stands; `None`: it is told to come back. Who was known before
+/// loses its rank and nothing else: it waits with those of whom nothing is known, by its demand. Anybody else
+/// waits behind them, unless others have to be refused.
+pub const fn class_beyond_budget(class: WorkClass, is_shedding: bool) -> Option<WorkClass> {
+    match class {
+        WorkClass::SignedIn | WorkClass::AgedReader => Some(WorkClass::Anonymous),
+        _ if is_shedding => None,
+        _ => Some(WorkClass::Demoted),
+    }
+}
+
 /// How often one client may ask for what a route covers: `count` at once, and as many again in every
 /// `per`. What others of its address, /24, /56 or /48 ask for counts as in [`OriginBudget`]; that of
 /// others of its owner does not count.
@@ -257,6 +269,19 @@ mod tests {
     use super::*;
 
     const PAGE_MS: u32 = 20;
+
+    #[test]
+    fn who_is_known_loses_its_rank_beyond_its_budget_and_is_not_refused_for_it() {
+        use WorkClass as C;
+        for is_shedding in [false, true] {
+            let beyond = |class| class_beyond_budget(class, is_shedding);
+            assert_eq!(beyond(C::SignedIn), Some(C::Anonymous));
+            assert_eq!(beyond(C::AgedReader), Some(C::Anonymous));
+            for class in [C::Passed, C::Anonymous, C::Demoted] {
+                assert_eq!(beyond(class), (!is_shedding).then_some(C::Demoted), "{class:?}");
+            }
+        }
+    }
 
     fn budget() -> OriginBudget {
         OriginBudget::new(&Limits { max_budgets: 1 << 14, ..Limits::default() }, [5, 6])

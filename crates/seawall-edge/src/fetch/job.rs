@@ -17,7 +17,9 @@ use seawall_cache::{
     Refreshed, RequestMeta, StoredHead, head_response_updates, invalidated_by, is_error_status,
     may_serve_stale_on_error, may_serve_stale_when_disconnected, refresh, storable,
 };
-use seawall_decide::{Look, RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource};
+use seawall_decide::{
+    Look, RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource, class_beyond_budget,
+};
 use seawall_model::{CookieClass, Fields, Identity, Method, Standing, WallTime};
 use tokio::sync::oneshot;
 
@@ -320,11 +322,9 @@ impl Job {
         let cost_ms = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
         let budgets = &self.worker.shared.budgets;
         let taken = budgets.take(clock::now(), self.identity, self.whence, self.standing, cost_ms);
-        match (taken, self.class) {
-            (Ok(()), class) => Some(class),
-            (Err(_), _) if gate.is_shedding() => None,
-            (Err(_), WorkClass::SignedIn | WorkClass::AgedReader) => Some(WorkClass::Anonymous),
-            (Err(_), _) => Some(WorkClass::Demoted),
+        match taken {
+            Ok(()) => Some(self.class),
+            Err(_) => class_beyond_budget(self.class, gate.is_shedding()),
         }
     }
 

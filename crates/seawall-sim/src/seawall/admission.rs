@@ -6,6 +6,7 @@ use std::time::Duration;
 use seawall_cache::Credence;
 use seawall_decide::{
     Asked, DEMAND_ONE, WorkClass, WorkOutcome, WorkPrice, WorkRequest, WorkSource,
+    class_beyond_budget,
 };
 use seawall_model::{Cause, Fingerprint, Instant, Method, Observation, Standing, Work};
 
@@ -186,11 +187,9 @@ impl Seawall {
         let cost_ms = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
         let whence = Self::whence(visitor);
         let taken = self.budgets.take(now, visitor.identity, whence, visitor.standing, cost_ms);
-        match (taken, class) {
-            (Ok(()), class) => Some(class),
-            (Err(_), _) if self.gate.is_shedding() => None,
-            (Err(_), WorkClass::SignedIn | WorkClass::AgedReader) => Some(WorkClass::Anonymous),
-            (Err(_), _) => Some(WorkClass::Demoted),
+        match taken {
+            Ok(()) => Some(class),
+            Err(_) => class_beyond_budget(class, self.gate.is_shedding()),
         }
     }
 

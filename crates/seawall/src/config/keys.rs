@@ -625,7 +625,7 @@ pub(crate) const KEYS: &[Key] = &[
         "limits.reader_budget",
         "whole number",
         "400",
-        "The same for the holder of a credential. 1 to 1000000.",
+        "The same for the holder of a credential. Who was known for a day or is signed in waits with everybody else beyond it, and gets no 429. 1 to 1000000.",
     ),
     now(
         "limits.origin_budget_burst",
