@@ -271,7 +271,7 @@ impl Controller {
             measure.ceiling = Some((rung, now + COOL));
         }
         measure.is_proven = match why {
-            Why::NobodyPasses | Why::BeyondBudget => true,
+            Why::NobodyPasses | Why::BeyondBudget | Why::NoReaders => true,
             Why::SomePass | Why::ReaderHurt | Why::Weaker => false,
             _ => measure.is_proven,
         };

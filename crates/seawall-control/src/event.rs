@@ -127,6 +127,8 @@ pub enum Why {
     NobodyPasses,
     /// Those it meets go on beyond the budget of pages in hand.
     BeyondBudget,
+    /// Those it meets want what no test can be put before, and none of them was ever seen to read.
+    NoReaders,
     /// Too many of those it meets pass the test.
     SomePass,
     /// A synthetic reader was kept from reading.
@@ -147,12 +149,13 @@ pub enum Why {
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Found,
         Self::Returned,
         Self::Stands,
         Self::NobodyPasses,
         Self::BeyondBudget,
+        Self::NoReaders,
         Self::SomePass,
         Self::ReaderHurt,
         Self::NoEffect,
@@ -171,6 +174,7 @@ impl Why {
             Self::Stands => "stands",
             Self::NobodyPasses => "nobody_passes",
             Self::BeyondBudget => "beyond_budget",
+            Self::NoReaders => "no_readers",
             Self::SomePass => "some_pass",
             Self::ReaderHurt => "reader_hurt",
             Self::NoEffect => "no_effect",

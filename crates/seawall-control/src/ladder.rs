@@ -7,13 +7,14 @@
 //! | 1 | the operator ordered it | so it is |
 //! | 2 | a synthetic reader was kept from reading by it, and others were not | one rung down, at least to demote; from there it rests |
 //! | 3 | this is a crowd | it rests; one that was proven is demoted |
-//! | 4 | of those it meets, more than 1 % of the tests set are passed | one rung down, not below demote |
+//! | 4 | of those it meets, more than 1 % of the tests set are passed, or more than 1 % of what cannot be tested is by somebody who was seen to read | one rung down, not below demote |
 //! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
 //! | 6 | what it means is no more than twice what is ordinary or a request a second above it, for 10 s; or the site has no excess worth explaining, for 10 s | it rests |
 //! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
 //! | 8 | on demote for 1 s, and its evidence bears a test | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
+//! | 11 | on challenge for 3 s, its evidence bears blocking, most of what it meets is work that no test can be put before, and of 200 such fewer than 0.5 % are by somebody who was seen to read | block |
 //!
 //! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. What rests does so for ten seconds at least,
 //! so that nothing flaps, but for what was proven, and for what had ceased and is an excess of its own.
@@ -96,8 +97,9 @@ fn crowded(measure: &Measure, situation: &Situation) -> Option<Move> {
 
 fn passed(measure: &Measure) -> Option<Move> {
     let counts = measure.recent.counts;
-    let is_many = counts.tests_passed >= MIN_PASSED
-        && counts.tests_passed.saturating_mul(100) > counts.tests_set;
+    let is_many = |some: u64, all: u64| some >= MIN_PASSED && some.saturating_mul(100) > all;
+    let is_many = is_many(counts.tests_passed, counts.tests_set)
+        || is_many(counts.recognised, counts.untested);
     match measure.rung {
         Rung::Block if is_many => Some(Move::To(Rung::Challenge, Why::SomePass)),
         Rung::Challenge if is_many => Some(Move::To(Rung::Demote, Why::SomePass)),
@@ -136,11 +138,17 @@ fn climb(measure: &Measure, now: Instant) -> Option<Move> {
             let beyond = counts.beyond_budget >= MIN_TESTS
                 && counts.beyond_budget.saturating_mul(2) > counts.matched
                 && measure.age(now) >= PATIENCE;
-            if nobody_passes {
-                Some(Move::To(Rung::Block, Why::NobodyPasses))
-            } else {
-                beyond.then_some(Move::To(Rung::Block, Why::BeyondBudget))
-            }
+            let no_readers = counts.untested >= MIN_TESTS
+                && counts.recognised.saturating_mul(200) < counts.untested
+                && counts.untested.saturating_mul(2) > counts.matched
+                && measure.age(now) >= PATIENCE;
+            let reasons = [
+                (nobody_passes, Why::NobodyPasses),
+                (beyond, Why::BeyondBudget),
+                (no_readers, Why::NoReaders),
+            ];
+            let reason = reasons.into_iter().find(|(is_so, _)| *is_so);
+            reason.map(|(_, why)| Move::To(Rung::Block, why))
         }
         _ => None,
     }

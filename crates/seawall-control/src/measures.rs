@@ -200,6 +200,8 @@ impl Recent {
             &mut counts.control,
             &mut counts.tests_set,
             &mut counts.tests_passed,
+            &mut counts.untested,
+            &mut counts.recognised,
             &mut counts.beyond_budget,
             &mut counts.blocked,
         ] {

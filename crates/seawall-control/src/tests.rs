@@ -48,6 +48,8 @@ struct Meets {
     tests_set: u64,
     tests_passed: u64,
     beyond_budget: u64,
+    untested: u64,
+    recognised: u64,
 }
 
 /// A controller and its time.
@@ -96,6 +98,8 @@ impl Scene {
             tests_set: meets.tests_set,
             tests_passed: meets.tests_passed,
             beyond_budget: meets.beyond_budget,
+            untested: meets.untested,
+            recognised: meets.recognised,
             ..MitigationCounts::default()
         });
         let finding = Finding {
@@ -181,8 +185,15 @@ impl Scene {
     }
 }
 
-const TESTED: Meets = Meets { matched: 250, tests_set: 120, tests_passed: 0, beyond_budget: 0 };
-const UNTESTED: Meets = Meets { matched: 250, tests_set: 0, tests_passed: 0, beyond_budget: 0 };
+const UNTESTED: Meets = Meets {
+    matched: 250,
+    tests_set: 0,
+    tests_passed: 0,
+    beyond_budget: 0,
+    untested: 0,
+    recognised: 0,
+};
+const TESTED: Meets = Meets { tests_set: 120, ..UNTESTED };
 
 #[test]
 fn a_signature_is_demoted_in_the_tick_that_found_it() {
@@ -208,6 +219,32 @@ fn a_flood_of_held_pages_is_blocked_by_the_budget_of_those() {
     scene.ticks(6.0, ATTACK, &[(1, strong())], meets);
     assert_eq!(scene.rung(1), Some(Rung::Block));
     assert_eq!(scene.reasons(1).last(), Some(&Why::BeyondBudget));
+}
+
+#[test]
+fn a_flood_of_forms_is_blocked_if_nobody_in_it_was_seen_to_read() {
+    let forms = Meets { untested: 240, ..UNTESTED };
+    let mut scene = Scene::new();
+    scene.ticks(3.5, ATTACK, &[(1, strong())], forms);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge), "not before three seconds of it");
+    scene.ticks(1.5, ATTACK, &[(1, strong())], forms);
+    assert_eq!(scene.rung(1), Some(Rung::Block));
+    assert_eq!(scene.reasons(1).last(), Some(&Why::NoReaders));
+    // One in fifty is: who blocks them has to let them in.
+    scene.ticks(2.0, ATTACK, &[(1, strong())], Meets { recognised: 5, ..forms });
+    assert!(scene.rung(1) < Some(Rung::Block));
+    assert_eq!(scene.reasons(1).last(), Some(&Why::SomePass));
+}
+
+#[test]
+fn forms_that_readers_send_and_few_among_what_can_be_tested_block_nobody() {
+    for meets in
+        [Meets { untested: 240, recognised: 3, ..UNTESTED }, Meets { untested: 60, ..UNTESTED }]
+    {
+        let mut scene = Scene::new();
+        scene.ticks(20.0, ATTACK, &[(1, strong())], meets);
+        assert!(scene.rung(1) < Some(Rung::Block));
+    }
 }
 
 #[test]
@@ -584,7 +621,10 @@ proptest! {
     ) {
         let mut scene = Scene::new();
         for (state, candidates, matched, tests_set, tests_passed, beyond_budget) in ticks {
-            let meets = Meets { matched, tests_set, tests_passed, beyond_budget };
+            let untested = matched.saturating_sub(tests_set);
+            let recognised = tests_passed;
+            let meets =
+                Meets { matched, tests_set, tests_passed, beyond_budget, untested, recognised };
             scene.tick(state, &candidates, meets);
             let measures = scene.controller.measures();
             prop_assert!(measures.len() <= 16 + 64);
@@ -596,7 +636,7 @@ proptest! {
                 }
                 if stands.rung == Rung::Block {
                     let why = scene.entries.iter().any(|entry| matches!(entry.step,
-                        Step::Moved { id, why: Why::NobodyPasses | Why::BeyondBudget, .. }
+                        Step::Moved { id, why: Why::NobodyPasses | Why::BeyondBudget | Why::NoReaders, .. }
                             if id == stands.id));
                     prop_assert!(why, "blocked without proof");
                 }

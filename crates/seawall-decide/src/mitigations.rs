@@ -119,13 +119,9 @@ impl Mitigations {
         if exempt == Exempt::Known {
             return Some(Met { id, rung: Rung::Observe, is_control: false });
         }
-        let is_control = met.rung > Rung::Demote && self.is_control(now, id, identity_hash);
-        let rung = match met.rung {
-            rung if !is_control => rung,
-            Rung::Block => Rung::Challenge,
-            Rung::Challenge | Rung::Demote => Rung::Demote,
-            Rung::Observe => Rung::Observe,
-        };
+        // Those who are tested show by themselves what would happen without.
+        let is_control = met.rung == Rung::Block && self.is_control(now, id, identity_hash);
+        let rung = if is_control { Rung::Challenge } else { met.rung };
         Some(Met { id, rung, is_control })
     }
 
@@ -280,13 +276,13 @@ mod tests {
         for other in [group(2, 0), group(1, 600)] {
             assert!(other.iter().filter(|one| first.contains(one)).count() < 20);
         }
-        // One rung lower, whatever else it matches; nobody is kept out of a demotion.
+        // One rung lower, whatever else it matches; nobody is kept out of a test or a demotion.
         let demote = mitigation(7, &[PATH], Rung::Demote);
-        let rung = |rung| of(&[long(1, rung), demote], first[0], 0).rung;
-        assert_eq!(rung(Rung::Block), Rung::Challenge);
-        assert_eq!(rung(Rung::Challenge), Rung::Demote);
-        let demoted = of(&[long(1, Rung::Demote)], first[0], 0);
-        assert!(demoted.rung == Rung::Demote && !demoted.is_control);
+        let met = |rung| of(&[long(1, rung), demote], first[0], 0);
+        assert_eq!(met(Rung::Block).rung, Rung::Challenge);
+        for rung in [Rung::Challenge, Rung::Demote] {
+            assert!(met(rung).rung == rung && !met(rung).is_control);
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a window counts of each mitigation: what the ladder climbs and falls by.
 
-use seawall_model::{Cause, MAX_MITIGATIONS, MitigationId, Observation, Rung, Test};
+use seawall_model::{
+    Cause, MAX_MITIGATIONS, MitigationId, Observation, RequestKind, Rung, Standing, Test, Work,
+};
 
 /// What was counted of one mitigation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,11 @@ pub struct MitigationCounts {
     pub tests_set: u64,
     /// Of them: passed one.
     pub tests_passed: u64,
+    /// Of them: work for the origin by those who were tested or blocked otherwise, but that no test can be put
+    /// before: forms, scripts, streams.
+    pub untested: u64,
+    /// Of those: by somebody who was seen to read before, with a credential or a cookie that came back.
+    pub recognised: u64,
     /// Of them: beyond the budget of pages in hand.
     pub beyond_budget: u64,
     /// Of them: refused for the mitigation.
@@ -28,6 +35,8 @@ impl MitigationCounts {
         self.control += other.control;
         self.tests_set += other.tests_set;
         self.tests_passed += other.tests_passed;
+        self.untested += other.untested;
+        self.recognised += other.recognised;
         self.beyond_budget += other.beyond_budget;
         self.blocked += other.blocked;
     }
@@ -50,6 +59,14 @@ impl Tallies {
         counts.control += u64::from(met.is_control);
         counts.tests_set += u64::from(observation.test == Test::Set);
         counts.tests_passed += u64::from(observation.test == Test::Passed);
+        let is_untested = met.rung >= Rung::Challenge
+            && observation.kind != RequestKind::Page
+            && observation.test == Test::None
+            && observation.work != Work::Held
+            && observation.cause != Cause::HeldBudget;
+        let is_known = observation.standing != Standing::Anonymous || observation.returned_cookie;
+        counts.untested += u64::from(is_untested);
+        counts.recognised += u64::from(is_untested && is_known);
         counts.beyond_budget += u64::from(observation.cause == Cause::HeldBudget);
         counts.blocked += u64::from(met.rung == Rung::Block && !met.is_control);
     }
@@ -131,6 +148,30 @@ mod tests {
         let first = of(1).expect("was met");
         assert_eq!((first.matched, first.control, first.blocked), (2, 1, 1));
         assert_eq!(of(2).expect("was met").matched, 1);
+    }
+
+    #[test]
+    fn work_that_no_test_can_be_put_before_is_counted_and_who_was_seen_to_read() {
+        let of = |observation: Observation| {
+            let mut tallies = Tallies::default();
+            tallies.add(&observation);
+            let counts = tallies.counts()[0];
+            (counts.untested, counts.recognised)
+        };
+        let form = Observation { kind: RequestKind::Other, ..met(1, false) };
+        assert_eq!(of(form), (1, 0));
+        assert_eq!(of(Observation { standing: Standing::AgedReader, ..form }), (1, 1));
+        assert_eq!(of(Observation { returned_cookie: true, ..form }), (1, 1));
+        let demoted = Met { id: MitigationId(1), rung: Rung::Demote, is_control: false };
+        for observation in [
+            met(1, false),
+            Observation { work: Work::Held, ..form },
+            Observation { test: Test::Set, ..form },
+            Observation { cause: Cause::HeldBudget, ..form },
+            Observation { met: Some(demoted), ..form },
+        ] {
+            assert_eq!(of(observation), (0, 0), "{observation:?}");
+        }
     }
 
     #[test]

@@ -48,8 +48,8 @@ pub enum Referrer {
 pub struct Met {
     /// Which one.
     pub id: MitigationId,
-    /// On which rung it stood for this request. For the control group one lower: that of a block is put to
-    /// the test, because its licence rests on nobody passing it, and that of a test waits behind others.
+    /// On which rung it stood for this request. For the control group of a block one lower: it is put to
+    /// the test, because a block rests on nobody passing it.
     pub rung: Rung,
     /// Whether the request was kept out of it to see what would happen without.
     pub is_control: bool,

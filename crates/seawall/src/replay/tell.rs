@@ -269,6 +269,7 @@ pub(super) fn why_words(why: Why) -> &'static str {
         Why::Stands => "it stands",
         Why::NobodyPasses => "nobody passes the test",
         Why::BeyondBudget => "beyond the budget of held pages",
+        Why::NoReaders => "nobody in it was seen to read",
         Why::SomePass => "some pass the test",
         Why::ReaderHurt => "a reader was kept out",
         Why::NoEffect => "it explains nothing any more",
