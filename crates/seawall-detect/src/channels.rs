@@ -124,6 +124,11 @@ impl Channels {
         self.tracks[channel.index()].expected(prior)
     }
 
+    /// Whether what is ordinary was learned, and is no prior any more.
+    pub(crate) fn is_known(&self) -> bool {
+        self.tracks[Channel::Requests.index()].learned_s >= PRIOR_S
+    }
+
     /// Whether any channel is too far from the ordinary to learn from.
     pub(crate) fn is_rising(&self) -> bool {
         Channel::ALL.into_iter().zip(&self.tracks).any(|(channel, track)| track.is_rising(channel))

@@ -145,6 +145,8 @@ const JUDGE_MS: u64 = 1_000;
 const BEFORE_MS: u64 = 5_000;
 /// A tick that is longer tells nothing: the machine slept.
 const MAX_TICK_S: f64 = 5.0;
+/// For so long after a start, in milliseconds, less stress is an alarm.
+const STARTED_MS: u64 = 60_000;
 /// A wait for the origin that is stress: twice what its queue is meant to have.
 const PRESSED_MS: f64 = 40.0;
 /// And one that is stress however usual it has become: else whoever presses a little more each minute could
@@ -218,7 +220,9 @@ impl Detector {
         }
         let alarms = self.channels.alarms();
         let is_pressed = self.is_pressed(&tick.stress);
-        let has_begun = self.watch.step(&alarms, is_pressed, seconds);
+        // Just after a start it may be the middle of an attack.
+        let is_known = self.channels.is_known() && self.now_ms > STARTED_MS;
+        let has_begun = self.watch.step(&alarms, is_pressed, is_known, seconds);
         self.follow(tick, has_begun);
         let candidates = self.mine(has_begun, &alarms);
         self.finding(tick, alarms, candidates)

@@ -1,7 +1,9 @@
 //! What goes on: normal, watched, alarmed, over.
 //!
 //! Trip: a volume that is too much **and** (a mix that is not the ordinary one, or an origin under stress);
-//! or stress for a second; or a protocol abused. Recovery: three seconds without that end the alarm, and a
+//! or stress that lasts: for a second just after a start and on a site of which nothing is known, else for two, and twice as long as it
+//! ever does in ordinary times; or a protocol abused. What requests cost the origin is no volume of its own beside stress: two searches of readers
+//! that meet are both. Recovery: three seconds without that end the alarm, and a
 //! minute more the incident. Blind spot: more of the same that the origin bears is nobody's
 //! business, and only watched.
 //!
@@ -18,10 +20,20 @@ pub(crate) struct Watch {
     calm_s: f64,
     /// Seconds for which the origin has been under stress.
     pressed_s: f64,
+    /// The longest that it was so while nothing else was wrong, fading.
+    usually_pressed_s: f64,
+    /// Whether anything else was since it has been.
+    is_other_wrong: bool,
 }
 
-/// For so long the origin is under stress before that is an alarm by itself.
+/// For so long the origin is under stress before that is an alarm by itself, of a site of which nothing is known.
 const PRESSED_S: f64 = 1.0;
+/// And of one that is: dear pages of readers that meet press it for a second or two every few minutes.
+const PRESSED_KNOWN_S: f64 = 2.0;
+/// And for twice as long as in ordinary times, up to so long: nobody can have it get used to more.
+const MOST_PRESSED_S: f64 = 15.0;
+/// Half of what is usual is forgotten in half a day.
+const USUAL_HALF_LIFE_S: f64 = 43_200.0;
 /// And for so long before it makes one of a volume.
 const PRESSED_WITH_VOLUME_S: f64 = 0.5;
 /// Seconds without a reason that end an alarm, and the time after it.
@@ -42,10 +54,17 @@ impl Watch {
         self.alarmed_s
     }
 
-    /// Takes a tick: what is out of the ordinary, and whether the origin is under stress. Whether an alarm began.
-    pub(crate) fn step(&mut self, alarms: &[Alarm], is_pressed: bool, seconds: f64) -> bool {
-        self.pressed_s = if is_pressed { self.pressed_s + seconds } else { 0.0 };
-        let has_reason = self.has_reason(alarms);
+    /// Takes a tick: what is out of the ordinary, whether the origin is under stress, and whether the site is known.
+    /// Whether an alarm began.
+    pub(crate) fn step(
+        &mut self,
+        alarms: &[Alarm],
+        is_pressed: bool,
+        is_known: bool,
+        seconds: f64,
+    ) -> bool {
+        self.note_pressure(alarms, is_pressed, seconds);
+        let has_reason = self.has_reason(alarms, is_known);
         let before = self.state;
         match self.state {
             TrafficState::Alarmed(_) => {
@@ -80,17 +99,40 @@ impl Watch {
         }
     }
 
-    fn has_reason(&self, alarms: &[Alarm]) -> bool {
+    /// Learns for how long the origin is under stress in ordinary times.
+    fn note_pressure(&mut self, alarms: &[Alarm], is_pressed: bool, seconds: f64) {
+        self.usually_pressed_s *= libm::exp2(-seconds / USUAL_HALF_LIFE_S);
+        if is_pressed {
+            self.pressed_s += seconds;
+            self.is_other_wrong |= alarms.iter().any(|alarm| !is_of_stress(alarm.channel));
+            return;
+        }
+        if self.pressed_s > self.usually_pressed_s && !self.is_other_wrong {
+            self.usually_pressed_s = self.pressed_s.min(MOST_PRESSED_S / 2.0);
+        }
+        (self.pressed_s, self.is_other_wrong) = (0.0, false);
+    }
+
+    fn has_reason(&self, alarms: &[Alarm], is_known: bool) -> bool {
         let any = |is: &dyn Fn(&Alarm) -> bool| alarms.iter().any(is);
         let volume = any(&|alarm| is_volume(alarm.channel));
         let is_other =
             any(&|alarm| alarm.channel == Channel::Composition) || is_out_of_proportion(alarms);
         let stress = self.pressed_s >= PRESSED_WITH_VOLUME_S
             || any(&|alarm| alarm.channel == Channel::OriginStress);
-        volume && (is_other || stress)
-            || self.pressed_s >= PRESSED_S
+        let is_asked_more = any(&|alarm| is_volume(alarm.channel) && !is_of_stress(alarm.channel));
+        let least_s = if is_known { PRESSED_KNOWN_S } else { PRESSED_S };
+        let lasts = self.pressed_s >= least_s.max(2.0 * self.usually_pressed_s);
+        volume && is_other
+            || is_asked_more && stress
+            || lasts
             || any(&|alarm| alarm.channel.is_abuse())
     }
+}
+
+/// Whether a channel says no more than that the origin has much to do.
+const fn is_of_stress(channel: Channel) -> bool {
+    matches!(channel, Channel::OriginCost | Channel::OriginStress)
 }
 
 const fn is_volume(channel: Channel) -> bool {
@@ -130,7 +172,7 @@ mod tests {
         let alarms: Vec<Alarm> = channels.iter().map(|channel| alarm(*channel)).collect();
         let mut watch = Watch::default();
         (0..ticks).for_each(|_| {
-            watch.step(&alarms, is_pressed, 0.25);
+            watch.step(&alarms, is_pressed, false, 0.25);
         });
         watch.state()
     }
@@ -158,6 +200,26 @@ mod tests {
     }
 
     #[test]
+    fn where_readers_press_the_origin_now_and_then_it_takes_longer_than_they_do() {
+        let mut watch = Watch::default();
+        let mut pressed_for = |seconds: usize, alarms: &[Alarm]| {
+            let ticks = (1..=seconds * 4).find(|_| watch.step(alarms, true, true, 0.25));
+            (0..400).for_each(|_| {
+                watch.step(&[], false, true, 0.25);
+            });
+            ticks.map(|ticks| ticks as f64 * 0.25)
+        };
+        let searches = [alarm(Channel::OriginCost)];
+        assert_eq!(pressed_for(1, &searches), None, "dear pages of readers that meet");
+        assert_eq!(pressed_for(60, &[]), Some(2.0), "twice as long as that");
+        assert_eq!(
+            [60, 60, 60].map(|seconds| pressed_for(seconds, &[])),
+            [4.0, 8.0, 15.0].map(Some)
+        );
+        assert_eq!(pressed_for(2, &[alarm(Channel::OriginBound)]), Some(0.5), "more is asked for");
+    }
+
+    #[test]
     fn an_abused_protocol_is_an_alarm() {
         for channel in Channel::ALL.into_iter().filter(|channel| channel.is_abuse()) {
             assert_eq!(state_after(&[channel], false, 1), MIXED, "{channel:?}");
@@ -176,7 +238,7 @@ mod tests {
             ([many, alarm(Channel::Requests)], TrafficState::Watch),
         ] {
             let mut watch = Watch::default();
-            watch.step(&alarms, false, 0.25);
+            watch.step(&alarms, false, false, 0.25);
             assert_eq!(watch.state(), wanted);
         }
     }
@@ -185,30 +247,30 @@ mod tests {
     fn an_alarm_ends_after_three_seconds_and_the_incident_after_a_minute() {
         let mut watch = Watch::default();
         let alarms = [alarm(Channel::Resets)];
-        assert!(watch.step(&alarms, false, 0.25));
-        assert!(!watch.step(&alarms, false, 0.25));
+        assert!(watch.step(&alarms, false, false, 0.25));
+        assert!(!watch.step(&alarms, false, false, 0.25));
         watch.judge(Verdict::Attack);
         let mut after = Vec::new();
         for _ in 0..4 * 70 {
-            watch.step(&[], false, 0.25);
+            watch.step(&[], false, false, 0.25);
             after.push(watch.state());
         }
         let count = |state| after.iter().filter(|found| **found == state).count();
         assert_eq!(count(TrafficState::Alarmed(Verdict::Attack)), 11);
         assert_eq!(count(TrafficState::Recovery), 240);
         assert_eq!(after.last(), Some(&TrafficState::Normal));
-        watch.step(&alarms, false, 0.25);
+        watch.step(&alarms, false, false, 0.25);
         assert_eq!(watch.state(), MIXED);
     }
 
     #[test]
     fn what_comes_back_within_the_minute_is_the_alarm_again() {
         let mut watch = Watch::default();
-        watch.step(&[alarm(Channel::Resets)], false, 0.25);
+        watch.step(&[alarm(Channel::Resets)], false, false, 0.25);
         (0..40).for_each(|_| {
-            watch.step(&[], false, 0.25);
+            watch.step(&[], false, false, 0.25);
         });
         assert_eq!(watch.state(), TrafficState::Recovery);
-        assert!(watch.step(&[alarm(Channel::Resets)], false, 0.25));
+        assert!(watch.step(&[alarm(Channel::Resets)], false, false, 0.25));
     }
 }

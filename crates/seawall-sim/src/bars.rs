@@ -509,6 +509,8 @@ impl Table<'_> {
             .collect();
         let what = "seeds not normal 90 s after";
         self.none(what, late.len(), late.first().copied());
+        let alarms = self.runs.iter().map(|run| alarms_after(&run.record)).sum();
+        self.none("alarms after that", alarms, None);
         let mut after = Tally::default();
         for run in self.runs {
             let from = run.record.until + Duration::from_secs(10);
@@ -572,13 +574,33 @@ fn time_to_mitigate(record: &Record) -> f64 {
     first.map_or(f64::INFINITY, |bin| bin as f64 / BINS_PER_S)
 }
 
-/// From the end until the state is normal, and stays so.
+/// From the end until the state is normal.
 fn normal_again(record: &Record) -> f64 {
-    let Some(last) = record.states.last() else { return f64::INFINITY };
-    if !last.2 {
-        return f64::INFINITY;
+    normal_at(record).map_or(f64::INFINITY, |at| at.saturating_since(record.until).as_secs_f64())
+}
+
+/// When it is normal for the first time after the end, which it may have been all along.
+fn normal_at(record: &Record) -> Option<Instant> {
+    let before = record.states.iter().rfind(|(at, ..)| *at <= record.until);
+    if before.is_none_or(|(_, _, is_normal, _)| *is_normal) {
+        return Some(record.until);
     }
-    last.0.saturating_since(record.until).as_secs_f64()
+    let mut after = record.states.iter().filter(|(at, ..)| *at > record.until);
+    after.find(|(_, _, is_normal, _)| *is_normal).map(|(at, ..)| *at)
+}
+
+/// Alarms that began once it was normal again: of ordinary traffic.
+fn alarms_after(record: &Record) -> usize {
+    let Some(normal) = normal_at(record) else { return 0 };
+    let after = record.states.iter().filter(|(at, ..)| *at > normal);
+    let mut was_alarmed = false;
+    after
+        .filter(|(_, is_alarmed, ..)| {
+            let begins = *is_alarmed && !was_alarmed;
+            was_alarmed = *is_alarmed;
+            begins
+        })
+        .count()
 }
 
 fn percent(part: f64) -> String {
