@@ -24,6 +24,7 @@ use seawall_model::{
 
 use crate::credential::{CredentialKeys, CredentialText};
 use crate::gates::CROWD;
+use crate::held_gate::LOOKS;
 use crate::limiters::Limiters;
 use crate::mitigation_gate::{MAX_OPEN_TESTS, Testable, Trial, mitigation_gate};
 use crate::table::Table;
@@ -145,7 +146,8 @@ pub fn test_gate(
         testable,
         test: if shown.test == Test::None { Test::None } else { Test::Passed },
         tested,
-        max_open: (!is_crowd).then_some(MAX_OPEN_TESTS),
+        // Counted by look where people share an address, and so for as many as wear one.
+        max_open: (!is_crowd).then(|| MAX_OPEN_TESTS * (people.min(CROWD) / LOOKS).max(1)),
     };
     let decision = mitigation_gate((table, limiters), now, decided, Some(met), trial, facts);
     let plainly =

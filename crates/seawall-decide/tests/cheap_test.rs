@@ -170,6 +170,17 @@ fn open_tests_count_against_one_and_not_against_a_crowd() {
 }
 
 #[test]
+fn readers_who_look_like_bots_behind_their_address_are_not_refused_for_what_these_left_open() {
+    let page = facts(b"/", Held::No);
+    for (people, most) in [(1, 20), (15, 20), (40, 100), (64, 160), (5_000, 160)] {
+        let (gate, asker) = (Gate::new(), TestAsker { people, ..ALONE });
+        let ask = |_: &u32| gate.ask((0, Rung::Challenge), asker, (None, None), &page);
+        let asked = (0..1_000).take_while(|n| ask(n).decision.cause() == Cause::Challenged);
+        assert_eq!(asked.count(), most, "{people} known there");
+    }
+}
+
+#[test]
 fn what_can_be_no_test_waits_behind_all_others() {
     let (gate, page) = (Gate::new(), facts(b"/feed/", Held::No));
     let asker = TestAsker { testable: Testable::No, ..ALONE };
