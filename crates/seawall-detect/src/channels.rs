@@ -69,6 +69,7 @@ impl Channels {
     /// Takes a tick.
     pub(crate) fn step(&mut self, reading: &Reading, learning: Learning) {
         self.move_season(reading);
+        let is_mute = self.is_mute(reading);
         let mut learned = [None; seasonal::CHANNELS];
         for channel in Channel::ALL {
             let index = channel.index();
@@ -79,13 +80,33 @@ impl Channels {
                 None if is_level(channel) => (track.level, Learning::Held),
                 None => continue,
             };
-            let is_learned =
-                track.step(channel, value, reading.seconds, reading.priors[index], learning);
+            let taken = Taken {
+                value,
+                seconds: reading.seconds,
+                prior: reading.priors[index],
+                learning,
+                is_mute: is_mute && is_of_arrivals(channel),
+            };
+            let is_learned = track.step(channel, &taken);
             if is_learned && index < seasonal::CHANNELS {
                 learned[index] = Some(value);
             }
         }
         self.seasonal.learn(&learned, reading.seconds, reading.wall);
+    }
+
+    /// Whether many come who ask for nothing: connections by the hundred, and not nearly as many requests more than
+    /// ordinary. Readers ask for a page at least with each connection.
+    fn is_mute(&self, reading: &Reading) -> bool {
+        let beyond = |channel: Channel| {
+            let index = channel.index();
+            let expected = self.tracks[index].expected(reading.priors[index]) * reading.seconds;
+            reading.values[index].map(|value| (value, value - expected))
+        };
+        let Some((_, asked)) = beyond(Channel::Requests) else { return false };
+        ARRIVALS.into_iter().filter_map(beyond).any(|(value, more)| {
+            value >= MUTE_PER_S * reading.seconds && more > MUTE_TIMES * asked.max(0.0)
+        })
     }
 
     /// Moves what is ordinary along with the week. A clock that jumped moves only the place in the week.
@@ -197,6 +218,16 @@ struct Track {
     spans: [Span; Scale::ALL.len()],
 }
 
+/// What one channel is told of a tick.
+struct Taken {
+    value: f64,
+    seconds: f64,
+    prior: f64,
+    learning: Learning,
+    /// Whether those who come ask for nothing.
+    is_mute: bool,
+}
+
 /// One channel on one scale.
 #[derive(Clone, Debug, Default)]
 struct Span {
@@ -251,14 +282,8 @@ impl Track {
     }
 
     /// Takes a tick; whether it was ordinary enough to learn from.
-    fn step(
-        &mut self,
-        channel: Channel,
-        value: f64,
-        seconds: f64,
-        prior: f64,
-        learning: Learning,
-    ) -> bool {
+    fn step(&mut self, channel: Channel, taken: &Taken) -> bool {
+        let Taken { value, seconds, prior, learning, is_mute } = *taken;
         let is_rising = self.is_rising(channel);
         self.risen_s = if is_rising { self.risen_s + seconds } else { 0.0 };
         let is_ordinary =
@@ -278,7 +303,11 @@ impl Track {
             let ordinary = self.level;
             let observed = span.close();
             if is_armed {
-                span.judge(channel, expected, scale, over_s, chances[scale.index()]);
+                let mut bar = bar(scale, expected, channel);
+                if is_mute && scale == Scale::Fast {
+                    bar.max_step = bar.max_step.max(MUTE_STEP);
+                }
+                span.judge((channel, &bar), expected, over_s, chances[scale.index()]);
             }
             if scale == Scale::Middle {
                 self.turn = (self.turn + 1) % LATELY;
@@ -360,9 +389,8 @@ impl Span {
     /// Takes what was observed into the sum of what is too much.
     fn judge(
         &mut self,
-        channel: Channel,
+        (channel, bar): (Channel, &Bar),
         expected: f64,
-        scale: Scale,
         seconds: f64,
         chance: Chance,
     ) {
@@ -370,15 +398,21 @@ impl Span {
         let residual = residual(channel, self.observed, expected, seconds);
         let residual = (residual - chance.drift) / chance.deviation;
         let excess = (self.observed - expected) * seconds;
-        let bar = bar(scale, expected, channel);
         self.beyond = residual - bar.allowance;
-        self.cusum.step(residual, excess, &bar);
+        self.cusum.step(residual, excess, bar);
     }
 }
 
 /// Channels of a level and not of counts.
 const fn is_level(channel: Channel) -> bool {
     matches!(channel, Channel::Composition | Channel::OriginStress)
+}
+
+/// What counts who comes and not what they ask for.
+const ARRIVALS: [Channel; 2] = [Channel::Connections, Channel::Handshakes];
+
+fn is_of_arrivals(channel: Channel) -> bool {
+    ARRIVALS.contains(&channel)
 }
 
 /// The least deviation of a level: three hundredths of a bit (two days of a lively small site had a tenth at
@@ -434,6 +468,14 @@ fn fast_bar(expected_per_s: f64, channel: Channel) -> Bar {
     let part = if is_coarse { 1.0 } else { ((expected_per_s - 5.0) / 45.0).clamp(0.0, 1.0) };
     Bar { allowance: 0.5 + 0.5 * part, decision: 10.0, max_step: 0.1 + 0.45 * part }
 }
+
+/// From so many connections a second on they are too many to be a few readers' who came at once.
+const MUTE_PER_S: f64 = 400.0;
+/// More of them than ordinary, by the requests more than ordinary.
+const MUTE_TIMES: f64 = 2.0;
+/// With [`Bar::max_step`]: three windows, and not two, of connections without requests are an alarm. After a
+/// disturbance of the line those of all readers come at once, and half a second goes by before they ask.
+const MUTE_STEP: f64 = 0.35;
 
 /// How many more than ordinary there have to be before it matters at all, however sure it is: a
 /// few failed handshakes where there are never any are no attack.

@@ -180,6 +180,46 @@ fn a_busy_site_is_not_watched_each_morning_and_a_flood_noticed_at_once() {
     check(500.0, 10, &[(10.0, 0.75, 1.0), (3.0, 1.0, 1.5), (1.0, 10.0, 15.0), (0.5, 60.0, 90.0)]);
 }
 
+/// Windows until connections are out of the ordinary, of so many more in each, and so many more requests.
+fn windows_of_connections(per_s: f64, connections: f64, requests: f64) -> Option<u32> {
+    let mut site = Site::new(per_s, 11);
+    let mut channels = Channels::new();
+    while site.seconds < 3_600.0 {
+        channels.step(&site.tick(), Learning::Ordinary);
+    }
+    let is_noticed = |channels: &Channels| {
+        channels.alarms().iter().any(|alarm| alarm.channel == Channel::Connections)
+    };
+    (1..=8).find(|_| {
+        let mut reading = site.tick();
+        for (channel, more) in [(Channel::Connections, connections), (Channel::Requests, requests)]
+        {
+            let value = &mut reading.values[channel.index()];
+            *value = value.map(|value| value + more);
+        }
+        channels.step(&reading, Learning::Ordinary);
+        is_noticed(&channels)
+    })
+}
+
+#[test]
+fn connections_that_ask_for_nothing_are_noticed_within_a_second_however_few_there_are_else() {
+    for per_s in [5.0, 50.0, 200.0] {
+        let windows = windows_of_connections(per_s, 225.0, 0.0);
+        assert!(windows.is_some_and(|windows| windows <= 3), "{per_s}: {windows:?}");
+    }
+}
+
+#[test]
+fn readers_who_come_at_once_and_lines_that_were_disturbed_are_not_noticed_sooner_than_before() {
+    for per_s in [5.0, 50.0] {
+        let windows = windows_of_connections(per_s, 225.0, 450.0);
+        assert!(windows.is_none_or(|windows| windows > 4), "{per_s}: {windows:?}");
+        let few = windows_of_connections(per_s, 40.0, 0.0);
+        assert!(few.is_none_or(|windows| windows > 4), "{per_s}: {few:?}");
+    }
+}
+
 #[test]
 fn the_end_of_a_flood_is_noticed_in_a_dozen_seconds_on_every_scale() {
     let (site, channels, _) = day(50.0);
