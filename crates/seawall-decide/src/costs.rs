@@ -128,15 +128,16 @@ impl TemplateCosts {
         }
     }
 
-    /// Whether `template` costs more than five times the median one, or may: where many are known, one that
-    /// nobody saw answered yet may cost anything, and is taken for dear until it was; after that its few
-    /// answers are believed. O(1).
-    pub fn is_expensive(&self, template: u64) -> bool {
+    /// Whether `template` costs more than five times the median one, or is one of which nobody saw an answer
+    /// yet, where many are known. After that its few answers are believed. O(1).
+    pub fn price(&self, template: u64) -> Price {
         match self.find(template) {
             Some(slot) if slot.base_us > 0.0 => {
-                self.median_us > 0.0 && slot.base_us > EXPENSIVE * self.median_us
+                let is_dear = self.median_us > 0.0 && slot.base_us > EXPENSIVE * self.median_us;
+                if is_dear { Price::Expensive } else { Price::Ordinary }
             }
-            _ => self.measured >= MANY,
+            _ if self.measured >= MANY => Price::Unseen,
+            _ => Price::Ordinary,
         }
     }
 
@@ -326,6 +327,17 @@ fn track_median(median: &mut f32, value: f32, step: f32) {
     }
 }
 
+/// What a template costs beside others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Price {
+    /// About what others do.
+    Ordinary,
+    /// Far more.
+    Expensive,
+    /// It may cost anything.
+    Unseen,
+}
+
 /// How an answer ended, as far as the table of costs goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
@@ -358,7 +370,7 @@ const FIRST: usize = 3;
 
 #[cfg(test)]
 mod tests {
-    use super::{Answered, Load, TemplateCosts};
+    use super::{Answered, Load, Price, TemplateCosts};
 
     const PAGE: u64 = 1 << 40;
     const SEARCH: u64 = 2 << 50;
@@ -377,8 +389,8 @@ mod tests {
             see(&mut costs, PAGE + (page << 56), 40_000.0, 100);
         }
         see(&mut costs, SEARCH, 240_000.0, 100);
-        assert!(costs.is_expensive(SEARCH));
-        assert!(!costs.is_expensive(PAGE));
+        assert_eq!(costs.price(SEARCH), Price::Expensive);
+        assert_eq!(costs.price(PAGE), Price::Ordinary);
         assert!((5.0..7.0).contains(&costs.relative(SEARCH)), "{}", costs.relative(SEARCH));
         assert_eq!(costs.relative(7 << 45), 1.0, "one not known costs what the median does");
     }

@@ -216,20 +216,33 @@ fn measured() -> OriginGate<u32> {
 }
 
 #[test]
-fn what_nobody_saw_answered_may_cost_anything_and_fills_a_quarter_where_the_rest_is_known() {
+fn what_nobody_saw_answered_may_cost_anything_and_goes_one_at_a_time_where_the_rest_is_known() {
     let mut gate = measured();
     let search = WorkRequest { template: 9 << 60, ..anonymous(1) };
     let mut first = granted(ask(&mut gate, search, 1));
-    let _second = granted(ask(&mut gate, search, 2));
-    queued(ask(&mut gate, search, 3));
+    queued(ask(&mut gate, search, 2));
     let page = WorkRequest { template: 1 << 50, ..anonymous(1) };
-    let _page = granted(ask(&mut gate, page, 4));
+    let _page = granted(ask(&mut gate, page, 3));
     first.note(at_ms(45), WorkOutcome::Success);
-    let (_, _third) = pass_on(&mut gate, 45, first).expect("a search waits");
-    let _as_others = granted(ask(&mut gate, search, 5));
+    let (name, _second) = pass_on(&mut gate, 45, first).expect("a search waits");
+    assert_eq!(name, 2);
+    let _as_others = granted(ask(&mut gate, search, 4));
     let mut cold = OriginGate::new(pinned(8, 20));
     let all: Vec<OriginPermit> = (0..8).map(|name| granted(ask(&mut cold, search, name))).collect();
     assert_eq!(all.len(), 8, "where nothing is known nothing is out of the ordinary");
+}
+
+#[test]
+fn of_dear_pages_that_are_demoted_one_is_at_work() {
+    let mut gate = OriginGate::new(pinned(16, 20));
+    let costly = |class| WorkRequest { price: WorkPrice::Costly, ..of(class, 1) };
+    let first = granted(ask(&mut gate, costly(WorkClass::Demoted), 1));
+    queued(ask(&mut gate, costly(WorkClass::Demoted), 2));
+    let readers: Vec<OriginPermit> =
+        (3..6).map(|name| granted(ask(&mut gate, costly(WorkClass::Anonymous), name))).collect();
+    assert_eq!(readers.len(), 3, "readers have a quarter of the limit");
+    queued(ask(&mut gate, costly(WorkClass::Anonymous), 6));
+    assert_eq!(pass_on(&mut gate, 1, first).expect("a reader waits").0, 6);
 }
 
 #[test]

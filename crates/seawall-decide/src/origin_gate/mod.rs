@@ -37,6 +37,7 @@ pub use self::queue::Ticket;
 use self::queue::{Cost, Lane, Order, Queue, level};
 use self::streams::Streams;
 use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
+use crate::costs::Price;
 
 /// How an [`OriginGate`] is set up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -257,9 +258,12 @@ impl<W> OriginGate<W> {
         make_waiter: impl FnOnce() -> W,
     ) -> Asked<W> {
         self.limiter.tick(now);
-        let expensive =
-            ask.price == WorkPrice::Costly || self.limiter.costs().is_expensive(ask.template);
-        let cost = if expensive { Cost::Expensive } else { Cost::Ordinary };
+        let cost = match self.limiter.costs().price(ask.template) {
+            _ if ask.price == WorkPrice::Costly => Cost::Expensive,
+            Price::Expensive => Cost::Expensive,
+            Price::Unseen => Cost::Unseen,
+            Price::Ordinary => Cost::Ordinary,
+        };
         let lane = Lane { class: ask.class, source: ask.source, cost };
         let level = level(ask.demand);
         let group = Group::of(ask.class, ask.source);
@@ -449,7 +453,7 @@ impl<W> OriginGate<W> {
         self.counters.in_flight = self.counters.in_flight.saturating_sub(1);
         let held = &mut self.held[permit.group.index()];
         *held = held.saturating_sub(1);
-        if permit.cost == Cost::Expensive {
+        if permit.cost != Cost::Ordinary {
             self.expensive = self.expensive.saturating_sub(1);
         }
     }
@@ -484,8 +488,13 @@ impl<W> OriginGate<W> {
     }
 
     fn is_capped_by_cost(&self, lane: Lane) -> bool {
-        let most = (self.limiter.limit() / 4).max(1);
-        lane.cost == Cost::Expensive && self.expensive >= most
+        let most = match (lane.cost, lane.class) {
+            (Cost::Ordinary, _) => return false,
+            // What may cost anything, and what an attack asks for: one is more than enough to be sure of.
+            (Cost::Unseen, _) | (_, WorkClass::Demoted) => 1,
+            (Cost::Expensive, _) => (self.limiter.limit() / 4).max(1),
+        };
+        self.expensive >= most
     }
 
     /// Whether somebody of the group asked lately: a share that nobody comes for is not kept.
@@ -513,7 +522,7 @@ impl<W> OriginGate<W> {
     fn grant(&mut self, now: Instant, lane: Lane, identity: u128, template: u64) -> OriginPermit {
         let group = Group::of(lane.class, lane.source);
         self.held[group.index()] += 1;
-        self.expensive += usize::from(lane.cost == Cost::Expensive);
+        self.expensive += usize::from(lane.cost != Cost::Ordinary);
         let counters = &mut self.counters;
         counters.in_flight += 1;
         counters.classes[lane.class.index()].granted += 1;

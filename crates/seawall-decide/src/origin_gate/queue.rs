@@ -18,6 +18,12 @@ use crate::decay::ONE;
 pub(super) enum Cost {
     Ordinary,
     Expensive,
+    /// It may cost anything: one at a time.
+    Unseen,
+}
+
+impl Cost {
+    const ALL: [Self; 3] = [Self::Ordinary, Self::Expensive, Self::Unseen];
 }
 
 /// Which of equals goes first.
@@ -235,7 +241,9 @@ impl Lane {
     }
 
     const fn index(self) -> usize {
-        self.class.index() * KINDS.len() + self.source as usize * 2 + self.cost as usize
+        self.class.index() * KINDS.len()
+            + self.source as usize * Cost::ALL.len()
+            + self.cost as usize
     }
 }
 
@@ -244,13 +252,16 @@ fn lanes_of(class: WorkClass) -> impl Iterator<Item = Lane> {
 }
 
 pub(super) const LEVELS: usize = 32;
-const KINDS: [(WorkSource, Cost); 6] = [
+const KINDS: [(WorkSource, Cost); 9] = [
     (WorkSource::Tor, Cost::Ordinary),
     (WorkSource::Tor, Cost::Expensive),
+    (WorkSource::Tor, Cost::Unseen),
     (WorkSource::Shared, Cost::Ordinary),
     (WorkSource::Shared, Cost::Expensive),
+    (WorkSource::Shared, Cost::Unseen),
     (WorkSource::Elsewhere, Cost::Ordinary),
     (WorkSource::Elsewhere, Cost::Expensive),
+    (WorkSource::Elsewhere, Cost::Unseen),
 ];
 const LANES: usize = WorkClass::ALL.len() * KINDS.len();
 
