@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process::visible;
-use crate::{Outcome, differential, pages, setup, tidy};
+use crate::{Outcome, differential, pages, setup, sim, tidy};
 
 /// One step: its name, what it stands for and how it runs.
 struct Step {
@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     Step { name: "test", run: test },
     Step { name: "pages", run: |root| pages::run(root, &[]) },
     Step { name: "differential", run: |root| differential::run(root, &[]) },
+    Step { name: "sim", run: |root| sim::run(root, &["--check".to_owned()]) },
     Step { name: "doctest", run: |root| cargo(root, &["test", "--workspace", "--doc"], &[]) },
     Step { name: "doc", run: doc },
     Step { name: "deny", run: deny },

@@ -159,6 +159,9 @@ const UNKNOWN_CAPACITY_PER_S: f64 = 100.0;
 /// After so many seconds what was a crowd is the new ordinary, and what might have been one.
 const CROWD_LEARNED_S: f64 = 1_800.0;
 const MIXED_LEARNED_S: f64 = 6.0 * 3_600.0;
+/// Clients that are learned while things are not ordinary. Only those who load whole pages are, no feed readers and no
+/// apps: were they all that is known, a signature of these would seem to harm nobody and bear a block.
+const MOST_COLD: usize = ENOUGH / 2;
 /// Words of the last minutes that are kept.
 const MAX_WORDS: usize = 4_096;
 
@@ -540,9 +543,10 @@ impl Detector {
         let hour = hour_of_week(wall);
         let is_ordinary = self.minute.is_ordinary && self.minute.was_ordinary;
         // Started in an attack: readers are told by what they do.
-        let is_cold = self.baseline.len() < ENOUGH && !self.minute.is_ordinary;
+        let is_disturbed = !self.minute.is_ordinary;
         for visitor in self.visitors.were_here(from, to) {
             let is_reader = visitor.is_reader(self.now_ms) || visitor.is_vouched();
+            let is_cold = is_disturbed && self.baseline.len() < MOST_COLD;
             if !visitor.is_met && (is_ordinary || is_cold && is_reader) {
                 self.baseline.offer(visitor.identity, &visitor.attributes, hour);
             }

@@ -94,12 +94,17 @@ impl Attribute {
 
     /// Whether a signature of nothing but such attributes may refuse anybody: where somebody comes
     /// from, which language they read, that they keep no cookies and which version of HTTP they
-    /// speak are no behaviour (detection.md §2.4, rule 7). The same holds for what nearly all
+    /// speak are no behaviour (detection.md §2.4, rule 7): that there is no HTTP/2 is a value of its preface. The same holds for what nearly all
     /// clients of a kind share.
     pub const fn speaks_of_behaviour(self) -> bool {
         !matches!(
             self,
-            Self::AcceptLanguage | Self::Cookie | Self::Method | Self::Network | Self::FieldCount
+            Self::AcceptLanguage
+                | Self::Cookie
+                | Self::Method
+                | Self::Network
+                | Self::FieldCount
+                | Self::Http2Preface
         )
     }
 }

@@ -19,7 +19,65 @@ pub struct KnownMiss {
 }
 
 /// All of them.
-pub const MISSES: &[KnownMiss] = &[];
+pub const MISSES: &[KnownMiss] = &[
+    KnownMiss {
+        scenario: "A10",
+        what: "time to mitigate",
+        why: "bots whose TLS and fields are those of browsers get no signature; newcomers share with them what the origin can do",
+    },
+    KnownMiss {
+        scenario: "A10",
+        what: "dynamic, newcomers: cgnat",
+        why: "as above; newcomers at a carrier's address wear the look of some bot there (45 views)",
+    },
+    KnownMiss {
+        scenario: "A12",
+        what: "dynamic, newcomers*",
+        why: "each wave is another attack, and what readers lose before its signature is found counts here: three waves of two to four seconds",
+    },
+    KnownMiss {
+        scenario: "A15",
+        what: "time to detect",
+        why: "500 browsers that load whole pages look like readers until their pages press the origin",
+    },
+    KnownMiss {
+        scenario: "A15",
+        what: "time to mitigate",
+        why: "they pass the test, so nothing goes beyond rationing what the origin can do",
+    },
+    KnownMiss { scenario: "A15", what: "dynamic, newcomers: cgnat", why: "as A10" },
+    KnownMiss {
+        scenario: "A16",
+        what: "dynamic, newcomers: tor",
+        why: "bots and newcomers at the same exits look the same and share the exits' budget; a test in place of that refusal would tell them apart",
+    },
+    KnownMiss { scenario: "A16", what: "readers through Tor", why: "the same" },
+    KnownMiss {
+        scenario: "A18",
+        what: "dynamic, newcomers: home",
+        why: "four views of 486 too many, in one burst of seconds; cause not found",
+    },
+    KnownMiss {
+        scenario: "A19",
+        what: "time to mitigate",
+        why: "a quarter of a second late: what readers lose before the first dear forms are known to be dear",
+    },
+    KnownMiss {
+        scenario: "A4d",
+        what: "time to mitigate",
+        why: "it changes to another attack at 3.5 and at 6.75 s; the last one is blocked at 8.25 s",
+    },
+    KnownMiss {
+        scenario: "A4e",
+        what: "attack reaching the origin",
+        why: "an attacker who knows every measure: each of its sources stays within a reader's budget",
+    },
+    KnownMiss {
+        scenario: "B1",
+        what: "seeds not normal 90 s after",
+        why: "readers of the crowd go on for fifty seconds after no more come, and their state is a crowd; a minute of recovery follows",
+    },
+];
 
 /// What is wrong with the list, as far as the table of one scenario shows.
 pub fn hold(list: &[KnownMiss], scenario: &str, rows: &[Row]) -> Vec<String> {

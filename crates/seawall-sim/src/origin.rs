@@ -42,7 +42,7 @@ impl Spread {
         match self {
             Self::Even(part) => 1.0 + random.between(-part, part),
             Self::Exponential => random.exponential(),
-            Self::Lognormal(sigma) => (sigma * random.normal() - sigma * sigma / 2.0).exp(),
+            Self::Lognormal(sigma) => libm::exp(sigma * random.normal() - sigma * sigma / 2.0),
         }
     }
 }

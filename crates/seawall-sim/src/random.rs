@@ -1,6 +1,7 @@
 //! Random numbers that are the same for a seed on every machine.
 //!
-//! SplitMix64 (Steele, Lea and Flood 2014). Not for secrets.
+//! SplitMix64 (Steele, Lea and Flood 2014). Not for secrets. Logarithms and the like are those of `libm` here
+//! and in all of the simulator: the standard library has the machine's, which differ in the last bit.
 
 /// A stream of random numbers.
 #[derive(Clone, Debug)]
@@ -38,12 +39,12 @@ impl Random {
 
     /// The time to the next arrival of a Poisson process, in units of its mean.
     pub fn exponential(&mut self) -> f64 {
-        -(1.0 - self.unit()).ln()
+        -libm::log(1.0 - self.unit())
     }
 
     /// A number from the normal distribution (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
         let radius = (2.0 * self.exponential()).sqrt();
-        radius * (core::f64::consts::TAU * self.unit()).cos()
+        radius * libm::cos(core::f64::consts::TAU * self.unit())
     }
 }

@@ -134,14 +134,14 @@ impl Readers {
 
     fn pages(&mut self) -> u32 {
         // Geometric with mean PAGES.
-        1 + (self.random.unit().max(1e-9).ln() / (1.0 - 1.0 / PAGES).ln()) as u32
+        1 + (libm::log(self.random.unit().max(1e-9)) / libm::log(1.0 - 1.0 / PAGES)) as u32
     }
 }
 
 /// How much more is read at this time of day than in the mean: most in the evening.
 pub(crate) fn diurnal(unix_secs: u64) -> f64 {
     let hour = (unix_secs % 86_400) as f64 / 3_600.0;
-    1.0 + 0.5 * ((hour - 19.0) / 24.0 * core::f64::consts::TAU).cos()
+    1.0 + 0.5 * libm::cos((hour - 19.0) / 24.0 * core::f64::consts::TAU)
 }
 
 impl World {

@@ -155,7 +155,7 @@ impl Site {
     /// A page to read as readers choose them: the front page often, new stories more than old ones
     /// (Zipf with exponent 1, cut off at what there is).
     pub fn popular(&self, random: &mut Random) -> PageId {
-        let rank = ((self.reading.len() as f64 + 1.0).powf(random.unit())).floor() as usize;
+        let rank = libm::pow(self.reading.len() as f64 + 1.0, random.unit()).floor() as usize;
         self.reading.start + rank.clamp(1, self.reading.len()) as PageId - 1
     }
 }

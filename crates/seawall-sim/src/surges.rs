@@ -76,9 +76,9 @@ impl World {
         const STEP_S: f64 = 60.0;
         const FADES_S: f64 = 1_200.0;
         const COMES_S: f64 = 240.0;
-        self.readers.news *= (-STEP_S / FADES_S).exp();
+        self.readers.news *= libm::exp(-STEP_S / FADES_S);
         if self.random.unit() < STEP_S / (4.0 * 3_600.0) {
-            let pareto = (1.0 - self.random.unit()).powf(-1.0 / 1.5);
+            let pareto = libm::pow(1.0 - self.random.unit(), -1.0 / 1.5);
             self.readers.news = (self.readers.news + 0.5 * pareto).min(4.0);
         }
         let before = self.readers.crowd.map_or(1.0, |(times, ..)| times);

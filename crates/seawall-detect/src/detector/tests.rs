@@ -604,6 +604,21 @@ fn started_in_an_attack_it_learns_only_who_reads() {
 }
 
 #[test]
+fn what_is_learned_in_an_attack_bears_no_block_however_long_it_goes_on() {
+    let mut world = World::cold(400.0, 18);
+    world.stress.queue_delay_ms = 500.0;
+    for _ in 0..40 {
+        world.suffer(&mut flood_of_queries(500.0), 240);
+        assert!(world.detector.baseline.len() <= MOST_COLD);
+    }
+    assert!(world.detector.baseline.len() > MOST_COLD / 2, "{}", world.detector.baseline.len());
+    // Once it is over everybody is learned, and it does.
+    world.stress.queue_delay_ms = 0.0;
+    world.live(240 * 30);
+    assert!(world.detector.baseline.len() >= ENOUGH, "{}", world.detector.baseline.len());
+}
+
+#[test]
 fn nobody_who_comes_in_the_seconds_before_an_alarm_is_learned() {
     let (bytes, _) = World::watched(50.0, 15);
     let mut world = World::again(50.0, 9, &bytes);
