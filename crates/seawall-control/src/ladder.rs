@@ -7,14 +7,14 @@
 //! | 1 | the operator ordered it | so it is |
 //! | 2 | a synthetic reader was kept from reading by it, and others were not | one rung down, at least to demote; from there it rests |
 //! | 3 | this is a crowd | it rests; one that was proven is demoted |
-//! | 4 | of those it meets, more than 1 % of the tests set are passed, or more than 1 % of what cannot be tested is by somebody who was seen to read | one rung down, not below demote |
+//! | 4 | of those it meets, more than 1 % of the tests set are passed, or, of work that no test can be put before where that is most, more than 1 % is by somebody who was seen to read | one rung down, not below demote |
 //! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
 //! | 6 | what it means is no more than twice what is ordinary or a request a second above it, for 10 s; or the site has no excess worth explaining, for 10 s | it rests |
 //! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
 //! | 8 | on demote for 1 s, and its evidence bears a test | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
-//! | 11 | on challenge for 3 s, its evidence bears blocking, most of what it meets is work that no test can be put before, and of 200 such fewer than 0.5 % are by somebody who was seen to read | block |
+//! | 11 | on challenge for 3 s, this is an attack, its evidence bears blocking, most of what it meets is work that no test can be put before, and of 200 such fewer than 0.5 % are by somebody who was seen to read | block |
 //!
 //! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. What rests does so for ten seconds at least,
 //! so that nothing flaps, but for what was proven, and for what had ceased and is an excess of its own.
@@ -57,7 +57,7 @@ pub(crate) fn next(measure: &Measure, situation: &Situation) -> Move {
         .or_else(|| passed(measure))
         .or_else(|| weak(measure, situation.now))
         .or_else(|| ceased(measure, situation))
-        .or_else(|| climb(measure, situation.now))
+        .or_else(|| climb(measure, situation))
         .unwrap_or(Move::Stay)
 }
 
@@ -99,7 +99,7 @@ fn passed(measure: &Measure) -> Option<Move> {
     let counts = measure.recent.counts;
     let is_many = |some: u64, all: u64| some >= MIN_PASSED && some.saturating_mul(100) > all;
     let is_many = is_many(counts.tests_passed, counts.tests_set)
-        || is_many(counts.recognised, counts.untested);
+        || is_mostly_untested(measure) && is_many(counts.recognised, counts.untested);
     match measure.rung {
         Rung::Block if is_many => Some(Move::To(Rung::Challenge, Why::SomePass)),
         Rung::Challenge if is_many => Some(Move::To(Rung::Demote, Why::SomePass)),
@@ -124,7 +124,14 @@ fn ceased(measure: &Measure, situation: &Situation) -> Option<Move> {
     lasts(measure.idle_share_since, now, PATIENCE).then_some(Move::Rest(Why::NoEffect))
 }
 
-fn climb(measure: &Measure, now: Instant) -> Option<Move> {
+/// Whether no test can be put before most of what it meets.
+fn is_mostly_untested(measure: &Measure) -> bool {
+    let counts = measure.recent.counts;
+    counts.untested.saturating_mul(2) > counts.matched
+}
+
+fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {
+    let Situation { now, verdict, .. } = *situation;
     let bears = licence(&measure.signature, &measure.evidence).min(measure.ceiling(now));
     let counts = measure.recent.counts;
     match measure.rung {
@@ -140,7 +147,8 @@ fn climb(measure: &Measure, now: Instant) -> Option<Move> {
                 && measure.age(now) >= PATIENCE;
             let no_readers = counts.untested >= MIN_TESTS
                 && counts.recognised.saturating_mul(200) < counts.untested
-                && counts.untested.saturating_mul(2) > counts.matched
+                && is_mostly_untested(measure)
+                && verdict == Some(Verdict::Attack)
                 && measure.age(now) >= PATIENCE;
             let reasons = [
                 (nobody_passes, Why::NobodyPasses),

@@ -237,6 +237,23 @@ fn a_flood_of_forms_is_blocked_if_nobody_in_it_was_seen_to_read() {
 }
 
 #[test]
+fn a_flood_of_forms_is_not_blocked_while_it_may_be_a_crowd() {
+    let mixed = TrafficState::Alarmed(Verdict::Mixed);
+    let mut scene = Scene::new();
+    scene.ticks(20.0, mixed, &[(1, strong())], Meets { untested: 240, ..UNTESTED });
+    assert_eq!(scene.rung(1), Some(Rung::Challenge));
+}
+
+#[test]
+fn a_few_forms_with_cookies_do_not_lift_a_block_that_tests_have_proven() {
+    let mut scene = Scene::new();
+    scene.ticks(3.0, ATTACK, &[(1, strong())], TESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Block));
+    scene.ticks(3.0, ATTACK, &[(1, strong())], Meets { untested: 3, recognised: 3, ..TESTED });
+    assert_eq!(scene.rung(1), Some(Rung::Block));
+}
+
+#[test]
 fn forms_that_readers_send_and_few_among_what_can_be_tested_block_nobody() {
     for meets in
         [Meets { untested: 240, recognised: 3, ..UNTESTED }, Meets { untested: 60, ..UNTESTED }]

@@ -216,19 +216,23 @@ fn measured() -> OriginGate<u32> {
 }
 
 #[test]
-fn what_nobody_saw_answered_may_cost_anything_and_goes_one_at_a_time_where_the_rest_is_known() {
+fn of_what_nobody_saw_answered_the_first_goes_at_once_and_the_next_fill_a_quarter_of_their_own() {
     let mut gate = measured();
-    let search = WorkRequest { template: 9 << 60, ..anonymous(1) };
-    let mut first = granted(ask(&mut gate, search, 1));
-    queued(ask(&mut gate, search, 2));
-    let page = WorkRequest { template: 1 << 50, ..anonymous(1) };
-    let _page = granted(ask(&mut gate, page, 3));
+    let page = |template| WorkRequest { template, ..anonymous(1) };
+    let costly = WorkRequest { price: WorkPrice::Costly, ..anonymous(1) };
+    let mut first = granted(ask(&mut gate, page(9 << 60), 1));
+    let _dear = [2, 3].map(|name| granted(ask(&mut gate, costly, name)));
+    queued(ask(&mut gate, costly, 4));
+    let _next = [5, 6].map(|name| granted(ask(&mut gate, page(9 << 60), name)));
+    queued(ask(&mut gate, page(9 << 60), 7));
+    // Other kinds that nobody asked for go as any page does.
+    let _others = [8, 9].map(|kind| granted(ask(&mut gate, page(kind << 56), 8)));
     first.note(at_ms(45), WorkOutcome::Success);
-    let (name, _second) = pass_on(&mut gate, 45, first).expect("a search waits");
-    assert_eq!(name, 2);
-    let _as_others = granted(ask(&mut gate, search, 4));
+    gate.release(at_ms(45), first);
+    let _as_others = granted(gate.request(at_ms(45), page(9 << 60), || 9));
     let mut cold = OriginGate::new(pinned(8, 20));
-    let all: Vec<OriginPermit> = (0..8).map(|name| granted(ask(&mut cold, search, name))).collect();
+    let all: Vec<OriginPermit> =
+        (0..8).map(|name| granted(ask(&mut cold, page(9 << 60), name))).collect();
     assert_eq!(all.len(), 8, "where nothing is known nothing is out of the ordinary");
 }
 
@@ -286,6 +290,21 @@ fn what_the_operator_calls_costly_fills_a_quarter_of_the_limit_before_it_was_mea
     queued(ask(&mut gate, search, 3));
     let _page = granted(ask(&mut gate, anonymous(1), 4));
     assert_eq!(pass_on(&mut gate, 1, first).expect("a search waits").0, 3);
+}
+
+#[test]
+fn where_the_limit_fell_no_share_keeps_those_out_who_have_one() {
+    let mut gate = OriginGate::new(pinned(10, 20));
+    for about in [of(WorkClass::SignedIn, 1), from_tor(1)] {
+        let permit = granted(ask(&mut gate, about, 0));
+        gate.release(at_ms(0), permit);
+    }
+    let _others: Vec<OriginPermit> =
+        (0..7).map(|name| granted(ask(&mut gate, anonymous(1), name))).collect();
+    gate.reconfigure(pinned(8, 20));
+    queued(ask(&mut gate, anonymous(1), 8));
+    let _reader = granted(ask(&mut gate, of(WorkClass::SignedIn, 1), 9));
+    queued(ask(&mut gate, from_tor(1), 10));
 }
 
 #[test]

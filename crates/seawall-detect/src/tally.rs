@@ -18,7 +18,7 @@ pub struct MitigationCounts {
     /// Of them: passed one.
     pub tests_passed: u64,
     /// Of them: work for the origin by those who were tested or blocked otherwise, but that no test can be put
-    /// before: forms, scripts, streams.
+    /// before: forms, scripts, streams; no feeds, and nothing that belongs to pages.
     pub untested: u64,
     /// Of those: by somebody who was seen to read before, with a credential or a cookie that came back.
     pub recognised: u64,
@@ -60,7 +60,7 @@ impl Tallies {
         counts.tests_set += u64::from(observation.test == Test::Set);
         counts.tests_passed += u64::from(observation.test == Test::Passed);
         let is_untested = met.rung >= Rung::Challenge
-            && observation.kind != RequestKind::Page
+            && observation.kind == RequestKind::Other
             && observation.test == Test::None
             && observation.work != Work::Held
             && observation.cause != Cause::HeldBudget;
@@ -165,6 +165,8 @@ mod tests {
         let demoted = Met { id: MitigationId(1), rung: Rung::Demote, is_control: false };
         for observation in [
             met(1, false),
+            Observation { kind: RequestKind::Feed, ..form },
+            Observation { kind: RequestKind::Subresource, ..form },
             Observation { work: Work::Held, ..form },
             Observation { test: Test::Set, ..form },
             Observation { cause: Cause::HeldBudget, ..form },

@@ -21,19 +21,56 @@ pub struct KnownMiss {
 /// All of them.
 pub const MISSES: &[KnownMiss] = &[
     KnownMiss {
+        scenario: "A3",
+        what: "alarms after that",
+        why: "dear pages of readers that met pressed the origin for four seconds",
+    },
+    KnownMiss {
+        scenario: "A4",
+        what: "time to mitigate",
+        why: "what readers lose before the signature stands: the first dear requests take the origin's places, and its limit has to be found anew",
+    },
+    KnownMiss {
+        scenario: "A4d",
+        what: "time to mitigate",
+        why: "it changes to another attack at 3.5 and at 6.75 s; the last one is blocked at 8.25 s",
+    },
+    KnownMiss { scenario: "A4d", what: "dynamic, newcomers*", why: "as its time to mitigate" },
+    KnownMiss {
+        scenario: "A4e",
+        what: "attack reaching the origin",
+        why: "an attacker who knows every measure: each of its sources stays within a reader's budget",
+    },
+    KnownMiss { scenario: "A4e", what: "time to mitigate", why: "as its other row" },
+    KnownMiss {
+        scenario: "A9",
+        what: "time to mitigate",
+        why: "what readers lose before the signature stands: the first dear requests take the origin's places, and its limit has to be found anew",
+    },
+    KnownMiss {
+        scenario: "A9",
+        what: "dynamic, newcomers*",
+        why: "readers wait while the limit is found anew after the first seconds; cause not found",
+    },
+    KnownMiss {
         scenario: "A10",
         what: "time to mitigate",
         why: "bots whose TLS and fields are those of browsers get no signature; newcomers share with them what the origin can do",
     },
     KnownMiss {
-        scenario: "A10",
-        what: "dynamic, newcomers: cgnat",
-        why: "as above; newcomers at a carrier's address wear the look of some bot there (45 views)",
+        scenario: "A11",
+        what: "not blocked",
+        why: "the bots copied the look of a browser: seven readers of 2,750 have it with the same languages, and none of the known clients did",
     },
     KnownMiss {
         scenario: "A12",
         what: "dynamic, newcomers*",
         why: "each wave is another attack, and what readers lose before its signature is found counts here: three waves of two to four seconds",
+    },
+    KnownMiss {
+        scenario: "A12",
+        what: "time to mitigate",
+        why: "what readers lose before the signature stands: the first dear requests take the origin's places, and its limit has to be found anew",
     },
     KnownMiss {
         scenario: "A15",
@@ -45,32 +82,22 @@ pub const MISSES: &[KnownMiss] = &[
         what: "time to mitigate",
         why: "they pass the test, so nothing goes beyond rationing what the origin can do",
     },
-    KnownMiss { scenario: "A15", what: "dynamic, newcomers: cgnat", why: "as A10" },
+    KnownMiss {
+        scenario: "A15",
+        what: "dynamic, newcomers: cgnat",
+        why: "bots and readers there wear the same look; newcomers at a carrier's address answer for what bots there ask for",
+    },
     KnownMiss {
         scenario: "A16",
         what: "dynamic, newcomers: tor",
         why: "bots and newcomers at the same exits look the same and share the exits' budget; a test in place of that refusal would tell them apart",
     },
     KnownMiss { scenario: "A16", what: "readers through Tor", why: "the same" },
+    KnownMiss { scenario: "A16", what: "time to mitigate", why: "as its other rows" },
     KnownMiss {
         scenario: "A18",
-        what: "dynamic, newcomers: home",
-        why: "four views of 486 too many, in one burst of seconds; cause not found",
-    },
-    KnownMiss {
-        scenario: "A19",
-        what: "time to mitigate",
-        why: "a quarter of a second late: what readers lose before the first dear forms are known to be dear",
-    },
-    KnownMiss {
-        scenario: "A4d",
-        what: "time to mitigate",
-        why: "it changes to another attack at 3.5 and at 6.75 s; the last one is blocked at 8.25 s",
-    },
-    KnownMiss {
-        scenario: "A4e",
         what: "attack reaching the origin",
-        why: "an attacker who knows every measure: each of its sources stays within a reader's budget",
+        why: "forms cannot be tested, and are blocked only once it is sure that it is an attack: here it stays undecided",
     },
     KnownMiss {
         scenario: "B1",

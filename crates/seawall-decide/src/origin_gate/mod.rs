@@ -25,6 +25,8 @@ mod pressure;
 mod queue;
 mod streams;
 
+use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -38,6 +40,7 @@ use self::queue::{Cost, Lane, Order, Queue, level};
 use self::streams::Streams;
 use crate::adaptive::{AdaptiveConfig, AdaptiveLimiter, WorkOutcome, WorkSample};
 use crate::costs::Price;
+use crate::places::place;
 
 /// How an [`OriginGate`] is set up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -197,6 +200,10 @@ pub struct OriginGate<W> {
     held: [usize; GROUPS.len()],
     asked: [Option<Instant>; GROUPS.len()],
     expensive: usize,
+    /// Of those of which nobody saw an answer yet: all but the first in a while.
+    unseen: usize,
+    /// Templates without an answer that somebody asked for lately, by hash; whoever collides is the first again.
+    asked_unseen: Box<[(u64, Instant)]>,
     streams: Streams,
     counters: OriginGateCounters,
 }
@@ -235,6 +242,8 @@ impl<W> OriginGate<W> {
             held: [0; GROUPS.len()],
             asked: [None; GROUPS.len()],
             expensive: 0,
+            unseen: 0,
+            asked_unseen: vec![(0, Instant::from_nanos(0)); ASKED_UNSEEN].into_boxed_slice(),
             streams: Streams::new(),
             counters: OriginGateCounters::default(),
         }
@@ -261,8 +270,8 @@ impl<W> OriginGate<W> {
         let cost = match self.limiter.costs().price(ask.template) {
             _ if ask.price == WorkPrice::Costly => Cost::Expensive,
             Price::Expensive => Cost::Expensive,
-            Price::Unseen => Cost::Unseen,
-            Price::Ordinary => Cost::Ordinary,
+            Price::Unseen if self.is_asked_again(now, ask.template) => Cost::Unseen,
+            Price::Unseen | Price::Ordinary => Cost::Ordinary,
         };
         let lane = Lane { class: ask.class, source: ask.source, cost };
         let level = level(ask.demand);
@@ -276,7 +285,7 @@ impl<W> OriginGate<W> {
         if self.has_room_for(now, lane)
             && self.queue.next(Order::OldestFirst, |other| self.has_room_for(now, other)).is_none()
         {
-            self.pressure.note_served(now, Duration::ZERO);
+            self.pressure.note_served(now, Some(Duration::ZERO));
             return Asked::Granted(self.grant(now, lane, ask.identity, ask.template));
         }
         if ask.class != WorkClass::Background && !self.is_capped_by_cost(lane) {
@@ -336,9 +345,8 @@ impl<W> OriginGate<W> {
         let ticket = self.queue.next(order, |lane| self.has_room_for(now, lane))?;
         let waiter = self.queue.remove(ticket)?;
         // Who is meant to wait says nothing of how much there is to do.
-        let is_pressing = ticket.lane.is_pressing();
-        let waited = if is_pressing { now.saturating_since(waiter.since) } else { Duration::ZERO };
-        self.pressure.note_served(now, waited);
+        let waited = now.saturating_since(waiter.since);
+        self.pressure.note_served(now, ticket.lane.is_pressing().then_some(waited));
         let permit = self.grant(now, ticket.lane, waiter.identity, waiter.template);
         Some((waiter.waiter, permit))
     }
@@ -449,12 +457,25 @@ impl<W> OriginGate<W> {
         !self.pressure.is_open()
     }
 
+    /// Whether somebody asked for this template not long ago: the first goes as any page does, so that a site with
+    /// thousands of kinds of pages is served as ever, and shows what the others will cost.
+    fn is_asked_again(&mut self, now: Instant, template: u64) -> bool {
+        let place = &mut self.asked_unseen[place(template, ASKED_UNSEEN)];
+        if place.0 == template && now.saturating_since(place.1) < AGAIN {
+            return true;
+        }
+        *place = (template, now);
+        false
+    }
+
     fn take_back(&mut self, permit: &OriginPermit) {
         self.counters.in_flight = self.counters.in_flight.saturating_sub(1);
         let held = &mut self.held[permit.group.index()];
         *held = held.saturating_sub(1);
-        if permit.cost != Cost::Ordinary {
-            self.expensive = self.expensive.saturating_sub(1);
+        match permit.cost {
+            Cost::Ordinary => {}
+            Cost::Expensive => self.expensive = self.expensive.saturating_sub(1),
+            Cost::Unseen => self.unseen = self.unseen.saturating_sub(1),
         }
     }
 
@@ -472,6 +493,10 @@ impl<W> OriginGate<W> {
             }
         }
         let own = Group::of(lane.class, lane.source);
+        // Its share is a group's whatever is kept for others: else, when the limit fell, none of them got in.
+        if self.held[own.index()] < own.share(limit) {
+            return true;
+        }
         let kept: usize = GROUPS
             .into_iter()
             .filter(|&group| group != own && self.is_about(now, group))
@@ -483,18 +508,19 @@ impl<W> OriginGate<W> {
     /// Requests at work, as the limit counts them. While low load is measured dear ones do not count: they began
     /// before and last longer than that, and with a few of them nobody would get through.
     fn in_flight_now(&self) -> usize {
-        let dear = if self.limiter.is_probing() { self.expensive } else { 0 };
+        let dear = if self.limiter.is_probing() { self.expensive + self.unseen } else { 0 };
         self.counters.in_flight.saturating_sub(dear)
     }
 
     fn is_capped_by_cost(&self, lane: Lane) -> bool {
-        let most = match (lane.cost, lane.class) {
-            (Cost::Ordinary, _) => return false,
-            // What may cost anything, and what an attack asks for: one is more than enough to be sure of.
-            (Cost::Unseen, _) | (_, WorkClass::Demoted) => 1,
-            (Cost::Expensive, _) => (self.limiter.limit() / 4).max(1),
-        };
-        self.expensive >= most
+        let quarter = (self.limiter.limit() / 4).max(1);
+        match (lane.cost, lane.class) {
+            (Cost::Ordinary, _) => false,
+            (Cost::Unseen, _) => self.unseen >= quarter,
+            // Of what an attack asks for one is more than enough to be sure of.
+            (Cost::Expensive, WorkClass::Demoted) => self.expensive >= 1,
+            (Cost::Expensive, _) => self.expensive >= quarter,
+        }
     }
 
     /// Whether somebody of the group asked lately: a share that nobody comes for is not kept.
@@ -522,9 +548,11 @@ impl<W> OriginGate<W> {
     fn grant(&mut self, now: Instant, lane: Lane, identity: u128, template: u64) -> OriginPermit {
         let group = Group::of(lane.class, lane.source);
         self.held[group.index()] += 1;
-        self.expensive += usize::from(lane.cost != Cost::Ordinary);
+        self.expensive += usize::from(lane.cost == Cost::Expensive);
+        self.unseen += usize::from(lane.cost == Cost::Unseen);
+        self.counters.in_flight += 1;
+        let in_flight = self.in_flight_now();
         let counters = &mut self.counters;
-        counters.in_flight += 1;
         counters.classes[lane.class.index()].granted += 1;
         counters.peak_in_flight = counters.peak_in_flight.max(counters.in_flight);
         OriginPermit {
@@ -535,7 +563,7 @@ impl<W> OriginGate<W> {
             identity,
             template,
             granted_at: now,
-            in_flight: counters.in_flight,
+            in_flight,
             ended: None,
         }
     }
@@ -557,6 +585,10 @@ impl<W> OriginGate<W> {
     }
 }
 
+/// Templates without an answer that are remembered. 16 bytes each.
+const ASKED_UNSEEN: usize = 1_024;
+/// For so long the next one that asks for such a template is not the first.
+const AGAIN: Duration = Duration::from_secs(2);
 /// Whoever wants to know how much there is to do asks from here.
 const PRESSING: Lane =
     Lane { class: WorkClass::Anonymous, source: WorkSource::Elsewhere, cost: Cost::Ordinary };

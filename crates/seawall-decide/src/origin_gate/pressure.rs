@@ -21,6 +21,8 @@ pub(super) struct Pressure {
     /// Who asked in this window, by class and level.
     asked: [u32; STEPS],
     served: u32,
+    /// Of them: who was not meant to wait.
+    timed: u32,
     waited: Duration,
     was_limited: bool,
     /// Steps from here on are not let in.
@@ -39,6 +41,7 @@ impl Pressure {
             window: None,
             asked: [0; STEPS],
             served: 0,
+            timed: 0,
             waited: Duration::ZERO,
             was_limited: false,
             closed_from: STEPS,
@@ -78,12 +81,15 @@ impl Pressure {
         self.was_empty = true;
     }
 
-    /// One got its permit.
-    pub(super) fn note_served(&mut self, now: Instant, wait: Duration) {
+    /// One got its permit after so long; `None` if it was meant to wait, which says nothing of how much there is to do.
+    pub(super) fn note_served(&mut self, now: Instant, wait: Option<Duration>) {
         self.roll(now);
         self.served += 1;
-        self.waited += wait;
-        self.least_wait = self.least_wait.min(wait);
+        if let Some(wait) = wait {
+            self.timed += 1;
+            self.waited += wait;
+            self.least_wait = self.least_wait.min(wait);
+        }
     }
 
     /// Whether this class with this demand is let in while `waiting` wait. Known readers always are.
@@ -116,7 +122,8 @@ impl Pressure {
         self.window = Some(now);
         self.close_window(elapsed);
         self.asked = [0; STEPS];
-        (self.served, self.waited, self.was_limited) = (0, Duration::ZERO, false);
+        (self.served, self.timed) = (0, 0);
+        (self.waited, self.was_limited) = (Duration::ZERO, false);
     }
 
     fn close_window(&mut self, elapsed: Duration) {
@@ -126,7 +133,7 @@ impl Pressure {
             let before = self.rate.unwrap_or(rate);
             self.rate = Some(before + 0.25 * (rate - before));
         }
-        let mean = self.waited.checked_div(self.served).unwrap_or_default();
+        let mean = self.waited.checked_div(self.timed).unwrap_or_default();
         // A long silence is no window: nobody waited through it.
         // With the newest first the mean is short as well, and the queue stands nevertheless.
         let waits = mean > TARGET || self.order == Order::NewestFirst;

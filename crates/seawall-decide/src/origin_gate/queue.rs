@@ -18,7 +18,7 @@ use crate::decay::ONE;
 pub(super) enum Cost {
     Ordinary,
     Expensive,
-    /// It may cost anything: one at a time.
+    /// It may cost anything, and is not the first of its kind lately: a quarter as well, of its own.
     Unseen,
 }
 
@@ -237,7 +237,7 @@ impl Lane {
     /// Whether that somebody waits here means that there is too much to do. Demoted and dear requests and work in
     /// the background are meant to wait.
     pub(super) fn is_pressing(self) -> bool {
-        self.class < WorkClass::Demoted && self.cost == Cost::Ordinary
+        self.class < WorkClass::Demoted && self.cost != Cost::Expensive
     }
 
     const fn index(self) -> usize {
