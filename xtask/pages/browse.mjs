@@ -54,7 +54,7 @@ const OWN = [
   })),
   { name: "504 site is slow", host: "slow.example.org", url: "/never", status: 504, code: "SW-302", again: true },
   // For whoever returns no cookie. The browser does, so it is given the address where it would be sent.
-  ...LANGUAGES.map((language) => ({
+  ...["en", "fa", "ar"].map((language) => ({
     name: `429 cheap test in ${language}`,
     status: 429,
     code: "SW-402",
