@@ -35,6 +35,7 @@ mod policy;
 mod query;
 mod refusal;
 mod reload;
+mod run;
 mod serve;
 mod server;
 mod shared;

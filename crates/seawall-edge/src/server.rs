@@ -33,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::origin::{OriginTlsError, Pool};
 use crate::policy::Policy;
 use crate::reload;
+use crate::run::RunId;
 use crate::shared::{Parts, Shared};
 use crate::slots::SWEEP;
 use crate::spool::{Spool, SpoolBudget};
@@ -142,8 +143,7 @@ impl Server {
         let certs = Arc::new(CertStore::load(&config.tls).map_err(ServeError::Certificates)?);
         let tls = open_tls(&config, &certs)?;
         let admin = open_admin(&config)?;
-        let workers = config.workers.max(1);
-        let is_watching = config.detect.enabled;
+        let (workers, is_watching) = (config.workers.max(1), config.detect.enabled);
         let (groups, listen) = open_groups(&config, &mut inherited, workers)?;
         let (log, writers) =
             AccessLogHandle::start(&config.log, &config.state_dir.join("log"), workers, || {
@@ -161,6 +161,7 @@ impl Server {
             metrics,
             tls,
             seed,
+            run: RunId::new()?,
             detection_seed: baseline.seed(),
             in_flight_bytes: usize::try_from(in_flight).unwrap_or(usize::MAX),
         };
@@ -188,7 +189,7 @@ impl Server {
         if is_watching {
             server.watch_out(baseline, workers)?;
         }
-        server.employ(groups, writers, seed)?;
+        server.employ(groups, writers)?;
         Ok(server)
     }
 
@@ -203,16 +204,10 @@ impl Server {
         Ok(())
     }
 
-    fn employ(
-        &mut self,
-        groups: Vec<Sockets>,
-        writers: Vec<LogWriter>,
-        seed: [u64; 2],
-    ) -> io::Result<()> {
+    fn employ(&mut self, groups: Vec<Sockets>, writers: Vec<LogWriter>) -> io::Result<()> {
         for (index, (sockets, log)) in groups.into_iter().zip(writers).enumerate() {
             let shared = Arc::clone(&self.shared);
-            let prefix = seed[0] ^ index as u64;
-            let thread = WorkerThread { shared, index, sockets, log, prefix };
+            let thread = WorkerThread { shared, index, sockets, log };
             self.workers.push(spawn(&format!("worker-{index}"), thread)?);
         }
         Ok(())
@@ -435,14 +430,13 @@ struct WorkerThread {
     index: usize,
     sockets: Sockets,
     log: LogWriter,
-    prefix: u64,
 }
 
 impl Thread for WorkerThread {
     fn run(self, runtime: LocalRuntime) {
-        let Self { shared, index, sockets, log, prefix } = self;
+        let Self { shared, index, sockets, log } = self;
         runtime.block_on(async move {
-            let worker = Worker::new(shared, index, log, prefix);
+            let worker = Worker::new(shared, index, log);
             tokio::task::spawn_local(Rc::clone(&worker).sweep_forever());
             let mut accepting = Vec::new();
             for (socket, listen) in sockets {

@@ -31,6 +31,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::origin::OriginError;
 use crate::policy::Policy;
+use crate::run::RunId;
 use crate::spool::Spool;
 use crate::visitor::Reception;
 
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) changing: Mutex<()>,
     /// Keys tables that strangers fill.
     pub(crate) seed: [u64; 2],
+    /// Which life of the program this is.
+    pub(crate) run: RunId,
     cdn: Mutex<CdnHint>,
     cdn_suspected: AtomicBool,
     pub(crate) open_connections: AtomicUsize,
@@ -77,6 +80,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) seed: [u64; 2],
+    /// Which life of the program this is.
+    pub(crate) run: RunId,
     pub(crate) addresses: Addresses,
     /// Keys what is kept as ordinary; survives restarts.
     pub(crate) detection_seed: [u64; 2],
@@ -128,6 +133,7 @@ impl Shared {
             addresses: parts.addresses,
             changing: Mutex::new(()),
             seed: parts.seed,
+            run: parts.run,
             cdn: Mutex::new(CdnHint::new()),
             cdn_suspected: AtomicBool::new(false),
             open_connections: AtomicUsize::new(0),

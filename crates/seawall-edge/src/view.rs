@@ -200,7 +200,7 @@ impl AdminView for View {
             alarms: told.alarms.clone(),
             expected_per_s: told.expected_per_s,
             baseline_clients: told.baseline_clients,
-            uptime_s: clock::now().saturating_since(self.started).as_secs(),
+            run: self.shared.run.text(),
             measures: told.measures.clone(),
             addresses: listed.iter().map(|entry| entry.status(now)).collect(),
         }

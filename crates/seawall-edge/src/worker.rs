@@ -4,7 +4,6 @@
 //! of a client connection that outlives single requests.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -41,7 +40,7 @@ pub(crate) struct Worker {
     policy: RefCell<PolicyRef>,
     pools: RefCell<Vec<Option<Rc<Pool>>>>,
     log: RefCell<LogWriter>,
-    request_prefix: u64,
+    index: u16,
     requests: Cell<u64>,
     cdn_sampler: RefCell<CdnSampler>,
     pub(crate) handshakes: RefCell<HandshakeBudget>,
@@ -49,12 +48,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        index: usize,
-        log: LogWriter,
-        request_prefix: u64,
-    ) -> Rc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, index: usize, log: LogWriter) -> Rc<Self> {
         let policy = shared.policy.load_full();
         let handshakes = HandshakeBudget::new(&policy.config.limits, shared.seed);
         Rc::new(Self {
@@ -64,7 +58,8 @@ impl Worker {
             policy: RefCell::new(Rc::new(policy)),
             pools: RefCell::default(),
             log: RefCell::new(log),
-            request_prefix,
+            // Names of requests would be those of another worker's: there are never so many.
+            index: u16::try_from(index).unwrap_or(u16::MAX),
             requests: Cell::new(0),
             cdn_sampler: RefCell::default(),
             handshakes: RefCell::new(handshakes),
@@ -108,9 +103,7 @@ impl Worker {
 
     /// The text of a request's number, as in X-Request-ID and the access log.
     pub(crate) fn request_id(&self, number: u64) -> Text<40> {
-        let mut text = Text::new();
-        let _ = write!(text, "{:016x}-{number:x}", self.request_prefix);
-        text
+        self.shared.run.request(self.index, number)
     }
 
     /// Looks, on a sample of requests, whether a CDN that nobody configured is in front.

@@ -95,8 +95,8 @@ pub struct Standing {
     pub expected_per_s: f64,
     /// Clients that are known as ordinary.
     pub baseline_clients: u32,
-    /// Whole seconds since the start: numbers of measures are of this life of the program.
-    pub uptime_s: u64,
+    /// Which life of the program this is, as the names of its requests begin: numbers of measures are of it.
+    pub run: String,
     /// Signatures that stand or rest.
     pub measures: Vec<MeasureStatus>,
     /// Addresses on lists.

@@ -249,6 +249,9 @@ impl Desk<'_> {
                 refused = Some(why);
             }
         });
+        // Whoever is told that it is done may ask at once what stands.
+        let told = self.shared.detection.told().reordered(self.control);
+        self.shared.detection.tell(told);
         refused
     }
 

@@ -85,6 +85,12 @@ impl Told {
         Self { measures, mode: controller.mode(), ..Self::default() }
     }
 
+    /// The same after an order between two ticks.
+    pub(super) fn reordered(&self, control: &ControlLoop) -> Self {
+        let Self { measures, mode, .. } = Self::ordered(control);
+        Self { measures, mode, ..self.clone() }
+    }
+
     pub(super) fn new(finding: &Finding, control: &ControlLoop) -> Self {
         let mut alarms: Vec<&'static str> = Vec::new();
         for alarm in &finding.alarms {

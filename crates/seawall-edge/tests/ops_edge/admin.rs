@@ -101,7 +101,7 @@ impl AdminView for View {
             alarms: Vec::new(),
             expected_per_s: 0.0,
             baseline_clients: 0,
-            uptime_s: 7,
+            run: "0abc00000001".to_owned(),
             measures: Vec::new(),
             addresses: Vec::new(),
         }
@@ -240,7 +240,7 @@ fn orders_are_answered_with_what_became_of_them() {
         }
     };
     let (answers, _) = with_server(|| AdminServer::bind(Some(&path), None, None), client);
-    let standing = r#"{"mode":"act","watching":true,"state":"normal","alarms":[],"expected_per_s":0.0,"baseline_clients":0,"uptime_s":7,"measures":[],"addresses":[]}"#;
+    let standing = r#"{"mode":"act","watching":true,"state":"normal","alarms":[],"expected_per_s":0.0,"baseline_clients":0,"run":"0abc00000001","measures":[],"addresses":[]}"#;
     let refused = r#"{"error":"there is no mitigation `7`","hint":"look"}"#;
     let want = [
         (200, standing),

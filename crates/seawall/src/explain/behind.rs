@@ -5,14 +5,13 @@
 
 use std::path::Path;
 
-use seawall_archive::parse_rfc3339;
 use seawall_model::Cause;
 use serde_json::Value;
 
 use crate::admin::{ask, is_running};
 use crate::cli::ExplainArgs;
 use crate::mitigate::words;
-use crate::{target, times};
+use crate::target;
 
 /// What stands now, if `cause` is about that and a program runs.
 pub(super) fn standing(config: Option<&Path>, args: &ExplainArgs, cause: Cause) -> Option<Value> {
@@ -66,20 +65,19 @@ pub(super) struct Met {
 /// The mitigation that the request of a line met, if one.
 pub(super) fn met(socket: &Path, line: &Value) -> Option<Met> {
     let id = line.get("security_rule.uuid")?.as_str()?.parse().ok()?;
-    let measure = of_running(socket).and_then(|standing| {
-        // Numbers begin anew with each start: an older line means another one.
-        let age_s = age_s(line)?;
-        let is_of_this_life = age_s <= standing.get("uptime_s")?.as_u64()?;
-        let all = standing.get("measures")?.as_array()?;
-        let known = all.iter().find(|it| it.get("id").and_then(Value::as_u64) == Some(id));
-        known.filter(|_| is_of_this_life).cloned()
-    });
+    let measure = of_running(socket).and_then(|standing| of_line(&standing, line, id).cloned());
     Some(Met { id, measure })
 }
 
-fn age_s(line: &Value) -> Option<u64> {
-    let at = parse_rfc3339(line.get("timestamp")?.as_str()?)?;
-    Some(times::now().unix_secs().saturating_sub(at.unix_secs()))
+/// The one with number `id` of what stands, if it is that of a line.
+fn of_line<'a>(standing: &'a Value, line: &Value, id: u64) -> Option<&'a Value> {
+    // Numbers begin anew with each start: a line of another run means another one.
+    let request = line.get("seawall.request.id")?.as_str()?;
+    if !request.starts_with(standing.get("run")?.as_str()?) {
+        return None;
+    }
+    let all = standing.get("measures")?.as_array()?;
+    all.iter().find(|it| it.get("id").and_then(Value::as_u64) == Some(id))
 }
 
 impl Met {
@@ -131,5 +129,15 @@ mod tests {
         let met = met(nobody, &json!({"security_rule.uuid": "7"})).expect("it met one");
         assert!(met.text().contains("#7") && met.measure().is_none(), "{}", met.text());
         assert!(super::met(nobody, &json!({})).is_none());
+    }
+
+    #[test]
+    fn a_number_means_a_mitigation_of_the_run_that_the_request_was_in() {
+        let standing = json!({"run": "0abc00000001", "measures": [{"id": 7}]});
+        let of =
+            |request: &str, id| of_line(&standing, &json!({"seawall.request.id": request}), id);
+        assert!(of("0abc000000010000-1", 7).is_some(), "also in the first second");
+        assert!(of("0abc000000010000-1", 8).is_none(), "another number");
+        assert!(of("0abc000000020000-1", 7).is_none(), "of an earlier run");
     }
 }
