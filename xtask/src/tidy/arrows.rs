@@ -35,6 +35,7 @@ const TABLE: &[Row] = &[
     Row { name: "seawall-cache", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-seal", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-archive", ours: &["model", "seal"], never: NO_ASYNC },
+    Row { name: "seawall-report", ours: &["model", "seal"], never: NO_ASYNC },
     Row { name: "seawall-kernel", ours: &["model"], never: NO_ASYNC },
     Row { name: "seawall-rehearse", ours: &["model", "wire"], never: &[] },
     Row {
@@ -45,16 +46,16 @@ const TABLE: &[Row] = &[
     Row {
         name: "seawall-edge",
         ours: &[
-            "model", "wire", "decide", "detect", "control", "cache", "seal", "archive", "kernel",
-            "rehearse",
+            "model", "wire", "decide", "detect", "control", "cache", "seal", "archive", "report",
+            "kernel", "rehearse",
         ],
         never: &[],
     },
     Row {
         name: "seawall",
         ours: &[
-            "model", "wire", "decide", "detect", "control", "cache", "seal", "archive", "rehearse",
-            "edge",
+            "model", "wire", "decide", "detect", "control", "cache", "seal", "archive", "report",
+            "rehearse", "edge",
         ],
         never: &[],
     },

@@ -1,0 +1,27 @@
+//! The incident record, and the reports made of it.
+//!
+//! Separate because what happened has to be checkable by a stranger, long after the program that saw it is gone: the
+//! lines of a record, how they are chained and signed, what may be said of them and in which formats is here, as pure
+//! functions of bytes. A record states facts with figures; a [`Report`] sums them up once, and every export shows those
+//! figures. It deliberately does **not** open files, read clocks, look anything up or influence what the shield does.
+//!
+//! Read next: `entry` (what a line says), `report` (what exports show), `assess` (what may be judged).
+
+#![forbid(unsafe_code)]
+
+mod assess;
+mod entry;
+mod moment;
+mod report;
+
+pub use self::assess::{Assessment, Confidence, Likelihood, Subject};
+pub use self::entry::{
+    Address, Addresses, Begin, ClockOffset, Cohort, CohortCounts, Connections, End, Entry,
+    Evidence, Fault, Gap, Lost, MetCounts, Move, Node, Note, NoteKind, OriginHealth,
+    RECORD_VERSION, RecordOrigin, Removed, Row, Second, Source, Step, StepKind, Timestamp, Word,
+};
+pub use self::moment::Moment;
+pub use self::report::{
+    Bucket, CohortTotals, Look, MAX_SOURCES, MitigationHistory, Network, NodeFacts, Peak,
+    REPORT_VERSION, RecordFacts, Report, SampleFacts, StateChange, TimedMove, Totals,
+};
