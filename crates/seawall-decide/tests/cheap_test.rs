@@ -1,5 +1,7 @@
 //! The cheap test as a conversation: what is shown, and what comes next.
 
+mod common;
+
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,33 +11,15 @@ use seawall_decide::{
     TestOutcome, TestShown, Testable, test_gate,
 };
 use seawall_model::{
-    BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Identity, Instant, Limits, Met, Method, MitigationId, Rung, Standing, Test, WallTime,
+    Cause, ClientAddr, Decision, Facts, Held, Identity, Instant, Limits, Met, MitigationId, Rung,
+    Test, WallTime,
 };
 
 const HOST: &str = "example.org";
 const ALONE: TestAsker = TestAsker { testable: Testable::Page, people: 1, is_crowd: false };
 
 fn facts(path: &'static [u8], held: Held) -> Facts<'static> {
-    let client = ClientAddr::new(IpAddr::from([203, 0, 113, 7]));
-    Facts {
-        client,
-        identity: client.into(),
-        standing: Standing::Anonymous,
-        via_proxy: false,
-        fingerprint: Fingerprint::default(),
-        version: HttpVersion::Http11,
-        method: Method::Get,
-        host: HOST,
-        path,
-        query: None,
-        target_bytes: 1,
-        head_bytes: 100,
-        field_count: 3,
-        body: BodyLength::None,
-        cookies: CookieClass::None,
-        held,
-    }
+    Facts { path, held, ..common::facts(ClientAddr::new(IpAddr::from([203, 0, 113, 7]))) }
 }
 
 struct Gate {

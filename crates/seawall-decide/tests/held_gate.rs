@@ -1,6 +1,8 @@
 //! What people behind one address may have of pages in hand, and what one of them may not take from
 //! the others.
 
+mod common;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use seawall_decide::{
     held_gate, mitigation_gate,
 };
 use seawall_model::{
-    BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fingerprint, Held, HttpVersion,
-    Identity, Instant, Limits, Met, Method, MitigationId, PerSecond, Rung, Standing, Test,
+    Cause, ClientAddr, Decision, Facts, Fingerprint, Held, Identity, Instant, Limits, Met,
+    MitigationId, PerSecond, Rung, Test,
 };
 
 const HERE: &str = "203.0.113.7";
@@ -83,24 +85,8 @@ fn client(ip: &str) -> ClientAddr {
 
 /// A page in hand, for somebody with this look.
 fn facts(ip: &str, look: u64) -> Facts<'static> {
-    Facts {
-        client: client(ip),
-        identity: client(ip).into(),
-        standing: Standing::Anonymous,
-        via_proxy: false,
-        fingerprint: Fingerprint { field_order: Some(look), ..Fingerprint::default() },
-        version: HttpVersion::Http11,
-        method: Method::Get,
-        host: "example.org",
-        path: b"/",
-        query: None,
-        target_bytes: 1,
-        head_bytes: 100,
-        field_count: 3,
-        body: BodyLength::None,
-        cookies: CookieClass::None,
-        held: Held::Fresh,
-    }
+    let fingerprint = Fingerprint { field_order: Some(look), ..Fingerprint::default() };
+    Facts { fingerprint, held: Held::Fresh, ..common::facts(client(ip)) }
 }
 
 fn at_ms(ms: u64) -> Instant {
