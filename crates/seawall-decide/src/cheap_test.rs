@@ -11,7 +11,7 @@
 //!
 //! **No loop:** only a request without a ticket, or with one that is used up, is sent around, and it comes back
 //! with one that is too young. Who takes cookies for one address and not for the other goes around until it
-//! has left as many tests open as are refused.
+//! has left as many tests open as are refused. Who shows a ticket that is too young has opened no other test by it.
 //!
 //! Separate from [`mitigation_gate`] because that says what is due, and this what of it is done already. It does
 //! **not** know how any of it is written into a response.
@@ -142,19 +142,25 @@ pub fn test_gate(
         && facts.held == Held::No
         && decided == Decision::Admit(Cause::Default);
     let shown = if is_touched { shown() } else { TestShown::NOTHING };
+    // Who waits may look as often as people do who wait: the test was counted when the ticket was given, and the
+    // page costs no more than a refusal, which would not load itself again.
+    let is_waiting = testable == Testable::Page && matches!(shown.next, NextStep::Wait(_));
     let trial = Trial {
         testable,
         test: if shown.test == Test::None { Test::None } else { Test::Passed },
         tested,
         // Counted by look where people share an address, and so for as many as wear one.
-        max_open: (!is_crowd).then(|| MAX_OPEN_TESTS * (people.min(CROWD) / LOOKS).max(1)),
+        max_open: (!is_crowd && !is_waiting)
+            .then(|| MAX_OPEN_TESTS * (people.min(CROWD) / LOOKS).max(1)),
     };
     let decision = mitigation_gate((table, limiters), now, decided, Some(met), trial, facts);
     let plainly =
         TestOutcome { decision, next: None, test: shown.test, earned: shown.earned, people };
     match (decision, shown.next) {
         (Decision::Refuse(_, Cause::Challenged), next) => {
-            limiters.test_set(now, tested);
+            if !is_waiting {
+                limiters.test_set(now, tested);
+            }
             TestOutcome { next: Some(next), test: Test::Set, earned: None, ..plainly }
         }
         (Decision::Admit(_), NextStep::Clean) => {
@@ -163,7 +169,8 @@ pub fn test_gate(
             TestOutcome { decision, next: Some(NextStep::Clean), test: Test::None, ..plainly }
         }
         _ => {
-            if shown.test == Test::Passed {
+            // A pass from before is as good: tabs that were opened within a second bring the same one.
+            if shown.test != Test::None {
                 limiters.test_passed(now, tested);
             }
             plainly

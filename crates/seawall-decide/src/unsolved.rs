@@ -111,8 +111,8 @@ impl Unsolved {
         update(&set.open[way], now, Steps::set)
     }
 
-    /// Notes a test that was passed: it, and one before it that led here, are not open. O(1), no
-    /// allocation.
+    /// Notes a test that was passed: it is not open, nor is one that the same reader opened beside it, by
+    /// loading again or giving up. O(1), no allocation.
     pub(crate) fn passed(&self, now: Instant, key: u64) {
         let (set, tag) = self.place(key);
         if let Some(way) = set.way_of(tag) {

@@ -142,6 +142,40 @@ fn nothing_is_asked_or_taken_where_no_test_is_due() {
 }
 
 #[test]
+fn who_looks_at_the_page_that_waits_again_and_again_opens_no_further_test() {
+    let (gate, page) = (Gate::new(), facts(b"/search", Held::No));
+    let test = |at, ticket| gate.ask((at, Rung::Challenge), ALONE, (None, ticket), &page);
+    let (ticket, _) = gate.around(0);
+    check(&test(0, None), Cause::Challenged, Some(NextStep::Around), Test::Set);
+    for _ in 0..2 * MAX_OPEN_TESTS {
+        let early = test(1, Some(ticket.as_str()));
+        check(&early, Cause::Challenged, Some(NextStep::Wait(7)), Test::Set);
+    }
+    // One is open: others may be set, up to as many as are refused, and who waits goes on waiting then.
+    (1..MAX_OPEN_TESTS).for_each(|_| assert_eq!(test(2, None).decision.cause(), Cause::Challenged));
+    assert_eq!(test(2, None).decision.cause(), Cause::Unsolved);
+    check(&test(3, Some(ticket.as_str())), Cause::Challenged, Some(NextStep::Wait(5)), Test::Set);
+    // What loads no page does not wait.
+    let script = TestAsker { testable: Testable::No, ..ALONE };
+    let other = gate.ask((3, Rung::Challenge), script, (None, Some(ticket.as_str())), &page);
+    check(&other, Cause::Unsolved, None, Test::None);
+    check(&test(9, Some(ticket.as_str())), Cause::Default, None, Test::Passed);
+}
+
+#[test]
+fn a_pass_that_was_used_before_leaves_no_test_open_either() {
+    let (gate, page) = (Gate::new(), facts(b"/search", Held::No));
+    let test = |pass| gate.ask((0, Rung::Challenge), ALONE, (pass, None), &page);
+    // All that one reader is sent around with within a second is the same pass.
+    let (_, pass) = gate.around(0);
+    for tab in 0..2 * MAX_OPEN_TESTS {
+        check(&test(None), Cause::Challenged, Some(NextStep::Around), Test::Set);
+        let want = if tab == 0 { Test::Passed } else { Test::Carried };
+        check(&test(Some(pass.as_str())), Cause::Default, None, want);
+    }
+}
+
+#[test]
 fn open_tests_count_against_one_and_not_against_a_crowd() {
     let page = facts(b"/", Held::No);
     let crowd = TestAsker { is_crowd: true, ..ALONE };
