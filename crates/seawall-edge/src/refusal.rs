@@ -186,7 +186,7 @@ fn html(status: u16, cause: Cause, is_safe: bool, after_s: Option<u64>) -> Strin
     // An icon is named because browsers ask for /favicon.ico otherwise: a second request from each
     // reader to a site that is busy already. The colours are the browser's own, light or dark.
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{heading}</title>\n<link rel=\"icon\" href=\"data:,\">\n\

@@ -1,8 +1,9 @@
 //! The page of a reader who has to wait for a busy site, in the reader's language.
 //!
 //! Separate because it is the one refusal that many readers see at once, in a moment when the site
-//! matters most; and so is the page of the cheap test, for who returns no cookie. It says when it loads again by itself, which it does by a `Refresh` field and not by
-//! script. It does **not** say a place in the queue: who waits on a page holds none.
+//! matters most; and so is the page of the cheap test, for who returns no cookie. It says when it loads
+//! again by itself, which it does by a `Refresh` field and not by script. It does **not** say a place in the
+//! queue: who waits on a page holds none.
 
 use std::ops::RangeInclusive;
 
@@ -58,7 +59,7 @@ fn html(cause: Cause, texts: &Texts, seconds: u64) -> String {
     let wait = when(texts, seconds);
     let code = cause.code();
     format!(
-        "<!doctype html>\n<html lang=\"{tag}\" dir=\"{direction}\">\n<head>\n<meta charset=\"utf-8\">\n\
+        "<!DOCTYPE html>\n<html lang=\"{tag}\" dir=\"{direction}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{heading}</title>\n<link rel=\"icon\" href=\"data:,\">\n\
@@ -107,7 +108,9 @@ static LANGUAGES: [Texts; 10] = [
                  read lately may still open.",
         tested: [
             "One moment, please",
-            "This site is under attack and lets in who can wait: most attack programs do not. You wait because your browser returned no cookie. Pages that others have read lately open at once.",
+            "This site is under attack and lets in those who can wait a moment: most attack programs do \
+             not. You wait because your browser returned no cookie. Pages that others have read \
+             lately open at once.",
         ],
         wait: "You need not do anything: this page tries again by itself in {} seconds.",
         again: "Try again now",
@@ -120,7 +123,9 @@ static LANGUAGES: [Texts; 10] = [
                  gelesen haben, öffnen sich vielleicht noch.",
         tested: [
             "Einen Moment bitte",
-            "Diese Website wird angegriffen und lässt ein, wer kurz warten kann: Angriffsprogramme tun das meist nicht. Sie warten, weil Ihr Browser kein Cookie zurückgegeben hat. Seiten, die andere vor Kurzem gelesen haben, öffnen sich sofort.",
+            "Diese Website wird angegriffen und lässt ein, wer kurz warten kann: Angriffsprogramme tun \
+             das meist nicht. Sie warten, weil Ihr Browser kein Cookie zurückgegeben hat. Seiten, die \
+             andere vor Kurzem gelesen haben, öffnen sich sofort.",
         ],
         wait: "Sie müssen nichts tun: Diese Seite versucht es in {} Sekunden von selbst noch \
                einmal.",
@@ -134,7 +139,9 @@ static LANGUAGES: [Texts; 10] = [
                  récemment peuvent encore s’ouvrir.",
         tested: [
             "Un instant, s’il vous plaît",
-            "Ce site est attaqué et laisse entrer ceux qui peuvent attendre un peu : la plupart des programmes d’attaque ne le font pas. Vous attendez parce que votre navigateur n’a pas renvoyé de cookie.",
+            "Ce site est attaqué et laisse entrer ceux qui peuvent attendre un peu : la plupart des \
+             programmes d’attaque ne le font pas. Vous attendez parce que votre navigateur n’a pas \
+             renvoyé de cookie. Les pages que d’autres ont lues récemment s’ouvrent tout de suite.",
         ],
         wait: "Vous n’avez rien à faire : cette page réessaie d’elle-même dans {} secondes.",
         again: "Réessayer maintenant",
@@ -147,7 +154,9 @@ static LANGUAGES: [Texts; 10] = [
                  leído hace poco todavía se abran.",
         tested: [
             "Un momento, por favor",
-            "Este sitio está siendo atacado y deja entrar a quien puede esperar un poco: la mayoría de los programas de ataque no lo hacen. Usted espera porque su navegador no devolvió ninguna cookie.",
+            "Este sitio está siendo atacado y deja entrar a quien puede esperar un poco: la mayoría de los \
+             programas de ataque no lo hacen. Usted espera porque su navegador no devolvió ninguna \
+             cookie. Las páginas que otros han leído hace poco se abren de inmediato.",
         ],
         wait: "No tiene que hacer nada: esta página vuelve a intentarlo por sí sola en {} segundos.",
         again: "Intentarlo ahora",
@@ -159,7 +168,8 @@ static LANGUAGES: [Texts; 10] = [
         reason: "造訪人數超過網站能處理的數量。其他人最近看過的頁面可能仍可開啟。",
         tested: [
             "請稍候片刻",
-            "本站正遭受攻擊，只要稍候片刻即可進入：攻擊程式大多不會等待。您需要等候，是因為您的瀏覽器沒有傳回 Cookie。",
+            "本站正遭受攻擊，只要稍候片刻即可進入：攻擊程式大多不會等待。您需要等候，是因為您的瀏覽器沒有傳回 Cookie。\
+             其他人最近看過的頁面可立即開啟。",
         ],
         wait: "您不需要做任何事：本頁會在 {} 秒後自動重試。",
         again: "立即重試",
@@ -171,7 +181,8 @@ static LANGUAGES: [Texts; 10] = [
         reason: "访问人数超出了网站的处理能力。其他人最近看过的页面可能仍能打开。",
         tested: [
             "请稍候片刻",
-            "本站正遭受攻击，只要稍候片刻即可进入：攻击程序大多不会等待。您需要等候，是因为您的浏览器没有传回 Cookie。",
+            "本站正遭受攻击，只要稍候片刻即可进入：攻击程序大多不会等待。您需要等候，是因为您的浏览器没有传回 Cookie。\
+             其他人最近看过的页面可立即打开。",
         ],
         wait: "您无需任何操作：本页会在 {} 秒后自动重试。",
         again: "立即重试",
@@ -184,7 +195,9 @@ static LANGUAGES: [Texts; 10] = [
                  читали інші, можливо, відкриються.",
         tested: [
             "Зачекайте, будь ласка",
-            "Цей сайт атакують, і він пускає тих, хто може трохи зачекати: програми нападників здебільшого не чекають. Ви чекаєте, бо ваш браузер не повернув файл cookie.",
+            "Цей сайт атакують, і він пускає тих, хто може трохи зачекати: програми нападників \
+             здебільшого не чекають. Ви чекаєте, бо ваш браузер не повернув файл cookie. Сторінки, \
+             які нещодавно читали інші, відкриваються одразу.",
         ],
         wait: "Нічого робити не потрібно: за {} секунд ця сторінка сама спробує ще раз.",
         again: "Спробувати зараз",
@@ -197,7 +210,9 @@ static LANGUAGES: [Texts; 10] = [
                  іншыя, магчыма, адкрыюцца.",
         tested: [
             "Пачакайце, калі ласка",
-            "Гэты сайт атакуюць, і ён пускае тых, хто можа крыху пачакаць: праграмы нападнікаў звычайна не чакаюць. Вы чакаеце, бо ваш браўзер не вярнуў файл cookie.",
+            "Гэты сайт атакуюць, і ён пускае тых, хто можа крыху пачакаць: праграмы нападнікаў \
+             звычайна не чакаюць. Вы чакаеце, бо ваш браўзер не вярнуў файл cookie. Старонкі, якія \
+             нядаўна чыталі іншыя, адкрываюцца адразу.",
         ],
         wait: "Нічога рабіць не трэба: праз {} секунд гэтая старонка сама паспрабуе яшчэ раз.",
         again: "Паспрабаваць зараз",
@@ -209,7 +224,8 @@ static LANGUAGES: [Texts; 10] = [
         reason: "بیش از توان پاسخ‌گویی آن بازدید می‌شود. شاید صفحه‌هایی که دیگران به‌تازگی خوانده‌اند هنوز باز شوند.",
         tested: [
             "لطفاً کمی صبر کنید",
-            "به این وب‌سایت حمله شده است و کسانی را راه می‌دهد که بتوانند کمی صبر کنند: بیشتر برنامه‌های حمله صبر نمی‌کنند. شما منتظر می‌مانید چون مرورگرتان کوکی را برنگرداند.",
+            "به این وب‌سایت حمله شده است و کسانی را راه می‌دهد که بتوانند کمی صبر کنند: بیشتر برنامه‌های حمله صبر نمی‌کنند. شما منتظر می‌مانید چون مرورگرتان کوکی را برنگرداند. \
+             صفحه‌هایی که دیگران به‌تازگی خوانده‌اند بی‌درنگ باز می‌شوند.",
         ],
         wait: "لازم نیست کاری بکنید: این صفحه {} ثانیهٔ دیگر خودش دوباره تلاش می‌کند.",
         again: "اکنون دوباره تلاش کنید",
@@ -221,7 +237,8 @@ static LANGUAGES: [Texts; 10] = [
         reason: "عدد الزوار أكبر مما يستطيع الموقع خدمته. قد تُفتح الصفحات التي قرأها آخرون مؤخرًا.",
         tested: [
             "لحظة من فضلك",
-            "يتعرض هذا الموقع لهجوم، ويُدخل من يستطيع الانتظار قليلًا: معظم برامج الهجوم لا تنتظر. أنت تنتظر لأن متصفحك لم يُعِد ملف تعريف الارتباط.",
+            "يتعرض هذا الموقع لهجوم، ويُدخل من يستطيع الانتظار قليلًا: معظم برامج الهجوم لا تنتظر. أنت تنتظر لأن متصفحك لم يُعِد ملف تعريف الارتباط. \
+             أما الصفحات التي قرأها آخرون مؤخرًا فتُفتح فورًا.",
         ],
         wait: "لا حاجة إلى فعل شيء: ستعيد هذه الصفحة المحاولة من تلقاء نفسها بعد {} ثانية.",
         again: "أعد المحاولة الآن",
@@ -268,6 +285,16 @@ mod tests {
                 for forbidden in ["//", "<script", "http-equiv"] {
                     assert!(!page.contains(forbidden), "{}: {forbidden}", texts.language.tag());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn no_language_leaves_a_sentence_out() {
+        let sentences = |text: &str| text.matches(['.', '。']).count();
+        for texts in &LANGUAGES {
+            for (mine, english) in words(texts).into_iter().zip(words(&LANGUAGES[0])) {
+                assert_eq!(sentences(mine), sentences(english), "{}: {mine}", texts.language.tag());
             }
         }
     }

@@ -117,7 +117,7 @@ fn the_same_refusal_is_put_for_each_as_he_can_use_it_however_often_it_is_told() 
     let mut client = shield.client();
     for _ in 0..2 {
         for (fields, kind, start) in [
-            (PAGE, "text/html; charset=utf-8", "<!doctype html>"),
+            (PAGE, "text/html; charset=utf-8", "<!DOCTYPE html>"),
             ("Accept: application/json\r\n", "application/problem+json", "{\"title\":"),
             ("", "text/plain; charset=utf-8", "Too many pages"),
         ] {
@@ -250,6 +250,6 @@ fn a_reader_who_wants_html_gets_a_page_without_script() {
     let shield = Shield::with(&origin, |config| config.sites[0].hosts = vec!["a".to_owned()]);
     let got = shield.client().get("/", "Accept: text/html\r\n");
     got.assert_status(421);
-    assert!(got.text().starts_with("<!doctype html>") && !got.text().contains("<script"));
+    assert!(got.text().starts_with("<!DOCTYPE html>") && !got.text().contains("<script"));
     assert_eq!(got.field("content-type").as_deref(), Some("text/html; charset=utf-8"));
 }
