@@ -139,11 +139,21 @@ impl MediaTypes {
             let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
             // Names are told apart by their length first, so most comparisons are of two numbers.
             types.page |= is(b"text/html");
-            types.feed |= is(b"application/rss+xml") || is(b"application/atom+xml");
-            types.json |= is(b"application/json") || is(b"application/problem+json");
+            let feed = is(b"application/rss+xml")
+                || is(b"application/atom+xml")
+                || is(b"application/feed+json");
+            types.feed |= feed;
+            types.json |= !feed && (is(b"application/json") || has_suffix(name, b"+json"));
         }
         types
     }
+}
+
+/// RFC 6839 §3.1: whatever ends so is JSON, as what servers of social networks ask each other for
+/// (`application/activity+json`, `application/ld+json`).
+fn has_suffix(name: &[u8], suffix: &[u8]) -> bool {
+    let end = name.len().checked_sub(suffix.len()).map(|at| &name[at..]);
+    end.is_some_and(|end| end.eq_ignore_ascii_case(suffix))
 }
 
 /// `feed.xml`, `rss-2.xml`, `atom.xml`, and `index.xml` as Hugo has it. A site map is none.
@@ -270,6 +280,7 @@ mod tests {
             }
         }
         check("/news", &[("accept", "application/rss+xml, */*;q=0.1")], RequestKind::Feed);
+        check("/news", &[("accept", "application/feed+json, text/html;q=0.1")], RequestKind::Feed);
         check("/sitemap.xml", NOTHING, RequestKind::Page);
     }
 
@@ -277,6 +288,10 @@ mod tests {
     fn what_scripts_and_programs_ask_for_is_something_else() {
         check("/api/comments/7", OF_A_PAGE, RequestKind::Other);
         check("/api/comments/7", &[("accept", "application/json")], RequestKind::Other);
+        // How Mastodon asks for a post, and others of its kind.
+        const POST: &str = "application/activity+json, application/ld+json; \
+                            profile=\"https://www.w3.org/ns/activitystreams\", text/html;q=0.1";
+        check("/@somebody/7", &[("accept", POST)], RequestKind::Other);
         check("/more", &[HTML, ("x-requested-with", "XMLHttpRequest")], RequestKind::Other);
         for target in ["/robots.txt", "/.well-known/acme-challenge/x", "/.seawall/pass"] {
             check(target, NAVIGATION, RequestKind::Other);
@@ -317,10 +332,14 @@ mod tests {
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", page),
             ("application/json; charset=utf-8", json),
             ("*/*, application/problem+json", json),
+            ("application/activity+json", json),
+            ("application/LD+JSON; profile=\"https://www.w3.org/ns/activitystreams\"", json),
+            ("application/vnd.api+json", json),
+            ("application/feed+json", feed),
             ("application/atom+xml , */*;q=0.1", feed),
             ("application/rss+xml;q=1", feed),
             ("application/json, text/html", (true, false, true)),
-            ("application/jsonp, text/htmlx", (false, false, false)),
+            ("application/jsonp, text/htmlx, json, +jso", (false, false, false)),
             ("*/*", (false, false, false)),
             ("", (false, false, false)),
             (",;,;;=", (false, false, false)),
