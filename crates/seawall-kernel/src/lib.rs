@@ -13,7 +13,10 @@
 //! It does **not** open any socket. `TCP_FASTOPEN` is left out on
 //! purpose: data in a SYN may be replayed and spoofed.
 #![cfg(target_os = "linux")]
-#![allow(unsafe_code)]
+#![allow(
+    unsafe_code,
+    reason = "the one place for it: what the kernel offers and no safe crate wraps"
+)]
 
 mod activation;
 mod heap;

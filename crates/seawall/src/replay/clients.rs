@@ -32,7 +32,6 @@ impl Clients {
             return counted;
         }
         // Not negative, and far below 2^64.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let thousands = (self.estimated.estimate() / 1e3).round() as u64;
         (thousands * 1_000).max(counted)
     }

@@ -165,7 +165,6 @@ fn duration(all: &Value) -> Option<u32> {
         .or_else(|| number("duration").map(|seconds| seconds * 1e3))
         .filter(|ms| (0.0..4e9).contains(ms))?;
     // In range by the line before.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let ms = ms.ceil() as u32;
     Some(ms)
 }
