@@ -330,7 +330,12 @@ fn fingerprint(ctx: &ClientConn, ask: &Ask<'_>) -> Fingerprint {
     if ctx.via_proxy {
         return Fingerprint::default();
     }
-    Fingerprint { ja4: ctx.ja4, http2_preface: ask.http2_preface, field_order: ask.field_order }
+    Fingerprint { ja4: ctx.ja4, ..bare_fingerprint(ask) }
+}
+
+/// What a request looks like by itself.
+fn bare_fingerprint(ask: &Ask<'_>) -> Fingerprint {
+    Fingerprint { ja4: None, http2_preface: ask.http2_preface, field_order: ask.field_order }
 }
 
 fn facts<'a>(ctx: &ClientConn, ask: &Ask<'a>, who: Visitor, found: &Found) -> Facts<'a> {
@@ -346,11 +351,23 @@ pub(crate) fn facts_of<'a>(
     (identity, standing, cookies): (Identity, Standing, CookieClass),
 ) -> Facts<'a> {
     Facts {
-        client,
         identity,
         standing,
         via_proxy: ctx.via_proxy,
         fingerprint: fingerprint(ctx, ask),
+        cookies,
+        ..bare_facts(client, ask)
+    }
+}
+
+/// What a request says by itself, of a stranger who is before us over plain HTTP.
+pub(crate) fn bare_facts<'a>(client: ClientAddr, ask: &Ask<'a>) -> Facts<'a> {
+    Facts {
+        client,
+        identity: client.into(),
+        standing: Standing::Anonymous,
+        via_proxy: false,
+        fingerprint: bare_fingerprint(ask),
         version: ask.version,
         method: ask.method,
         host: ask.host,
@@ -360,7 +377,7 @@ pub(crate) fn facts_of<'a>(
         head_bytes: ask.head_bytes,
         field_count: ask.field_count,
         body: ask.body,
-        cookies,
+        cookies: CookieClass::None,
         held: Held::No,
     }
 }

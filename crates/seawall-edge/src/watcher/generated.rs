@@ -12,16 +12,14 @@ use std::time::Duration;
 use seawall_control::{ControlLoop, ControllerConfig};
 use seawall_decide::NetworkClass;
 use seawall_detect::{DetectorConfig, OriginStress, ProbeCounts, Tick, Window};
-use seawall_model::{
-    Cause, ClientAddr, CookieClass, Facts, Fingerprint, Held, Identity, Instant, Limits,
-    Observation, Standing, Test, WallTime, Work,
-};
+use seawall_model::{Cause, ClientAddr, Instant, Limits, Observation, Test, WallTime, Work};
 use seawall_wire::http1::{Parse, RequestHead, parse_request};
 
 use super::BaselineFile;
 use crate::clock;
 use crate::detection::{self, Detection};
 use crate::http1::{ask, head_limits};
+use crate::serve::bare_facts;
 
 /// A request that somebody could have sent.
 #[derive(Clone, Copy, Debug)]
@@ -110,37 +108,15 @@ impl Learner {
         let view = head.view(request.head);
         let ask = ask(&view, &head);
         let client = ClientAddr::new(request.client);
-        let identity = Identity::from(client);
-        let facts = Facts {
-            client,
-            identity,
-            standing: Standing::Anonymous,
-            via_proxy: false,
-            fingerprint: Fingerprint {
-                ja4: None,
-                http2_preface: ask.http2_preface,
-                field_order: ask.field_order,
-            },
-            version: ask.version,
-            method: ask.method,
-            host: ask.host,
-            path: ask.path,
-            query: ask.query,
-            target_bytes: ask.target_bytes,
-            head_bytes: ask.head_bytes,
-            field_count: ask.field_count,
-            body: ask.body,
-            cookies: CookieClass::None,
-            held: Held::No,
-        };
+        let facts = bare_facts(client, &ask);
         let attributer = self.detection.attributer();
         let work = if request.is_held { Work::Held } else { Work::Origin { cost_ms: COST_MS } };
         // What was sampled has words, and the file has none.
         let _sampled = self.window.observe(&Observation {
             at: self.now(),
             client,
-            identity: detection::identity_hash(&self.detection, identity),
-            standing: Standing::Anonymous,
+            identity: detection::identity_hash(&self.detection, facts.identity),
+            standing: facts.standing,
             attributes: attributer.of(&facts, ask.fields, NetworkClass::default()),
             kind: ask.wish().kind(),
             target: detection::target(&self.detection, &ask),
