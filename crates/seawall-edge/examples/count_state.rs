@@ -7,9 +7,11 @@
 //! baseline is written. Prints what the allocator gave at most and what of it belongs to whom. Not in it: the
 //! watcher's stack, and what status shows of at most eighty measures.
 
+#[path = "../../seawall-detect/tests/common/mod.rs"]
+mod common;
+
 use std::env;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use allocation_counter::measure;
 use seawall_control::{Action, ControlLoop, ControllerConfig};
@@ -17,9 +19,11 @@ use seawall_decide::{Exempt, Limiters, Mitigations};
 use seawall_detect::{DetectorConfig, OriginStress, ProbeCounts, Sampled, Tick, Window};
 use seawall_edge::detection::{WAITING_BYTES, windows_of};
 use seawall_model::{
-    Attribute, Attributes, Cause, ClientAddr, Instant, Limits, Observation, Referrer, RequestKind,
-    Rung, Standing, Test, WallTime, Work,
+    Attribute, Attributes, Cause, Instant, Limits, Observation, RequestKind, Rung, Test, WallTime,
+    Work,
 };
+
+use self::common::{Random, SEED, page_of, v4, v6};
 
 fn main() {
     let mut numbers = env::args().skip(1).map(|text| text.parse().expect("a number"));
@@ -218,44 +222,12 @@ fn looks(random: &mut Random) -> Attributes {
 
 fn observation(source: u64, attributes: Attributes, at: Instant) -> Observation {
     // Three of IPv4 to one of IPv6.
-    let ip = if source.is_multiple_of(4) {
-        IpAddr::V6(Ipv6Addr::from_bits(u128::from(source) << 64 | 1))
-    } else {
-        IpAddr::V4(Ipv4Addr::from_bits((source >> 8) as u32))
-    };
-    Observation {
-        at,
-        client: ClientAddr::new(ip),
-        identity: source,
-        standing: Standing::Anonymous,
-        attributes,
-        kind: RequestKind::Page,
-        target: attributes.value(Attribute::Path),
-        referrer: Referrer::None,
-        returned_cookie: false,
-        is_cacheable: true,
-        status: 200,
-        cause: Cause::Default,
-        work: Work::Origin { cost_ms: 5 },
-        met: None,
-        test: Test::None,
-    }
+    let client = if source.is_multiple_of(4) { v6(source) } else { v4((source >> 8) as u32) };
+    let (identity, target) = (source, attributes.value(Attribute::Path));
+    let work = Work::Origin { cost_ms: 5 };
+    Observation { at, identity, attributes, target, work, ..page_of(client) }
 }
 
-/// SplitMix64: numbers that look like keyed hashes, no two alike.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
-const SEED: [u64; 2] = [0x5ea, 0xa11];
 const BROWSERS: u64 = 24;
 const PRIOR: u64 = 500;
 /// A quarter of an hour of 20 readers a second: about as many as the baseline has room for.
