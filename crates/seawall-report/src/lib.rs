@@ -11,6 +11,7 @@
 
 mod assess;
 mod entry;
+mod export;
 mod moment;
 mod report;
 
@@ -20,6 +21,7 @@ pub use self::entry::{
     Evidence, Fault, Gap, Lost, MetCounts, Move, Node, Note, NoteKind, OriginHealth,
     RECORD_VERSION, RecordOrigin, Removed, Row, Second, Source, Step, StepKind, Timestamp, Word,
 };
+pub use self::export::{Edition, ExportError, ExportOptions, Tlp, UnknownOption};
 pub use self::moment::Moment;
 pub use self::report::{
     Bucket, CohortTotals, Look, MAX_SOURCES, MitigationHistory, Network, NodeFacts, Peak,
