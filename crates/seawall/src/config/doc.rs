@@ -7,12 +7,12 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use crate::config::keys::{Built, KEYS, SECTIONS, header};
+use crate::config::keys::{self, Built, SECTIONS, header};
 use crate::config::problem::Code;
 
 fn keys_of(section: &str) -> String {
     let mut rows = String::new();
-    for key in KEYS {
+    for key in keys::all() {
         let (parent, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
         if parent != section {
             continue;

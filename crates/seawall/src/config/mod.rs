@@ -284,7 +284,7 @@ mod tests {
                 let name = key.path.rsplit_once('.').map_or(key.path, |(_, name)| name);
                 format!("{name} = {}\n", key.default)
             };
-            keys::KEYS.iter().filter(of_section).map(line).collect()
+            keys::all().filter(of_section).map(line).collect()
         };
         let mut text = value("");
         text += &format!("[[listen]]\naddress = \"127.0.0.1:0\"\n{}", value("listen"));
@@ -329,9 +329,8 @@ mod tests {
     }
 
     fn fragments() -> impl Strategy<Value = String> {
-        let known = prop::sample::select(
-            keys::KEYS.iter().map(|key| key.path).collect::<Vec<&'static str>>(),
-        );
+        let known =
+            prop::sample::select(keys::all().map(|key| key.path).collect::<Vec<&'static str>>());
         let value = prop::sample::select(vec![
             "1",
             "-1",

@@ -464,7 +464,7 @@ impl<'a> Section<'a> {
         let is_it = |path: &&str| {
             path.strip_prefix(self.path).and_then(|rest| rest.strip_prefix('.')) == Some(name)
         };
-        let keys = keys::KEYS.iter().map(|key| key.path);
+        let keys = keys::all().map(|key| key.path);
         keys.chain(keys::SECTIONS.iter().map(|section| section.path)).find(is_it).unwrap_or(name)
     }
 }

@@ -1,0 +1,245 @@
+//! Keys of `[[site]]` and of the sections below it.
+
+use super::{Key, now};
+
+/// In the order of the documentation.
+pub(super) const KEYS: &[Key] = &[
+    now(
+        "site.hosts",
+        "list of host names",
+        "(needed)",
+        "`*` takes any host, `*.example.org` any one label.",
+    ),
+    now(
+        "site.origin",
+        "URL",
+        "(needed)",
+        "`http://HOST[:PORT]`, `https://HOST[:PORT]` or `unix:/PATH`.",
+    ),
+    now(
+        "site.methods",
+        "list of methods",
+        "[]",
+        "Methods the site takes; empty is all but CONNECT and TRACE. Others get 405.",
+    ),
+    now(
+        "site.login_cookies",
+        "list of cookie names",
+        "(those of a WordPress login)",
+        "Cookies that say who is logged in. A value counts once the site itself set it in answer to a login; what counts goes to the site first when it is busy. A list given here replaces the default.",
+    ),
+    now(
+        "site.preserve_host",
+        "true or false",
+        "true",
+        "Send the reader's `Host` to the origin; `false` sends the origin's own name.",
+    ),
+    now(
+        "site.ca_file",
+        "path",
+        "(the system's)",
+        "PEM file with the authorities that an `https://` origin's certificate may chain to.",
+    ),
+    now(
+        "site.danger_accept_any_certificate",
+        "true or false",
+        "false",
+        "Do not check the certificate of an `https://` origin. Whoever stands between can then read and change everything.",
+    ),
+    now(
+        "site.cache.default_ttl",
+        "duration",
+        "\"10s\"",
+        "How long a page is fresh whose origin says nothing about caching and sets no cookie; `0s` keeps no such page. At most `1d`.",
+    ),
+    now(
+        "site.cache.negative_ttl",
+        "duration",
+        "\"10s\"",
+        "The same for answers 404 and 410; `0s` keeps none. At most `1d`.",
+    ),
+    now(
+        "site.cache.default_stale_while_revalidate",
+        "duration",
+        "\"60s\"",
+        "How long after that such a page is still served while a new one is fetched. At most `1d`.",
+    ),
+    now(
+        "site.cache.default_stale_if_error",
+        "duration",
+        "\"24h\"",
+        "How long after that such a page is served when the origin fails. At most `30d`.",
+    ),
+    now(
+        "site.cache.bypass_cookies",
+        "list of cookie names",
+        "(WordPress login, post password, comment author, WooCommerce, PHPSESSID)",
+        "A request with one of these is answered by the origin alone. A list given here replaces the default.",
+    ),
+    now(
+        "site.cache.harmless_cookies",
+        "list of cookie names",
+        "(common analytics and consent cookies)",
+        "Cookies that change nothing on a page. Under `default_ttl` any other cookie keeps a request out of the shared cache. A list given here replaces the default.",
+    ),
+    now(
+        "site.cache.query_keep",
+        "list of query parameters",
+        "[]",
+        "Query parameters that always tell pages apart. Others that turn out to change nothing are left aside while a flood makes them up; `[\"*\"]` never does that.",
+    ),
+    now(
+        "site.cache.query_ignore",
+        "list of query parameters",
+        "(marks of advertisers and newsletters: `utm_*`, `fbclid`, `gclid` and the like)",
+        "Query parameters that tell no pages apart. The site is asked for shared pages without them. A list given here replaces the default.",
+    ),
+    now(
+        "site.cache.max_object_bytes",
+        "size or number of bytes",
+        "\"64MiB\"",
+        "Larger responses pass through and are not kept. `1KiB` to `1TiB`.",
+    ),
+    now("site.route.path", "path", "(needed)", "An exact path, or a prefix with `*` at its end."),
+    now(
+        "site.route.allow_sources",
+        "list of CIDRs",
+        "(all)",
+        "Only these sources; an empty list is nobody. Others get 403.",
+    ),
+    now(
+        "site.route.methods",
+        "list of methods",
+        "[]",
+        "Only these methods; empty is those of the site.",
+    ),
+    now(
+        "site.route.max_body_bytes",
+        "size or number of bytes",
+        "(`limits.max_body_bytes`)",
+        "Largest content here. At most `1TiB`.",
+    ),
+    now(
+        "site.route.lane",
+        "`normal`, `costly`, `background` or `stream`",
+        "\"normal\"",
+        "How the origin works for it. `normal`: by who asks. `costly`: no more than a quarter of what the origin bears, for searches and reports. `background`: only while nobody waits, for what no reader waits for. `stream`: at once, beside WebSockets and event streams, for long polling.",
+    ),
+    now(
+        "site.route.budget",
+        "rate",
+        "(no bound)",
+        "How often one client may ask the origin for it: `10/min` is ten at once and ten in each minute. Beyond, 429. A /24 and a /48 have the budget of eight clients, a /56 that of four, more where known readers are; a Tor exit and a suspected CDN that of 64. Wider networks have none. Pages in the cache are not counted.",
+    ),
+    now(
+        "site.origin_limits.min_concurrency",
+        "whole number",
+        "2",
+        "The limit does not fall below so many requests at work in the origin at once, 1 to 65536; for a moment, when low load is measured, one by one. The same as \
+         `max_concurrency`, or more, fixes the limit.",
+    ),
+    now(
+        "site.origin_limits.max_concurrency",
+        "whole number",
+        "256",
+        "Most requests at work in the origin at once, 1 to 65536. How many it bears up to there is \
+         found by measuring. Sites on one origin share the least of theirs.",
+    ),
+    now(
+        "site.origin_limits.connect_timeout",
+        "duration",
+        "\"3s\"",
+        "To establish a connection, TLS included. `100ms` to `1m`.",
+    ),
+    now(
+        "site.origin_limits.header_timeout",
+        "duration",
+        "\"30s\"",
+        "From the end of the request to the head of the answer. `100ms` to `1h`.",
+    ),
+    now(
+        "site.origin_limits.idle_timeout",
+        "duration",
+        "\"30s\"",
+        "Between two reads of an answer's content. `100ms` to `1h`.",
+    ),
+    now(
+        "site.origin_limits.total_timeout",
+        "duration",
+        "\"15m\"",
+        "For a whole exchange, WebSockets excepted. `1s` to `1d`.",
+    ),
+    now(
+        "site.origin_limits.max_idle",
+        "whole number",
+        "32",
+        "Idle connections kept per worker, 0 to 4096.",
+    ),
+    now(
+        "site.origin_limits.keep_alive",
+        "duration",
+        "\"30s\"",
+        "How long an idle connection is kept. Keep it below the origin's own time-out. `1s` to `1h`.",
+    ),
+    now(
+        "site.archive.enabled",
+        "true or false",
+        "(yes, where `site.hosts` names a host)",
+        "Keep a copy of the whole site for the time when its origin cannot answer: see `docs/archive.md`.",
+    ),
+    now(
+        "site.archive.url",
+        "address",
+        "(the first name in `site.hosts`, with https if a listener has `tls`)",
+        "Scheme and host of the site as its readers know it.",
+    ),
+    now(
+        "site.archive.seeds",
+        "list of paths",
+        "[\"/\", \"/sitemap.xml\"]",
+        "Where the crawl begins, and what it fetches first.",
+    ),
+    now("site.archive.exclude", "list of paths", "[]", "What is not copied, with all below it."),
+    now(
+        "site.archive.max_rate",
+        "whole number",
+        "10",
+        "Requests a second that the crawl makes at most; while the first pages are missing twice as many. It never takes capacity that readers want. 1 to 1000.",
+    ),
+    now(
+        "site.archive.max_object_bytes",
+        "size",
+        "\"32MiB\"",
+        "What is larger is not copied. `64KiB` to `1GiB`.",
+    ),
+    now(
+        "site.archive.patience",
+        "duration",
+        "\"2s\"",
+        "How long a reader of a copied page waits for the origin; after time-outs less, down to 300 ms. `300ms` to `1m`.",
+    ),
+    now(
+        "site.archive.note",
+        "text",
+        "\"not_answering\"",
+        "What a copy says of itself at its top: `not_answering`, `under_attack`, or nothing with `off`.",
+    ),
+    now(
+        "site.archive.error_markers",
+        "list of texts",
+        "[]",
+        "Texts by which an error page is known that comes with status 200: it is not copied, and readers get the copy instead.",
+    ),
+    now(
+        "site.archive.mirrors",
+        "list of addresses",
+        "[]",
+        "Other addresses of the site, named on pages that say it cannot be read.",
+    ),
+    now(
+        "site.archive.onion",
+        "address",
+        "(none)",
+        "The site's onion address, told to Tor Browser in `Onion-Location`.",
+    ),
+];
