@@ -488,7 +488,7 @@ impl<W> OriginGate<W> {
         if lane.class == WorkClass::Background {
             // Truncation is meant: the share is an upper bound. A NaN counts as 0.
             let share = limit as f32 * self.config.background_share.clamp(0.0, 1.0);
-            if self.queue.readers_wait() || in_flight >= (share as usize).clamp(1, limit) {
+            if self.queue.has_foreground() || in_flight >= (share as usize).clamp(1, limit) {
                 return false;
             }
         }

@@ -105,7 +105,8 @@ impl<W> Queue<W> {
         lanes_of(class).map(|lane| self.lanes[lane.index()].len()).sum()
     }
 
-    pub(super) fn readers_wait(&self) -> bool {
+    /// Whether anything waits but work in the background, put behind others or not.
+    pub(super) fn has_foreground(&self) -> bool {
         self.len() > self.of_class(WorkClass::Background)
     }
 
