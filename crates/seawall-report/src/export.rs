@@ -24,6 +24,8 @@ pub struct ExportOptions {
     pub edition: Edition,
     /// In whose name; `None`: the reporter is `unnamed`.
     pub reporter: Option<String>,
+    /// A mail address at which the reporter answers. XARF demands one; drafts have a gap to fill in where there is none.
+    pub contact: Option<String>,
 }
 
 impl ExportOptions {
@@ -266,7 +268,8 @@ mod tests {
 
     #[test]
     fn the_sealed_edition_is_not_for_the_world() {
-        let options = |tlp| ExportOptions { tlp, edition: Edition::Sealed, reporter: None };
+        let sealed = ExportOptions { edition: Edition::Sealed, ..ExportOptions::default() };
+        let options = |tlp| ExportOptions { tlp, ..sealed.clone() };
         let report = Report::default();
         let refused = options(Tlp::Clear).shown(&report);
         assert!(matches!(refused, Err(ExportError::SealedIsClear)), "{refused:?}");

@@ -12,7 +12,9 @@
 mod digest;
 mod key;
 mod list;
+mod name;
 
 pub use self::digest::{Digest, Hasher};
 pub use self::key::{KeyError, PublicKey, SIGNATURE_BYTES, Signature, SigningKey};
 pub use self::list::{DigestList, ListError};
+pub use self::name::name_uuid;
