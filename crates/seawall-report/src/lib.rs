@@ -10,12 +10,16 @@
 #![forbid(unsafe_code)]
 
 mod assess;
+mod collect;
 mod entry;
 mod export;
 mod moment;
 mod report;
+mod say;
+mod unknown;
 
 pub use self::assess::{Assessment, Confidence, Likelihood, Subject};
+pub use self::collect::Collector;
 pub use self::entry::{
     Address, Addresses, Begin, ClockOffset, Cohort, CohortCounts, Connections, End, Entry,
     Evidence, Fault, Gap, Lost, MetCounts, Move, Node, Note, NoteKind, OriginHealth,
