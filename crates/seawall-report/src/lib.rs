@@ -12,6 +12,7 @@
 mod assess;
 mod collect;
 mod entry;
+mod example;
 mod export;
 mod moment;
 mod report;
@@ -25,6 +26,8 @@ pub use self::entry::{
     Evidence, Fault, Gap, Lost, MetCounts, Move, Node, Note, NoteKind, OriginHealth,
     RECORD_VERSION, RecordOrigin, Removed, Row, Second, Source, Step, StepKind, Timestamp, Word,
 };
+#[doc(hidden)]
+pub use self::example::example;
 pub use self::export::{Edition, ExportError, ExportOptions, Tlp, UnknownOption};
 pub use self::moment::Moment;
 pub use self::report::{
