@@ -21,10 +21,11 @@ const DESKTOP = { width: 1280, height: 800 };
 
 // The pages that Seawall itself makes. `code` is the cause it must name, `provoke` runs before
 // each load, `again` says that it must name a time, `language` that it must come in that one and load
-// again by itself, `form` turns the load into a POST, so many `fields` are added to its header.
+// again by itself, `form` turns the load into a POST, so many `fields` are added to its header, and `headers`.
 const LANGUAGES = ["en", "de", "fr", "es", "zh-Hant", "zh-Hans", "uk", "be", "fa", "ar"];
 const OWN = [
   { name: "403 no admission", url: "/refused", status: 403, code: "SW-108" },
+  { name: "403 no such pass", url: "/.seawall/pass/none", status: 403, code: "SW-109" },
   { name: "405 no forms here", url: "/read-only", status: 405, code: "SW-102", form: "name=value" },
   { name: "413 upload too large", url: "/small", status: 413, code: "SW-105", form: "x".repeat(5000) },
   { name: "414 address too long", url: `/?q=${"x".repeat(9000)}`, status: 414, code: "SW-103" },
@@ -42,7 +43,7 @@ const OWN = [
     provoke: occupy,
     language: "en",
   },
-  ...["de", "ar", "fa", "uk", "zh-Hant"].map((language) => ({
+  ...LANGUAGES.slice(1).map((language) => ({
     name: `503 site is busy in ${language}`,
     host: "busy.example.org",
     url: "/",
@@ -52,6 +53,13 @@ const OWN = [
     provoke: occupy,
     language,
   })),
+  {
+    name: "504 no stored copy",
+    url: "/not-stored",
+    status: 504,
+    code: "SW-000",
+    headers: { "cache-control": "only-if-cached" },
+  },
   { name: "504 site is slow", host: "slow.example.org", url: "/never", status: 504, code: "SW-302", again: true },
   // For whoever returns no cookie. The browser does, so it is given the address where it would be sent.
   ...LANGUAGES.map((language) => ({
@@ -193,6 +201,9 @@ async function load(browser, page, { view, script }) {
   });
   if (page.language) {
     await tab.setExtraHTTPHeaders({ "accept-language": page.language });
+  }
+  if (page.headers) {
+    await tab.setExtraHTTPHeaders(page.headers);
   }
   if (page.fields) {
     const fields = Array.from({ length: page.fields }, (_, number) => [`x-${number}`, "1"]);
