@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod assess;
+mod chain;
 mod collect;
 mod entry;
 mod example;
@@ -17,9 +18,12 @@ mod export;
 mod moment;
 mod report;
 mod say;
+#[allow(dead_code, reason = "what reads statements comes with verification")]
+mod statement;
 mod unknown;
 
 pub use self::assess::{Assessment, Confidence, Likelihood, Subject};
+pub use self::chain::{Chain, ChainError, MAX_LINE_BYTES, MAX_SEGMENT_LINES};
 pub use self::collect::Collector;
 pub use self::entry::{
     Address, Addresses, Begin, ClockOffset, Cohort, CohortCounts, Connections, End, Entry,
