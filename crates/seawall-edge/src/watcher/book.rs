@@ -71,6 +71,7 @@ pub(super) struct Restored {
 }
 
 const VERSION: u32 = 1;
+const MOST_AWAY: Duration = Duration::from_secs(24 * 3_600);
 
 impl Book {
     pub(super) fn new(dir: &Path, seed: [u64; 2]) -> Self {
@@ -104,7 +105,7 @@ impl Book {
             restored.mode = self.mode.map(|ordered| ordered.mode);
             control.order(now, OperatorCommand::SetMode(mode));
         }
-        let away = wall.saturating_since(WallTime::from_unix_secs(kept.written_s));
+        let away = away(wall.saturating_since(WallTime::from_unix_secs(kept.written_s)));
         let is_same_seed = kept.seed == self.seed;
         for order in &kept.orders {
             let lasts = Duration::from_secs(order.left_s).saturating_sub(away);
@@ -176,6 +177,19 @@ impl Book {
         }
         kept
     }
+}
+
+/// For how long nobody was here, as far as a clock may be believed: one that begins in 1970 or was years ahead must
+/// not end what was ordered for weeks. As the baseline has it.
+fn away(by_the_clock: Duration) -> Duration {
+    if by_the_clock > MOST_AWAY {
+        let days = by_the_clock.as_secs() / MOST_AWAY.as_secs();
+        tracing::warn!(
+            days,
+            "by the clock nobody was here for days; orders are taken to be one day older"
+        );
+    }
+    by_the_clock.min(MOST_AWAY)
 }
 
 fn parse(bytes: &[u8]) -> Option<Kept> {
@@ -308,6 +322,26 @@ mod tests {
         assert_eq!(order, Some(Order::Pinned { rung: Rung::Challenge, until }));
         let late = WallTime::from_unix_secs(5) + HOUR;
         assert_eq!(restore(dir.path(), SEED, late).1.orders, 0);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_by_years_ends_nothing_that_lasts_for_days() {
+        for (written, started) in [
+            (WallTime::from_unix_secs(5), WALL),
+            (WALL, WALL + 24 * 365 * 10 * HOUR),
+            (WALL + 24 * 365 * 10 * HOUR, WALL),
+        ] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let mut first = ordered("/search", SEED);
+            let signature = first.controller().measures()[0].signature;
+            let lasts = 48 * HOUR;
+            first.order(NOW, OperatorCommand::Pin { signature, rung: Rung::Demote, lasts });
+            Book::new(dir.path(), SEED).keep(&first, (NOW, written)).expect("written");
+            let (again, _) = restore(dir.path(), SEED, started);
+            let [pinned, ..] = again.controller().measures() else { panic!("it ended") };
+            let Some(Order::Pinned { until, .. }) = pinned.order else { panic!("{pinned:?}") };
+            assert!(until >= NOW + 24 * HOUR && until <= NOW + 48 * HOUR, "{until:?}");
+        }
     }
 
     #[test]
