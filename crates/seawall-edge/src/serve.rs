@@ -212,7 +212,6 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
         None => Found::nothing(CookieClass::None, Forward::Bypass),
     };
     ctx.standing.set(who.standing);
-    count_reader(ctx, policy, who, times);
     let facts = facts(ctx, ask, who, &found);
     let terms = site.map_or_else(RouteTerms::default, |at| policy.table.route_terms(at, ask.path));
     let decision = judge(ctx, policy, (site, terms), &facts, ask, times);
@@ -230,6 +229,7 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
         (Decision::Admit(cause), Some(site)) => (site, cause),
         (Decision::Admit(_), None) => unreachable!("an unknown host is refused"),
     };
+    count_reader(ctx, policy, who, times);
     who.offer = who.offer.or(judged.earned);
     if visitor::is_pass(ask.path) {
         return Look::Answer(shared.reception.open_pass(ctx, ask, times));
@@ -270,8 +270,8 @@ pub(crate) fn look(ctx: &Rc<ClientConn>, policy: &PolicyRef, ask: &Ask<'_>, time
     Look::Origin(Box::new(plan(ctx, policy, (site, who, cause, terms.lane), ask, found, times)))
 }
 
-/// Remembers where a known reader reads, whatever it reads: what an address may have grows with those who do.
-/// Once a connection and day, because it is the same each time.
+/// Remembers where a known reader reads, whatever it reads: what an address may have grows with those who do. Who is
+/// refused makes no room for its neighbours. Once a connection and day, because it is the same each time.
 fn count_reader(ctx: &ClientConn, policy: &Policy, who: Visitor, times: Times) {
     if who.standing != Standing::AgedReader {
         return;

@@ -119,6 +119,21 @@ fn known_readers_who_read_only_what_is_held_make_room_for_others_of_their_addres
 }
 
 #[test]
+fn known_readers_who_are_refused_make_no_room_for_others_of_their_address() {
+    let origin = Origin::page(FRESH, "page");
+    let shield = Shield::with(&origin, behind_tls);
+    shield.client().get("/", &from("203.0.113.9", ""));
+    for number in 1..=5 {
+        let who = from("198.51.100.7", &credential(&shield, number, 2));
+        let request = get("/", &who).replacen("GET", "TRACE", 1);
+        let mut conn = shield.client();
+        conn.send(request);
+        assert_eq!(conn.read("TRACE").status, 405);
+    }
+    assert_eq!(spend(&shield, "198.51.100.7", ""), BURST, "as if nobody read there");
+}
+
+#[test]
 fn what_is_no_credential_is_as_if_it_were_not_there() {
     let origin = Origin::page(FRESH, "page");
     let shield = Shield::with(&origin, behind_tls);

@@ -359,9 +359,6 @@ impl Shield for Seawall {
             Decision::Admit(Cause::Default)
         };
         let kind = Wish::of(&facts, &request.fields).kind();
-        if request.fields.dest == "document" {
-            self.remember(now, visitor);
-        }
         let people = self.budgets.people(Self::whence(visitor));
         let judged = self.judge(now, request, &facts, (decided, met, people));
         let (decision, cause) = (judged.decision, judged.decision.cause());
@@ -389,6 +386,9 @@ impl Shield for Seawall {
         }
         if let Decision::Refuse(_, cause) = decision {
             return Some(self.answer_now(now, waiting, Told::refused(cause)));
+        }
+        if request.fields.dest == "document" {
+            self.remember(now, visitor);
         }
         if placed.held != Held::No {
             if placed.held == Held::Stale
