@@ -22,6 +22,8 @@ pub struct Wish<'a> {
     pub query: Option<&'a [u8]>,
     /// The fields.
     pub fields: &'a dyn Fields,
+    /// Whether it brings content, or wants another protocol than HTTP.
+    pub is_exchange: bool,
 }
 
 /// In which form a refusal is put.
@@ -36,14 +38,17 @@ pub enum Form {
 }
 
 impl<'a> Wish<'a> {
-    /// Of a request of which facts were found.
+    /// Of a request of which facts were found, and which does not want another protocol.
     pub fn of(facts: &Facts<'a>, fields: &'a dyn Fields) -> Self {
-        Self { method: facts.method, path: facts.path, query: facts.query, fields }
+        let is_exchange = facts.body != BodyLength::None;
+        let &Facts { method, path, query, .. } = facts;
+        Self { method, path, query, fields, is_exchange }
     }
 
     /// What is wanted. O(length of the path and of `Accept`), no allocation.
     pub fn kind(&self) -> RequestKind {
-        if !matches!(self.method, Method::Get | Method::Head) {
+        // A page that nobody could be tested on would hide from both: it is none.
+        if !matches!(self.method, Method::Get | Method::Head) || self.is_exchange {
             return RequestKind::Other;
         }
         if self.is_feed() {
@@ -59,11 +64,10 @@ impl<'a> Wish<'a> {
         }
     }
 
-    /// Whether a person waits for it, or somebody who is told what a person would be told; not for what goes on where it was
-    /// broken off, or becomes another protocol.
-    pub fn testable(&self, body: BodyLength, is_upgrade: bool) -> Testable {
-        let is_plain = !is_upgrade && body == BodyLength::None && !self.fields.has("range");
-        if self.kind() == RequestKind::Page && is_plain { Testable::Page } else { Testable::No }
+    /// Whether a person waits for it, or somebody who is told what a person would be told. Also where only a part of it
+    /// is wanted: RFC 9110 §14.2 lets a server ignore `Range`, and who follows the redirect asks for the same part.
+    pub fn testable(&self) -> Testable {
+        if self.kind() == RequestKind::Page { Testable::Page } else { Testable::No }
     }
 
     /// In which form the client can use a refusal. A program never gets a page, whatever it says it accepts.
@@ -228,7 +232,7 @@ mod tests {
             Some((path, query)) => (path, Some(query.as_bytes())),
             None => (target, None),
         };
-        then(Wish { method, path: path.as_bytes(), query, fields });
+        then(Wish { method, path: path.as_bytes(), query, fields, is_exchange: false });
     }
 
     #[track_caller]
@@ -304,23 +308,28 @@ mod tests {
     }
 
     #[test]
-    fn only_a_page_that_is_read_from_its_beginning_can_be_a_test() {
-        let of = |method, target, sent, body, is_upgrade| {
+    fn what_is_no_test_is_no_page_so_that_nothing_escapes_both() {
+        let of = |method, target, sent, is_exchange| {
             let mut got = None;
-            with(method, target, &Named(sent), |wish| got = Some(wish.testable(body, is_upgrade)));
+            with(method, target, &Named(sent), |wish| {
+                let wish = Wish { is_exchange, ..wish };
+                got = Some((wish.testable(), wish.kind()));
+            });
             got.expect("it was asked")
         };
-        let (get, none) = (Method::Get, BodyLength::None);
+        let (get, page) = (Method::Get, (Testable::Page, RequestKind::Page));
+        let other = (Testable::No, RequestKind::Other);
         for sent in [NAVIGATION, OF_A_TOOL, NOTHING] {
-            assert_eq!(of(get, "/?s=word", sent, none, false), Testable::Page);
-            assert_eq!(of(get, "/?s=word", sent, none, true), Testable::No);
-            assert_eq!(of(get, "/?s=word", sent, BodyLength::Known(9), false), Testable::No);
-            assert_eq!(of(get, "/feed/", sent, none, false), Testable::No);
-            assert_eq!(of(get, "/robots.txt", sent, none, false), Testable::No);
-            assert_eq!(of(Method::Post, "/comment", sent, none, false), Testable::No);
+            assert_eq!(of(get, "/?s=word", sent, false), page);
+            assert_eq!(of(get, "/?s=word", sent, true), other, "content, or another protocol");
+            assert_eq!(of(get, "/feed/", sent, false), (Testable::No, RequestKind::Feed));
+            assert_eq!(of(get, "/feed/", sent, true), other);
+            assert_eq!(of(get, "/robots.txt", sent, false), other);
+            assert_eq!(of(Method::Post, "/comment", sent, false), other);
         }
-        assert_eq!(of(get, "/", &[HTML, ("range", "bytes=7-")], none, false), Testable::No);
-        assert_eq!(of(get, "/api/comments/7", OF_A_PAGE, none, false), Testable::No);
+        assert_eq!(of(get, "/", &[HTML, ("range", "bytes=0-")], false), page);
+        assert_eq!(of(get, "/", &[("range", "bytes=7-")], false), page);
+        assert_eq!(of(get, "/api/comments/7", OF_A_PAGE, false), other);
     }
 
     #[test]

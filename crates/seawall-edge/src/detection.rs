@@ -358,7 +358,7 @@ fn meet(
 ) -> (Judged, Test) {
     let shared = &ctx.worker.shared;
     let asker = TestAsker {
-        testable: ask.wish().testable(ask.body, ask.upgrade),
+        testable: ask.wish().testable(),
         people: shared.budgets.people(Whence { client: facts.client, asn: network.asn }),
         is_crowd: network.is_tor || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer.ip()),
     };

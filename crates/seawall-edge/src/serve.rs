@@ -84,7 +84,9 @@ pub(crate) struct Ask<'a> {
 impl<'a> Ask<'a> {
     /// What of it says what it is for.
     pub(crate) const fn wish(&self) -> Wish<'a> {
-        Wish { method: self.method, path: self.path, query: self.query, fields: self.fields }
+        let is_exchange = self.upgrade || !matches!(self.body, BodyLength::None);
+        let &Self { method, path, query, fields, .. } = self;
+        Wish { method, path, query, fields, is_exchange }
     }
 }
 

@@ -242,12 +242,27 @@ fn programs_feeds_and_forms_are_never_tested() {
     ask(get("/style.css", "Accept: text/css,*/*;q=0.1\r\n"));
     ask(get("/.well-known/acme-challenge/x", PERSON));
     ask(get("/robots.txt", ""));
-    ask(get("/film", &format!("{PERSON}Range: bytes=5-\r\n")));
+    let mut socket = site.client();
+    socket.send(get("/socket", &format!("{PERSON}Connection: upgrade\r\nUpgrade: websocket\r\n")));
+    socket.read("GET").assert_status(200);
+    ask(get("/search", &format!("{PERSON}Content-Length: 5\r\n")) + "words");
     ask(format!(
         "POST /form HTTP/1.1\r\nHost: example.org\r\n{PERSON}Content-Length: 5\r\n\r\nwords"
     ));
     let form = site.origin.asked().pop().expect("it came");
     assert_eq!((form.path(), form.body.as_slice()), ("/form", &b"words"[..]), "nothing is lost");
+}
+
+#[test]
+fn a_part_of_a_page_is_tested_as_the_page_is() {
+    let site = Attacked::new();
+    let part = "Range: bytes=0-\r\n";
+    let (to, cookie) = around(&site.get("/a", part), "/a?");
+    assert!(site.work().is_empty(), "or a range would get by");
+    let cookie = format!("{part}{cookie}");
+    assert_eq!(location(&site.get(&to, &cookie)), "/a");
+    site.get("/a", &cookie).assert_status(200);
+    assert_eq!(site.work(), ["/a"]);
 }
 
 #[test]

@@ -199,7 +199,7 @@ impl Seawall {
             };
         };
         let asker = TestAsker {
-            testable: Wish::of(facts, &request.fields).testable(facts.body, false),
+            testable: Wish::of(facts, &request.fields).testable(),
             people,
             is_crowd: self.table.is_tor_exit(facts.client.ip()),
         };
@@ -465,7 +465,8 @@ mod tests {
                 let fields = RequestFields { look: &look, cookie: None, referer: None, dest };
                 let (path, query) = (page.path.as_bytes(), page.query.as_deref());
                 let query = query.map(str::as_bytes);
-                let wish = Wish { method: page.method, path, query, fields: &fields };
+                let method = page.method;
+                let wish = Wish { method, path, query, fields: &fields, is_exchange: false };
                 assert_eq!(wish.kind(), page.kind, "{}", page.path);
             }
         }
