@@ -127,9 +127,10 @@ pub enum Why {
     NobodyPasses,
     /// Those it meets go on beyond the budget of pages in hand.
     BeyondBudget,
-    /// Those it meets want what no test can be put before, and none of them was ever seen to read.
+    /// Those it meets want what no test can be put before, none of them was recognised, and most go on though
+    /// they are told to wait.
     NoReaders,
-    /// Too many of those it meets pass the test.
+    /// Too many of those it meets pass the test, were recognised, or wait when they are told to.
     SomePass,
     /// A synthetic reader was kept from reading.
     ReaderHurt,

@@ -7,14 +7,15 @@
 //! | 1 | the operator ordered it | so it is |
 //! | 2 | a synthetic reader was kept from reading by it, and others were not | one rung down, at least to demote; from there it rests |
 //! | 3 | this is a crowd | it rests; one that was proven is demoted |
-//! | 4 | of those it meets, more than 1 % of the tests set are passed, or, of work that no test can be put before where that is most, more than 1 % is by somebody who was seen to read | one rung down, not below demote |
+//! | 4 | of those it meets, more than 1 % of the tests set are passed, or, of work that no test can be put before where that is most, more than one in a hundred is by somebody who was recognised | one rung down, not below demote |
+//! | 4b | on block, no test can be put before most of what it meets, and of 64 clients who are told to wait less than a quarter go on | challenge |
 //! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
 //! | 6 | what it means is no more than twice what is ordinary or a request a second above it, for 10 s; or the site has no excess worth explaining, for 10 s | it rests |
 //! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
 //! | 8 | on demote for 1 s, and its evidence bears a test | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
-//! | 11 | on challenge for 3 s, this is an attack, its evidence bears blocking, most of what it meets is work that no test can be put before, and of 200 such fewer than 0.5 % are by somebody who was seen to read | block |
+//! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who are told to wait most go on for ten seconds | block |
 //!
 //! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. What rests does so for ten seconds at least,
 //! so that nothing flaps, but for what was proven, and for what had ceased and is an excess of its own.
@@ -100,8 +101,9 @@ fn passed(measure: &Measure) -> Option<Move> {
     let is_many = |some: u64, all: u64| some >= MIN_PASSED && some.saturating_mul(100) > all;
     let is_many = is_many(counts.tests_passed, counts.tests_set)
         || is_mostly_untested(measure) && is_many(counts.recognised, counts.untested);
+    let is_wrong = is_many || is_mostly_untested(measure) && is_patient(measure);
     match measure.rung {
-        Rung::Block if is_many => Some(Move::To(Rung::Challenge, Why::SomePass)),
+        Rung::Block if is_wrong => Some(Move::To(Rung::Challenge, Why::SomePass)),
         Rung::Challenge if is_many => Some(Move::To(Rung::Demote, Why::SomePass)),
         _ => None,
     }
@@ -130,6 +132,29 @@ fn is_mostly_untested(measure: &Measure) -> bool {
     counts.untested.saturating_mul(2) > counts.matched
 }
 
+/// Whether nearly nobody of what cannot be tested was recognised, and it is much of what is wrong: a new app of a few
+/// among a flood is not.
+fn has_no_readers(measure: &Measure) -> bool {
+    let counts = measure.recent.counts;
+    counts.untested >= MIN_TESTS
+        && counts.recognised.saturating_mul(200) < counts.untested
+        && is_mostly_untested(measure)
+        && measure.evidence.coverage >= MIN_MAIN
+}
+
+/// Whether most of its clients go on though they are told to wait: an app that is new has nobody who was recognised
+/// either, but its people give up or come back later.
+fn is_restless(measure: &Measure) -> bool {
+    let counts = measure.recent.counts;
+    counts.told >= MIN_TOLD && counts.restless.saturating_mul(2) > counts.told
+}
+
+/// Whether few do.
+fn is_patient(measure: &Measure) -> bool {
+    let counts = measure.recent.counts;
+    counts.told >= 2 * MIN_TOLD && counts.restless.saturating_mul(4) < counts.told
+}
+
 fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {
     let Situation { now, verdict, .. } = *situation;
     let bears = licence(&measure.signature, &measure.evidence).min(measure.ceiling(now));
@@ -145,11 +170,8 @@ fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {
             let beyond = counts.beyond_budget >= MIN_TESTS
                 && counts.beyond_budget.saturating_mul(2) > counts.matched
                 && measure.age(now) >= PATIENCE;
-            let no_readers = counts.untested >= MIN_TESTS
-                && counts.recognised.saturating_mul(200) < counts.untested
-                && is_mostly_untested(measure)
-                && verdict == Some(Verdict::Attack)
-                && measure.age(now) >= PATIENCE;
+            let no_readers =
+                verdict == Some(Verdict::Attack) && has_no_readers(measure) && is_restless(measure);
             let reasons = [
                 (nobody_passes, Why::NobodyPasses),
                 (beyond, Why::BeyondBudget),
@@ -192,6 +214,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(10);
 const MIN_TESTS: u64 = 200;
 const MIN_PASSED: u64 = 3;
+/// Of so many clients it can be said whether most of them wait.
+const MIN_TOLD: u64 = 32;
+/// What explains less of what is too much is not what is wrong.
+const MIN_MAIN: f64 = 0.25;
 const MIN_PROBES: u32 = 2;
 const PROBE_MARGIN: f64 = 0.5;
 const MIN_COVERAGE: f64 = 0.03;

@@ -202,6 +202,8 @@ impl Recent {
             &mut counts.tests_passed,
             &mut counts.untested,
             &mut counts.recognised,
+            &mut counts.told,
+            &mut counts.restless,
             &mut counts.beyond_budget,
             &mut counts.blocked,
         ] {

@@ -50,6 +50,8 @@ struct Meets {
     beyond_budget: u64,
     untested: u64,
     recognised: u64,
+    told: u64,
+    restless: u64,
 }
 
 /// A controller and its time.
@@ -100,6 +102,8 @@ impl Scene {
             beyond_budget: meets.beyond_budget,
             untested: meets.untested,
             recognised: meets.recognised,
+            told: meets.told,
+            restless: meets.restless,
             ..MitigationCounts::default()
         });
         let finding = Finding {
@@ -192,7 +196,11 @@ const UNTESTED: Meets = Meets {
     beyond_budget: 0,
     untested: 0,
     recognised: 0,
+    told: 0,
+    restless: 0,
 };
+/// A flood of forms that goes on whatever it is told.
+const FORMS: Meets = Meets { untested: 240, told: 20, restless: 16, ..UNTESTED };
 const TESTED: Meets = Meets { tests_set: 120, ..UNTESTED };
 
 #[test]
@@ -222,17 +230,40 @@ fn a_flood_of_held_pages_is_blocked_by_the_budget_of_those() {
 }
 
 #[test]
-fn a_flood_of_forms_is_blocked_if_nobody_in_it_was_seen_to_read() {
-    let forms = Meets { untested: 240, ..UNTESTED };
+fn a_flood_of_forms_is_blocked_if_nobody_in_it_is_recognised_and_it_goes_on() {
     let mut scene = Scene::new();
-    scene.ticks(3.5, ATTACK, &[(1, strong())], forms);
-    assert_eq!(scene.rung(1), Some(Rung::Challenge), "not before three seconds of it");
-    scene.ticks(1.5, ATTACK, &[(1, strong())], forms);
+    scene.ticks(4.0, ATTACK, &[(1, strong())], FORMS);
     assert_eq!(scene.rung(1), Some(Rung::Block));
     assert_eq!(scene.reasons(1).last(), Some(&Why::NoReaders));
     // One in fifty is: who blocks them has to let them in.
-    scene.ticks(2.0, ATTACK, &[(1, strong())], Meets { recognised: 5, ..forms });
+    scene.ticks(5.0, ATTACK, &[(1, strong())], Meets { recognised: 5, ..FORMS });
     assert!(scene.rung(1) < Some(Rung::Block));
+    assert_eq!(scene.reasons(1).last(), Some(&Why::SomePass));
+}
+
+#[test]
+fn an_app_that_is_new_is_not_blocked_while_its_people_wait_or_give_up() {
+    for restless in [0, 3, 10] {
+        let mut scene = Scene::new();
+        scene.ticks(60.0, ATTACK, &[(1, strong())], Meets { restless, ..FORMS });
+        assert_eq!(scene.rung(1), Some(Rung::Challenge), "{restless} of 20");
+    }
+    // Nor when it grows beside a flood, whatever it does.
+    let small = SignatureEvidence { coverage: 0.2, ..strong() };
+    let mut scene = Scene::new();
+    scene.ticks(60.0, ATTACK, &[(1, small)], FORMS);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge));
+}
+
+#[test]
+fn forms_that_are_blocked_are_let_off_once_most_who_send_them_wait() {
+    let mut scene = Scene::new();
+    scene.ticks(4.0, ATTACK, &[(1, strong())], FORMS);
+    assert_eq!(scene.rung(1), Some(Rung::Block));
+    scene.ticks(10.0, ATTACK, &[(1, strong())], Meets { restless: 6, ..FORMS });
+    assert_eq!(scene.rung(1), Some(Rung::Block), "a third goes on");
+    scene.ticks(30.0, ATTACK, &[(1, strong())], Meets { restless: 3, ..FORMS });
+    assert_eq!(scene.rung(1), Some(Rung::Challenge));
     assert_eq!(scene.reasons(1).last(), Some(&Why::SomePass));
 }
 
@@ -240,12 +271,12 @@ fn a_flood_of_forms_is_blocked_if_nobody_in_it_was_seen_to_read() {
 fn a_flood_of_forms_is_not_blocked_while_it_may_be_a_crowd() {
     let mixed = TrafficState::Alarmed(Verdict::Mixed);
     let mut scene = Scene::new();
-    scene.ticks(20.0, mixed, &[(1, strong())], Meets { untested: 240, ..UNTESTED });
+    scene.ticks(20.0, mixed, &[(1, strong())], FORMS);
     assert_eq!(scene.rung(1), Some(Rung::Challenge));
 }
 
 #[test]
-fn a_few_forms_with_cookies_do_not_lift_a_block_that_tests_have_proven() {
+fn a_few_forms_of_readers_do_not_lift_a_block_that_tests_have_proven() {
     let mut scene = Scene::new();
     scene.ticks(3.0, ATTACK, &[(1, strong())], TESTED);
     assert_eq!(scene.rung(1), Some(Rung::Block));
@@ -255,9 +286,7 @@ fn a_few_forms_with_cookies_do_not_lift_a_block_that_tests_have_proven() {
 
 #[test]
 fn forms_that_readers_send_and_few_among_what_can_be_tested_block_nobody() {
-    for meets in
-        [Meets { untested: 240, recognised: 3, ..UNTESTED }, Meets { untested: 60, ..UNTESTED }]
-    {
+    for meets in [Meets { recognised: 3, ..FORMS }, Meets { untested: 60, ..FORMS }] {
         let mut scene = Scene::new();
         scene.ticks(20.0, ATTACK, &[(1, strong())], meets);
         assert!(scene.rung(1) < Some(Rung::Block));
@@ -640,8 +669,10 @@ proptest! {
         for (state, candidates, matched, tests_set, tests_passed, beyond_budget) in ticks {
             let untested = matched.saturating_sub(tests_set);
             let recognised = tests_passed;
-            let meets =
-                Meets { matched, tests_set, tests_passed, beyond_budget, untested, recognised };
+            let (told, restless) = (tests_set, beyond_budget.min(tests_set));
+            let meets = Meets {
+                matched, tests_set, tests_passed, beyond_budget, untested, recognised, told, restless,
+            };
             scene.tick(state, &candidates, meets);
             let measures = scene.controller.measures();
             prop_assert!(measures.len() <= 16 + 64);

@@ -29,11 +29,9 @@ use siphasher::sip::SipHasher13;
 pub enum Exempt {
     /// Nothing speaks for it.
     No,
-    /// A reader with an aged credential, who is signed in, or a verified crawler: matches are counted,
-    /// because they say how much harm a mitigation would do.
+    /// A reader with an aged credential, who is signed in, a verified crawler, or who is on the allow list: matches
+    /// are counted, because they say how much harm a mitigation would do.
     Known,
-    /// The operator's allow list: nothing is counted either.
-    Listed,
 }
 
 impl From<Standing> for Exempt {
@@ -109,9 +107,6 @@ impl Mitigations {
         identity_hash: u64,
         exempt: Exempt,
     ) -> Option<Met> {
-        if exempt == Exempt::Listed {
-            return None;
-        }
         let met = self.compiled[..self.count]
             .iter()
             .find(|one| one.matches(attributes) && one.expires_at > now)?;
@@ -246,7 +241,6 @@ mod tests {
             assert_eq!(met(&[block], at(0), standing.into()), Some((2, Rung::Observe)));
         }
         assert_eq!(met(&[block], at(0), Standing::Anonymous.into()), Some((2, Rung::Block)));
-        assert_eq!(met(&[block], at(0), Exempt::Listed), None);
     }
 
     #[test]

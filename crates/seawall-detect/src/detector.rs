@@ -32,6 +32,7 @@ use crate::mix::Mix;
 use crate::onset::Onset;
 use crate::sample::Sample;
 use crate::signs::{self, ProbeCounts, Tests, without_ordinary};
+use crate::tally::Tallies;
 use crate::visitors::{Arrivals, NEW_MS, Visitors};
 use crate::watch::Watch;
 use crate::who::Who;
@@ -99,6 +100,8 @@ pub struct Detector {
     compared: Vec<Attributes>,
     /// Clients of this tick.
     clients: Vec<Attributes>,
+    /// What clients of this tick made of being told to wait.
+    told: Tallies,
     miner: Miner,
     mined_ms: u64,
     judged_ms: u64,
@@ -195,6 +198,7 @@ impl Detector {
             who: Who::new(Miner::MAX_NOW),
             compared: Vec::with_capacity(Miner::MAX_BASELINE),
             clients: Vec::with_capacity(512),
+            told: Tallies::default(),
             miner: Miner::new(),
             mined_ms: 0,
             judged_ms: 0,
@@ -213,9 +217,14 @@ impl Detector {
     pub fn tick(&mut self, tick: &Tick<'_>) -> Finding {
         let seconds = self.advance(tick.at);
         self.clients.clear();
-        let clients = &mut self.clients;
-        let arrivals =
-            self.visitors.take(tick.window.followed(), self.now_ms, |looks| clients.push(*looks));
+        self.told.clear();
+        let (clients, told) = (&mut self.clients, &mut self.told);
+        let arrivals = self.visitors.take(
+            tick.window.followed(),
+            self.now_ms,
+            |looks| clients.push(*looks),
+            |id, is_restless| told.told(id, is_restless),
+        );
         self.new_clients = arrivals.new_clients as u64;
         self.keep(tick, seconds);
         if (0.001..MAX_TICK_S).contains(&seconds) {
@@ -609,6 +618,8 @@ impl Detector {
     }
 
     fn finding(&self, tick: &Tick<'_>, alarms: Vec<Alarm>, candidates: Vec<Candidate>) -> Finding {
+        let mut tallies = tick.window.tallies().clone();
+        tallies.merge(&self.told);
         Finding {
             at: tick.at,
             wall: tick.wall,
@@ -619,7 +630,7 @@ impl Detector {
             baseline_clients: self.baseline.len() as u32,
             candidates,
             counts: Counts { new_clients: self.new_clients, ..*tick.window.counts() },
-            met: tick.window.tallies().counts().to_vec(),
+            met: tallies.counts().to_vec(),
         }
     }
 }

@@ -11,7 +11,9 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use seawall_model::{Attributes, Observation, RequestKind, Rung, Standing, Work};
+use seawall_model::{
+    Attributes, Cause, MitigationId, Observation, RequestKind, Rung, Standing, Test, Work,
+};
 
 use crate::keys::{GOLDEN, fold};
 
@@ -38,6 +40,10 @@ pub(crate) struct Seen {
     pub(crate) is_met: bool,
     /// Whether somebody vouches for it.
     pub(crate) is_vouched: bool,
+    /// The mitigation that it met with work before which no test can be put.
+    pub(crate) untested: Option<MitigationId>,
+    /// Whether such work was put off, and it was told for how long.
+    pub(crate) is_put_off: bool,
 }
 
 /// Clients of one window. 90 KB, taken once.
@@ -179,6 +185,11 @@ impl Seen {
             has_cookie: observation.returned_cookie,
             is_met: observation.met.is_some_and(|met| met.rung > Rung::Observe),
             is_vouched: observation.standing != Standing::Anonymous,
+            untested: is_untested(observation)
+                .then_some(observation.met)
+                .flatten()
+                .map(|met| met.id),
+            is_put_off: is_untested(observation) && is_put_off(observation),
         }
     }
 
@@ -197,7 +208,28 @@ impl Seen {
         self.has_cookie |= other.has_cookie;
         self.is_met |= other.is_met;
         self.is_vouched |= other.is_vouched;
+        self.untested = other.untested.or(self.untested);
+        self.is_put_off |= other.is_put_off;
     }
+}
+
+/// Whether it is work by somebody who is tested or blocked otherwise, but before which no test can be put.
+pub(crate) fn is_untested(observation: &Observation) -> bool {
+    observation.kind == RequestKind::Other
+        && observation.met.is_some_and(|met| met.rung >= Rung::Challenge)
+        && observation.test != Test::Set
+        && observation.work != Work::Held
+        && observation.cause != Cause::HeldBudget
+}
+
+/// Whether it was told to come back later, all of which say when (RFC 9110 §10.2.3).
+fn is_put_off(observation: &Observation) -> bool {
+    observation.work == Work::Spared
+        && matches!(observation.status, 429 | 503)
+        && matches!(
+            observation.cause,
+            Cause::OriginBusy | Cause::OriginBudget | Cause::SignatureBlock | Cause::Unsolved
+        )
 }
 
 /// A random number for one of many choices about somebody: the identity is a keyed hash.
@@ -227,6 +259,8 @@ mod tests {
             has_cookie: false,
             is_met: false,
             is_vouched: false,
+            untested: None,
+            is_put_off: false,
         }
     }
 

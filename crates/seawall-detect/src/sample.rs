@@ -337,6 +337,7 @@ mod tests {
             target: 0,
             referrer: Referrer::None,
             returned_cookie: false,
+            is_recognised: false,
             is_cacheable: true,
             status: 200,
             cause: Cause::Default,

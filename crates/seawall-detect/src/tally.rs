@@ -1,8 +1,10 @@
 //! What a window counts of each mitigation: what the ladder climbs and falls by.
 
 use seawall_model::{
-    Cause, MAX_MITIGATIONS, MitigationId, Observation, RequestKind, Rung, Standing, Test, Work,
+    Cause, MAX_MITIGATIONS, MitigationId, Observation, RequestKind, Rung, Test, Work,
 };
+
+use crate::followed::is_untested;
 
 /// What was counted of one mitigation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,8 +22,14 @@ pub struct MitigationCounts {
     /// Of them: work for the origin by those who were tested or blocked otherwise, but that no test can be put
     /// before: forms, scripts, streams; no feeds, and nothing that belongs to pages.
     pub untested: u64,
-    /// Of those: by somebody who was seen to read before, with a credential or a cookie that came back.
+    /// Of them: pages and such work within what they may have, by somebody of whom it was checked that they were here
+    /// to read before, or may be here. They are not touched, and the signature means readers as much as these are many.
     pub recognised: u64,
+    /// Clients with work that no test can be put before who were told to wait, of those who are followed: when that
+    /// begins, and again each ten seconds for which they go on.
+    pub told: u64,
+    /// Of those: they went on for ten seconds and never waited for as long as they were told to.
+    pub restless: u64,
     /// Of them: beyond the budget of pages in hand.
     pub beyond_budget: u64,
     /// Of them: refused for the mitigation.
@@ -37,6 +45,8 @@ impl MitigationCounts {
         self.tests_passed += other.tests_passed;
         self.untested += other.untested;
         self.recognised += other.recognised;
+        self.told += other.told;
+        self.restless += other.restless;
         self.beyond_budget += other.beyond_budget;
         self.blocked += other.blocked;
     }
@@ -59,16 +69,27 @@ impl Tallies {
         counts.control += u64::from(met.is_control);
         counts.tests_set += u64::from(observation.test == Test::Set);
         counts.tests_passed += u64::from(observation.test == Test::Passed);
-        let is_untested = met.rung >= Rung::Challenge
-            && observation.kind == RequestKind::Other
-            && observation.test == Test::None
-            && observation.work != Work::Held
-            && observation.cause != Cause::HeldBudget;
-        let is_known = observation.standing != Standing::Anonymous || observation.returned_cookie;
+        let is_work = observation.work != Work::Held && observation.cause != Cause::HeldBudget;
+        // What a request says of itself is no reason: a cookie costs nothing to make up.
+        let is_recognised =
+            observation.is_recognised || matches!(observation.test, Test::Passed | Test::Carried);
+        let is_form = is_work && observation.kind == RequestKind::Other;
+        let is_untested = is_untested(observation) || is_form && is_recognised;
+        // Or one who has a credential could keep a flood from being blocked.
+        let is_own_fault = matches!(observation.cause, Cause::OriginBudget | Cause::RouteBudget);
+        let is_wanted = matches!(observation.kind, RequestKind::Page | RequestKind::Other);
         counts.untested += u64::from(is_untested);
-        counts.recognised += u64::from(is_untested && is_known);
+        counts.recognised += u64::from(is_recognised && is_work && is_wanted && !is_own_fault);
         counts.beyond_budget += u64::from(observation.cause == Cause::HeldBudget);
         counts.blocked += u64::from(met.rung == Rung::Block && !met.is_control);
+    }
+
+    /// Adds somebody who was told to wait.
+    pub(crate) fn told(&mut self, id: MitigationId, is_restless: bool) {
+        if let Some(counts) = self.of(id) {
+            counts.told += 1;
+            counts.restless += u64::from(is_restless);
+        }
     }
 
     /// What was counted.
@@ -121,6 +142,7 @@ mod tests {
             target: 1,
             referrer: Referrer::None,
             returned_cookie: false,
+            is_recognised: false,
             is_cacheable: false,
             status: 403,
             cause: Cause::Default,
@@ -160,8 +182,25 @@ mod tests {
         };
         let form = Observation { kind: RequestKind::Other, ..met(1, false) };
         assert_eq!(of(form), (1, 0));
-        assert_eq!(of(Observation { standing: Standing::AgedReader, ..form }), (1, 1));
-        assert_eq!(of(Observation { returned_cookie: true, ..form }), (1, 1));
+        for test in [Test::Passed, Test::Carried] {
+            assert_eq!(of(Observation { test, ..form }), (1, 1));
+        }
+        // Who is exempt meets nothing, on whichever rung it stands.
+        let exempt = Met { id: MitigationId(1), rung: Rung::Observe, is_control: false };
+        let known = Observation { is_recognised: true, met: Some(exempt), ..form };
+        assert_eq!(of(known), (1, 1));
+        assert_eq!(of(Observation { kind: RequestKind::Page, ..known }), (0, 1));
+        assert_eq!(of(Observation { returned_cookie: true, ..form }), (1, 0), "a claim");
+        for cause in [Cause::OriginBudget, Cause::RouteBudget] {
+            assert_eq!(of(Observation { cause, ..known }), (1, 0), "beyond what it may have");
+        }
+        for observation in [
+            Observation { work: Work::Held, ..known },
+            Observation { kind: RequestKind::Feed, ..known },
+            Observation { kind: RequestKind::Subresource, ..known },
+        ] {
+            assert_eq!(of(observation), (0, 0), "{observation:?}");
+        }
         let demoted = Met { id: MitigationId(1), rung: Rung::Demote, is_control: false };
         for observation in [
             met(1, false),

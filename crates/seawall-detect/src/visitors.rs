@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use seawall_model::Attributes;
+use seawall_model::{Attributes, MitigationId};
 
 use crate::followed::{Followed, Seen, draw, is_chosen, place_of};
 
@@ -41,9 +41,12 @@ pub(crate) struct Visitor {
     pub(crate) is_met: bool,
     /// Whether somebody vouches for it.
     is_vouched: bool,
+    /// Since when it is told to wait and does not, and when that was last said; 0 if it is not.
+    told_since_ms: u64,
+    told_ms: u64,
 }
 
-/// Clients of the last minutes. 2.2 MB, taken once.
+/// Clients of the last minutes. 2.5 MB, taken once.
 #[derive(Clone, Debug)]
 pub(crate) struct Visitors {
     places: Box<[Visitor]>,
@@ -77,6 +80,8 @@ struct Visit {
     is_let_off: bool,
     /// Whether it counts for the mix.
     is_mixed: bool,
+    /// Whether it was told to wait, as [`Visitor::told`] has it.
+    told: Option<bool>,
 }
 
 /// Shares of clients, and of how many.
@@ -114,6 +119,11 @@ pub(crate) const NEW_MS: u64 = 600_000;
 const PARTS_MS: u64 = 5_000;
 /// Over so long it is looked at how somebody behaves.
 const RECENT_MS: u64 = 60_000;
+/// Nobody is told to come back sooner than in eight seconds; in whole ones, and clocks differ.
+const WAITS_MS: u64 = 7_000;
+/// Who was told to wait and has not done so for so long means no good. Libraries that try again by themselves do so three
+/// to five times, later each time.
+const GOES_ON_MS: u64 = 10_000;
 /// And so often it counts for the mix: as long as a page takes to load.
 const MIX_MS: u64 = 2_000;
 
@@ -131,12 +141,13 @@ impl Visitors {
     }
 
     /// Takes in what was seen in a window that ended at `now_ms`, above 0. Tells `mix` of each client how it
-    /// looks, once in two seconds.
+    /// looks, once in two seconds, and `told` of who was told to wait, and whether they went on all the same.
     pub(crate) fn take(
         &mut self,
         followed: &Followed,
         now_ms: u64,
         mut mix: impl FnMut(&Attributes),
+        mut told: impl FnMut(MitigationId, bool),
     ) -> Arrivals {
         let bar = self.settled_bar.min(followed.bar());
         let (mut new, mut polls) = (0u32, 0u32);
@@ -148,6 +159,9 @@ impl Visitors {
             let visit = self.visit(seen, now_ms);
             if visit.is_mixed {
                 mix(&seen.attributes);
+            }
+            if let (Some(id), Some(is_restless)) = (seen.untested, visit.told) {
+                told(id, is_restless);
             }
             if place <= bar {
                 new += u32::from(visit.is_new);
@@ -290,7 +304,26 @@ impl Visitor {
         if is_mixed {
             self.mixed_ms = now_ms;
         }
-        Visit { is_new, is_let_off, is_mixed }
+        Visit { is_new, is_let_off, is_mixed, told: self.told(seen, now_ms) }
+    }
+
+    /// Whether it counts as somebody who is told to wait, and whether it has gone on for ten seconds all the same:
+    /// people press a button again or give up, and programs try a few times and then later; a flood goes on.
+    fn told(&mut self, seen: &Seen, now_ms: u64) -> Option<bool> {
+        seen.untested?;
+        if now_ms - self.told_ms >= WAITS_MS {
+            (self.told_since_ms, self.told_ms) = (0, 0);
+        }
+        let is_first = self.told_since_ms == 0;
+        let is_restless = !is_first && now_ms - self.told_since_ms >= GOES_ON_MS;
+        if seen.is_put_off {
+            self.told_ms = now_ms;
+        }
+        if is_restless || is_first && seen.is_put_off {
+            self.told_since_ms = now_ms;
+            return Some(is_restless);
+        }
+        None
     }
 
     /// Whether it loaded what belongs to its first page, as browsers do.
@@ -342,13 +375,15 @@ mod tests {
             has_cookie: false,
             is_met: false,
             is_vouched: false,
+            untested: None,
+            is_put_off: false,
         }
     }
 
     fn take(visitors: &mut Visitors, all: &[Seen], now_ms: u64) -> Arrivals {
         let mut followed = Followed::new();
         all.iter().for_each(|seen| followed.put(seen));
-        visitors.take(&followed, now_ms, |_| ())
+        visitors.take(&followed, now_ms, |_| (), |_, _| ())
     }
 
     #[test]
@@ -433,6 +468,50 @@ mod tests {
         }
         assert!((counted / 200_000.0 - 1.0).abs() < 0.15, "{counted}");
         assert!(visitors.heap_bytes() < 3 << 20);
+    }
+
+    /// What is counted of a client that asks at `seconds`, told to wait each time.
+    fn told(seconds: &[u64]) -> Vec<bool> {
+        let mut visitors = Visitors::new();
+        let asks = Seen { untested: Some(MitigationId(3)), is_put_off: true, ..seen(7, 0, 0) };
+        let mut told = Vec::new();
+        for second in seconds {
+            let mut followed = Followed::new();
+            followed.put(&asks);
+            let on_told = |id, is_restless| {
+                assert_eq!(id, MitigationId(3));
+                told.push(is_restless);
+            };
+            visitors.take(&followed, 1_000 * second, |_| (), on_told);
+        }
+        told
+    }
+
+    #[test]
+    fn who_goes_on_for_ten_seconds_though_told_to_wait_is_restless() {
+        let flood: Vec<u64> = (10..=40).step_by(2).collect();
+        assert_eq!(told(&flood), [false, true, true, true]);
+        // Somebody who presses a button again, a library that tries later each time, and a program that does as told.
+        assert_eq!(told(&[10, 12, 13]), [false]);
+        assert_eq!(told(&[10, 11, 13, 17, 25, 41]), [false; 3]);
+        assert_eq!(told(&[10, 18, 26, 34, 42]), [false; 5]);
+    }
+
+    #[test]
+    fn who_is_served_meanwhile_was_not_told_to_wait() {
+        let mut visitors = Visitors::new();
+        for second in 10..60u64 {
+            let is_put_off = second.is_multiple_of(9);
+            let asks = Seen { untested: Some(MitigationId(3)), is_put_off, ..seen(7, 0, 0) };
+            let mut followed = Followed::new();
+            followed.put(&asks);
+            visitors.take(
+                &followed,
+                1_000 * second,
+                |_| (),
+                |_, is_restless| assert!(!is_restless),
+            );
+        }
     }
 
     #[test]

@@ -198,6 +198,8 @@ struct Seen {
     standing: Standing,
     cookies: CookieClass,
     is_held: bool,
+    /// Whether something that was checked speaks for it.
+    is_recognised: bool,
     met: Option<Met>,
     test: Test,
 }
@@ -323,7 +325,7 @@ pub(crate) fn look(
     let attributes = detection.attributer.of(facts, ask.fields, network);
     let identity_hash = identity_hash(detection, facts.identity);
     let exempt = match decided.cause() {
-        Cause::AllowList => Exempt::Listed,
+        Cause::AllowList => Exempt::Known,
         _ if policy.table.is_crawler(facts.client.ip()) => Exempt::Known,
         _ => Exempt::from(facts.standing),
     };
@@ -341,6 +343,7 @@ pub(crate) fn look(
             standing: facts.standing,
             cookies: facts.cookies,
             is_held: facts.held != Held::No,
+            is_recognised: exempt == Exempt::Known || facts.identity.is_holder(),
             met,
             test,
         });
@@ -407,6 +410,7 @@ pub(crate) fn observe(
         target: target(detection, ask),
         referrer: referrer(detection, ask),
         returned_cookie: ask.fields.has("cookie"),
+        is_recognised: seen.is_recognised,
         is_cacheable: seen.is_held || ask.query.is_none() && is_shared(answer),
         status: answer.status,
         cause: answer.note.cause,

@@ -87,8 +87,11 @@ pub struct Observation {
     pub target: u32,
     /// Where it says it was linked from.
     pub referrer: Referrer,
-    /// Whether it brought back a cookie that we or the origin set.
+    /// Whether it brought a cookie. A claim: anybody can make one up.
     pub returned_cookie: bool,
+    /// Whether something that was checked says that it was here to read before, or may be here: a credential of
+    /// ours of whatever age, a login that the origin gave, a pass or a list of the operator.
+    pub is_recognised: bool,
     /// Whether many may be given the same answer: it was held, or may be from now on and its URL is none that a
     /// flood makes up (it has no query).
     pub is_cacheable: bool,

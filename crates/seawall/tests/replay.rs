@@ -172,6 +172,25 @@ fn a_flood_is_an_attack_with_a_signature_in_words() {
 }
 
 #[test]
+fn what_a_log_cannot_tell_blocks_nobody() {
+    // Forms, that no test can be put before; nor does a log say who was known, or who waits when told to.
+    let mut log = Log::new().ordinary(2_400);
+    for second in 2_100..2_280 {
+        for _ in 0..100 {
+            let client = log.random.address();
+            log.line(START + second, &client, "/contact", "-", "python-requests/2.31.0");
+        }
+    }
+    let text = log.text().replace("\"GET /contact", "\"POST /contact");
+    let story = replay(&text);
+    let [incident] = incidents(&story) else { panic!("{story}") };
+    assert_eq!(incident["verdict"], "attack", "{incident}");
+    let told = incident.to_string();
+    assert!(told.contains("tested") || told.contains("challenge"), "{told}");
+    assert!(!told.contains("no_readers") && !told.contains("block"), "{told}");
+}
+
+#[test]
 fn a_crowd_is_no_attack_and_nobody_is_tested() {
     let story = replay(&Log::new().ordinary(1_800).crowd(1_200, 300, 20).text());
     for incident in incidents(&story) {

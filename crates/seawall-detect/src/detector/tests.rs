@@ -160,6 +160,7 @@ impl World {
             target: hash(Attribute::Path, 1_000 + target),
             referrer: client.referrer,
             returned_cookie: false,
+            is_recognised: false,
             is_cacheable: self.random.unit() < 0.95,
             status: 200,
             cause: Cause::Default,

@@ -68,6 +68,7 @@ pub(crate) fn page_of(client: ClientAddr) -> Observation {
         target: 77,
         referrer: Referrer::None,
         returned_cookie: false,
+        is_recognised: false,
         is_cacheable: true,
         status: 200,
         cause: Cause::Default,

@@ -122,6 +122,7 @@ impl Learner {
             target: detection::target(&self.detection, &ask),
             referrer: detection::referrer(&self.detection, &ask),
             returned_cookie: ask.fields.has("cookie"),
+            is_recognised: false,
             is_cacheable: request.is_held || ask.query.is_none(),
             status: 200,
             cause: Cause::Default,

@@ -372,6 +372,9 @@ impl Shield for Seawall {
             target: target_hash(path, query),
             referrer: referrer(request.fields.referer),
             returned_cookie: request.fields.has("cookie"),
+            is_recognised: visitor.is_verified
+                || visitor.standing != Standing::Anonymous
+                || visitor.identity.is_holder(),
             is_cacheable: self.is_shareable(&placed) && !is_personal,
             status: 0,
             cause,

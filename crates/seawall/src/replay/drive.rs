@@ -4,7 +4,8 @@
 //! the requests of a second are spread evenly over it, which is all that can be said of them. What the
 //! cache would have held is worked out from the log: a page is taken to be kept for ten seconds
 //! (`default_ttl`) and a file for a day after it was answered once. Nobody in a log can pass or fail a
-//! test, so the ladder ends before blocking, unless pages in hand are flooded.
+//! test, is known from before, or was told by us to wait: so the ladder ends before blocking, unless pages in hand are
+//! flooded.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -242,6 +243,7 @@ impl Drive {
             target: (target >> 32) as u32,
             referrer: self.referrer(request),
             returned_cookie: false,
+            is_recognised: false,
             is_cacheable,
             status: request.status,
             cause: Cause::Default,

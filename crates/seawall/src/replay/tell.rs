@@ -120,7 +120,8 @@ pub(super) fn head(story: &Story) -> String {
 pub(super) fn limits(story: &Story) -> Vec<String> {
     let mut lines = vec![
         "A log tells neither TLS fingerprints nor most fields, and nobody in it is asked anything: in".to_owned(),
-        "production signatures are sharper, and who never passes a test is blocked.".to_owned(),
+        "production signatures are sharper, and who never passes a test is blocked. Of forms, scripts and".to_owned(),
+        "apps it does not tell who is known or waits when told to: here they are never blocked.".to_owned(),
     ];
     if story.baseline_clients < 3_000 {
         lines.push(format!(
@@ -269,7 +270,7 @@ pub(super) fn why_words(why: Why) -> &'static str {
         Why::Stands => "it stands",
         Why::NobodyPasses => "nobody passes the test",
         Why::BeyondBudget => "beyond the budget of held pages",
-        Why::NoReaders => "nobody in it was seen to read",
+        Why::NoReaders => "nobody in it was recognised, and it goes on",
         Why::SomePass => "some pass the test",
         Why::ReaderHurt => "a reader was kept out",
         Why::NoEffect => "it explains nothing any more",
