@@ -20,7 +20,10 @@ mod report;
 mod say;
 #[allow(dead_code, reason = "what reads statements comes with verification")]
 mod statement;
+pub mod stix;
+mod terms;
 mod unknown;
+mod wording;
 
 pub use self::assess::{Assessment, Confidence, Likelihood, Subject};
 pub use self::chain::{Chain, ChainError, MAX_LINE_BYTES, MAX_SEGMENT_LINES};

@@ -1,0 +1,74 @@
+//! Writes the example report in every format into a folder, for programs of others to judge.
+//!
+//! `cargo run -p seawall-report --example export_all -- FOLDER`
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use seawall_report::{Edition, ExportOptions, Report, Tlp, example, stix};
+
+/// What stands between us and a file.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome {
+    let folder = env::args_os().nth(1).map(PathBuf::from).ok_or("name a folder to write to")?;
+    for (name, report) in [("example", example()), ("hostile", hostile())] {
+        for (edition, tlp) in [(Edition::Public, Tlp::Clear), (Edition::Sealed, Tlp::AmberStrict)] {
+            let options = ExportOptions {
+                tlp,
+                edition,
+                reporter: Some("The Daily Example".to_owned()),
+                contact: Some("desk@daily.example".to_owned()),
+            };
+            write(&folder.join(format!("{name}-{edition}")), &report, &options)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, report: &Report, options: &ExportOptions) -> Outcome {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("stix.json"), stix::render(report, options)?)?;
+    // What the validators compare all others with.
+    fs::write(folder.join("totals.json"), serde_json::to_string(&report.totals)?)?;
+    Ok(())
+}
+
+/// The example, with texts that try to break out of every format.
+fn hostile() -> Report {
+    let mut report = example();
+    let text = |number: usize| HOSTILE[number % HOSTILE.len()].to_owned();
+    for (number, one) in report.mitigations.iter_mut().enumerate() {
+        one.signature = text(number);
+        for step in &mut one.moves {
+            step.change.signature = text(number);
+            for (place, word) in step.change.terms.iter_mut().enumerate() {
+                let lead = ["user agent ", "path template ", "JA4 "][place % 3];
+                let attribute = ["user_agent", "path", "ja4"][place % 3];
+                attribute.clone_into(&mut word.attribute);
+                word.text = format!("{lead}{}", text(number + place));
+            }
+        }
+    }
+    for (number, note) in report.notes.iter_mut().enumerate() {
+        note.text = text(number);
+        note.author = text(number + 1);
+        note.source = Some(text(number + 2));
+    }
+    for (number, look) in report.looks.iter_mut().enumerate() {
+        look.text = text(number);
+    }
+    for (number, source) in report.sources.iter_mut().enumerate().take(20) {
+        source.registered = Some(format!("AS64511 {}", text(number)));
+    }
+    report.begin.sites = vec![text(0), text(3)];
+    report
+}
+
+const HOSTILE: &[&str] = &[
+    "' OR '1'='1'] FOLLOWEDBY [ipv4-addr:value = '0.0.0.0/0",
+    "\\' \\\\ \" \u{0}\u{1}\u{7f} \r\nBcc: all@daily.example\r\n\r\n--seawall",
+    "=HYPERLINK(\"http://x.example\",\"x\")\t+1\n-1\n@SUM(1)",
+    "<script>alert(1)</script> ]]> &amp; %00 {{7*7}} ${x} (?i).*$ [^'] …",
+    "\u{202e}gpj.exe \u{feff} \u{2028} \u{1f4a5} ?????",
+];

@@ -1,0 +1,172 @@
+//! A few words that formats for machines need of a report: what it is called, and what kinds are called there.
+//!
+//! Separate so that STIX, MISP and XARF name the same thing alike.
+
+use crate::entry::{NoteKind, RecordOrigin};
+use crate::{Assessment, Confidence, Likelihood, Report, Subject};
+
+/// What happened, in a few words. A flash crowd is not called an attack.
+pub(crate) fn kind(report: &Report) -> &'static str {
+    match report.verdict.as_str() {
+        "attack" => "HTTP flood",
+        "mixed" => "Many readers and an HTTP flood",
+        "crowd" => "Many readers at once",
+        _ => "More requests than usual",
+    }
+}
+
+/// Whether the shield thought that there was an attack in it.
+pub(crate) fn is_attack(report: &Report) -> bool {
+    matches!(report.verdict.as_str(), "attack" | "mixed")
+}
+
+/// The title of an export.
+pub(crate) fn title(report: &Report) -> String {
+    let sites = report.begin.sites.join(", ");
+    let on = if sites.is_empty() { String::new() } else { format!(" on {sites}") };
+    format!("{}{on}, {}", kind(report), report.begin.since)
+}
+
+/// The figures in three sentences.
+pub(crate) fn summary(report: &Report) -> String {
+    let totals = &report.totals;
+    let until = match report.until {
+        Some(until) => format!("to {until}"),
+        None => format!("to {} and going on", report.recorded_until),
+    };
+    format!(
+        "From {} {until}: {} requests in {} counted seconds, about {:.0} of them ordinary. {} were refused; a mitigation met {}. The busiest second was {} with {} requests.{}",
+        report.begin.since,
+        totals.requests,
+        totals.seconds,
+        totals.expected,
+        totals.refused,
+        totals.matched,
+        report.peak.at,
+        report.peak.requests,
+        origin(report),
+    )
+}
+
+/// Where the facts are from, where they are not the shield's own.
+fn origin(report: &Report) -> &'static str {
+    match report.begin.origin {
+        RecordOrigin::Live => "",
+        RecordOrigin::Replay => " Reconstructed from access logs of another program.",
+        RecordOrigin::Rehearsal => " A rehearsal: the requests were generated for it.",
+    }
+}
+
+/// What is judged.
+pub(crate) const fn subject(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Tor => "requests came through Tor exits",
+        Subject::Hosting => "requests came from hosting networks",
+        Subject::Proxies => "requests came through residential or open proxies",
+        Subject::Devices => "requests came from devices in homes",
+        Subject::SingleTool => "one tool made most of the requests",
+        Subject::ToolFamily => "the requests are consistent with a family of tools",
+        Subject::Crowd => "many readers came at once, and there was no attack",
+    }
+}
+
+/// ICD 203.
+pub(crate) const fn likelihood(likelihood: Likelihood) -> &'static str {
+    match likelihood {
+        Likelihood::AlmostNoChance => "almost no chance",
+        Likelihood::VeryUnlikely => "very unlikely",
+        Likelihood::Unlikely => "unlikely",
+        Likelihood::RoughlyEven => "roughly even chance",
+        Likelihood::Likely => "likely",
+        Likelihood::VeryLikely => "very likely",
+        Likelihood::AlmostCertain => "almost certain",
+    }
+}
+
+/// From and to how many in a hundred.
+pub(crate) const fn percents(likelihood: Likelihood) -> [u8; 2] {
+    match likelihood {
+        Likelihood::AlmostNoChance => [1, 5],
+        Likelihood::VeryUnlikely => [5, 20],
+        Likelihood::Unlikely => [20, 45],
+        Likelihood::RoughlyEven => [45, 55],
+        Likelihood::Likely => [55, 80],
+        Likelihood::VeryLikely => [80, 95],
+        Likelihood::AlmostCertain => [95, 99],
+    }
+}
+
+pub(crate) const fn confidence(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Low => "low",
+        Confidence::Moderate => "moderate",
+        Confidence::High => "high",
+    }
+}
+
+/// A judgement in full: likelihood and confidence stand in sentences of their own (ICD 203).
+pub(crate) fn judgement(one: &Assessment) -> String {
+    let [from, to] = percents(one.likelihood);
+    let mut text = format!(
+        "Judged, not measured: that {} is {} ({from} to {to} %). Confidence in this judgement is {}.",
+        subject(one.subject),
+        likelihood(one.likelihood),
+        confidence(one.confidence),
+    );
+    for (what, list) in [
+        ("Evidence", &one.evidence),
+        ("Alternatives", &one.alternatives),
+        ("Would change it", &one.would_change),
+    ] {
+        for line in list {
+            text.push_str(&format!("\n{what}: {line}"));
+        }
+    }
+    text
+}
+
+/// Whose words a note is.
+pub(crate) const fn note(kind: NoteKind) -> &'static str {
+    match kind {
+        NoteKind::Observation => "Observation of the operator",
+        NoteKind::Event => "A public event that came before",
+        NoteKind::Claim => "Statement by others: somebody claims to have done it",
+        NoteKind::Demand => "Statement by others: somebody demands something",
+        NoteKind::Statement => "Statement by others",
+    }
+}
+
+/// `AS64500 Example (DE)`: the number, and the name without the country.
+pub(crate) fn autonomous_system(registered: &str) -> Option<(u32, &str)> {
+    let (number, rest) = match registered.split_once(' ') {
+        Some((number, rest)) => (number, rest),
+        None => (registered, ""),
+    };
+    let number = number.strip_prefix("AS")?.parse().ok()?;
+    let name = match rest.rsplit_once(" (") {
+        Some((name, country)) if country.len() == 3 && country.ends_with(')') => name,
+        _ => rest,
+    };
+    Some((number, name.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_read_as_the_lists_write_it() {
+        assert_eq!(autonomous_system("AS64500 Example (DE)"), Some((64_500, "Example")));
+        assert_eq!(autonomous_system("AS64500 A (B) Ltd"), Some((64_500, "A (B) Ltd")));
+        assert_eq!(autonomous_system("AS64500"), Some((64_500, "")));
+        assert_eq!(autonomous_system("Example"), None);
+        assert_eq!(autonomous_system("AS99999999999 X"), None);
+    }
+
+    #[test]
+    fn a_crowd_is_not_called_an_attack() {
+        let report = Report { verdict: "crowd".to_owned(), ..Report::default() };
+        assert!(!is_attack(&report));
+        assert!(!title(&report).contains("flood"));
+    }
+}
