@@ -12,9 +12,11 @@
 mod assess;
 mod chain;
 mod collect;
+pub mod csv;
 mod entry;
 mod example;
 mod export;
+pub mod json;
 mod moment;
 mod report;
 mod say;
