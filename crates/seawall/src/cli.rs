@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{archive, demo, mitigate, replay, selftest, verify};
+use crate::{archive, demo, mitigate, replay, report, selftest, verify};
 
 /// Keeps a website readable under a DDoS attack.
 #[derive(Debug, Parser)]
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Pass(PassArgs),
     /// The always-online copy: what it has, and what is done with it.
     Archive(archive::Args),
+    /// What was recorded of incidents, and exports of it.
+    Report(report::Args),
     /// What the operator decides by hand.
     Mitigate(mitigate::Args),
     /// Check a package of an archive with nothing but the file.

@@ -19,6 +19,7 @@ mod output;
 mod pass;
 mod purge;
 mod replay;
+mod report;
 mod selftest;
 mod serve;
 mod status;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Purge(args) => purge::run(config.as_deref(), &args),
         Command::Pass(args) => pass::run(config.as_deref(), &args),
         Command::Archive(args) => archive::run(config.as_deref(), &args),
+        Command::Report(args) => report::run(config.as_deref(), &args),
         Command::Mitigate(args) => mitigate::run(config.as_deref(), &args),
         Command::Verify(args) => verify::run(&args),
         Command::Replay(args) => replay::run(&args),

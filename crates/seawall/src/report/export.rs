@@ -1,0 +1,187 @@
+//! `seawall report export`: the report in a form for others.
+//!
+//! What is written is what the pure crate renders; this file only chooses where it goes. A file is written beside its place
+//! and renamed, so that a page that is fetched while it is made anew is never half of one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, IsTerminal as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use seawall_report::{Edition, Entry, ExportError, ExportOptions, Report, csv, json};
+
+use super::{ExportArgs, record};
+use crate::Done;
+use crate::figures::readable_size;
+use crate::output::{self, Failure, say, with_causes};
+
+/// In which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// The report for programs; its schema is docs/schemas/report-1.json.
+    Json,
+    /// Tables: sums, timeline, sources, the requests of the sample, and what their hashes were in words.
+    Csv,
+}
+
+/// What an export is made of.
+enum Made {
+    Text(String),
+    /// Several files, by their names.
+    Files(Vec<(String, Vec<u8>)>),
+}
+
+/// Writes an export of the record at `path`.
+///
+/// # Errors
+/// A failure if the record cannot be read, the edition is not for this marking, or it cannot be written.
+pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
+    let options = ExportOptions {
+        tlp: args.tlp,
+        edition: args.edition,
+        reporter: args.reporter.clone(),
+        ..ExportOptions::default()
+    };
+    // What cannot be exported is said before a long record is read.
+    text(options.shown(&Report::default()).map(drop))?;
+    let report = record::report(path, args.edition)?;
+    let is_private = args.edition == Edition::Sealed;
+    match make(args.format, &report, &options)? {
+        Made::Text(text) => match &args.out {
+            None => output::data(&text),
+            Some(out) => write(out, text.as_bytes(), is_private),
+        },
+        Made::Files(files) => {
+            let Some(folder) = &args.out else { return print(files, args.format) };
+            for (name, bytes) in &files {
+                write(&in_folder(folder, name)?, bytes, is_private)?;
+            }
+            if args.format == Format::Csv {
+                write_sample(path, folder, is_private)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn make(format: Format, report: &Report, options: &ExportOptions) -> Result<Made, Failure> {
+    Ok(match format {
+        Format::Json => Made::Text(text(json::render(report, options))?),
+        Format::Csv => Made::Files(vec![
+            ("sources.csv".to_owned(), text(csv::render(report, options))?.into_bytes()),
+            ("totals.csv".to_owned(), csv::totals(report).into_bytes()),
+            ("timeline.csv".to_owned(), csv::timeline(report).into_bytes()),
+        ]),
+    })
+}
+
+/// What was rendered, or why it was not.
+///
+/// # Errors
+/// A usage failure if it was asked for wrongly.
+pub(super) fn text<T>(rendered: Result<T, ExportError>) -> Result<T, Failure> {
+    rendered.map_err(|error| match error {
+        ExportError::SealedIsClear | ExportError::PublicHasNoAddresses => Failure::usage(
+            with_causes(&error),
+            "add `--tlp amber` or `--edition public`, whichever is meant",
+        ),
+        ExportError::NoAddresses => Failure::failed(
+            with_causes(&error),
+            "`seawall report privacy` says how many addresses are kept, whether they are encrypted, and until when",
+        ),
+        error => Failure::failed(with_causes(&error), "this is a mistake of Seawall: please report it"),
+    })
+}
+
+/// Of several files the first is what a pipe gets: the others need a folder.
+fn print(mut files: Vec<(String, Vec<u8>)>, format: Format) -> Done {
+    let others: Vec<_> = files.split_off(1).into_iter().map(|(name, _)| name).collect();
+    let Some((name, bytes)) = files.pop() else { return Ok(()) };
+    output::data(&String::from_utf8_lossy(&bytes))?;
+    let more = if format == Format::Csv { ", sample.csv, words.csv" } else { "" };
+    if std::io::stderr().is_terminal() {
+        let others = others.join(", ");
+        say(&format!("This is {name}. `--out FOLDER` also writes {others}{more}."));
+    }
+    Ok(())
+}
+
+fn in_folder(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
+    fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+    Ok(folder.join(name))
+}
+
+/// The sample is read a second time and written line by line: it is never held whole.
+fn write_sample(path: &Path, folder: &Path, is_private: bool) -> Done {
+    let (sample, words) = (folder.join("sample.csv"), folder.join("words.csv"));
+    let mut to_sample = Fresh::new(&sample, is_private)?;
+    let mut to_words = Fresh::new(&words, is_private)?;
+    to_words.put(csv::words_head().as_bytes())?;
+    record::read(path, |entry| match entry {
+        Entry::Begin(begin) if to_sample.written == 0 => {
+            to_sample.put(csv::sample_head(begin).as_bytes())
+        }
+        Entry::Row(row) => to_sample.put(csv::sample_line(row).as_bytes()),
+        Entry::Word(word) => to_words.put(csv::words_line(word).as_bytes()),
+        _ => Ok(()),
+    })?;
+    to_sample.finish()?;
+    to_words.finish()
+}
+
+fn write(path: &Path, bytes: &[u8], is_private: bool) -> Done {
+    let mut file = Fresh::new(path, is_private)?;
+    file.put(bytes)?;
+    file.finish()
+}
+
+/// A file that takes its name when it is whole.
+struct Fresh {
+    path: PathBuf,
+    beside: PathBuf,
+    file: BufWriter<File>,
+    written: u64,
+    is_whole: bool,
+}
+
+impl Fresh {
+    fn new(path: &Path, is_private: bool) -> Result<Self, Failure> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let mode = if is_private { 0o600 } else { 0o644 };
+        let opened =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside);
+        let file = BufWriter::new(opened.map_err(|error| cannot_write(path, &error))?);
+        Ok(Self { path: path.to_owned(), beside, file, written: 0, is_whole: false })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Done {
+        self.written += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(|error| cannot_write(&self.path, &error))
+    }
+
+    fn finish(mut self) -> Done {
+        let flushed = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        flushed
+            .and_then(|()| fs::rename(&self.beside, &self.path))
+            .map_err(|error| cannot_write(&self.path, &error))?;
+        self.is_whole = true;
+        say(&format!("wrote {} ({})", self.path.display(), readable_size(self.written)));
+        Ok(())
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(
+        format!("cannot write `{}`: {error}", path.display()),
+        "choose a place that can be written to with `--out`, and check the space on the disk",
+    )
+}

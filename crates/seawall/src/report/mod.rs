@@ -1,0 +1,134 @@
+//! `seawall report`: what was recorded of an incident, and what may be given to others of it.
+//!
+//! Records are files that only grow, so that they are read beside a running program, in a stopped one's folder, or
+//! wherever a copy of one was put. Each is checked while it is read; one that is not what was signed is still shown, and
+//! says so in its first lines and in every export.
+
+mod export;
+mod list;
+mod place;
+mod privacy;
+mod record;
+mod show;
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use seawall_report::{Edition, Tlp};
+
+use self::export::Format;
+use self::place::Place;
+use crate::cli::TargetArgs;
+use crate::{Done, output};
+
+/// What `report` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Start here:\n  \
+    seawall report list\n  \
+    seawall report show last\n  \
+    seawall report export last --format html --out report.html\n\
+    Of a stopped program: add `--state DIR`. INCIDENT is an identifier that `list` shows, its beginning,\n\
+    `last`, or a record file.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Every incident that is recorded.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// What happened, on a page: figures, signatures in words, what readers felt, what is not known.
+    Show {
+        /// Which one.
+        #[arg(value_name = "INCIDENT")]
+        incident: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Write it in a form for others.
+    #[command(
+        after_help = "The public edition has networks cut to /24 and /48 and no address. The sealed one has the full\n\
+        addresses of sources that were refused often: it is personal data, for who has to act on them.\n\
+        `csv`, `nis2` and `xarf` are several files: `--out` names a folder for them."
+    )]
+    Export(ExportArgs),
+    /// What is stored of whom, why, and until when.
+    Privacy {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    /// Which one.
+    #[arg(value_name = "INCIDENT")]
+    incident: String,
+    /// The form.
+    #[arg(long, value_name = "FORM")]
+    format: Format,
+    /// Where to write it; without it to standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How far it may be passed on: clear, green, amber, amber+strict or red.
+    #[arg(long, value_name = "MARKING", default_value = "amber")]
+    tlp: Tlp,
+    /// For whom: public or sealed.
+    #[arg(long, value_name = "EDITION", default_value = "public")]
+    edition: Edition,
+    /// In whose name, such as "Example News".
+    #[arg(long, value_name = "NAME")]
+    reporter: Option<String>,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// What most of them take.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// A failure if there is no such record, or it cannot be read or written.
+pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
+    match &args.what {
+        What::List { common } => {
+            let listed = list::all(&Place::find(config, &common.target)?)?;
+            if common.json {
+                return output::json(&list::as_json(&listed));
+            }
+            output::data(&list::as_text(&listed))
+        }
+        What::Show { incident, common } => {
+            let path = place::record(config, &common.target, incident)?;
+            let read = record::report(&path, Edition::Public)?;
+            if common.json {
+                let options = seawall_report::ExportOptions::default();
+                return output::data(&export::text(seawall_report::json::render(&read, &options))?);
+            }
+            output::data(&show::page(&read))
+        }
+        What::Export(args) => {
+            let path = place::record(config, &args.target, &args.incident)?;
+            export::run(&path, args)
+        }
+        What::Privacy { common } => {
+            let ledger = privacy::ledger(&Place::find(config, &common.target)?)?;
+            if common.json {
+                return output::json(&privacy::as_json(&ledger));
+            }
+            output::data(&privacy::as_text(&ledger))
+        }
+    }
+}

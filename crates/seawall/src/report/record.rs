@@ -1,0 +1,128 @@
+//! Reads a record: line by line, bounded, and whatever is in it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal as _, Read as _};
+use std::path::Path;
+
+use seawall_report::{Collector, Edition, Entry, RecordFacts, Report};
+
+use crate::figures::{grouped, readable_size};
+use crate::output::{Failure, say};
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// Lines, of every kind.
+    pub(super) count: u64,
+    /// Lines that are neither entries nor statements of the chain.
+    pub(super) unread: u64,
+}
+
+/// Hands out every entry of a record, in order.
+///
+/// # Errors
+/// A failure if the file cannot be read, or is no record.
+pub(super) fn read(
+    path: &Path,
+    mut each: impl FnMut(&Entry) -> Result<(), Failure>,
+) -> Result<Lines, Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::failed(
+            format!("cannot read `{}`: {error}", path.display()),
+            "run the command as the user Seawall runs as",
+        )
+    };
+    let file = File::open(path).map_err(cannot)?;
+    let size = file.metadata().map_or(0, |it| it.len());
+    let mut progress = Progress::new(size);
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let (mut lines, mut line) = (Lines::default(), Vec::new());
+    loop {
+        line.clear();
+        let limit = MAX_LINE_BYTES + 1;
+        let read = reader.by_ref().take(limit).read_until(b'\n', &mut line).map_err(cannot)?;
+        // What has no line end is being written, or was torn off: it is no line yet.
+        if read == 0 || (line.last() != Some(&b'\n') && (read as u64) < limit) {
+            break;
+        }
+        progress.add(read);
+        lines.count += 1;
+        if line.last() != Some(&b'\n') {
+            lines.unread += 1;
+            reader.skip_until(b'\n').map_err(cannot)?;
+            continue;
+        }
+        match serde_json::from_slice::<Entry>(&line) {
+            Ok(entry) => each(&entry)?,
+            Err(_) => lines.unread += u64::from(!is_statement(&line)),
+        }
+        if lines.count == 1 && lines.unread == 1 {
+            return Err(Failure::failed(
+                format!("`{}` is no incident record", path.display()),
+                "a record is a text file that begins with `{\"entry\":\"begin\"`; `seawall report list` shows those that there are",
+            ));
+        }
+    }
+    Ok(lines)
+}
+
+/// Sums up a record.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn report(path: &Path, edition: Edition) -> Result<Report, Failure> {
+    let mut collector = match edition {
+        Edition::Public => Collector::new(),
+        Edition::Sealed => Collector::with_addresses(),
+    };
+    let lines = read(path, |entry| {
+        collector.take(entry);
+        Ok(())
+    })?;
+    let facts = RecordFacts { lines: lines.count, ..RecordFacts::default() };
+    let mut report = collector.finish(facts);
+    if lines.unread > 0 {
+        let sentence = format!(
+            "{} lines of the record could not be read: they were damaged, or written by a later version.",
+            grouped(lines.unread)
+        );
+        say(&format!("warning: {sentence}"));
+        report.unknown.insert(0, sentence);
+    }
+    Ok(report)
+}
+
+/// Lines of the chain, and what stands for a line that was removed.
+fn is_statement(line: &[u8]) -> bool {
+    STATEMENTS.iter().any(|start| line.starts_with(start))
+}
+
+const STATEMENTS: [&[u8]; 4] =
+    [b"{\"digests\":", b"{\"seal\":", b"{\"signature\":", b"{\"removed\":"];
+/// As long as a line of a record may be.
+const MAX_LINE_BYTES: u64 = 1 << 20;
+
+/// Says how far it is, to people, where it takes long.
+struct Progress {
+    size: u64,
+    done: u64,
+    next: u64,
+}
+
+impl Progress {
+    fn new(size: u64) -> Self {
+        let is_shown = size >= LARGE && std::io::stderr().is_terminal();
+        Self { size, done: 0, next: if is_shown { 0 } else { u64::MAX } }
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.done += bytes as u64;
+        if self.done >= self.next {
+            say(&format!("read {} of {}", readable_size(self.done), readable_size(self.size)));
+            self.next = self.done + LARGE;
+        }
+    }
+}
+
+/// About a second's work.
+const LARGE: u64 = 16 << 20;

@@ -1,0 +1,303 @@
+//! Reports of incidents through the real binary: listed, shown, exported, and what is kept.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+
+use seawall_report::{
+    Address, Addresses, Begin, Cohort, CohortCounts, End, Entry, MetCounts, Moment, Move, Note,
+    NoteKind, Row, Second, Source, Step, StepKind, Word,
+};
+
+use crate::common::{Ran, run_in};
+
+const ID: &str = "20261122T100800Z-0abc";
+
+fn at(second: u64) -> Moment {
+    Moment::from_unix_ms(1_795_342_080_000 + second * 1_000)
+}
+
+/// What a shield would have written of ten seconds: 100 requests in each, 60 of them met.
+fn entries() -> Vec<Entry> {
+    let mut entries = vec![Entry::Begin(Box::new(Begin {
+        record: 1,
+        incident: ID.to_owned(),
+        since: at(2),
+        recorded_from: at(0),
+        sites: vec!["example.org".to_owned()],
+        software: "seawall 0.1.0".to_owned(),
+        attributes: vec!["JA4".to_owned(), "user agent".to_owned()],
+        remove_addresses_at: at(1_000_000),
+        ..Begin::default()
+    }))];
+    for place in 0..10 {
+        let counts = |cohort, requests, served| CohortCounts {
+            cohort,
+            requests,
+            served,
+            refused: 0,
+            tested: 0,
+            failed: 0,
+            late: 0,
+        };
+        entries.push(Entry::Second(Box::new(Second {
+            at: at(place),
+            state: "attack".to_owned(),
+            requests: 100,
+            expected: 20.0,
+            refused: 55,
+            cohorts: vec![counts(Cohort::Met, 60, 5), counts(Cohort::Unmarked, 40, 39)],
+            met: vec![MetCounts { id: 3, matched: 60, blocked: 55, ..MetCounts::default() }],
+            ..Second::default()
+        })));
+    }
+    let change = Move {
+        id: 3,
+        signature: "user agent is `=cmd|' /C calc'!A1`".to_owned(),
+        to: Some("block".to_owned()),
+        ..Move::default()
+    };
+    entries.push(Entry::Step(Box::new(Step {
+        at: at(4),
+        step: StepKind::Moved,
+        mitigation: Some(change),
+        ..Step::default()
+    })));
+    entries.extend(about_sources());
+    entries.push(Entry::Note(Note {
+        at: at(9),
+        author: "A. Editor".to_owned(),
+        kind: NoteKind::Claim,
+        source: Some("https://social.example/1".to_owned()),
+        text: "We did it".to_owned(),
+        ..Note::default()
+    }));
+    let end = End {
+        until: at(8),
+        at: at(9),
+        verdict: "attack".to_owned(),
+        requests: 700,
+        ..End::default()
+    };
+    entries.push(Entry::End(Box::new(end)));
+    entries
+}
+
+fn about_sources() -> Vec<Entry> {
+    let row = |value: &str| {
+        Entry::Row(Box::new(Row {
+            at: at(5),
+            p: 0.5,
+            prefix: "192.0.2.0/24".to_owned(),
+            met: Some(3),
+            attributes: vec!["0".to_owned(), value.to_owned()],
+            ..Row::default()
+        }))
+    };
+    let word = Word {
+        attribute: "user agent".to_owned(),
+        value: "1f".to_owned(),
+        text: "=cmd|' /C calc'!A1".to_owned(),
+    };
+    let source = Source {
+        prefix: "192.0.2.0/24".to_owned(),
+        rows: 2,
+        requests: 4.0,
+        registered: Some("AS64500 Example (DE)".to_owned()),
+        ..Source::default()
+    };
+    let address = Address { address: "192.0.2.77".to_owned(), refused: 40, ..Address::default() };
+    let addresses = Addresses {
+        salt: "0".repeat(32),
+        addresses: vec![address],
+        count: 1,
+        remove_at: at(1_000_000),
+        ..Addresses::default()
+    };
+    vec![
+        row("1f"),
+        row("2e"),
+        Entry::Word(word),
+        Entry::Source(Box::new(source)),
+        Entry::Addresses(Box::new(addresses)),
+    ]
+}
+
+/// A state folder with one record.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with(id: &str, text: &str) -> Self {
+        let folder = Self(tempfile::tempdir().expect("a folder"));
+        folder.add(id, text);
+        folder
+    }
+
+    fn add(&self, id: &str, text: &str) {
+        let dir = self.0.path().join("state/incidents").join(id);
+        fs::create_dir_all(&dir).expect("made");
+        fs::write(dir.join("record.jsonl"), text).expect("written");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        run_in(self.0.path(), &[&["report"], args, &["--state", "state"]].concat())
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).expect("it was written")
+    }
+}
+
+fn text(entries: &[Entry]) -> String {
+    let line = |entry| serde_json::to_string(entry).expect("JSON") + "\n";
+    entries.iter().map(line).collect()
+}
+
+fn folder() -> Folder {
+    Folder::with(ID, &text(&entries()))
+}
+
+#[test]
+fn incidents_are_listed_with_the_sums_of_their_reports() {
+    let listed = folder().run(&["list", "--json"]).json();
+    let one = &listed["incidents"][0];
+    assert_eq!(one["id"], ID);
+    assert_eq!((one["requests"].as_u64(), one["refused"].as_u64()), (Some(700), Some(385)));
+    assert_eq!((&one["verdict"], &one["end"]), (&"attack".into(), &at(8).to_string().into()));
+    let listed = folder().run(&["list"]).stdout;
+    assert!(listed.contains(ID) && listed.contains("attack"), "{listed}");
+}
+
+#[test]
+fn no_incident_is_no_failure() {
+    let folder = Folder(tempfile::tempdir().expect("a folder"));
+    fs::create_dir(folder.path("state")).expect("made");
+    let listed = folder.run(&["list", "--json"]);
+    assert_eq!(
+        (listed.code, listed.json()["incidents"].as_array().map(Vec::len)),
+        (Some(0), Some(0))
+    );
+    folder.run(&["show", "last"]).check_failed(2, &["no incident is recorded", "seawall status"]);
+}
+
+#[test]
+fn an_incident_is_named_by_the_beginning_of_its_name_or_as_the_last() {
+    let folder = folder();
+    folder.add("20261123T000000Z-0001", &text(&entries()));
+    for name in [ID, "20261122", "last", "state/incidents/20261122T100800Z-0abc/record.jsonl"] {
+        assert_eq!(folder.run(&["show", name]).code, Some(0), "{name}");
+    }
+    folder.run(&["show", "2026"]).check_failed(2, &["2 incidents begin with `2026`"]);
+    folder.run(&["show", "2027"]).check_failed(2, &["no incident `2027`", "report list"]);
+}
+
+#[test]
+fn the_page_says_what_happened_what_was_said_and_what_is_not_known() {
+    let page = folder().run(&["show", "last"]).stdout;
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "An attack: from 2026-11-22",
+        "700",
+        "met by a signature",
+        "blocked at the hardest",
+        "a claim, by others, source: https://social.example/1",
+        "“We did it”",
+        "What is not known",
+        "cannot be told from traffic",
+    ] {
+        assert!(page.contains(words), "`{words}` is not in: {page}");
+    }
+    assert!(!page.contains("192.0.2.77"), "{page}");
+}
+
+#[test]
+fn the_sealed_edition_alone_has_full_addresses_and_is_not_for_the_world() {
+    let folder = folder();
+    let export =
+        |args: &[&str]| folder.run(&[&["export", "last", "--format", "json"], args].concat());
+    let public = export(&[]);
+    assert_eq!(public.json()["totals"]["requests"], 700);
+    assert!(!public.stdout.contains("192.0.2.77"));
+    let sealed = export(&["--edition", "sealed", "--tlp", "red"]);
+    assert_eq!(sealed.json()["addresses"][0]["address"], "192.0.2.77");
+    assert_eq!(sealed.json()["tlp"], "TLP:RED");
+    export(&["--edition", "sealed", "--tlp", "clear"]).check_failed(2, &["cannot be TLP:CLEAR"]);
+    assert_eq!(export(&["--tlp", "white"]).code, Some(2));
+}
+
+#[test]
+fn tables_are_written_to_a_folder_and_no_cell_is_a_formula() {
+    let folder = folder();
+    let done = folder.run(&["export", "last", "--format", "csv", "--out", "tables"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(folder.read("tables/totals.csv").contains("\r\nrequests,700,200\r\n"));
+    assert!(folder.read("tables/sources.csv").contains("192.0.2.0/24"));
+    assert_eq!(folder.read("tables/timeline.csv").lines().count(), 11);
+    assert_eq!(folder.read("tables/sample.csv").lines().count(), 3);
+    assert!(folder.read("tables/words.csv").contains("'=cmd"));
+    for name in fs::read_dir(folder.path("tables")).expect("a folder").flatten() {
+        let table = fs::read_to_string(name.path()).expect("text");
+        assert!(!table.contains("192.0.2.77"), "{table}");
+        let cells = table.split([',', '\n']).map(|cell| cell.trim_start_matches('"'));
+        assert!(cells.into_iter().all(|cell| !cell.starts_with(['=', '+', '-', '@'])), "{table}");
+    }
+    let first = folder.run(&["export", "last", "--format", "csv"]).stdout;
+    assert!(first.starts_with("prefix,first_seen"), "{first}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_said_and_leaves_nothing() {
+    let folder = folder();
+    let done = folder.run(&["export", "last", "--format", "json", "--out", "nowhere/x.json"]);
+    done.check_failed(1, &["cannot write `nowhere/x.json`", "hint:"]);
+    assert!(!folder.path("nowhere").exists());
+}
+
+#[test]
+fn the_ledger_says_how_many_addresses_are_kept_and_until_when() {
+    let folder = folder();
+    fs::write(folder.path("state/baseline"), b"x").expect("written");
+    let ledger = folder.run(&["privacy", "--json"]).json();
+    let kept = &ledger["incidents"][0];
+    assert_eq!((kept["addresses"].as_u64(), kept["address_lines"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(kept["remove_at"], at(1_000_000).to_string());
+    assert_eq!(ledger["elsewhere"][0]["file"], "baseline");
+    let page = folder.run(&["privacy"]);
+    assert!(page.stdout.contains("1 full addresses, not encrypted"), "{}", page.stdout);
+    assert!(!page.stdout.contains("192.0.2.77"));
+}
+
+#[test]
+fn a_record_that_is_being_written_or_damaged_is_read_as_far_as_it_goes() {
+    let whole = text(&entries());
+    let torn = Folder::with(ID, &whole[..whole.len() - 40]);
+    let listed = torn.run(&["list", "--json"]).json();
+    assert_eq!(listed["incidents"][0]["end"], serde_json::Value::Null);
+    let lines: Vec<&str> = whole.lines().collect();
+    let damaged =
+        [&lines[..3], &["{\"entry\":\"second\",", "\u{0}"], &lines[4..]].concat().join("\n");
+    let shown = Folder::with(ID, &(damaged + "\n")).run(&["show", "last"]);
+    assert!(shown.stderr.contains("2 lines of the record could not be read"), "{}", shown.stderr);
+    assert!(shown.stdout.contains("600"), "{}", shown.stdout);
+    Folder::with(ID, "hello\n").run(&["show", "last"]).check_failed(1, &["is no incident record"]);
+    let listed = Folder::with(ID, "hello\n").run(&["list", "--json"]);
+    assert_eq!(listed.json()["incidents"][0]["readable"], false);
+}
+
+#[test]
+fn a_line_without_end_is_passed_over() {
+    let whole = text(&entries());
+    let long = format!(
+        "{}{}\n{}",
+        &whole[..whole.find('\n').expect("lines") + 1],
+        "x".repeat(3 << 20),
+        &whole[whole.find('\n').expect("lines") + 1..]
+    );
+    let listed = Folder::with(ID, &long).run(&["list", "--json"]);
+    assert_eq!(listed.json()["incidents"][0]["requests"], 700);
+}
