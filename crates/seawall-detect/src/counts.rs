@@ -1,6 +1,105 @@
 //! What is counted completely in one window, whatever is sampled.
 
-use seawall_model::{ConnectionSignal, Observation, RequestKind, Test, Work};
+use seawall_model::{ConnectionSignal, Observation, RequestKind, Standing, Test, Work};
+
+/// Who asks, as far as it can be told without guessing. A request belongs to the first that fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cohort {
+    /// The origin or the operator vouched for it.
+    SignedIn,
+    /// A reader known for at least a day.
+    KnownReader,
+    /// It passed the cheap test.
+    Passed,
+    /// A mitigation met it.
+    Met,
+    /// It asks for feeds.
+    Feed,
+    /// It comes from a Tor exit.
+    Tor,
+    /// Anybody else.
+    Unmarked,
+}
+
+impl Cohort {
+    /// All of them, by [`Self::index`].
+    pub const ALL: [Self; 7] = [
+        Self::SignedIn,
+        Self::KnownReader,
+        Self::Passed,
+        Self::Met,
+        Self::Feed,
+        Self::Tor,
+        Self::Unmarked,
+    ];
+
+    /// Place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// To which a request belongs.
+    pub const fn of(observation: &Observation) -> Self {
+        match (observation.standing, observation.test) {
+            (Standing::SignedIn, _) => Self::SignedIn,
+            (Standing::AgedReader, _) => Self::KnownReader,
+            (_, Test::Passed | Test::Carried) => Self::Passed,
+            _ if observation.met.is_some() => Self::Met,
+            _ if matches!(observation.kind, RequestKind::Feed) => Self::Feed,
+            _ if observation.is_tor => Self::Tor,
+            _ => Self::Unmarked,
+        }
+    }
+}
+
+/// What became of the requests of one cohort. The sum of all but [`Self::late`] is their number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CohortTally {
+    /// Answered by the origin or from what is held, with anything but 5xx.
+    pub served: u64,
+    /// Refused by us, other than by a test.
+    pub refused: u64,
+    /// Given a cheap test.
+    pub tested: u64,
+    /// Answered 5xx by the origin, or for it.
+    pub failed: u64,
+    /// Gone before they were answered.
+    pub gone: u64,
+    /// Of all: answered after more than [`LATE`](seawall_model::LATE).
+    pub late: u64,
+}
+
+impl CohortTally {
+    /// How many there were.
+    pub const fn requests(&self) -> u64 {
+        self.served + self.refused + self.tested + self.failed + self.gone
+    }
+
+    fn add(&mut self, observation: &Observation, is_refused: bool) {
+        let became = if observation.test == Test::Set {
+            &mut self.tested
+        } else if is_refused {
+            &mut self.refused
+        } else {
+            match observation.status {
+                0 => &mut self.gone,
+                500.. => &mut self.failed,
+                _ => &mut self.served,
+            }
+        };
+        *became += 1;
+        self.late += u64::from(observation.is_late);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.served += other.served;
+        self.refused += other.refused;
+        self.tested += other.tested;
+        self.failed += other.failed;
+        self.gone += other.gone;
+        self.late += other.late;
+    }
+}
 
 /// Sums over one window of one worker, or of several after [`Counts::merge`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +129,8 @@ pub struct Counts {
     pub new_clients: u64,
     /// By [`ConnectionSignal::index`].
     pub signals: [u64; ConnectionSignal::ALL.len()],
+    /// What became of whom, by [`Cohort::index`].
+    pub cohorts: [CohortTally; Cohort::ALL.len()],
 }
 
 impl Counts {
@@ -53,6 +154,7 @@ impl Counts {
         }
         self.tests_set += u64::from(observation.test == Test::Set);
         self.tests_passed += u64::from(observation.test == Test::Passed);
+        self.cohorts[Cohort::of(observation).index()].add(observation, is_refused);
     }
 
     /// Adds what a connection told.
@@ -81,5 +183,84 @@ impl Counts {
         for (mine, theirs) in self.signals.iter_mut().zip(other.signals) {
             *mine += theirs;
         }
+        for (mine, theirs) in self.cohorts.iter_mut().zip(&other.cohorts) {
+            mine.merge(theirs);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+
+    use seawall_model::{
+        Attributes, Cause, ClientAddr, Instant, Met, MitigationId, Referrer, Rung,
+    };
+
+    use super::*;
+
+    fn page() -> Observation {
+        Observation {
+            at: Instant::default(),
+            client: ClientAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: 0,
+            is_tor: false,
+            is_late: false,
+            identity: 1,
+            standing: Standing::Anonymous,
+            attributes: Attributes::default(),
+            kind: RequestKind::Page,
+            target: 0,
+            referrer: Referrer::None,
+            returned_cookie: false,
+            is_recognised: false,
+            is_cacheable: true,
+            status: 200,
+            cause: Cause::Default,
+            work: Work::Held,
+            met: None,
+            test: Test::None,
+        }
+    }
+
+    #[test]
+    fn a_request_belongs_to_the_first_cohort_that_fits() {
+        let met = Some(Met { id: MitigationId(1), rung: Rung::Challenge, is_control: false });
+        let all = Observation {
+            standing: Standing::SignedIn,
+            test: Test::Carried,
+            met,
+            kind: RequestKind::Feed,
+            is_tor: true,
+            ..page()
+        };
+        let known = Observation { standing: Standing::AgedReader, ..all };
+        let passed = Observation { standing: Standing::Anonymous, ..all };
+        let met = Observation { test: Test::Set, ..passed };
+        let feed = Observation { met: None, ..met };
+        let tor = Observation { kind: RequestKind::Page, ..feed };
+        let all = [all, known, passed, met, feed, tor, page()];
+        assert_eq!(all.map(|it| Cohort::of(&it)), Cohort::ALL);
+        for (index, cohort) in Cohort::ALL.into_iter().enumerate() {
+            assert_eq!(cohort.index(), index);
+        }
+    }
+
+    #[test]
+    fn every_request_is_counted_once_among_what_became_of_its_cohort() {
+        let mut counts = Counts::default();
+        let with = |status, test| Observation { status, test, ..page() };
+        counts.add(&with(200, Test::None), false);
+        counts.add(&with(404, Test::None), false);
+        counts.add(&with(429, Test::None), true);
+        counts.add(&with(429, Test::Set), true);
+        counts.add(&with(502, Test::None), false);
+        counts.add(&Observation { is_late: true, ..with(0, Test::None) }, false);
+        let want = CohortTally { served: 2, refused: 1, tested: 1, failed: 1, gone: 1, late: 1 };
+        assert_eq!(counts.cohorts[Cohort::Unmarked.index()], want);
+        assert_eq!(want.requests(), counts.requests);
+        let once = counts;
+        counts.merge(&once);
+        assert_eq!(counts.cohorts[Cohort::Unmarked.index()].requests(), 12);
     }
 }

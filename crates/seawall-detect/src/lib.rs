@@ -51,7 +51,7 @@ mod window;
 mod words;
 
 pub use crate::composition::Composition;
-pub use crate::counts::Counts;
+pub use crate::counts::{Cohort, CohortTally, Counts};
 pub use crate::describe::{describe, describe_evidence, percent_up};
 pub use crate::detector::{Detector, DetectorConfig, OriginStress, Tick};
 pub use crate::distinct::{Distinct, FewDistinct};
@@ -66,5 +66,5 @@ pub use crate::prefixes::{Level, PrefixCounts};
 pub use crate::sample::Sample;
 pub use crate::signs::ProbeCounts;
 pub use crate::tally::{MitigationCounts, Tallies};
-pub use crate::window::{Dimension, Sampled, Spread, Window};
+pub use crate::window::{Dimension, Sampled, Spread, Window, is_refused};
 pub use crate::words::Words;

@@ -84,6 +84,24 @@ impl Sample {
         &self.rows
     }
 
+    /// Rows with the probability with which such a one comes into the sample: for any part of what was offered,
+    /// the sum of `1/p` over its rows is right on average. Of a full sample the row that would go next is left
+    /// out, and so is one of each network that has its part: theirs are the priorities that the others are
+    /// compared with.
+    ///
+    /// *Why it is right* (rank conditioning, Cohen and Kaplan 2007, §4): what bounds a row does not depend on its own
+    /// priority. Let `t` be the priority of the row that would go next, and `l` of the last one of a network
+    /// within its part of `m` places; `l` of a network with fewer is above all. As long as nobody stays
+    /// beyond his part, a row stays if it is below `t` and one of the first `m` of its network; we count the
+    /// first `m - 1`: those below the smaller of `t` and `l`. Where some stay beyond their part, all within
+    /// theirs do; then `t` bounds those beyond, and a row counts if it is below the larger of `t` and `l`. After a
+    /// merge of samples of different sizes `t` is the lowest priority that had to go anywhere.
+    pub fn drawn(&self) -> impl Iterator<Item = (&Observation, f64)> {
+        let bound = self.threshold();
+        let rows = self.rows.iter().zip(&self.marks);
+        rows.filter_map(move |(row, mark)| Some((row, self.probability(mark, bound)?)))
+    }
+
     /// How many were offered: what the rows stand for.
     pub const fn sampled_of(&self) -> u64 {
         self.seen
@@ -118,6 +136,34 @@ impl Sample {
             + self.marks.capacity() * size_of::<Mark>()
             + self.heap.capacity() * size_of::<u16>()
             + size_of_val(&*self.chains)
+    }
+
+    /// What rows have to be below of, [`BEYOND`] included; `None` if nothing had to go.
+    fn threshold(&self) -> Option<u64> {
+        match self.rows.len() as u64 == self.seen {
+            true => None,
+            false if self.is_full() => Some(self.highest()),
+            false => Some(self.bound),
+        }
+    }
+
+    /// With what probability a row is counted; `None` if it is not.
+    fn probability(&self, mark: &Mark, bound: Option<u64>) -> Option<f64> {
+        let Some(bound) = bound else { return Some(1.0) };
+        let (own, limit) = (mark.priority & !BEYOND, bound & !BEYOND);
+        let (of_block, last) = self.within_part(mark.block);
+        let last = last.filter(|_| of_block >= self.max_of_block);
+        let last = last.map(|last| self.marks[usize::from(last)].priority);
+        let below = match (bound & BEYOND == 0, last) {
+            (true, last) => last.map_or(limit, |last| last.min(limit)),
+            (false, Some(last)) => {
+                // The last one within is bounded by those who stay beyond.
+                let others = if own < last { last } else { 0 };
+                others.max(limit)
+            }
+            (false, None) => return Some(1.0),
+        };
+        (own < below).then(|| below as f64 / BEYOND as f64)
     }
 
     fn is_full(&self) -> bool {
@@ -330,6 +376,9 @@ mod tests {
         Observation {
             at: Instant::default(),
             client: ClientAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: 0,
+            is_tor: false,
+            is_late: false,
             identity: number,
             standing: Standing::Anonymous,
             attributes: Attributes::default(),
@@ -429,6 +478,63 @@ mod tests {
             first += count;
         }
         (all, starts)
+    }
+
+    /// What the sample says of how many rows there were of each of `groups`, for each of many seeds.
+    fn estimates(
+        max_rows: usize,
+        rows: &[(u64, u64)],
+        group: impl Fn(u64) -> usize,
+    ) -> [Vec<f64>; 3] {
+        let mut all = [Vec::new(), Vec::new(), Vec::new()];
+        for seed in 0..600 {
+            // Two workers, of whom one saw the first third.
+            let (one, other) = rows.split_at(rows.len() / 3);
+            let mut sample = sampled(max_rows, seed, one.iter().copied());
+            sample.merge(&sampled(max_rows, seed, other.iter().copied()));
+            let mut sums = [0.0; 3];
+            for (row, p) in sample.drawn() {
+                assert!(p > 0.0 && p <= 1.0);
+                sums[group(rows[row.identity as usize].1)] += 1.0 / p;
+            }
+            all.iter_mut().zip(sums).for_each(|(all, sum)| all.push(sum));
+        }
+        all
+    }
+
+    /// Sums of 1/p are right on average: within five standard errors of the mean of 600.
+    #[track_caller]
+    fn check_unbiased(name: &str, max_rows: usize, blocks: impl Iterator<Item = u64>) {
+        let rows: Vec<_> = blocks.enumerate().map(|(n, block)| (n as u64, block)).collect();
+        let group = |block: u64| (block.min(2)) as usize;
+        let totals = estimates(max_rows, &rows, group);
+        for (which, all) in totals.iter().enumerate() {
+            let truth = rows.iter().filter(|(_, block)| group(*block) == which).count() as f64;
+            let count = all.len() as f64;
+            let mean = all.iter().sum::<f64>() / count;
+            let variance = all.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / (count - 1.0);
+            let error = (variance / count).sqrt().max(truth * 1e-9);
+            assert!(
+                (mean - truth).abs() <= 5.0 * error,
+                "{name}, {which}: {mean} ± {error}, {truth}"
+            );
+        }
+    }
+
+    #[test]
+    fn sums_over_rows_say_how_many_requests_there_were_of_whom() {
+        let spread = |n: u64, every: u64| if n.is_multiple_of(every) { 2 + n } else { n % 2 };
+        check_unbiased("all are kept", 512, (0..300).map(|n| spread(n, 3)));
+        check_unbiased("each of a network of its own", 100, (0..1_500).map(|n| 2 + n));
+        check_unbiased("two networks and few others", 200, (0..2_000).map(|n| spread(n, 40)));
+        check_unbiased(
+            "two networks and as many others as places",
+            200,
+            (0..2_000).map(|n| spread(n, 10)),
+        );
+        check_unbiased("two networks and many others", 200, (0..2_000).map(|n| spread(n, 3)));
+        check_unbiased("one network alone", 150, (0..900).map(|_| 0));
+        check_unbiased("a few networks of a dozen", 300, (0..1_200).map(|n| n % 100));
     }
 
     #[test]

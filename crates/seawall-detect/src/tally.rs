@@ -135,6 +135,9 @@ mod tests {
         Observation {
             at: Instant::default(),
             client: ClientAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: 0,
+            is_tor: false,
+            is_late: false,
             identity: 1,
             standing: Standing::Anonymous,
             attributes: Attributes::default(),

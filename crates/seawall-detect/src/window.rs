@@ -343,7 +343,8 @@ impl Spread {
 
 /// Whether we refused it ourselves. What the origin failed at is no refusal of ours, and a request
 /// that had to do with a held copy was answered.
-fn is_refused(observation: &Observation) -> bool {
+#[must_use]
+pub fn is_refused(observation: &Observation) -> bool {
     // Who is demoted is put off and no more: what the origin then says is the origin's.
     let is_ours = !matches!(
         observation.cause,

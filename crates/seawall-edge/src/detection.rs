@@ -24,7 +24,8 @@ use seawall_decide::{
 use seawall_detect::{Sampled, Window};
 use seawall_model::{
     Attributes, Cause, ClientAddr, ConnectionSignal, CookieClass, Decision, Facts, Held, Identity,
-    Instant, Met, Mitigation, MitigationId, Observation, Referrer, Rung, Standing, Test, Work,
+    Instant, LATE, Met, Mitigation, MitigationId, Observation, Referrer, Rung, Standing, Test,
+    Work,
 };
 use siphasher::sip::SipHasher13;
 
@@ -200,6 +201,7 @@ struct Seen {
     is_held: bool,
     /// Whether something that was checked speaks for it.
     is_recognised: bool,
+    is_tor: bool,
     met: Option<Met>,
     test: Test,
 }
@@ -344,6 +346,7 @@ pub(crate) fn look(
             cookies: facts.cookies,
             is_held: facts.held != Held::No,
             is_recognised: exempt == Exempt::Known || facts.identity.is_holder(),
+            is_tor: network.is_tor,
             met,
             test,
         });
@@ -403,6 +406,9 @@ pub(crate) fn observe(
     let observation = Observation {
         at: now,
         client,
+        port: port(ctx, client),
+        is_tor: seen.is_tor,
+        is_late: took > LATE,
         identity: seen.identity_hash,
         standing: seen.standing,
         attributes: seen.attributes,
@@ -430,6 +436,11 @@ pub(crate) fn observe(
         }
     }
     met
+}
+
+/// From where it asked, if it asked us: behind a proxy it did not.
+fn port(ctx: &ClientConn, client: ClientAddr) -> u16 {
+    if ClientAddr::new(ctx.peer.ip()) == client { ctx.peer.port() } else { 0 }
 }
 
 fn network(policy: &Policy, client: ClientAddr) -> NetworkClass {

@@ -48,7 +48,7 @@ pub use crate::limits::{Http2Limits, Limits, MadeUpLimits, PerSecond};
 pub use crate::misbehaviour::Misbehaviour;
 pub use crate::mitigation::{MAX_MITIGATIONS, Mitigation, MitigationId, Rung};
 pub use crate::observation::{
-    ConnectionSignal, Met, Observation, Referrer, RequestKind, Test, Work,
+    ConnectionSignal, LATE, Met, Observation, Referrer, RequestKind, Test, Work,
 };
 pub use crate::signature::{Signature, Term};
 pub use crate::time::{Instant, WallTime};

@@ -3,6 +3,8 @@
 //! An [`Event`](crate::Event) is what evidence and status keep of some requests; an observation is made
 //! of every one.
 
+use core::time::Duration;
+
 use crate::{Attributes, Cause, ClientAddr, Instant, MitigationId, Rung, Standing};
 
 /// What somebody wants with a request, as far as it can be told from it.
@@ -68,6 +70,9 @@ pub enum Test {
     Carried,
 }
 
+/// Who waits longer for an answer has noticed: the bound of patience that recovery after an attack is measured by.
+pub const LATE: Duration = Duration::from_secs(2);
+
 /// One answered request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observation {
@@ -75,6 +80,12 @@ pub struct Observation {
     pub at: Instant,
     /// Who asked.
     pub client: ClientAddr,
+    /// The port it asked from; 0 if that is not known (a proxy in between, a log).
+    pub port: u16,
+    /// Whether its address is an exit of Tor.
+    pub is_tor: bool,
+    /// Whether it was answered after more than [`LATE`].
+    pub is_late: bool,
     /// A keyed hash of whom it counts against.
     pub identity: u64,
     /// What speaks for it.

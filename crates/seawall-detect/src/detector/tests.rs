@@ -153,6 +153,9 @@ impl World {
         Observation {
             at: Instant::from_nanos(self.ticks * 250_000_000),
             client: ClientAddr::new(core::net::IpAddr::from(octets)),
+            port: 0,
+            is_tor: false,
+            is_late: false,
             identity: client.identity,
             standing: Standing::Anonymous,
             attributes: looks,

@@ -61,6 +61,9 @@ pub(crate) fn page_of(client: ClientAddr) -> Observation {
     Observation {
         at: Instant::from_nanos(1),
         client,
+        port: 0,
+        is_tor: false,
+        is_late: false,
         identity: hashed(client.identity() as u64),
         standing: Standing::Anonymous,
         attributes,

@@ -115,6 +115,9 @@ impl Learner {
         let _sampled = self.window.observe(&Observation {
             at: self.now(),
             client,
+            port: 0,
+            is_tor: false,
+            is_late: false,
             identity: detection::identity_hash(&self.detection, facts.identity),
             standing: facts.standing,
             attributes: attributer.of(&facts, ask.fields, NetworkClass::default()),

@@ -365,6 +365,9 @@ impl Shield for Seawall {
         let draft = Observation {
             at: now,
             client: visitor.client,
+            port: 0,
+            is_tor: visitor.network.is_tor,
+            is_late: false,
             identity: watch::identity_hash(visitor.identity),
             standing: visitor.standing,
             attributes,

@@ -235,6 +235,9 @@ impl Drive {
         let observation = Observation {
             at: self.now(),
             client: request.client,
+            port: 0,
+            is_tor: false,
+            is_late: false,
             identity,
             standing: Standing::Anonymous,
             attributes,
