@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use seawall_report::{Edition, ExportOptions, Report, Tlp, example, stix};
+use seawall_report::{Edition, ExportOptions, Report, Tlp, example, misp, stix};
 
 /// What stands between us and a file.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -29,6 +29,7 @@ fn main() -> Outcome {
 fn write(folder: &Path, report: &Report, options: &ExportOptions) -> Outcome {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("stix.json"), stix::render(report, options)?)?;
+    fs::write(folder.join("misp.json"), misp::render(report, options)?)?;
     // What the validators compare all others with.
     fs::write(folder.join("totals.json"), serde_json::to_string(&report.totals)?)?;
     Ok(())

@@ -17,6 +17,7 @@ mod entry;
 mod example;
 mod export;
 pub mod json;
+pub mod misp;
 mod moment;
 mod report;
 mod say;

@@ -150,6 +150,29 @@ pub(crate) fn autonomous_system(registered: &str) -> Option<(u32, &str)> {
     Some((number, name.trim()))
 }
 
+/// A host without its port.
+pub(crate) fn host(site: &str) -> &str {
+    if let Some((host, _)) = site.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return host;
+    }
+    match site.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => host,
+        _ => site,
+    }
+}
+
+/// Whether it can be a host name (RFC 1123 §2.1).
+pub(crate) fn is_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(is_inner)
+    };
+    host.len() <= 253 && host.split('.').all(is_label)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +191,18 @@ mod tests {
         let report = Report { verdict: "crowd".to_owned(), ..Report::default() };
         assert!(!is_attack(&report));
         assert!(!title(&report).contains("flood"));
+    }
+
+    #[test]
+    fn a_host_is_what_stands_before_its_port() {
+        for (site, want) in [
+            ("www.daily.example", "www.daily.example"),
+            ("daily.example:8443", "daily.example"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("127.0.0.1:80", "127.0.0.1"),
+        ] {
+            assert_eq!(host(site), want);
+        }
     }
 }

@@ -59,11 +59,11 @@ fn add_incident(bundle: &mut Bundle, report: &Report) -> Result<String, ExportEr
 fn add_sites(bundle: &mut Bundle, report: &Report, incident: &str) -> Result<(), ExportError> {
     let mut sites = Vec::new();
     for site in &report.begin.sites {
-        let host = host(site);
+        let host = wording::host(site);
         let kind = match host.parse::<std::net::IpAddr>() {
             Ok(ip) if ip.is_ipv4() => "ipv4-addr",
             Ok(_) => "ipv6-addr",
-            Err(_) if is_name(host) => "domain-name",
+            Err(_) if wording::is_name(host) => "domain-name",
             // In the incident it stands as it was configured.
             Err(_) => continue,
         };
@@ -81,29 +81,6 @@ fn add_sites(bundle: &mut Bundle, report: &Report, incident: &str) -> Result<(),
     });
     let observed = bundle.domain("observed-data", "sites", observed)?;
     bundle.relation(&observed, "related-to", incident)
-}
-
-/// A host without its port.
-fn host(site: &str) -> &str {
-    if let Some((host, _)) = site.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return host;
-    }
-    match site.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => host,
-        _ => site,
-    }
-}
-
-/// Whether it can be a host name (RFC 1123 §2.1).
-fn is_name(host: &str) -> bool {
-    let is_label = |label: &str| {
-        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(is_inner)
-    };
-    host.len() <= 253 && host.split('.').all(is_label)
 }
 
 /// STIX 2.1 §4.14 allows 1 to 999,999,999; the figure itself is in the extension.
@@ -351,22 +328,4 @@ fn add_report(bundle: &mut Bundle, report: &Report) -> Result<(), ExportError> {
         "object_refs": refs,
     });
     bundle.domain("report", "", whole).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host;
-
-    #[test]
-    fn a_host_is_what_stands_before_its_port() {
-        for (site, want) in [
-            ("www.daily.example", "www.daily.example"),
-            ("daily.example:8443", "daily.example"),
-            ("[2001:db8::1]:443", "2001:db8::1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("127.0.0.1:80", "127.0.0.1"),
-        ] {
-            assert_eq!(host(site), want);
-        }
-    }
 }
