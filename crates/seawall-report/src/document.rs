@@ -1,0 +1,259 @@
+//! What a report says to people, as headings, sentences, tables and figures that know nothing of a format.
+//!
+//! Separate because HTML and PDF show the same: both are made from this one, so that neither says what the other leaves
+//! out. It deliberately does **not** compute figures that are not in the [`Report`]; it compares, rounds and words them.
+//! What strangers wrote is made harmless here, in `clean`, and escaped by each format.
+//!
+//! Read next: `summary` (the first page), `drawing` (what a figure is), `html` and `pdf`.
+
+mod about;
+mod clean;
+mod drawing;
+mod figures;
+mod machine;
+mod measured;
+mod said;
+mod signatures;
+mod sources;
+mod summary;
+mod words;
+
+use crate::{ExportError, ExportOptions, RecordOrigin, Report, Tlp};
+
+pub(crate) use self::drawing::{Anchor, Drawing, Shape};
+
+/// A report for people.
+pub(crate) struct Document {
+    /// At most 70 characters, for the list of windows.
+    pub(crate) title: String,
+    /// The heading of it all.
+    pub(crate) heading: Text,
+    /// What it is, in whose name, from when: one line.
+    pub(crate) subtitle: Text,
+    /// How far it may be passed on.
+    pub(crate) tlp: Tlp,
+    /// What has to be known before anything else.
+    pub(crate) banners: Vec<Text>,
+    /// What comes first: one page.
+    pub(crate) first: Vec<Block>,
+    /// What comes then, each under a heading of its own.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// A part of a document.
+pub(crate) struct Part {
+    /// Its name in addresses.
+    pub(crate) id: &'static str,
+    pub(crate) heading: String,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// What stands by itself.
+pub(crate) enum Block {
+    /// A heading below that of the part; 3 is the next one.
+    Heading(u8, Text),
+    Paragraph(Text),
+    List(Vec<Text>),
+    Table(Table),
+    /// A table that is there for who cannot see a figure, or wants its numbers.
+    Data(Table),
+    /// What somebody said: who, and what.
+    Statement(Text, Text),
+    Figure(Figure),
+}
+
+/// A table. The first cell of each row names it.
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) caption: String,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) rows: Vec<Vec<Text>>,
+}
+
+/// A column of a table.
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// Whether what is in it are numbers.
+    pub(crate) is_number: bool,
+    /// How wide it is, beside others.
+    #[allow(dead_code, reason = "paper needs it")]
+    pub(crate) width: u16,
+}
+
+impl Column {
+    pub(crate) fn text(name: &str, width: u16) -> Self {
+        Self { name: name.to_owned(), is_number: false, width }
+    }
+
+    pub(crate) fn number(name: &str, width: u16) -> Self {
+        Self { name: name.to_owned(), is_number: true, width }
+    }
+}
+
+/// A picture.
+pub(crate) struct Figure {
+    /// Its name in addresses.
+    pub(crate) id: &'static str,
+    pub(crate) caption: String,
+    /// What is to be seen, in words.
+    pub(crate) says: String,
+    pub(crate) wide: Drawing,
+    /// The same for a small screen.
+    pub(crate) narrow: Drawing,
+}
+
+/// A run of words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) Vec<Span>);
+
+/// Words of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) kind: SpanKind,
+    pub(crate) text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpanKind {
+    /// Ours.
+    Plain,
+    /// Ours, and important.
+    Strong,
+    /// Ours: a digest, a command, a key.
+    Code,
+    /// Of somebody else: cleaned, and set apart in its direction.
+    Foreign,
+    /// The same, as one reads code: a path, a user agent.
+    ForeignCode,
+}
+
+impl Text {
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Self::default().and(text)
+    }
+
+    pub(crate) fn strong(text: impl Into<String>) -> Self {
+        Self::default().with(SpanKind::Strong, text)
+    }
+
+    pub(crate) fn foreign(text: &str) -> Self {
+        Self::default().and_foreign(text)
+    }
+
+    pub(crate) fn foreign_code(text: &str) -> Self {
+        Self::default().with(SpanKind::ForeignCode, clean::line(text))
+    }
+
+    pub(crate) fn and(self, text: impl Into<String>) -> Self {
+        self.with(SpanKind::Plain, text)
+    }
+
+    pub(crate) fn and_strong(self, text: impl Into<String>) -> Self {
+        self.with(SpanKind::Strong, text)
+    }
+
+    pub(crate) fn and_code(self, text: impl Into<String>) -> Self {
+        self.with(SpanKind::Code, text)
+    }
+
+    pub(crate) fn and_foreign(self, text: &str) -> Self {
+        self.with(SpanKind::Foreign, clean::line(text))
+    }
+
+    pub(crate) fn and_text(mut self, text: Self) -> Self {
+        self.0.extend(text.0);
+        self
+    }
+
+    fn with(mut self, kind: SpanKind, text: impl Into<String>) -> Self {
+        self.0.push(Span { kind, text: text.into() });
+        self
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::plain(text)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::plain(text)
+    }
+}
+
+/// The report for people.
+///
+/// # Errors
+/// When the edition and the marking do not go together.
+pub(crate) fn document(report: &Report, options: &ExportOptions) -> Result<Document, ExportError> {
+    let shown = options.shown(report)?;
+    let report = shown.as_ref();
+    let site = words::site(report);
+    let day = words::day(report.begin.since);
+    let short: String = site.chars().take(70 - 18 - day.len()).collect();
+    let mut parts = vec![
+        measured::timeline(report),
+        measured::readers(report),
+        signatures::part(report),
+        sources::networks(report),
+        sources::looks(report),
+        machine::part(report),
+        said::statements(report),
+        said::assessments(report),
+        said::unknown(report),
+        about::record(report),
+    ];
+    parts.extend(sources::addresses(report));
+    parts.push(about::glossary());
+    Ok(Document {
+        title: format!("Incident report: {short}, {day}"),
+        heading: Text::plain("Incident report: ").and_foreign(&site).and(format!(", {day}")),
+        subtitle: subtitle(report, options),
+        tlp: options.tlp,
+        banners: banners(report, options),
+        first: summary::first_page(report),
+        parts,
+    })
+}
+
+fn subtitle(report: &Report, options: &ExportOptions) -> Text {
+    Text::plain("Incident ")
+        .and_code(clean::line(&report.begin.incident))
+        .and(format!(", {} edition, made by ", options.edition))
+        .and_foreign(&report.begin.software)
+        .and(". In the name of: ")
+        .and_foreign(&options.reporter())
+        .and(". All times are UTC.")
+}
+
+fn banners(report: &Report, options: &ExportOptions) -> Vec<Text> {
+    let mut banners = Vec::new();
+    match report.begin.origin {
+        RecordOrigin::Live => {}
+        RecordOrigin::Replay => banners.push(
+            Text::strong("Reconstructed from access logs. ").and(
+                "Another program answered these requests and wrote them down; Seawall read them afterwards. \
+                 What it would have done is not what was done, and what no log says is not here.",
+            ),
+        ),
+        RecordOrigin::Rehearsal => banners.push(
+            Text::strong("This was a rehearsal. ").and(
+                "All traffic was generated on the machine itself. There was no attack.",
+            ),
+        ),
+    }
+    if report.until.is_none() {
+        banners.push(Text::strong("This is still going on. ").and(format!(
+            "The report shows what was recorded until {}. Its figures will grow, and its judgements may change.",
+            words::full(report.recorded_until)
+        )));
+    }
+    if options.edition == crate::Edition::Sealed {
+        banners.push(Text::strong("Sealed edition. ").and(
+            "It holds full addresses of sources, which are personal data. Pass it on only to who has to act on them.",
+        ));
+    }
+    banners
+}

@@ -1,0 +1,161 @@
+//! The record that this rests on, how to check it, and what words mean.
+
+use super::measured::MAX_ROWS;
+use super::{Block, Column, Part, Table, Text, clean, words};
+use crate::Report;
+
+/// Of the record.
+pub(super) fn record(report: &Report) -> Part {
+    let facts = &report.record;
+    let begin = &report.begin;
+    let mut blocks = vec![
+        Block::Paragraph(
+            "This report was made from a record: a text file, one line for each second, decision and note, that only \
+             grows. Each minute is sealed with a digest of what is in it and of the seal before, and signed."
+                .into(),
+        ),
+        Block::Table(facts_table(report)),
+    ];
+    for (segment, authority) in facts.timestamps.iter().take(MAX_ROWS) {
+        blocks.push(Block::Paragraph(
+            Text::plain(format!("Segment {segment} has a stamp of the time (RFC 3161) by "))
+                .and_foreign(authority)
+                .and("."),
+        ));
+    }
+    for removed in facts.removed.iter().take(MAX_ROWS) {
+        let why = match removed.why.as_str() {
+            "retention" => "its time was over".to_owned(),
+            "operator" => "the operator wanted it so".to_owned(),
+            other => clean::line(other),
+        };
+        blocks.push(Block::Paragraph(Text::plain(format!(
+            "{} removed at {} because {why}; what remains can be checked all the same.",
+            words::counted(removed.lines.len() as u64, "line was", "lines were"),
+            words::full(removed.at),
+        ))));
+    }
+    blocks.extend(how_to_check(report));
+    blocks.push(Block::Paragraph(
+        Text::strong("Public key that seals are checked with: ")
+            .and_text(Text::foreign_code(&begin.public_key)),
+    ));
+    Part { id: "record", heading: "The record, and how to check it".to_owned(), blocks }
+}
+
+fn facts_table(report: &Report) -> Table {
+    let (facts, begin) = (&report.record, &report.begin);
+    let row = |what: &str, value: Text| vec![Text::plain(what), value];
+    let digest = |digest: &Option<String>| match digest {
+        Some(digest) => Text::foreign_code(digest),
+        None => Text::plain("not known"),
+    };
+    let closed = if facts.is_closed { "closed and sealed" } else { "open: more may follow" };
+    let clock = match &begin.clock {
+        Some(clock) => Text::plain(format!(
+            "{:+.1} ms, give or take {:.1} ms, says the ",
+            clock.offset_ms, clock.error_ms
+        ))
+        .and_foreign(&clock.source),
+        None => Text::plain("nobody says how far the clock was off"),
+    };
+    let hosts = |texts: &[String]| {
+        let shown: Vec<String> = texts.iter().take(16).map(|text| clean::line(text)).collect();
+        let more = texts.len().saturating_sub(16);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        Text::foreign(&format!("{}{more}", shown.join(", ")))
+    };
+    Table {
+        caption: "The record".to_owned(),
+        columns: vec![Column::text("What", 3), Column::text("Value", 7)],
+        rows: vec![
+            row("State", Text::plain(closed)),
+            row(
+                "Lines; sealed segments",
+                Text::plain(format!(
+                    "{}; {}",
+                    words::count(facts.lines),
+                    words::count(facts.segments)
+                )),
+            ),
+            row("Head (SHA-256 of the last seal)", digest(&facts.head)),
+            row("Key", Text::foreign_code(&facts.key)),
+            row("Sites", hosts(&begin.sites)),
+            row("Listened on", hosts(&begin.listens)),
+            row("Program", Text::foreign(&begin.software)),
+            row("SHA-256 of the program", digest(&begin.software_sha256)),
+            row("SHA-256 of its configuration", digest(&begin.config_sha256)),
+            row("Clock, against true time", clock),
+            row(
+                "Full addresses are removed on",
+                Text::plain(words::day(begin.remove_addresses_at)),
+            ),
+        ],
+    }
+}
+
+fn how_to_check(report: &Report) -> Vec<Block> {
+    let head = report.record.head.as_deref().map(clean::line);
+    let mut steps = vec![
+        Text::plain("Ask for the sealed record and get the public key from somewhere else than this report.").clone(),
+        Text::plain("Run ").and_code("seawall verify FILE").and(
+            ". It needs nothing but the file and the key, and names the first line that was altered.",
+        ),
+    ];
+    if let Some(head) = head {
+        steps.push(Text::plain("Compare the head that it prints with ").and_code(head).and("."));
+    }
+    steps.push(
+        Text::plain("Without Seawall the same can be done with ")
+            .and_code("sha256sum")
+            .and(" and ")
+            .and_code("openssl")
+            .and("; docs/evidence.md says how."),
+    );
+    vec![
+        Block::Heading(3, "How to check it".into()),
+        Block::List(steps),
+        Block::Paragraph(
+            "If it holds, nobody without the key altered the record after it was sealed. It does not show that what \
+             was written was true when it was written, and not that nobody had the key."
+                .into(),
+        ),
+    ]
+}
+
+/// What words mean.
+pub(super) fn glossary() -> Part {
+    let terms = [
+        (
+            "Cheap test",
+            "a page that sends a browser on by itself; people see nothing of it, and programs that only shout do not follow",
+        ),
+        (
+            "Head",
+            "the digest of the last seal; whoever has written it down can tell this record from any other",
+        ),
+        (
+            "JA4",
+            "a short name for how a program greets in TLS; many different programs can share one",
+        ),
+        ("Logarithmic", "a scale on which each line is ten times the one below"),
+        ("Mitigation", "a measure against what meets a signature; it ends by itself"),
+        ("Ordinary", "what Seawall has learned to expect at this hour of this day"),
+        ("Origin", "the server that makes the pages; Seawall stands before it"),
+        (
+            "Prefix, /24, /48",
+            "a block of neighbouring addresses; shown instead of full ones, so that no reader can be found",
+        ),
+        ("Request", "one thing that a browser or a program asks for; a page is often made of many"),
+        ("Signature", "what requests of an attack have in common, and readers have not"),
+        ("Spared", "what the origin would have had to work for without Seawall"),
+        ("TLP", "Traffic Light Protocol 2.0: how far something may be passed on"),
+        ("Unmet", "met by no mitigation: mostly readers, and attackers whom nobody recognised"),
+    ];
+    let each = terms.map(|(term, what)| Text::strong(term).and(format!(": {what}.")));
+    Part {
+        id: "glossary",
+        heading: "What words mean here".to_owned(),
+        blocks: vec![Block::List(each.to_vec())],
+    }
+}

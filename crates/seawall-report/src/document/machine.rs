@@ -1,0 +1,145 @@
+//! What the machine and the origin went through, what of ours failed, and what is missing.
+
+use super::measured::MAX_ROWS;
+use super::{Block, Column, Part, Table, Text, words};
+use crate::Report;
+use crate::report::NodeFacts;
+
+pub(super) fn part(report: &Report) -> Part {
+    let mut blocks = Vec::new();
+    match &report.node {
+        None => blocks
+            .push(Block::Paragraph("Nobody watched the machine: the facts come from logs.".into())),
+        Some(node) => blocks.extend(machine(report, node)),
+    }
+    blocks.push(Block::Heading(3, "Times of which nothing is known".into()));
+    blocks.push(gaps(report));
+    blocks.push(Block::Heading(3, "Parts of Seawall that failed".into()));
+    blocks.push(faults(report));
+    Part {
+        id: "machine",
+        heading: "The machine, the origin, and our own losses".to_owned(),
+        blocks,
+    }
+}
+
+fn machine(report: &Report, node: &NodeFacts) -> Vec<Block> {
+    let full = match node.link_full_s {
+        0 => Text::plain("The line was never full."),
+        seconds => Text::plain("The line was full for ")
+            .and_strong(words::span(seconds))
+            .and(": what was lost before it reached the machine is in no figure of this report."),
+    };
+    let lost = match node.lost.values().sum::<u64>() {
+        0 => Block::Paragraph("Seawall lost nothing of what it saw for want of room.".into()),
+        _ => Block::List(
+            node.lost
+                .iter()
+                .take(MAX_ROWS)
+                .map(|(what, number)| {
+                    Text::plain(format!(
+                        "{} {} were lost for want of room; counts are complete all the same.",
+                        words::count(*number),
+                        words::lost(what)
+                    ))
+                })
+                .collect(),
+        ),
+    };
+    vec![Block::Paragraph(full), Block::Table(node_table(report, node)), lost]
+}
+
+fn node_table(report: &Report, node: &NodeFacts) -> Table {
+    let totals = &report.totals;
+    let connections = &totals.connections;
+    let origin = &node.origin;
+    let row = |what: &str, value: String| vec![Text::plain(what), Text::plain(value)];
+    let healthy = if origin.healthy { "it answered" } else { "it did not answer" };
+    Table {
+        caption: "From the first alarm to the last".to_owned(),
+        columns: vec![Column::text("What", 6), Column::number("How much", 4)],
+        rows: vec![
+            row("Received", words::bytes(totals.rx_bytes)),
+            row("Sent", words::bytes(totals.tx_bytes)),
+            row("Most received in one second", words::bytes(node.peak_rx_bytes_per_s)),
+            row("Packets dropped before anybody saw them", words::count(node.rx_drops)),
+            row("Connections opened", words::count(connections.opened)),
+            row("Connections refused before anything was read", words::count(connections.refused)),
+            row("Connections dropped because a queue was full", words::count(node.listen_drops)),
+            row(
+                "TLS handshakes that failed",
+                format!(
+                    "{} of {}",
+                    words::count(connections.handshake_failures),
+                    words::count(connections.handshakes)
+                ),
+            ),
+            row(
+                "Streams reset; connections too slow",
+                format!("{}; {}", words::count(connections.resets), words::count(connections.slow)),
+            ),
+            row("SYN cookies sent", words::count(node.syn_cookies)),
+            row("Busiest second of the processors", words::ratio(node.peak_busy)),
+            row("Most taken by the host of a virtual machine", words::ratio(node.peak_steal)),
+            row("Most memory held by Seawall", words::bytes(node.peak_resident_bytes)),
+            row("Requests the origin was spared", words::count(totals.spared)),
+            row("Time the origin worked", words::span(totals.origin_cost_ms / 1_000)),
+            row(
+                "Answers of 4xx; of 5xx",
+                format!(
+                    "{}; {}",
+                    words::count(totals.client_errors),
+                    words::count(totals.server_errors)
+                ),
+            ),
+            row("Time in which the origin was not healthy", words::span(node.origin_unhealthy_s)),
+            row(
+                "Longest wait before the origin",
+                format!("{} ms", words::count(node.peak_wait_ms)),
+            ),
+            row(
+                "The origin at the end",
+                format!(
+                    "{healthy}; {} of {} places taken, {} waited",
+                    origin.in_flight, origin.limit, origin.queued
+                ),
+            ),
+        ],
+    }
+}
+
+fn gaps(report: &Report) -> Block {
+    if report.gaps.is_empty() {
+        return Block::Paragraph("None.".into());
+    }
+    let since = report.begin.since;
+    let each = report.gaps.iter().take(MAX_ROWS).map(|gap| {
+        let until = match gap.until {
+            Some(until) => format!("to {}", words::when(until, since)),
+            None => "until nobody knows when".to_owned(),
+        };
+        let text = Text::strong(format!("From {} {until}", words::when(gap.from, since)))
+            .and(format!(": {}", words::gap(&gap.why)));
+        if gap.detail.is_empty() {
+            text.and(".")
+        } else {
+            text.and(" (").and_foreign(&gap.detail).and(").")
+        }
+    });
+    Block::List(each.collect())
+}
+
+fn faults(report: &Report) -> Block {
+    if report.faults.is_empty() {
+        return Block::Paragraph("None that it noticed.".into());
+    }
+    let since = report.begin.since;
+    let each = report.faults.iter().take(MAX_ROWS).map(|fault| {
+        Text::strong(words::when(fault.at, since))
+            .and(": ")
+            .and_foreign(&fault.part)
+            .and(": ")
+            .and_foreign(&fault.what)
+    });
+    Block::List(each.collect())
+}

@@ -1,0 +1,146 @@
+//! What was measured: the timeline, and what became of whom.
+
+use super::{Block, Column, Part, Table, Text, figures, summary, words};
+use crate::report::{Bucket, CohortTotals};
+use crate::{Cohort, Report};
+
+/// When what happened.
+pub(super) fn timeline(report: &Report) -> Part {
+    let since = report.begin.since;
+    let states = Table {
+        caption: "What Seawall thought of it".to_owned(),
+        columns: vec![Column::text("From (UTC)", 1), Column::text("State", 3)],
+        rows: report
+            .states
+            .iter()
+            .take(MAX_ROWS)
+            .map(|change| {
+                vec![words::when(change.at, since).into(), words::state(&change.state).into()]
+            })
+            .collect(),
+    };
+    Part {
+        id: "timeline",
+        heading: "Timeline".to_owned(),
+        blocks: vec![
+            Block::Paragraph(Text::plain(format!(
+                "Recorded from {} to {}. The first alarm was at {}. Counts are complete but for the gaps; nothing here is estimated.",
+                words::full(report.begin.recorded_from),
+                words::full(report.recorded_until.plus_ms(1_000)),
+                words::clock(since),
+            ))),
+            Block::Figure(figures::load(report)),
+            Block::Table(summary::sums(report)),
+            Block::Table(states),
+            Block::Data(numbers(report)),
+        ],
+    }
+}
+
+/// Rows of a table at most; the JSON export has all.
+pub(super) const MAX_ROWS: usize = 60;
+
+fn numbers(report: &Report) -> Table {
+    let parts = report.timeline.len().div_ceil(MAX_ROWS).max(1);
+    let since = report.begin.since;
+    let rows = report.timeline.chunks(parts).map(|chunk| {
+        let sum = chunk.iter().fold(Bucket::default(), |mut sum, part| {
+            sum.seconds += part.seconds;
+            sum.requests += part.requests;
+            sum.expected += part.expected;
+            sum.refused += part.refused;
+            sum.origin += part.origin;
+            sum.unmet += part.unmet;
+            sum.unmet_served += part.unmet_served;
+            sum.peak_requests = sum.peak_requests.max(part.peak_requests);
+            sum
+        });
+        let at = chunk.first().map_or(since, |part| part.at);
+        [
+            words::when(at, since),
+            sum.seconds.to_string(),
+            words::count(sum.requests),
+            words::about(sum.expected),
+            words::count(sum.refused),
+            words::count(sum.origin),
+            words::count(sum.unmet),
+            words::percent(sum.unmet_served, sum.unmet),
+            words::count(sum.peak_requests),
+        ]
+        .map(Text::from)
+        .to_vec()
+    });
+    Table {
+        caption: "The numbers behind the figures over time".to_owned(),
+        columns: vec![
+            Column::text("From (UTC)", 5),
+            Column::number("Seconds", 4),
+            Column::number("Requests", 5),
+            Column::number("Ordinary", 4),
+            Column::number("Refused", 5),
+            Column::number("Origin", 4),
+            Column::number("Unmet", 4),
+            Column::number("Answered", 5),
+            Column::number("Peak/s", 4),
+        ],
+        rows: rows.collect(),
+    }
+}
+
+/// What became of whom.
+pub(super) fn readers(report: &Report) -> Part {
+    let (readers, served) = summary::sum(&report.cohorts, summary::is_surely_reader);
+    let sure = match readers {
+        0 => Text::plain("No request came from somebody who was surely a reader."),
+        _ => Text::plain("Of ")
+            .and(words::counted(readers, "request", "requests"))
+            .and(" by people who were surely readers (signed in, known, or past the test) ")
+            .and_strong(words::percent(served, readers))
+            .and(" were answered with what was asked for."),
+    };
+    let meaning = Cohort::ALL.map(|cohort| {
+        let (name, what) = words::cohort(cohort);
+        Text::strong(name).and(format!(": {what}."))
+    });
+    Part {
+        id: "readers",
+        heading: "What readers got".to_owned(),
+        blocks: vec![
+            Block::Paragraph(sure),
+            Block::Figure(figures::success(report)),
+            Block::Table(cohorts("Who asked, and what became of it, during the incident", &report.cohorts)),
+            Block::Table(cohorts("The same before it, for comparison", &report.cohorts_before)),
+            Block::Paragraph("Each request is counted once, in the first group of this list that fits. Late is more than two seconds, and a part of what was answered.".into()),
+            Block::List(meaning.to_vec()),
+        ],
+    }
+}
+
+fn cohorts(caption: &str, cohorts: &[CohortTotals]) -> Table {
+    let row = |each: &CohortTotals| {
+        vec![
+            words::cohort(each.cohort).0.into(),
+            words::count(each.requests).into(),
+            words::count(each.served).into(),
+            words::percent(each.served, each.requests).into(),
+            words::count(each.refused).into(),
+            words::count(each.tested).into(),
+            words::count(each.failed).into(),
+            words::count(each.late).into(),
+        ]
+    };
+    Table {
+        caption: caption.to_owned(),
+        columns: vec![
+            Column::text("Who", 6),
+            Column::number("Requests", 4),
+            Column::number("Answered", 4),
+            Column::number("of them", 3),
+            Column::number("Refused", 4),
+            Column::number("Tested", 4),
+            Column::number("Failed", 3),
+            Column::number("Late", 3),
+        ],
+        rows: cohorts.iter().map(row).collect(),
+    }
+}

@@ -1,0 +1,142 @@
+//! Signatures in words, what they rest on, and all that was decided about each.
+
+use super::measured::MAX_ROWS;
+use super::{Block, Column, Part, Table, Text, figures, words};
+use crate::entry::Evidence;
+use crate::report::MitigationHistory;
+use crate::{Moment, Report};
+
+/// Signatures that are shown; the JSON export has all.
+const MAX_SHOWN: usize = 32;
+
+/// What was found and done.
+pub(super) fn part(report: &Report) -> Part {
+    let since = report.begin.since;
+    let mut blocks = Vec::new();
+    if report.mitigations.is_empty() {
+        blocks.push(Block::Paragraph(
+            "No signature was found: nothing set any requests apart from those of readers surely enough.".into(),
+        ));
+    } else {
+        blocks.push(Block::Paragraph(
+            "A signature is what requests have in common and readers have not. What meets one is answered by steps: \
+             behind others, a cheap test, refusal. Each step down the table was taken by itself, for the reason \
+             that stands beside it."
+                .into(),
+        ));
+        blocks.push(Block::Figure(figures::mitigations(report)));
+    }
+    for history in report.mitigations.iter().take(MAX_SHOWN) {
+        blocks.extend(one(history, since));
+    }
+    if report.mitigations.len() > MAX_SHOWN {
+        let more = (report.mitigations.len() - MAX_SHOWN) as u64;
+        blocks.push(Block::Paragraph(
+            format!("{} more are in the JSON export.", words::count(more)).into(),
+        ));
+    }
+    Part { id: "signatures", heading: "Signatures and what was done".to_owned(), blocks }
+}
+
+fn one(history: &MitigationHistory, since: Moment) -> Vec<Block> {
+    let met = &history.met;
+    let heading = Block::Heading(3, Text::plain(format!("Signature {}", history.id)));
+    let terms = history.moves.last().map(|last| last.change.terms.as_slice()).unwrap_or_default();
+    let words_of = if terms.is_empty() {
+        Block::Paragraph(
+            Text::plain("Requests with: ")
+                .and_text(Text::foreign_code(&history.signature))
+                .and("."),
+        )
+    } else {
+        Block::List(
+            terms
+                .iter()
+                .take(16)
+                .map(|term| {
+                    Text::plain(words::attribute(&term.attribute))
+                        .and(": ")
+                        .and_text(Text::foreign_code(&term.text))
+                })
+                .collect(),
+        )
+    };
+    let became = Text::plain("It met ")
+        .and_strong(words::counted(met.matched, "request", "requests"))
+        .and(format!(
+            ". Of them {} were refused, {} were given a cheap test ({} passed), and {} were let off to see what would happen without.",
+            words::count(met.blocked),
+            words::count(met.tests_set),
+            words::count(met.tests_passed),
+            words::count(met.control),
+        ));
+    let mut blocks = vec![heading, words_of, Block::Paragraph(became)];
+    let strongest = history
+        .moves
+        .iter()
+        .map(|step| &step.change.evidence)
+        .max_by(|a, b| a.matched_per_s.total_cmp(&b.matched_per_s));
+    blocks.extend(strongest.map(|evidence| Block::Paragraph(rests_on(evidence))));
+    blocks.push(Block::Table(moves(history, since)));
+    blocks
+}
+
+/// Natural logarithm of 10^-9.
+const LN_BILLIONTH: f64 = -20.723_3;
+
+fn rests_on(evidence: &Evidence) -> Text {
+    let chance = match evidence.ln_p {
+        p if p.is_finite() && p < LN_BILLIONTH => {
+            format!(
+                " That chance alone did this is less likely than one in a thousand million (ln p = {p:.0})."
+            )
+        }
+        p if p.is_finite() && p < 0.0 => format!(" That chance alone did this has ln p = {p:.1}."),
+        _ => String::new(),
+    };
+    Text::plain(format!(
+        "It rests on: {} requests a second that look so, where {} would be ordinary; that is {} of what was too much. \
+         Of {} ordinary clients {} look so as well, hence at most {} of ordinary clients would be met (upper bound, 95 %).{chance}",
+        words::about(evidence.matched_per_s),
+        words::about(evidence.expected_per_s),
+        words::ratio(evidence.coverage),
+        words::count(u64::from(evidence.baseline_clients)),
+        words::count(u64::from(evidence.baseline_hits)),
+        words::ratio(evidence.collateral_upper),
+    ))
+}
+
+fn moves(history: &MitigationHistory, since: Moment) -> Table {
+    let row = |step: &crate::TimedMove| {
+        let (change, evidence) = (&step.change, &step.change.evidence);
+        vec![
+            words::when(step.at, since).into(),
+            words::rung(change.to.as_deref()).into(),
+            words::why(&change.why).into(),
+            words::about(evidence.matched_per_s).into(),
+            words::ratio(evidence.coverage).into(),
+            words::ratio(evidence.collateral_upper).into(),
+            format!(
+                "{} of {}",
+                words::count(u64::from(evidence.sample_hits)),
+                words::count(u64::from(evidence.sample_rows))
+            )
+            .into(),
+            words::count(u64::from(evidence.sample_clients)).into(),
+        ]
+    };
+    Table {
+        caption: format!("All that was decided about signature {}", history.id),
+        columns: vec![
+            Column::text("At (UTC)", 4),
+            Column::text("From then on", 5),
+            Column::text("Because", 8),
+            Column::number("Matched/s", 4),
+            Column::number("Explains", 4),
+            Column::number("Readers, at most", 4),
+            Column::number("Of sample", 4),
+            Column::number("Clients", 3),
+        ],
+        rows: history.moves.iter().take(MAX_ROWS).map(row).collect(),
+    }
+}

@@ -1,0 +1,188 @@
+//! Where requests came from, what they looked like, and, in the sealed edition, full addresses.
+
+use super::{Block, Column, Part, Table, Text, clean, figures, words};
+use crate::Report;
+
+/// Prefixes and networks that are shown; CSV and JSON have all.
+const MAX_SHOWN: usize = 20;
+/// Addresses that are shown.
+const MAX_ADDRESSES: usize = 1_000;
+
+/// Where requests came from.
+pub(super) fn networks(report: &Report) -> Part {
+    let sample = &report.sample;
+    let blocks = vec![
+        Block::Paragraph(
+            Text::plain(format!(
+                "Estimated from a sample of {} that stand for about {} requests from {} prefixes. ",
+                words::counted(sample.rows, "request", "requests"),
+                words::about(sample.requests),
+                words::count(sample.prefixes),
+            ))
+            .and_strong("An address is registered in a country and by somebody; it does not say who acted, nor where they are. ")
+            .and("Addresses are cut to /24 and /48 here."),
+        ),
+        Block::Figure(figures::networks(report)),
+        Block::Table(network_table(report)),
+        Block::Table(prefix_table(report)),
+    ];
+    Part { id: "networks", heading: "Networks that requests came through".to_owned(), blocks }
+}
+
+fn network_table(report: &Report) -> Table {
+    let rows = report.networks.iter().take(MAX_SHOWN).map(|network| {
+        vec![
+            Text::foreign(&network.registered),
+            words::about(network.requests).into(),
+            words::count(network.prefixes).into(),
+            words::count(network.rows).into(),
+            words::percent(network.met_rows, network.rows).into(),
+        ]
+    });
+    Table {
+        caption: more("Networks, by who registered them", report.networks.len()),
+        columns: vec![
+            Column::text("Registered to (registered in)", 9),
+            Column::number("Requests, estimated", 4),
+            Column::number("Prefixes", 3),
+            Column::number("In the sample", 3),
+            Column::number("Met", 3),
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn prefix_table(report: &Report) -> Table {
+    let since = report.begin.since;
+    let rows = report.sources.iter().take(MAX_SHOWN).map(|source| {
+        let mut known =
+            source.marks.iter().take(4).map(|mark| clean::line(mark)).collect::<Vec<_>>();
+        if known.is_empty() {
+            known.push("\u{2013}".to_owned());
+        }
+        vec![
+            Text::foreign_code(if source.prefix.is_empty() {
+                "(not a prefix)"
+            } else {
+                &source.prefix
+            }),
+            Text::foreign(source.registered.as_deref().unwrap_or("unknown")),
+            Text::plain(known.join(", ")),
+            words::about(source.requests).into(),
+            words::percent(source.met_rows, source.rows).into(),
+            words::when(source.first_seen, since).into(),
+            words::when(source.last_seen, since).into(),
+        ]
+    });
+    let left_out = match report.sample.prefixes_left_out {
+        0 => String::new(),
+        left_out => format!(" ({} more are only summed up)", words::count(left_out)),
+    };
+    Table {
+        caption: format!(
+            "{}{left_out}",
+            more("Prefixes with the most requests", report.sources.len())
+        ),
+        columns: vec![
+            Column::text("Prefix", 6),
+            Column::text("Registered to (registered in)", 7),
+            Column::text("Known as", 3),
+            Column::number("Requests, estimated", 4),
+            Column::number("Met", 3),
+            Column::number("First seen", 3),
+            Column::number("Last seen", 3),
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn more(caption: &str, all: usize) -> String {
+    match all {
+        0..=MAX_SHOWN => caption.to_owned(),
+        all => format!(
+            "{caption}: {MAX_SHOWN} of {}; JSON and CSV have the rest",
+            words::count(all as u64)
+        ),
+    }
+}
+
+/// What requests looked like.
+pub(super) fn looks(report: &Report) -> Part {
+    let rows = report.looks.iter().take(3 * MAX_SHOWN).map(|look| {
+        vec![
+            Text::foreign_code(&look.text),
+            Text::plain(words::attribute(&look.attribute)),
+            words::ratio(look.share_of_met).into(),
+            words::ratio(look.share_of_others).into(),
+        ]
+    });
+    let table = Table {
+        caption:
+            "What requests looked like, in percent of those a mitigation met and of all others"
+                .to_owned(),
+        columns: vec![
+            Column::text("Look", 8),
+            Column::text("Of what", 4),
+            Column::number("Met", 2),
+            Column::number("All others", 2),
+        ],
+        rows: rows.collect(),
+    };
+    let blocks = if report.looks.is_empty() {
+        vec![Block::Paragraph("Nobody looked at how requests were made.".into())]
+    } else {
+        vec![
+            Block::Paragraph("Estimated from the sample. Anybody can send any of this: it tells requests apart, and says nothing about who made them.".into()),
+            Block::Table(table),
+        ]
+    };
+    Part { id: "looks", heading: "What requests looked like".to_owned(), blocks }
+}
+
+/// Full addresses, where the edition has them.
+pub(super) fn addresses(report: &Report) -> Option<Part> {
+    if report.addresses.is_empty() {
+        return None;
+    }
+    let since = report.begin.since;
+    let rows = report.addresses.iter().take(MAX_ADDRESSES).map(|each| {
+        let ports: Vec<String> = each.ports.iter().take(8).map(u16::to_string).collect();
+        vec![
+            Text::foreign_code(&each.address),
+            Text::plain(ports.join(", ")),
+            words::count(each.refused).into(),
+            words::when(each.first_seen, since).into(),
+            words::when(each.last_seen, since).into(),
+            Text::foreign_code(each.destination.as_deref().unwrap_or("\u{2013}")),
+        ]
+    });
+    let table = Table {
+        caption: match report.addresses.len() {
+            0..=MAX_ADDRESSES => "Full addresses".to_owned(),
+            all => format!(
+                "Full addresses: {MAX_ADDRESSES} of {}; JSON and CSV have the rest",
+                words::count(all as u64)
+            ),
+        },
+        columns: vec![
+            Column::text("Address", 6),
+            Column::text("Source ports seen", 5),
+            Column::number("Refusals seen", 3),
+            Column::number("First seen", 3),
+            Column::number("Last seen", 3),
+            Column::text("Connected to", 5),
+        ],
+        rows: rows.collect(),
+    };
+    Some(Part {
+        id: "addresses",
+        heading: "Full addresses".to_owned(),
+        blocks: vec![
+            Block::Paragraph(Text::plain(format!(
+                "Of sources that were refused often, passed no test, carried no credential, and are no exit that many share. An address names a connection, not a person. They are removed from the record on {}.",
+                words::day(report.begin.remove_addresses_at)
+            ))),
+            Block::Table(table),
+        ],
+    })
+}

@@ -1,0 +1,283 @@
+//! The first page: for somebody who reads nothing else.
+
+use super::{Block, Column, Table, Text, figures, words};
+use crate::entry::NoteKind;
+use crate::report::CohortTotals;
+use crate::{Cohort, Moment, RecordOrigin, Report};
+
+/// What comes first.
+pub(super) fn first_page(report: &Report) -> Vec<Block> {
+    vec![
+        Block::Heading(2, "In short".into()),
+        Block::Paragraph(Text::plain(what(report)).and(" ").and(verdict(report))),
+        Block::Paragraph(Text::plain(felt(report)).and(" ").and(done(report))),
+        Block::Table(key_figures(report)),
+        Block::Figure(figures::rate(report)),
+        Block::Heading(2, "What to do next".into()),
+        Block::List(next(report)),
+        Block::Heading(2, "What is not known".into()),
+        Block::List(not_known(report)),
+    ]
+}
+
+/// Sentences that are shown on the first page; all of them come later.
+const MAX_UNKNOWN: usize = 4;
+
+fn not_known(report: &Report) -> Vec<Text> {
+    let mut all: Vec<Text> =
+        report.unknown.iter().take(MAX_UNKNOWN).map(|each| Text::foreign(each)).collect();
+    if report.unknown.len() > MAX_UNKNOWN {
+        let more = report.unknown.len() - MAX_UNKNOWN;
+        all.push(format!("{} more, below.", words::count(more as u64)).into());
+    }
+    if all.is_empty() {
+        all.push("Who ordered, paid for or steered this cannot be seen from here.".into());
+    }
+    all
+}
+
+/// Until when the figures are.
+pub(super) fn end(report: &Report) -> Moment {
+    report.until.unwrap_or_else(|| report.recorded_until.plus_ms(1_000))
+}
+
+fn what(report: &Report) -> String {
+    let (since, totals) = (report.begin.since, &report.totals);
+    let length = end(report).seconds_since(since) as u64;
+    let span = match report.until {
+        Some(until) => format!(
+            "From {} to {} UTC on {} ({})",
+            words::clock(since),
+            words::when(until, since),
+            words::day(since),
+            words::span(length)
+        ),
+        None => format!(
+            "Since {} UTC on {} ({} so far)",
+            words::clock(since),
+            words::day(since),
+            words::span(length)
+        ),
+    };
+    let compared = match words::times(totals.requests, totals.expected) {
+        Some(times) if totals.requests as f64 >= totals.expected * 1.1 => {
+            format!(", {times} as many as would have been ordinary")
+        }
+        _ => String::new(),
+    };
+    let more = report.begin.sites.len().saturating_sub(1);
+    let others = match more {
+        0 => String::new(),
+        _ => format!(" and {}", words::counted(more as u64, "other name", "other names")),
+    };
+    let requests = words::large(totals.requests, "request", "requests");
+    format!("{span}, {}{others} received {requests}{compared}.", words::site(report))
+}
+
+fn verdict(report: &Report) -> String {
+    let found = report.mitigations.len() as u64;
+    let matched = words::percent(report.totals.matched, report.totals.requests);
+    match report.verdict.as_str() {
+        "crowd" => "This was not an attack: many readers came at once, and Seawall treated them as readers.".to_owned(),
+        "mixed" => format!(
+            "Many readers came at once, and an attack was among them: {} made up {matched} of all requests.",
+            signatures(found)
+        ),
+        _ if found == 0 => "Seawall took this for an attack, but found nothing that sets those requests apart from those of readers.".to_owned(),
+        _ => format!(
+            "Seawall took this for an attack on availability: {} made up {matched} of all requests.",
+            signatures(found)
+        ),
+    }
+}
+
+fn signatures(found: u64) -> String {
+    match found {
+        1 => "requests that look alike in one way".to_owned(),
+        _ => format!("requests that look alike in one of {} ways", words::count(found)),
+    }
+}
+
+/// Requests and what was served of those that `which` chooses.
+pub(super) fn sum(cohorts: &[CohortTotals], which: impl Fn(Cohort) -> bool) -> (u64, u64) {
+    cohorts
+        .iter()
+        .filter(|each| which(each.cohort))
+        .fold((0, 0), |sum, each| (sum.0 + each.requests, sum.1 + each.served))
+}
+
+/// Who surely is a reader.
+pub(super) fn is_surely_reader(cohort: Cohort) -> bool {
+    matches!(cohort, Cohort::SignedIn | Cohort::KnownReader | Cohort::Passed)
+}
+
+fn is_unmet(cohort: Cohort) -> bool {
+    cohort != Cohort::Met
+}
+
+fn felt(report: &Report) -> String {
+    let (unmet, served) = sum(&report.cohorts, is_unmet);
+    let (before, served_before) = sum(&report.cohorts_before, is_unmet);
+    let (readers, readers_served) = sum(&report.cohorts, is_surely_reader);
+    let compared = match before {
+        0 => String::new(),
+        _ => format!(" (before the incident {})", words::percent(served_before, before)),
+    };
+    let sure = match readers {
+        0 => String::new(),
+        _ => format!(
+            "People known to be readers got what they asked for in {} of their requests. ",
+            words::percent(readers_served, readers)
+        ),
+    };
+    format!(
+        "{sure}Of all requests that no measure of defence met, {} were answered with what was asked for{compared}; \
+         attackers whom nobody had recognised yet are among them.",
+        words::percent(served, unmet)
+    )
+}
+
+fn done(report: &Report) -> String {
+    let totals = &report.totals;
+    if report.begin.origin == RecordOrigin::Replay {
+        return "Nothing was done by Seawall: it was not there.".to_owned();
+    }
+    if totals.refused == 0 && totals.tests_set == 0 {
+        return format!(
+            "Nobody was refused; the origin worked for {}.",
+            words::counted(totals.origin, "request", "requests")
+        );
+    }
+    format!(
+        "Seawall refused {} ({}), gave a cheap test to {}, and let the origin (the server that makes the pages) work for {}.",
+        words::large(totals.refused, "request", "requests"),
+        words::percent(totals.refused, totals.requests),
+        words::large(totals.tests_set, "other", "others"),
+        words::large(totals.origin, "request", "requests"),
+    )
+}
+
+fn key_figures(report: &Report) -> Table {
+    let mut table = sums(report);
+    table.caption = "Key figures".to_owned();
+    // All of them stand in the timeline.
+    let mut place = 0;
+    table.rows.retain(|_| {
+        place += 1;
+        matches!(place, 2 | 3 | 6 | 8 | 10 | 11)
+    });
+    table
+}
+
+/// The sums during the incident and before.
+pub(super) fn sums(report: &Report) -> Table {
+    let (totals, before) = (&report.totals, &report.before);
+    let per_second = |number: u64, seconds: u64| match seconds {
+        0 => "\u{2013}".to_owned(),
+        seconds => words::about(number as f64 / seconds as f64),
+    };
+    let (unmet, served) = sum(&report.cohorts, is_unmet);
+    let (unmet_before, served_before) = sum(&report.cohorts_before, is_unmet);
+    let row = |name: &str, during: String, earlier: String| {
+        vec![Text::plain(name), during.into(), earlier.into()]
+    };
+    Table {
+        caption: "Sums".to_owned(),
+        columns: vec![
+            Column::text("What", 5),
+            Column::number("During", 3),
+            Column::number("Before, for comparison", 3),
+        ],
+        rows: vec![
+            row("Time that was counted", words::span(totals.seconds), words::span(before.seconds)),
+            row("Requests", words::count(totals.requests), words::count(before.requests)),
+            row(
+                "Ordinary would have been",
+                words::about(totals.expected),
+                words::about(before.expected),
+            ),
+            row(
+                "Beyond what is ordinary",
+                words::count(totals.excess),
+                words::count(before.excess),
+            ),
+            row(
+                "Requests a second, on average",
+                per_second(totals.requests, totals.seconds),
+                per_second(before.requests, before.seconds),
+            ),
+            row(
+                "Requests in the busiest second",
+                format!(
+                    "{}, at {}",
+                    words::count(report.peak.requests),
+                    words::when(report.peak.at, report.begin.since)
+                ),
+                String::new(),
+            ),
+            row(
+                "Met by a mitigation (a measure of defence)",
+                words::count(totals.matched),
+                words::count(before.matched),
+            ),
+            row("Refused", words::count(totals.refused), words::count(before.refused)),
+            row(
+                "Given a cheap test",
+                words::count(totals.tests_set),
+                words::count(before.tests_set),
+            ),
+            row("The origin worked", words::count(totals.origin), words::count(before.origin)),
+            row(
+                "Met no mitigation, and were answered",
+                words::percent(served, unmet),
+                words::percent(served_before, unmet_before),
+            ),
+        ],
+    }
+}
+
+fn next(report: &Report) -> Vec<Text> {
+    let mut steps = Vec::new();
+    let is_live = report.begin.origin == RecordOrigin::Live;
+    if report.until.is_none() {
+        steps.push("Leave the protection on. Make this report again when it is over.".into());
+    }
+    if let Some(node) = &report.node {
+        if node.link_full_s > 0 {
+            steps.push(Text::plain(format!(
+                "Ask the provider of the line for help: for {} the line itself was full, which nothing on this machine can mend.",
+                words::span(node.link_full_s)
+            )));
+        }
+        if node.origin_unhealthy_s > 0 {
+            steps.push(Text::plain(format!(
+                "Look at the origin: for {} it did not answer as it should.",
+                words::span(node.origin_unhealthy_s)
+            )));
+        }
+    }
+    if report.gaps.iter().any(|gap| gap.why.starts_with("disk")) {
+        steps.push("Make room on the disk of the state folder: a part of the record is missing because of it.".into());
+    }
+    if report.notes.iter().any(|note| matches!(note.kind, NoteKind::Claim | NoteKind::Demand)) {
+        steps.push("Keep the originals of the claims and demands quoted below, with all headers. Seawall has only what was typed.".into());
+    }
+    if report.verdict == "crowd" {
+        steps.push("Nothing has to be reported. If readers waited, let more pages be cached, or give the origin more room.".into());
+    } else if is_live {
+        steps.push(Text::plain("Decide whether to report this to a response team (CERT) or the police. Full addresses of sources are removed on ")
+            .and_strong(words::day(report.begin.remove_addresses_at))
+            .and("; who shall have them needs the sealed edition before."));
+    }
+    if is_live && report.record.is_closed {
+        steps.push("Write the head of the record (last part of this report) where nobody can change it, on paper or in a mail: it tells this record from any other.".into());
+    } else if is_live {
+        steps.push(
+            "This record is not closed yet: keep no copy of this report as the last word.".into(),
+        );
+    }
+    if steps.is_empty() {
+        steps.push("Nothing has to be done.".into());
+    }
+    steps
+}
