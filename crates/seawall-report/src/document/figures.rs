@@ -20,7 +20,7 @@ const WIDTHS: [f64; 2] = [680.0, 340.0];
 pub(super) fn rate(report: &Report) -> Figure {
     let most = report.timeline.iter().map(rate_of).fold(0.0, f64::max);
     let draw = |width: f64| {
-        let mut frame = Frame::new(report, width, 210.0, Scale::linear(most));
+        let mut frame = Frame::new(report, width, 190.0, Scale::linear(most));
         frame.begin(
             report,
             &[

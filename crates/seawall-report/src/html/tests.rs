@@ -1,3 +1,5 @@
+//! What the page shows and does not: nothing loaded, nothing of strangers as markup, the figures of the report.
+
 use super::*;
 use crate::entry::{Note, NoteKind};
 use crate::{Edition, RecordOrigin, example};
