@@ -19,16 +19,20 @@ mod example;
 mod export;
 pub mod html;
 pub mod json;
+mod lines;
 pub mod misp;
 mod moment;
 mod report;
+mod resume;
 mod say;
-#[allow(dead_code, reason = "what reads statements comes with verification")]
 mod statement;
 pub mod stix;
 mod svg;
 mod terms;
+#[cfg(test)]
+mod testing;
 mod unknown;
+mod verify;
 mod wording;
 
 pub use self::assess::{Assessment, Confidence, Likelihood, Subject};
@@ -47,3 +51,5 @@ pub use self::report::{
     Bucket, CohortTotals, Look, MAX_SOURCES, MitigationHistory, Network, NodeFacts, Peak,
     REPORT_VERSION, RecordFacts, Report, SampleFacts, StateChange, TimedMove, Totals,
 };
+pub use self::resume::{ResumeError, Resumed, Resumer};
+pub use self::verify::{RecordFailure, RecordVerifier, VerifiedRecord};
