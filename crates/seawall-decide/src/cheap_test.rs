@@ -96,7 +96,8 @@ impl TestShown {
             let pass = keys.check_ticket(wall, facts.host, text);
             // A ticket is none, wherever it is put.
             pass.is_ok_and(|pass| {
-                pass.kind != TicketKind::Wait && limiters.take_pass(now, pass.number)
+                matches!(pass.kind, TicketKind::Return | TicketKind::Waited)
+                    && limiters.take_pass(now, pass.number)
             })
         });
         if let Some(pass) = pass {

@@ -50,6 +50,7 @@ mod speed;
 mod table;
 mod template;
 mod ticket;
+mod turn;
 mod unsolved;
 mod used;
 mod visitors;
@@ -92,5 +93,6 @@ pub use crate::template::Templater;
 pub use crate::ticket::{
     MAX_WAIT, MIN_WAIT, PASS_LIFE, TICKET_LIFE, TestTicket, TicketFault, TicketKind,
 };
+pub use crate::turn::{Turn, TurnAsker};
 pub use crate::visitors::{Sight, Visitors};
 pub use crate::wish::{Form, Wish};

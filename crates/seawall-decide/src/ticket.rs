@@ -61,6 +61,8 @@ pub enum TicketKind {
     Wait,
     /// A pass of somebody who waited.
     Waited,
+    /// No pass: the place in line of somebody who shares an address. See [`crate::turn`].
+    Turn,
 }
 
 impl TicketKind {
@@ -70,6 +72,7 @@ impl TicketKind {
             Self::Return => 4,
             Self::Wait => 5,
             Self::Waited => 6,
+            Self::Turn => 7,
         }
     }
 
@@ -78,6 +81,7 @@ impl TicketKind {
             4 => Some(Self::Return),
             5 => Some(Self::Wait),
             6 => Some(Self::Waited),
+            7 => Some(Self::Turn),
             _ => None,
         }
     }
@@ -120,6 +124,7 @@ impl CredentialKeys {
         let kind = match earned.kind {
             TicketKind::Return => TicketKind::Return,
             TicketKind::Wait | TicketKind::Waited => TicketKind::Waited,
+            TicketKind::Turn => TicketKind::Turn,
         };
         self.ticket(now, host, &TestTicket { kind, ..*earned }, (0, PASS_LIFE))
     }

@@ -101,6 +101,21 @@ fn who_keeps_none_waits_and_passes_for_one_page() {
 }
 
 #[test]
+fn a_turn_passes_no_test() {
+    let (gate, page) = (Gate::new(), facts(b"/search", Held::No));
+    let who = (Identity::from(page.client), 64, 0);
+    let now = Instant::from_nanos(0);
+    let turn = gate.keys.turn(&gate.limiters, (now, wall(0)), HOST, who);
+    let turn = Some(turn.as_str());
+    for shows in [(turn, None), (None, turn), (turn, turn)] {
+        let out = gate.ask((9, Rung::Challenge), ALONE, shows, &page);
+        check(&out, Cause::Challenged, Some(NextStep::Around), Test::Set);
+        let out = gate.ask((9, Rung::Demote), ALONE, shows, &page);
+        check(&out, Cause::Demoted, None, Test::None);
+    }
+}
+
+#[test]
 fn a_redirect_never_leads_to_another_site() {
     let gate = Gate::new();
     let (ticket, pass) = gate.around(0);

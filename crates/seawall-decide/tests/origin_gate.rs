@@ -121,6 +121,20 @@ fn a_better_newcomer_displaces_the_last_in_line() {
 }
 
 #[test]
+fn the_places_of_tor_go_to_those_from_there_who_asked_for_least() {
+    let mut gate = OriginGate::new(pinned(1, 10));
+    let _permit = granted(ask(&mut gate, anonymous(0), 0));
+    queued(ask(&mut gate, from_tor(90), 1));
+    (2..=10).for_each(|name| assert_eq!(queued(ask(&mut gate, anonymous(0), name)).1, None));
+    assert_eq!(queued(ask(&mut gate, from_tor(30), 11)).1, Some(1), "and nobody else's place");
+    assert!(matches!(ask(&mut gate, from_tor(90), 12), Asked::Full));
+    let demoted = WorkRequest { class: WorkClass::Demoted, ..from_tor(0) };
+    assert!(matches!(ask(&mut gate, demoted, 13), Asked::Full), "of a worse class");
+    assert!(matches!(ask(&mut gate, anonymous(30), 14), Asked::Full), "from elsewhere");
+    assert_eq!((gate.counters().queued, gate.counters().refused()), (10, 4));
+}
+
+#[test]
 fn background_takes_spare_capacity_only() {
     let mut gate = OriginGate::new(pinned(4, 3));
     let background = of(WorkClass::Background, 0);

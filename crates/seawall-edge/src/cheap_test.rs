@@ -12,11 +12,13 @@ use http::header::{CACHE_CONTROL, HeaderValue, LOCATION, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 use seawall_cache::{CacheStatus, PASS_COOKIE, PLAIN_PASS_COOKIE, Scheme};
 use seawall_decide::{
-    CREDENTIAL_CHARS, CredentialText, NextStep, PASS_LIFE, TestShown, is_local_reference,
+    CREDENTIAL_CHARS, CredentialText, NextStep, PASS_LIFE, TestShown, Turn, TurnAsker,
+    is_local_reference,
 };
 use seawall_model::{Cause, Facts, Identity};
 
 use crate::answer::{Answer, AnswerBody, Note};
+use crate::clock;
 use crate::metrics::CacheOutcome;
 use crate::refusal;
 use crate::serve::{self, Ask, Times};
@@ -94,6 +96,40 @@ pub(crate) fn answer(
     }
     let note =
         Note { cause: Cause::Challenged, refused: true, cache: CacheOutcome::Bypass, close: false };
+    let body = AnswerBody::Whole(Bytes::new());
+    serve::built(StatusCode::TEMPORARY_REDIRECT, headers, body, &CacheStatus::Own, note)
+}
+
+/// The turn of a request at a shared address.
+pub(crate) fn turn(ctx: &ClientConn, ask: &Ask<'_>, asker: TurnAsker, times: Times) -> Turn {
+    let keys = ctx.worker.shared.reception.keys.credentials();
+    let cookie = || {
+        let shown = visitor::shown(ask.fields, cookie_name(ctx.scheme(ask.fields)))?;
+        keys.check_ticket(times.wall, ask.host, shown.text()).ok()
+    };
+    Turn::of(&keys, (times.wall, ask.host), asker, ask.ticket, cookie)
+}
+
+/// The answer to who was to be refused for want of room at an address that `people` share: once around, for a turn
+/// of its own.
+pub(crate) fn give_turn(
+    ctx: &ClientConn,
+    ask: &Ask<'_>,
+    times: Times,
+    (identity, people): (Identity, u32),
+    note: Note,
+) -> Answer {
+    let shared = &ctx.worker.shared;
+    let dice = (times.mono.as_nanos() ^ times.number).rotate_left(32);
+    let who = (identity, people, dice);
+    let keys = shared.reception.keys.credentials();
+    let turn = keys.turn(&shared.limiters, (clock::now(), times.wall), ask.host, who);
+    let mut headers = HeaderMap::new();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.append(SET_COOKIE, cookie(&turn, ctx.scheme(ask.fields)));
+    if let Ok(location) = HeaderValue::from_bytes(&with_ticket(ask, &turn)) {
+        headers.insert(LOCATION, location);
+    }
     let body = AnswerBody::Whole(Bytes::new());
     serve::built(StatusCode::TEMPORARY_REDIRECT, headers, body, &CacheStatus::Own, note)
 }

@@ -19,7 +19,7 @@ use seawall_cache::{
     CacheStatus, Collapsed, Credence, Entry, Forward, Join, Key, Lead, Lookup, Precondition, Reuse,
     Stored, StoredHead, precondition, reuse, strip_hop_by_hop, vary_matches,
 };
-use seawall_decide::{RouteLane, WorkClass};
+use seawall_decide::{RouteLane, Turn, WorkClass};
 use seawall_model::{Cause, Method, Standing};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -28,6 +28,7 @@ use tokio::time::timeout;
 use self::job::{Job, JobCause, run};
 use crate::answer::{Answer, AnswerBody, AnswerHead, Tunnel};
 use crate::archive;
+use crate::cheap_test;
 use crate::clock;
 use crate::forward::{self, Draft, Purpose};
 use crate::held::{self, Served};
@@ -108,7 +109,13 @@ pub(crate) async fn answer(
         forward::strip_own(Rc::make_mut(&mut headers));
     }
     let (offer, times, site) = (plan.offer.take(), plan.times, plan.site);
+    let (identity, turn) = (plan.identity, plan.turn);
     let mut answer = obtain(ctx, policy, plan, ask, headers, spooled, interim).await;
+    if let Turn::Due(people) = turn
+        && matches!(answer.note.cause, Cause::OriginBusy | Cause::OriginBudget)
+    {
+        answer = cheap_test::give_turn(ctx, ask, times, (identity, people), answer.note);
+    }
     archive::elsewhere::name_mirrors(policy, site, &mut answer);
     if let Some(offer) = offer {
         ctx.worker.shared.reception.put(offer, ask, &mut answer, times);
@@ -444,6 +451,7 @@ fn new_job(
         standing: plan.standing,
         whence: plan.whence,
         source: plan.source,
+        turn: plan.turn,
         lane: plan.lane,
         is_upgrade: plan.upgrade,
         interim: None,

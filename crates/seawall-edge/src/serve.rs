@@ -17,8 +17,8 @@ use seawall_cache::{
     classify_cookies, only_if_cached, reuse, validators,
 };
 use seawall_decide::{
-    CROWD, Look as ClientLook, RouteLane, RouteTerms, Whence, Wish, WorkSource, decide, held_gate,
-    route_gate,
+    CROWD, Look as ClientLook, RouteLane, RouteTerms, Turn, TurnAsker, Whence, Wish, WorkSource,
+    decide, held_gate, route_gate,
 };
 use seawall_model::{
     BodyLength, Cause, ClientAddr, CookieClass, Decision, Facts, Fields, Fingerprint, Held,
@@ -110,6 +110,8 @@ pub(crate) struct Plan {
     /// Where it comes from, for budgets and shares.
     pub(crate) whence: Whence,
     pub(crate) source: WorkSource,
+    /// Its turn, where it shares an address.
+    pub(crate) turn: Turn,
     /// How the origin works for this path.
     pub(crate) lane: RouteLane,
     /// A credential for the reader, if a page comes of it.
@@ -447,14 +449,14 @@ fn whence(policy: &Policy, client: ClientAddr) -> Whence {
     Whence { client, asn: policy.config.owners.owner(client.ip()) }
 }
 
-fn source(ctx: &ClientConn, policy: &Policy, from: Whence) -> WorkSource {
+fn source(policy: &Policy, from: Whence, people: u32) -> WorkSource {
     if policy.table.is_tor_exit(from.client.ip()) {
-        return WorkSource::Tor;
+        WorkSource::Tor
+    } else if people > 1 {
+        WorkSource::Shared
+    } else {
+        WorkSource::Elsewhere
     }
-    if ctx.worker.shared.budgets.people(from) > 1 {
-        return WorkSource::Shared;
-    }
-    WorkSource::Elsewhere
 }
 
 fn plan(
@@ -473,7 +475,16 @@ fn plan(
         _ => None,
     };
     let whence = whence(policy, who.client);
-    let source = source(ctx, policy, whence);
+    let people = ctx.worker.shared.budgets.people(whence);
+    let source = source(policy, whence, people);
+    let asker = TurnAsker {
+        identity: who.identity,
+        standing: who.standing,
+        source,
+        people,
+        testable: ask.wish().testable(),
+        admitted: cause,
+    };
     Plan {
         site,
         identity: who.identity,
@@ -481,6 +492,7 @@ fn plan(
         look: ctx.worker.shared.limiters.look(&fingerprint(ctx, ask)),
         whence,
         source,
+        turn: cheap_test::turn(ctx, ask, asker, times),
         lane,
         offer: who.offer,
         cause,

@@ -84,16 +84,10 @@ pub const MISSES: &[KnownMiss] = &[
     },
     KnownMiss {
         scenario: "A15",
-        what: "dynamic, newcomers: cgnat",
-        why: "bots and readers there wear the same look; newcomers at a carrier's address answer for what bots there ask for",
+        what: "hardest hit cohort: cgnat",
+        why: "who is refused behind a carrier's address is sent around once for a turn of its own, and nobody else is",
     },
-    KnownMiss {
-        scenario: "A16",
-        what: "dynamic, newcomers: tor",
-        why: "bots and newcomers at the same exits look the same and share the exits' budget; a test in place of that refusal would tell them apart",
-    },
-    KnownMiss { scenario: "A16", what: "readers through Tor", why: "the same" },
-    KnownMiss { scenario: "A16", what: "time to mitigate", why: "as its other rows" },
+    KnownMiss { scenario: "A16", what: "hardest hit cohort: tor", why: "the same at Tor exits" },
     KnownMiss {
         scenario: "A18",
         what: "attack reaching the origin",

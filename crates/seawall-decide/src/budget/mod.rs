@@ -25,6 +25,7 @@ use seawall_model::{ClientAddr, Identity, Instant, Limits, PerSecond, Standing};
 use self::buckets::{Buckets, Key, Rate};
 use self::readers::Readers;
 use crate::origin_gate::WorkClass;
+use crate::turn::Turn;
 
 /// The process-wide budgets. Shared by reference; operations are O(1), without allocation or lock.
 #[derive(Debug)]
@@ -191,11 +192,15 @@ impl OriginBudget {
 
 /// Where who is in `class` and has spent its budget stands; `None`: it is told to come back. Who was known before
 /// loses its rank and nothing else: it waits with those of whom nothing is known, by its demand. Anybody else
-/// waits behind them, unless others have to be refused.
-pub const fn class_beyond_budget(class: WorkClass, is_shedding: bool) -> Option<WorkClass> {
+/// waits behind them, unless others have to be refused; who has a turn of its own ([`crate::Turn`]) even then.
+pub const fn class_beyond_budget(
+    class: WorkClass,
+    is_shedding: bool,
+    turn: Turn,
+) -> Option<WorkClass> {
     match class {
         WorkClass::SignedIn | WorkClass::AgedReader => Some(WorkClass::Anonymous),
-        _ if is_shedding => None,
+        _ if is_shedding && !turn.is_shown() => None,
         _ => Some(WorkClass::Demoted),
     }
 }
@@ -274,11 +279,13 @@ mod tests {
     fn who_is_known_loses_its_rank_beyond_its_budget_and_is_not_refused_for_it() {
         use WorkClass as C;
         for is_shedding in [false, true] {
-            let beyond = |class| class_beyond_budget(class, is_shedding);
+            let beyond = |class| class_beyond_budget(class, is_shedding, Turn::Due(2));
             assert_eq!(beyond(C::SignedIn), Some(C::Anonymous));
             assert_eq!(beyond(C::AgedReader), Some(C::Anonymous));
             for class in [C::Passed, C::Anonymous, C::Demoted] {
                 assert_eq!(beyond(class), (!is_shedding).then_some(C::Demoted), "{class:?}");
+                let in_turn = class_beyond_budget(class, is_shedding, Turn::Shown(7));
+                assert_eq!(in_turn, Some(C::Demoted), "{class:?}");
             }
         }
     }

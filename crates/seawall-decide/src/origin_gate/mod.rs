@@ -292,25 +292,10 @@ impl<W> OriginGate<W> {
             self.limiter.note_limited(now);
             self.pressure.note_limited();
         }
-        let spared = self.is_spared(now, lane);
-        if !spared && !self.pressure.lets_in(ask.class, level, self.queue.before(lane)) {
-            self.counters.refused_by_threshold += 1;
+        let Some(displaced) = self.make_place(now, lane, level) else {
             self.counters.classes[ask.class.index()].refused += 1;
             return Asked::Full;
-        }
-        let mut displaced = None;
-        if self.queue.len() >= self.max_queue() {
-            match self.displaceable_by(now, lane, level) {
-                Some(ticket) => {
-                    self.counters.classes[ticket.lane.class.index()].refused += 1;
-                    displaced = self.queue.remove(ticket).map(|waiter| waiter.waiter);
-                }
-                None => {
-                    self.counters.classes[ask.class.index()].refused += 1;
-                    return Asked::Full;
-                }
-            }
-        }
+        };
         let deadline = now + self.config.queue_timeout;
         let of = (now, ask.identity, ask.template);
         let ticket = self.queue.push(lane, level, deadline, of, make_waiter());
@@ -566,6 +551,35 @@ impl<W> OriginGate<W> {
             in_flight,
             ended: None,
         }
+    }
+
+    /// A place for a newcomer, and who had to leave for it; `None`: there is none.
+    fn make_place(&mut self, now: Instant, lane: Lane, level: u8) -> Option<Option<W>> {
+        let is_let = self.is_spared(now, lane)
+            || self.pressure.lets_in(lane.class, level, self.queue.before(lane));
+        let leaves = match is_let {
+            true if self.queue.len() < self.max_queue() => return Some(None),
+            true => self.displaceable_by(now, lane, level),
+            false => None,
+        };
+        let Some(ticket) = leaves.or_else(|| self.last_of_tor(now, lane, level)) else {
+            self.counters.refused_by_threshold += u64::from(!is_let);
+            return None;
+        };
+        self.counters.classes[ticket.lane.class.index()].refused += 1;
+        Some(self.queue.remove(ticket).map(|waiter| waiter.waiter))
+    }
+
+    /// Who leaves the places that Tor has of its own for a newcomer from there who ranks before it: these are shared
+    /// out as all others are.
+    fn last_of_tor(&self, now: Instant, lane: Lane, level: u8) -> Option<Ticket> {
+        if lane.source != WorkSource::Tor || lane.class == WorkClass::Background {
+            return None;
+        }
+        let is_tor = |other: Lane| other.source == WorkSource::Tor;
+        let (ticket, class, its_level) = self.queue.last(self.pressure.order(), is_tor)?;
+        (self.is_about(now, Group::Tor) && (lane.class, level) < (class, its_level))
+            .then_some(ticket)
     }
 
     /// Who leaves a full queue for a newcomer, if anybody: the last in line, if the newcomer ranks

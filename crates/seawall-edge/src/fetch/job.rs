@@ -18,7 +18,8 @@ use seawall_cache::{
     may_serve_stale_on_error, may_serve_stale_when_disconnected, refresh, storable,
 };
 use seawall_decide::{
-    Look, RouteLane, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource, class_beyond_budget,
+    Look, RouteLane, Turn, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource,
+    class_beyond_budget,
 };
 use seawall_model::{CookieClass, Fields, Identity, Method, Standing, WallTime};
 use tokio::sync::oneshot;
@@ -65,6 +66,8 @@ pub(super) struct Job {
     pub(super) standing: Standing,
     pub(super) whence: Whence,
     pub(super) source: WorkSource,
+    /// Its turn, where it shares an address.
+    pub(super) turn: Turn,
     /// How the operator wants the origin to work for it.
     pub(super) lane: RouteLane,
     /// Whether the reader asked for another protocol (RFC 9110 §7.8).
@@ -211,6 +214,7 @@ impl Job {
             metrics.origin_failed(OriginFailure::Busy);
             return Err(Failure::OverBudget);
         };
+        let demand = self.turn.rank(&shared.limiters, clock::now(), (class, demand), cost);
         let is_costly = self.lane == RouteLane::Costly;
         let asked = WorkRequest {
             class,
@@ -324,7 +328,7 @@ impl Job {
         let taken = budgets.take(clock::now(), self.identity, self.whence, self.standing, cost_ms);
         match taken {
             Ok(()) => Some(self.class),
-            Err(_) => class_beyond_budget(self.class, gate.is_shedding()),
+            Err(_) => class_beyond_budget(self.class, gate.is_shedding(), self.turn),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The cheap test as readers, programs and attackers meet it. Whether it is called for says the test.
 
-use std::sync::mpsc::Receiver;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use seawall_decide::{CREDENTIAL_CHARS, TestTicket, TicketKind};
@@ -12,8 +13,8 @@ use seawall_model::{
 
 use crate::client::{Client, Response, get};
 use crate::credentials::keys;
-use crate::origin::{Origin, ok};
-use crate::shield::{PATIENCE, Shield};
+use crate::origin::{Origin, ok, say};
+use crate::shield::{PATIENCE, Shield, until};
 
 const PERSON: &str = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\n";
 const HTML: &str = "Content-Type: text/html\r\n";
@@ -33,26 +34,27 @@ impl Attacked {
     }
 
     fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let origin = Origin::answering(|asked| match asked.path() {
-            "/held" => ok("Cache-Control: max-age=600\r\n", "held"),
-            _ => ok(&format!("{HTML}Cache-Control: no-store\r\n"), "page"),
-        });
+        let mut attacked = Self::looked_at(origin(), Rung::Challenge, change);
+        let is_tested =
+            |last: &u8| attacked.shield.client_from(*last).get("/probe", PERSON).status == 307;
+        attacked.last = (20..40).find(is_tested).expect("one in a hundred is let off");
+        attacked
+    }
+
+    fn looked_at(origin: Origin, rung: Rung, change: impl FnOnce(&mut Config)) -> Self {
         let shield = Shield::with(&origin, change);
         let detection = shield.server().detection();
         let windows = detection.watch(shield.config().workers);
-        let mut attacked = Self { shield, origin, windows, last: 0 };
+        let attacked = Self { shield, origin, windows, last: 0 };
         attacked.client().get("/held", PERSON).assert_status(200);
         let agent = attacked.observed(1, |row| row.attributes.value(Attribute::UserAgent))[0];
         let term = Term { attribute: Attribute::UserAgent, value: agent };
         attacked.shield.server().detection().publish(&[Mitigation {
             id: MitigationId(1),
             signature: Signature::new(&[term]).expect("one term"),
-            rung: Rung::Challenge,
+            rung,
             expires_at: Instant::from_nanos(u64::MAX),
         }]);
-        let is_tested =
-            |last: &u8| attacked.shield.client_from(*last).get("/probe", PERSON).status == 307;
-        attacked.last = (20..40).find(is_tested).expect("one in a hundred is let off");
         attacked
     }
 
@@ -99,6 +101,13 @@ impl Attacked {
     }
 }
 
+fn origin() -> Origin {
+    Origin::answering(|asked| match asked.path() {
+        "/held" => ok("Cache-Control: max-age=600\r\n", "held"),
+        _ => ok(&format!("{HTML}Cache-Control: no-store\r\n"), "page"),
+    })
+}
+
 #[track_caller]
 fn location(answer: &Response) -> String {
     answer.assert_status(307);
@@ -128,6 +137,43 @@ fn who_takes_cookies_is_sent_around_once_and_then_reads() {
     assert_eq!(page.field("set-cookie"), None);
     site.get("/other", &cookie).assert_status(200);
     assert_eq!(site.work(), ["/search?q=a", "/other"], "and not once more");
+    assert!(site.origin.asked().iter().all(|asked| asked.field("cookie").is_none()));
+}
+
+#[test]
+fn who_shares_an_exit_is_sent_around_for_a_turn_instead_of_being_refused() {
+    let (release, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::run(move |asked, stream| match asked.path() {
+        "/held" => say(stream, ok("Cache-Control: max-age=600\r\n", "held")),
+        path => {
+            if path == "/long" {
+                let _ = wait.lock().expect("no panic").recv();
+            }
+            say(stream, ok(&format!("{HTML}Cache-Control: no-store\r\n"), "page"))
+        }
+    });
+    let site = Attacked::looked_at(origin, Rung::Demote, |config| {
+        config.tor_exits = vec!["127.0.0.0/8".parse().expect("a prefix")];
+        config.sites[0].origin.max_concurrency = 1;
+        config.limits.origin_queue_timeout = Duration::from_millis(1);
+    });
+    let mut long = site.shield.client();
+    long.send(get("/long", PERSON));
+    until("the origin is asked", || site.work() == ["/long"]);
+    let (to, cookie) = around(&site.get("/search?q=a", ""), "/search?q=a&");
+    // There is no room yet: refused as ever, and not sent around again.
+    for (path, extra) in [(to.as_str(), ""), (&to, &cookie), ("/search?q=a", &cookie)] {
+        site.get(path, extra).assert_status(503);
+    }
+    site.client().get("/api", "Accept: application/json\r\n").assert_status(429);
+    drop(release);
+    long.read("GET").assert_status(200);
+    let is_idle = || site.shield.admin("GET", "/status").contains("\"in_flight\":0");
+    until("nothing is at work", is_idle);
+    site.get(&to, &cookie).assert_status(200).assert_body("page");
+    site.get("/other", &cookie).assert_status(200);
+    assert_eq!(site.work(), ["/long", "/search?q=a", "/other"]);
     assert!(site.origin.asked().iter().all(|asked| asked.field("cookie").is_none()));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seawall_cache::Credence;
 use seawall_decide::{
-    Asked, DEMAND_ONE, WorkClass, WorkOutcome, WorkPrice, WorkRequest, WorkSource,
+    Asked, DEMAND_ONE, Turn, WorkClass, WorkOutcome, WorkPrice, WorkRequest, WorkSource,
     class_beyond_budget,
 };
 use seawall_model::{Cause, Fingerprint, Instant, Method, Observation, Standing, Work};
@@ -19,6 +19,8 @@ use crate::site::PageId;
 pub(super) struct Waiting {
     pub(super) id: u64,
     pub(super) draft: Observation,
+    /// What it has to do with turns of its own.
+    pub(super) turn: Turn,
 }
 
 /// A fetch.
@@ -85,9 +87,11 @@ impl Seawall {
         if doing == Doing::Guess && !self.pages.misses().may_wait(now, asking) {
             return self.refuse(now, job, Cause::MadeUp);
         }
-        let Some(class) = self.budgeted(now, &visitor, class, template) else {
+        let turn = job.of.first().map_or(Turn::None, |first| first.turn);
+        let Some(class) = self.budgeted(now, &visitor, (class, turn), template) else {
             return self.refuse(now, job, Cause::OriginBudget);
         };
+        let demand = turn.rank(&self.limiters, now, (class, demand), demand_cost);
         let source = self.source(&visitor, people);
         let identity = visitor.identity.as_u128();
         let price = WorkPrice::Measured;
@@ -100,7 +104,7 @@ impl Seawall {
         None
     }
 
-    fn source(&self, visitor: &Visitor, people: u32) -> WorkSource {
+    pub(super) fn source(&self, visitor: &Visitor, people: u32) -> WorkSource {
         if self.table.is_tor_exit(visitor.client.ip()) {
             WorkSource::Tor
         } else if people > 1 {
@@ -177,7 +181,7 @@ impl Seawall {
         &self,
         now: Instant,
         visitor: &Visitor,
-        class: WorkClass,
+        (class, turn): (WorkClass, Turn),
         template: u64,
     ) -> Option<WorkClass> {
         if class == WorkClass::Background {
@@ -189,7 +193,7 @@ impl Seawall {
         let taken = self.budgets.take(now, visitor.identity, whence, visitor.standing, cost_ms);
         match taken {
             Ok(()) => Some(class),
-            Err(_) => class_beyond_budget(class, self.gate.is_shedding()),
+            Err(_) => class_beyond_budget(class, self.gate.is_shedding(), turn),
         }
     }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use seawall_decide::{
     HandshakeBudget, Limiters, OriginBudget, OriginGate, OriginGateConfig, OriginPermit,
-    StreamPermit, Table, TableSource, Templater, TestAsker, TestOutcome, Whence, Wish, accept_gate,
-    decide, held_gate, note_misbehaviour, test_gate,
+    StreamPermit, Table, TableSource, Templater, TestAsker, TestOutcome, Turn, TurnAsker, Whence,
+    Wish, accept_gate, decide, held_gate, note_misbehaviour, test_gate,
 };
 use seawall_detect::{GateReading, OriginMeter, OriginStress, Window};
 use seawall_model::{
@@ -157,7 +157,13 @@ impl Seawall {
         Whence { client: visitor.client, asn: Some(visitor.network.asn) }
     }
 
-    fn answer_now(&mut self, now: Instant, waiting: Waiting, told: Told) -> Answered {
+    fn answer_now(&mut self, now: Instant, waiting: Waiting, mut told: Told) -> Answered {
+        if let (Turn::Due(people), Answer::Refused(Cause::OriginBusy | Cause::OriginBudget)) =
+            (waiting.turn, &told.answer)
+        {
+            let who = (waiting.draft.client.into(), people);
+            told.answer = Answer::Test(self.watch.give_turn(now, &self.limiters, who));
+        }
         let answered = Answered { answer: told.answer, met: waiting.draft.met };
         let status = match answered.answer {
             Answer::Page { status } => status,
@@ -205,6 +211,24 @@ impl Seawall {
         };
         let shown = || self.watch.shown(now, &self.limiters, request, facts);
         test_gate((&self.table, &self.limiters), now, (decided, met), asker, shown, facts)
+    }
+
+    fn turn(
+        &self,
+        now: Instant,
+        request: &SimRequest<'_>,
+        facts: &Facts<'_>,
+        (people, admitted): (u32, Cause),
+    ) -> Turn {
+        let asker = TurnAsker {
+            identity: facts.identity,
+            standing: facts.standing,
+            source: self.source(request.visitor, people),
+            people,
+            testable: Wish::of(facts, &request.fields).testable(),
+            admitted,
+        };
+        self.watch.turn(now, request, asker)
     }
 
     fn answer_later(&mut self, now: Instant, waiting: Waiting, told: Told) {
@@ -385,7 +409,8 @@ impl Shield for Seawall {
             met,
             test: judged.test,
         };
-        let waiting = Waiting { id, draft };
+        let turn = self.turn(now, request, &facts, (people, cause));
+        let waiting = Waiting { id, draft, turn };
         if let Some(next) = judged.next {
             let step = self.watch.step(now, next, (visitor.identity, judged.people));
             return Some(self.answer_now(now, waiting, Told::of(Answer::Test(step), cause)));

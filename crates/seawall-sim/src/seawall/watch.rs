@@ -6,7 +6,7 @@ use std::time::Duration;
 use seawall_control::{Action, ControlLoop, ControllerConfig, Probe};
 use seawall_decide::{
     Attributer, CredentialKeys, CredentialText, Exempt, Limiters, Mitigations, NetworkClass,
-    NextStep, TestShown, prior, synthetic_readers,
+    NextStep, TestShown, Turn, TurnAsker, prior, synthetic_readers,
 };
 use seawall_detect::{
     DetectorConfig, OriginStress, ProbeCounts, Sampled, SignatureEvidence, Tick, TrafficState,
@@ -138,6 +138,28 @@ impl Watch {
     ) -> TestShown {
         let carried = (request.pass.map(str::as_bytes), request.ticket.map(str::as_bytes));
         TestShown::of((&self.keys, limiters), (now, self.wall_at(now)), carried, facts)
+    }
+
+    /// What a request has to do with turns of its own.
+    pub(super) fn turn(&self, now: Instant, request: &SimRequest<'_>, asker: TurnAsker) -> Turn {
+        let (keys, wall) = (&self.keys, self.wall_at(now));
+        let ticket = request.ticket.map(str::as_bytes);
+        let cookie =
+            || request.pass.and_then(|pass| keys.check_ticket(wall, HOST, pass.as_bytes()).ok());
+        Turn::of(keys, (wall, HOST), asker, ticket, cookie)
+    }
+
+    /// Sends somebody around for one, one of `people`.
+    pub(super) fn give_turn(
+        &self,
+        now: Instant,
+        limiters: &Limiters,
+        (identity, people): (Identity, u32),
+    ) -> TestStep {
+        let who = (identity, people, mix(now.as_nanos(), self.requests));
+        let turn = self.keys.turn(limiters, (now, self.wall_at(now)), HOST, who);
+        let turn = turn.as_str().to_owned();
+        TestStep::Around { pass: turn.clone(), ticket: turn }
     }
 
     /// The next step of a test, for one of `people`.
