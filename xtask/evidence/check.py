@@ -4,13 +4,17 @@ Called by `cargo xtask ci --only evidence` with the folder that the example `exp
 Prints one line a claim; ends with 1 if one does not hold.
 """
 
+import email
+import email.policy
 import json
+import mailbox
 import pathlib
 import sys
 
 import jsonschema
 import pymisp
 import stix2validator
+import xarf as xarf_of_others
 from stix2patterns.v21.pattern import Pattern
 
 FAILED = []
@@ -89,6 +93,34 @@ def misp(folder, root):
                 yield f"{thing['name']} has more than one {one['object_relation']}"
 
 
+def xarf(folder, root):
+    reports = read(folder / "xarf.json")
+    for one in reports:
+        # Without `strict`: that wants packets and bits per second, which nobody counted.
+        result = xarf_of_others.parse(json.dumps(one))
+        yield from (f"{error.field}: {error.message}" for error in result.errors)
+        yield from (f"{warning.field}: {warning.message}" for warning in result.warnings)
+        if not isinstance(result.report, xarf_of_others.DdosReport):
+            yield f"{one['report_id']} is not read as a report of DDoS"
+    mails = [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in sorted(folder.glob("xarf-*.eml"))]
+    box = mailbox.mbox(folder / "xarf.mbox", create=False)
+    boxed = [email.message_from_bytes(box.get_bytes(key), policy=email.policy.default) for key in box.keys()]
+    for found in (mails, boxed):
+        attached = []
+        for mail in found:
+            if mail.defects or any(part.defects for part in mail.walk()):
+                yield f"{mail['subject']}: {mail.defects}"
+            kinds = [part.get_content_type() for part in mail.iter_parts()]
+            if kinds != ["text/plain", "message/feedback-report", "application/json"]:
+                yield f"{mail['subject']} has the parts {kinds}"
+                continue
+            if sorted(mail.keys()) != ["Content-Type", "From", "MIME-Version", "Subject", "X-Unsent"]:
+                yield f"{mail['subject']} has the fields {mail.keys()}"
+            attached.append(json.loads(list(mail.iter_parts())[2].get_payload(decode=True)))
+        if attached != reports:
+            yield "the mails have other reports than the array"
+
+
 def main():
     out, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     folders = sorted(folder for folder in out.iterdir() if folder.is_dir())
@@ -97,6 +129,8 @@ def main():
     for folder in folders:
         for name, judge in [("STIX 2.1", stix), ("MISP", misp)]:
             claim(f"{folder.name}: {name}", judge(folder, root))
+        if folder.name.endswith("-sealed"):
+            claim(f"{folder.name}: XARF v4", xarf(folder, root))
     sys.exit(1 if FAILED else 0)
 
 

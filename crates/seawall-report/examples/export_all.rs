@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use seawall_report::{Edition, ExportOptions, Report, Tlp, example, misp, stix};
+use seawall_report::{Edition, ExportOptions, Report, Tlp, csv, example, json, misp, stix, xarf};
 
 /// What stands between us and a file.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -30,6 +30,16 @@ fn write(folder: &Path, report: &Report, options: &ExportOptions) -> Outcome {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("stix.json"), stix::render(report, options)?)?;
     fs::write(folder.join("misp.json"), misp::render(report, options)?)?;
+    if options.edition == Edition::Sealed {
+        fs::write(folder.join("xarf.json"), xarf::render(report, options)?)?;
+        fs::write(folder.join("xarf.mbox"), xarf::mbox(report, options)?)?;
+        for (number, draft) in xarf::mails(report, options)?.iter().enumerate() {
+            fs::write(folder.join(format!("xarf-{number}.eml")), &draft.text)?;
+        }
+    }
+    fs::write(folder.join("report.json"), json::render(report, options)?)?;
+    fs::write(folder.join("sources.csv"), csv::render(report, options)?)?;
+    fs::write(folder.join("totals.csv"), csv::totals(report))?;
     // What the validators compare all others with.
     fs::write(folder.join("totals.json"), serde_json::to_string(&report.totals)?)?;
     Ok(())

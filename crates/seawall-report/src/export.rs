@@ -180,6 +180,16 @@ pub enum ExportError {
         "there is nothing to draft: the record holds no full address of a source (none was refused often enough, their time is over, or they are encrypted)"
     )]
     NoAddresses,
+    /// Without source ports nobody can find a subscriber behind a shared address, and XARF demands one.
+    #[error(
+        "there is nothing to draft: no source port was recorded (access logs have none), and XARF demands one"
+    )]
+    NoPorts,
+    /// Complaints are about attacks that happened.
+    #[error(
+        "there is nothing to draft: the record tells of no attack (many readers at once, or a rehearsal)"
+    )]
+    NoAttack,
     /// A bug of ours: our own types could not be written.
     #[error("the report cannot be written as JSON")]
     Json(#[from] serde_json::Error),

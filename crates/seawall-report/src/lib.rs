@@ -34,6 +34,7 @@ mod testing;
 mod unknown;
 mod verify;
 mod wording;
+pub mod xarf;
 
 pub use self::assess::{Assessment, Confidence, Likelihood, Subject};
 pub use self::chain::{Chain, ChainError, MAX_LINE_BYTES, MAX_SEGMENT_LINES};
