@@ -25,6 +25,7 @@ use self::sources::Sources;
 use self::tally::{Spans, Tally};
 use self::timeline::Timeline;
 use crate::Moment;
+use crate::assess::derive;
 use crate::entry::{
     Address, Addresses, Begin, ClockOffset, End, Entry, Fault, Gap, Note, Removed, Row, Second,
     Step, StepKind,
@@ -230,7 +231,10 @@ impl Collector {
                 + self.timestamps.left_out,
             addresses: self.addresses_left_out,
             encrypted: self.encrypted,
-            without_tls: self.looks.unknown_share("JA4"),
+            without_tls: self
+                .looks
+                .unknown_share("JA4")
+                .or_else(|| self.looks.unknown_share("ja4")),
             has_begin: self.begin.is_some(),
         };
         let found = self.sources.finish();
@@ -272,6 +276,7 @@ impl Collector {
             addresses: self.addresses.unwrap_or_default().into_values().collect(),
             ..Report::default()
         };
+        report.assessments = derive(&report);
         report.unknown = sentences(&report, &left);
         report
     }

@@ -20,6 +20,7 @@ mod export;
 pub mod html;
 pub mod json;
 mod lines;
+pub mod lint;
 pub mod misp;
 mod moment;
 mod report;
@@ -36,7 +37,7 @@ mod verify;
 mod wording;
 pub mod xarf;
 
-pub use self::assess::{Assessment, Confidence, Likelihood, Subject};
+pub use self::assess::{Assessment, Confidence, Likelihood, Subject, derive};
 pub use self::chain::{Chain, ChainError, MAX_LINE_BYTES, MAX_SEGMENT_LINES};
 pub use self::collect::Collector;
 pub use self::entry::{

@@ -251,6 +251,31 @@ fn tables_are_written_to_a_folder_and_no_cell_is_a_formula() {
 }
 
 #[test]
+fn every_form_is_written_and_public_unless_asked_otherwise() {
+    let folder = folder();
+    for (format, begins) in [("html", "<!"), ("stix", "{"), ("misp", "{"), ("json", "{")] {
+        let done = folder.run(&[
+            "export",
+            ID,
+            "--format",
+            format,
+            "--out",
+            "out",
+            "--reporter",
+            "Example News",
+        ]);
+        assert_eq!(done.code, Some(0), "{format}: {}", done.stderr);
+        let written = folder.read("out").to_lowercase();
+        assert!(
+            written.starts_with(begins) && written.contains("example news"),
+            "{format}: {written}"
+        );
+        assert!(!written.contains("192.0.2.77"), "{format}");
+    }
+    folder.run(&["export", ID, "--format", "doc"]).check_failed(2, &["html", "misp"]);
+}
+
+#[test]
 fn a_file_that_cannot_be_written_is_said_and_leaves_nothing() {
     let folder = folder();
     let done = folder.run(&["export", "last", "--format", "json", "--out", "nowhere/x.json"]);

@@ -8,7 +8,9 @@ use std::io::{BufWriter, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use seawall_report::{Edition, Entry, ExportError, ExportOptions, Report, csv, json};
+use seawall_report::{
+    Edition, Entry, ExportError, ExportOptions, Report, csv, html, json, misp, stix,
+};
 
 use super::{ExportArgs, record};
 use crate::Done;
@@ -18,10 +20,16 @@ use crate::output::{self, Failure, say, with_causes};
 /// In which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
+    /// A page for people, in one file: it prints well and loads nothing.
+    Html,
     /// The report for programs; its schema is docs/schemas/report-1.json.
     Json,
     /// Tables: sums, timeline, sources, the requests of the sample, and what their hashes were in words.
     Csv,
+    /// A STIX 2.1 bundle.
+    Stix,
+    /// A MISP event.
+    Misp,
 }
 
 /// What an export is made of.
@@ -66,6 +74,9 @@ pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
 
 fn make(format: Format, report: &Report, options: &ExportOptions) -> Result<Made, Failure> {
     Ok(match format {
+        Format::Html => Made::Text(text(html::render(report, options))?),
+        Format::Stix => Made::Text(text(stix::render(report, options))?),
+        Format::Misp => Made::Text(text(misp::render(report, options))?),
         Format::Json => Made::Text(text(json::render(report, options))?),
         Format::Csv => Made::Files(vec![
             ("sources.csv".to_owned(), text(csv::render(report, options))?.into_bytes()),

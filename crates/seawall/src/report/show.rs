@@ -196,6 +196,18 @@ fn judged(page: &mut Page, assessments: &[Assessment]) {
     if assessments.is_empty() {
         page.point("Nothing: what the record has allows no judgement of sources or tools.");
     }
+    for one in assessments {
+        let [likelihood, confidence] = one.sentences();
+        page.point(&likelihood);
+        page.more(&confidence);
+        for (name, texts) in [
+            ("What speaks for it", &one.evidence),
+            ("What else it could be", &one.alternatives),
+            ("What would change this", &one.would_change),
+        ] {
+            page.more(&format!("{name}: {}.", texts.join("; ")));
+        }
+    }
 }
 
 fn said(page: &mut Page, report: &Report) {
@@ -336,6 +348,19 @@ mod tests {
             (5, 5, "100 %"),
         ] {
             assert_eq!(share(part, whole), want);
+        }
+    }
+
+    #[test]
+    fn no_page_says_more_than_a_record_can_carry() {
+        for verdict in ["attack", "crowd", "mixed"] {
+            let mut report =
+                seawall_report::Collector::new().finish(seawall_report::RecordFacts::default());
+            report.verdict = verdict.to_owned();
+            report.assessments = seawall_report::derive(&report);
+            report.mitigations.push(MitigationHistory::default());
+            let page = page(&report);
+            assert_eq!(seawall_report::lint::lint(&page), [], "{page}");
         }
     }
 
