@@ -23,6 +23,7 @@ mod lines;
 pub mod lint;
 pub mod misp;
 mod moment;
+mod removal;
 mod report;
 mod resume;
 mod say;
@@ -49,6 +50,7 @@ pub use self::entry::{
 pub use self::example::example;
 pub use self::export::{Edition, ExportError, ExportOptions, Tlp, UnknownOption};
 pub use self::moment::Moment;
+pub use self::removal::{Due, DueFinder, RemovalError, Remover};
 pub use self::report::{
     Bucket, CohortTotals, Look, MAX_SOURCES, MitigationHistory, Network, NodeFacts, Peak,
     REPORT_VERSION, RecordFacts, Report, SampleFacts, StateChange, TimedMove, Totals,

@@ -63,6 +63,11 @@ impl Lines {
         self.bytes
     }
 
+    /// What stands behind the last line break; `None` if that is longer than a line may be.
+    pub(crate) fn torn(&self) -> Option<&[u8]> {
+        (self.bytes <= MAX_LINE_BYTES as u64).then_some(&self.kept)
+    }
+
     /// All bytes that were taken.
     pub(crate) fn bytes(&self) -> u64 {
         self.end + self.bytes

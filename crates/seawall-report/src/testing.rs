@@ -39,8 +39,9 @@ pub(crate) fn note(text: &str) -> Entry {
 }
 
 pub(crate) fn addresses(remove_at: Moment) -> Entry {
-    let address = Address { address: "203.0.113.77".to_owned(), ..Address::default() };
-    let salt = "00112233445566778899aabbccddeeff".to_owned();
+    let last = remove_at.unix_ms() % 251;
+    let address = Address { address: format!("203.0.113.{last}"), ..Address::default() };
+    let salt = format!("{:032x}", u128::from(remove_at.unix_ms()).pow(3));
     let (count, age) = (1, None);
     Entry::Addresses(Box::new(Addresses { salt, addresses: vec![address], age, count, remove_at }))
 }
