@@ -22,7 +22,7 @@ pub(crate) struct Watch {
     pressed_s: f64,
     /// The longest that it was so while nothing else was wrong, fading.
     usually_pressed_s: f64,
-    /// Whether anything else was since it has been.
+    /// Whether anything else was since it has been, or there was an incident.
     is_other_wrong: bool,
 }
 
@@ -99,11 +99,15 @@ impl Watch {
         }
     }
 
-    /// Learns for how long the origin is under stress in ordinary times.
+    /// Learns for how long the origin is under stress in ordinary times. What became an alarm is none of those: whoever
+    /// presses it and nothing else would be given ever more time.
     fn note_pressure(&mut self, alarms: &[Alarm], is_pressed: bool, seconds: f64) {
         self.usually_pressed_s *= libm::exp2(-seconds / USUAL_HALF_LIFE_S);
+        let is_incident = matches!(self.state, TrafficState::Alarmed(_) | TrafficState::Recovery);
+        self.is_other_wrong |= is_incident && self.pressed_s > 0.0;
         if is_pressed {
             self.pressed_s += seconds;
+            self.is_other_wrong |= is_incident;
             self.is_other_wrong |= alarms.iter().any(|alarm| !is_of_stress(alarm.channel));
             return;
         }
@@ -202,21 +206,26 @@ mod tests {
     #[test]
     fn where_readers_press_the_origin_now_and_then_it_takes_longer_than_they_do() {
         let mut watch = Watch::default();
-        let mut pressed_for = |seconds: usize, alarms: &[Alarm]| {
-            let ticks = (1..=seconds * 4).find(|_| watch.step(alarms, true, true, 0.25));
+        let mut pressed_for = |seconds: f64, alarms: &[Alarm]| {
+            let mut tick = |_: &u32| watch.step(alarms, true, true, 0.25);
+            let began: Vec<u32> = (1..=(seconds * 4.0) as u32).filter(&mut tick).collect();
             (0..400).for_each(|_| {
                 watch.step(&[], false, true, 0.25);
             });
-            ticks.map(|ticks| ticks as f64 * 0.25)
+            began.first().map(|ticks| f64::from(*ticks) * 0.25)
         };
         let searches = [alarm(Channel::OriginCost)];
-        assert_eq!(pressed_for(1, &searches), None, "dear pages of readers that meet");
-        assert_eq!(pressed_for(60, &[]), Some(2.0), "twice as long as that");
+        assert_eq!(pressed_for(1.0, &searches), None, "dear pages of readers that meet");
+        assert_eq!(pressed_for(60.0, &[]), Some(2.0), "twice as long as that");
+        assert_eq!(pressed_for(60.0, &[]), Some(2.0), "who pressed it for a minute is no reader");
+        // Readers do so for longer and longer, and it takes twice as long as that.
+        assert_eq!([1.75, 3.25, 6.25, 12.25].map(|seconds| pressed_for(seconds, &[])), [None; 4]);
+        assert_eq!(pressed_for(60.0, &[]), Some(15.0), "and no longer than that");
         assert_eq!(
-            [60, 60, 60].map(|seconds| pressed_for(seconds, &[])),
-            [4.0, 8.0, 15.0].map(Some)
+            pressed_for(2.0, &[alarm(Channel::OriginBound)]),
+            Some(0.5),
+            "more is asked for"
         );
-        assert_eq!(pressed_for(2, &[alarm(Channel::OriginBound)]), Some(0.5), "more is asked for");
     }
 
     #[test]

@@ -84,6 +84,11 @@ pub const MISSES: &[KnownMiss] = &[
     },
     KnownMiss {
         scenario: "A15",
+        what: "dynamic, newcomers*",
+        why: "bots and readers behind shared addresses wear the same looks, so what is put behind others meets both",
+    },
+    KnownMiss {
+        scenario: "A15",
         what: "hardest hit cohort: cgnat",
         why: "who is refused behind a carrier's address is sent around once for a turn of its own, and nobody else is",
     },
