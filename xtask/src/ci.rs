@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process::visible;
-use crate::{Outcome, differential, pages, setup, sim, tidy};
+use crate::{Outcome, differential, evidence, pages, setup, sim, tidy};
 
 /// One step: its name, what it stands for and how it runs.
 struct Step {
@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", run: tidy::run },
     Step { name: "clippy", run: clippy },
     Step { name: "test", run: test },
+    Step { name: "evidence", run: evidence::run },
     Step { name: "pages", run: |root| pages::run(root, &[]) },
     Step { name: "differential", run: |root| differential::run(root, &[]) },
     Step { name: "sim", run: |root| sim::run(root, &["--check".to_owned()]) },

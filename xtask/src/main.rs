@@ -20,6 +20,7 @@
 mod bench;
 mod ci;
 mod differential;
+mod evidence;
 mod pages;
 mod process;
 mod setup;

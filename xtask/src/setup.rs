@@ -16,6 +16,9 @@ const CARGO_DENY: &str = "0.20.2";
 /// What the tests of the archive ask, as `pip` reads it.
 const ARCHIVE_TOOLS: &str = "xtask/archive-tools.txt";
 
+/// What judges the exports of a report, with the digests of all that is installed.
+const EVIDENCE_TOOLS: &str = "xtask/evidence-tools.txt";
+
 /// One thing that must be there.
 struct Need {
     /// A program on the path, `NAME*` for one with a version at its end, `php:MODULE`,
@@ -49,6 +52,9 @@ const CI: &[Need] = &[
     need("unzip", "unzip", "checking a package of the archive as a stranger does"),
     need("python3:ensurepip", "python3-venv", "programs that judge packages of the archive"),
 ];
+
+const EVIDENCE: &[Need] =
+    &[CC, need("python3:ensurepip", "python3-venv", "programs that judge exports of a report")];
 
 const DIFFERENTIAL: &[Need] = &[CC, NGINX, HAPROXY];
 
@@ -142,7 +148,17 @@ pub(crate) fn ci() -> Outcome {
     pages()?;
     components()?;
     archive_tools()?;
+    evidence_tools()?;
     cargo_deny()
+}
+
+/// What `cargo xtask ci --only evidence` needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn evidence() -> Outcome {
+    packages("evidence", EVIDENCE)?;
+    evidence_tools()
 }
 
 /// What `cargo xtask pages` needs.
@@ -275,22 +291,36 @@ fn components() -> Outcome {
     Ok(())
 }
 
-/// The programs of [`ARCHIVE_TOOLS`], in the versions named there and nowhere but under `target`.
+/// The programs of [`ARCHIVE_TOOLS`].
 fn archive_tools() -> Outcome {
+    python_tools(ARCHIVE_TOOLS, "target/archive-tools", &["--no-deps"])
+}
+
+/// The programs of [`EVIDENCE_TOOLS`].
+fn evidence_tools() -> Outcome {
+    python_tools(EVIDENCE_TOOLS, EVIDENCE_FOLDER, &["--no-deps", "--require-hashes"])
+}
+
+/// Where the programs that judge exports are, from the repository's root.
+pub(crate) const EVIDENCE_FOLDER: &str = "target/evidence-tools";
+
+/// The programs of a list, in the versions named there and nowhere but in `folder`.
+fn python_tools(list_name: &str, folder: &str, options: &[&str]) -> Outcome {
     let root = repository();
-    let (folder, wanted) = (root.join("target/archive-tools"), root.join(ARCHIVE_TOOLS));
+    let (folder, wanted) = (root.join(folder), root.join(list_name));
     let list = folder.join("installed.txt");
     let requirements = wanted.clone();
     let wanted = fs::read_to_string(wanted)
-        .map_err(|error| format!("cannot read `{ARCHIVE_TOOLS}`: {error}"))?;
+        .map_err(|error| format!("cannot read `{list_name}`: {error}"))?;
     if fs::read_to_string(&list).is_ok_and(|there| there == wanted) {
         return Ok(());
     }
-    println!("setup: installing what is in {ARCHIVE_TOOLS}");
+    println!("setup: installing what is in {list_name}");
     visible(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     visible(
         Command::new(folder.join("bin/pip"))
-            .args(["install", "--quiet", "--disable-pip-version-check", "--no-deps"])
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(options)
             .arg("--requirement")
             .arg(requirements),
     )?;
