@@ -198,6 +198,7 @@ impl Server {
         let shared = Arc::clone(&self.shared);
         let windows = shared.detection.watch(workers);
         let ended = Arc::clone(&self.watching_ended);
+        let file = Arc::new(file);
         let watcher = Watcher { shared, file, windows, ended };
         let thread = thread::Builder::new().name("seawall-watcher".to_owned());
         self.watcher = Some(thread.spawn(move || watcher.run())?);

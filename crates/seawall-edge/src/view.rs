@@ -221,7 +221,12 @@ impl AdminView for View {
             Order::Unlist(prefix) => addresses::unlist(&self.shared, *prefix, is_dry).map(listed),
             _ => {
                 let order = order.clone();
-                self.watched()?.ask(move |desk| desk.follow(&order, is_dry))?
+                let followed = self.watched()?.ask(move |desk| desk.follow(&order, is_dry))?;
+                let (outcome, unwritten) = followed?;
+                if let Some(unwritten) = unwritten {
+                    unwritten.write()?;
+                }
+                Ok(outcome)
             }
         }
     }

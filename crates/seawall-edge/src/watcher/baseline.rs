@@ -10,6 +10,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
 
 use parking_lot::Mutex;
 use seawall_detect::BaselineFault;
@@ -87,10 +89,27 @@ impl BaselineFile {
         (seed == self.seed).then(|| kept.to_vec())
     }
 
-    /// Writes it. Touches the disk. A failure is said once, until it works again.
+    /// Whether it was written.
+    pub(crate) fn is_there(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// Writes it on a thread of its own, unless that is done already: a slow disk must not hold up the watch.
+    pub(crate) fn keep_aside(self: &Arc<Self>, kept: Vec<u8>) {
+        if self.is_failing.try_lock().is_none() {
+            return;
+        }
+        let file = Arc::clone(self);
+        let writer = thread::Builder::new().name("baseline".to_owned());
+        if let Err(error) = writer.spawn(move || file.keep(&kept)) {
+            tracing::warn!("what is ordinary could not be written: {error}");
+        }
+    }
+
+    /// Writes it, one at a time. Touches the disk. A failure is said once, until it works again.
     pub(crate) fn keep(&self, kept: &[u8]) {
-        let written = self.write(kept);
         let mut is_failing = self.is_failing.lock();
+        let written = self.write(kept);
         if let (Err(error), false) = (&written, *is_failing) {
             let file = self.path.display();
             tracing::warn!(%file, "what is ordinary could not be written: {error}");

@@ -7,8 +7,10 @@
 //! `orders.damaged`, said in the log. It does **not** know of addresses: they have a file of their own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use seawall_control::{ControlLoop, Measure, Mode, OperatorCommand, Order};
 use seawall_decide::Attributer;
 use seawall_model::{Attribute, Instant, Rung, Signature, Term, WallTime};
@@ -21,10 +23,49 @@ use crate::state_file;
 
 /// The file, and what of it the controller does not know.
 pub(super) struct Book {
-    path: PathBuf,
+    shelf: Arc<Shelf>,
+    /// How many pages were made.
+    pages: u64,
     /// By which a seed is known again, and nothing else.
     seed: u64,
     mode: Option<OrderedMode>,
+}
+
+/// Where pages go.
+#[derive(Debug)]
+struct Shelf {
+    path: PathBuf,
+    /// The number of the last one that is on disk.
+    written: Mutex<u64>,
+}
+
+/// What stands, to be written by whoever waits for it: a slow disk must not hold up the watch.
+#[derive(Debug)]
+pub(crate) struct Page {
+    number: u64,
+    bytes: Vec<u8>,
+    shelf: Arc<Shelf>,
+}
+
+impl Page {
+    /// Writes it, unless a later one is there, which has all of it. Touches the disk.
+    ///
+    /// # Errors
+    /// The disk did not take it.
+    pub(crate) fn write(&self) -> Result<(), OrderRefusal> {
+        let mut written = self.shelf.written.lock();
+        if self.number < *written {
+            return Ok(());
+        }
+        state_file::write_whole(&self.shelf.path, &self.bytes).map_err(|error| {
+            tracing::error!(
+                "the operator's orders are in force, but a restart would not know: {error}"
+            );
+            OrderRefusal::not_written(&error)
+        })?;
+        *written = self.number;
+        Ok(())
+    }
 }
 
 /// What the operator said while the configuration said something: where that says another thing, it counts.
@@ -76,7 +117,8 @@ const MOST_AWAY: Duration = Duration::from_secs(24 * 3_600);
 impl Book {
     pub(super) fn new(dir: &Path, seed: [u64; 2]) -> Self {
         let seed = SipHasher13::new_with_keys(seed[0], seed[1]).hash(b"orders");
-        Self { path: dir.join("orders"), seed, mode: None }
+        let shelf = Shelf { path: dir.join("orders"), written: Mutex::new(0) };
+        Self { shelf: Arc::new(shelf), pages: 0, seed, mode: None }
     }
 
     /// Takes note of a mode that was ordered while the configuration says `configured`.
@@ -123,7 +165,7 @@ impl Book {
         }
         let Restored { orders, lost, mode } = restored;
         // What is over, or was said of another configuration, must not come back.
-        let _said = self.keep(control, (now, wall));
+        let _said = self.page(control, (now, wall)).write();
         if restored != Restored::default() {
             let mode = mode.map(Mode::as_str);
             tracing::warn!(orders, lost, mode, "what the operator ordered is in force again");
@@ -131,15 +173,8 @@ impl Book {
         restored
     }
 
-    /// Writes what stands. Touches the disk.
-    ///
-    /// # Errors
-    /// The disk did not take it.
-    pub(super) fn keep(
-        &self,
-        control: &ControlLoop,
-        (now, wall): (Instant, WallTime),
-    ) -> Result<(), OrderRefusal> {
+    /// What stands, to be written.
+    pub(super) fn page(&mut self, control: &ControlLoop, (now, wall): (Instant, WallTime)) -> Page {
         let measures = control.controller().measures();
         let kept = Kept {
             version: VERSION,
@@ -149,18 +184,14 @@ impl Book {
             orders: measures.iter().filter_map(|measure| kept(control, measure, now)).collect(),
         };
         let json = serde_json::to_string(&kept).unwrap_or_default();
-        let bytes = format!("{:016x}\n{json}\n", checksum(&json));
-        state_file::write_whole(&self.path, bytes.as_bytes()).map_err(|error| {
-            tracing::error!(
-                "the operator's orders are in force, but a restart would not know: {error}"
-            );
-            OrderRefusal::not_written(&error)
-        })
+        let bytes = format!("{:016x}\n{json}\n", checksum(&json)).into_bytes();
+        self.pages += 1;
+        Page { number: self.pages, bytes, shelf: Arc::clone(&self.shelf) }
     }
 
     fn read(&self) -> Option<Kept> {
-        let file = self.path.display();
-        let bytes = match state_file::read(&self.path) {
+        let file = self.shelf.path.display();
+        let bytes = match state_file::read(&self.shelf.path) {
             Ok(bytes) => bytes?,
             Err(error) => {
                 tracing::error!(%file, "what the operator ordered cannot be read: {error}");
@@ -170,7 +201,7 @@ impl Book {
         let kept = parse(&bytes);
         if kept.is_none() {
             let meaning = "the file of what the operator ordered is damaged: give the orders again";
-            if let Err(error) = state_file::put_aside(&self.path, meaning) {
+            if let Err(error) = state_file::put_aside(&self.shelf.path, meaning) {
                 // It will be written over.
                 tracing::error!(%file, "{meaning}; it could not be put aside: {error}");
             }
@@ -304,7 +335,7 @@ mod tests {
         let first = ordered("/search", SEED);
         let mut book = Book::new(dir.path(), SEED);
         book.set_mode(Mode::Observe, Mode::Act);
-        book.keep(&first, (NOW, WALL)).expect("written");
+        book.page(&first, (NOW, WALL)).write().expect("written");
         let (again, restored) = restore(dir.path(), SEED, WALL + HOUR / 2);
         assert_eq!(restored, found(2, 0, Some(Mode::Observe)));
         assert_eq!(again.controller().mode(), Mode::Observe);
@@ -336,7 +367,7 @@ mod tests {
             let signature = first.controller().measures()[0].signature;
             let lasts = 48 * HOUR;
             first.order(NOW, OperatorCommand::Pin { signature, rung: Rung::Demote, lasts });
-            Book::new(dir.path(), SEED).keep(&first, (NOW, written)).expect("written");
+            Book::new(dir.path(), SEED).page(&first, (NOW, written)).write().expect("written");
             let (again, _) = restore(dir.path(), SEED, started);
             let [pinned, ..] = again.controller().measures() else { panic!("it ended") };
             let Some(Order::Pinned { until, .. }) = pinned.order else { panic!("{pinned:?}") };
@@ -348,7 +379,7 @@ mod tests {
     fn with_another_seed_words_say_what_was_meant() {
         let dir = tempfile::tempdir().expect("a folder");
         let first = ordered("/search", SEED);
-        Book::new(dir.path(), SEED).keep(&first, (NOW, WALL)).expect("written");
+        Book::new(dir.path(), SEED).page(&first, (NOW, WALL)).write().expect("written");
         let (again, restored) = restore(dir.path(), [3, 4], WALL);
         assert_eq!(restored, found(1, 1, None), "a fingerprint cannot be made from words");
         let other = ordered("/search", [3, 4]);
@@ -362,7 +393,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut book = Book::new(dir.path(), SEED);
         book.set_mode(Mode::Act, Mode::Observe);
-        book.keep(&control(SEED), (NOW, WALL)).expect("written");
+        book.page(&control(SEED), (NOW, WALL)).write().expect("written");
         // It says `act` by now.
         assert_eq!(restore(dir.path(), SEED, WALL).1, Restored::default());
         assert!(book.forget_mode() && !book.forget_mode());
@@ -372,7 +403,10 @@ mod tests {
     fn any_damage_puts_the_file_aside() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("orders");
-        Book::new(dir.path(), SEED).keep(&ordered("/a", SEED), (NOW, WALL)).expect("written");
+        Book::new(dir.path(), SEED)
+            .page(&ordered("/a", SEED), (NOW, WALL))
+            .write()
+            .expect("written");
         let whole = fs::read(&path).expect("there");
         let mut damaged: Vec<Vec<u8>> = vec![Vec::new(), b"\n".to_vec(), whole[1..].to_vec()];
         damaged.extend((0..whole.len() - 1).step_by(7).map(|place| {
@@ -391,10 +425,26 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_is_written_late_takes_the_place_of_no_later_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut book = Book::new(dir.path(), SEED);
+        let early = book.page(&control(SEED), (NOW, WALL));
+        let late = book.page(&ordered("/a", SEED), (NOW, WALL));
+        assert_eq!(
+            fs::read_dir(dir.path()).expect("a folder").count(),
+            0,
+            "who makes one waits for no disk"
+        );
+        late.write().expect("written");
+        early.write().expect("a later one is there");
+        assert_eq!(restore(dir.path(), SEED, WALL).1, found(2, 0, None));
+    }
+
+    #[test]
     fn a_disk_that_takes_nothing_is_said_to_whoever_ordered() {
         let dir = tempfile::tempdir().expect("a folder");
-        let book = Book::new(&dir.path().join("gone"), SEED);
-        let refused = book.keep(&ordered("/a", SEED), (NOW, WALL)).expect_err("no folder");
+        let mut book = Book::new(&dir.path().join("gone"), SEED);
+        let refused = book.page(&ordered("/a", SEED), (NOW, WALL)).write().expect_err("no folder");
         assert_eq!(refused.status, 507);
     }
 }

@@ -41,7 +41,7 @@ pub(crate) use self::told::Told;
 /// What the thread needs.
 pub(crate) struct Watcher {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) file: BaselineFile,
+    pub(crate) file: Arc<BaselineFile>,
     pub(crate) windows: Receiver<Window>,
     /// Ends the thread.
     pub(crate) ended: Arc<AtomicBool>,
@@ -134,7 +134,7 @@ impl Turn {
         self.tick(watcher);
         if self.last.saturating_since(self.kept) >= KEEP_EVERY {
             self.kept = self.last;
-            watcher.file.keep(&self.control.baseline(clock::wall()));
+            watcher.file.keep_aside(self.control.baseline(clock::wall()));
         }
     }
 
@@ -176,8 +176,10 @@ impl Turn {
             let mode = policy.config.mitigate.mode;
             self.control.order(now, OperatorCommand::SetMode(mode));
             if self.book.forget_mode() {
+                let page = self.book.page(&self.control, (now, clock::wall()));
                 // Said in the log if it fails; the configuration counts all the same if it says something new.
-                let _ = self.book.keep(&self.control, (now, clock::wall()));
+                let writer = std::thread::Builder::new().name("orders".to_owned());
+                let _ = writer.spawn(move || page.write());
             }
         }
         drop(policy);

@@ -5,6 +5,7 @@
 //! must be able to rely on it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use seawall_detect::licence;
 use seawall_model::{Attribute, Instant, MitigationId, Prefix, Rung, Signature, Standing, Term};
 
 use super::baseline::BaselineFile;
-use super::book::Book;
+use super::book::{Book, Page};
 use super::terms;
 use super::told::{self, MeasureStatus};
 use crate::admin::{AttributeValues, EvidenceStatus, Order, OrderRefusal, Outcome, There, flag_of};
@@ -90,15 +91,41 @@ pub(crate) struct Desk<'a> {
     pub(super) shared: &'a Shared,
     pub(super) now: Instant,
     pub(super) book: &'a mut Book,
-    pub(super) baseline: &'a BaselineFile,
+    pub(super) baseline: &'a Arc<BaselineFile>,
+}
+
+/// What has to be on disk before anybody is told that an order is followed. Written by whoever ordered: the watch waits
+/// for no disk.
+pub(crate) struct Unwritten {
+    page: Page,
+    /// The seed that values are of, or a kill before the baseline is first kept would lose it.
+    baseline: Option<(Arc<BaselineFile>, Vec<u8>)>,
+}
+
+impl Unwritten {
+    /// Writes it. Touches the disk.
+    ///
+    /// # Errors
+    /// The disk did not take it.
+    pub(crate) fn write(&self) -> Result<(), OrderRefusal> {
+        if let Some((file, bytes)) = &self.baseline {
+            file.keep(bytes);
+        }
+        self.page.write()
+    }
 }
 
 impl Desk<'_> {
-    /// Follows an order about signatures, or says what it would do.
+    /// Follows an order about signatures, or says what it would do; and what is to be [written](Unwritten::write)
+    /// before that is told.
     ///
     /// # Errors
     /// Why it is not followed.
-    pub(crate) fn follow(&mut self, order: &Order, is_dry: bool) -> Result<Outcome, OrderRefusal> {
+    pub(crate) fn follow(
+        &mut self,
+        order: &Order,
+        is_dry: bool,
+    ) -> Result<(Outcome, Option<Unwritten>), OrderRefusal> {
         match order {
             Order::Add { terms, rung, lasts } => {
                 let signature = self.signature(terms)?;
@@ -120,16 +147,17 @@ impl Desk<'_> {
                 self.command(signature, OperatorCommand::Remove(MitigationId(*id)), is_dry)
             }
             Order::Mode(mode) => {
+                let mut unwritten = None;
                 if !is_dry && *mode != self.control.controller().mode() {
                     self.carry_out(OperatorCommand::SetMode(*mode));
                     let configured = self.shared.policy.load().config.mitigate.mode;
                     self.book.set_mode(*mode, configured);
                     let mode = mode.as_str();
                     tracing::warn!(mode, "the operator changed whether anything is done");
-                    self.keep()?;
+                    unwritten = Some(self.unwritten());
                 }
                 let mode = Some(self.control.controller().mode().as_str());
-                Ok(Outcome { done: !is_dry, mode, ..Outcome::default() })
+                Ok((Outcome { done: !is_dry, mode, ..Outcome::default() }, unwritten))
             }
             Order::List { .. } | Order::Unlist(_) => unreachable!("lists are kept elsewhere"),
         }
@@ -197,7 +225,7 @@ impl Desk<'_> {
         signature: Signature,
         command: OperatorCommand,
         is_dry: bool,
-    ) -> Result<Outcome, OrderRefusal> {
+    ) -> Result<(Outcome, Option<Unwritten>), OrderRefusal> {
         let evidence = self.control.detector().weigh(&signature);
         let mut outcome = Outcome {
             done: !is_dry,
@@ -220,24 +248,23 @@ impl Desk<'_> {
         if is_dry && blocks && !signature.may_block() {
             return Err(refusal(Refused::MayNotBlock));
         }
+        let mut unwritten = None;
         if !is_dry {
             if let Some(refused) = self.carry_out(command) {
                 return Err(refusal(refused));
             }
-            self.keep()?;
+            unwritten = Some(self.unwritten());
         }
         outcome.measure = self.status(&signature);
-        Ok(outcome)
+        Ok((outcome, unwritten))
     }
 
-    /// Before anybody is told that it is done. Touches the disk.
-    fn keep(&self) -> Result<(), OrderRefusal> {
+    fn unwritten(&mut self) -> Unwritten {
         let wall = clock::wall();
-        if self.baseline.read().is_none() {
-            // The seed that values are of, or a kill before the baseline is first kept would lose it.
-            self.baseline.keep(&self.control.baseline(wall));
-        }
-        self.book.keep(self.control, (self.now, wall))
+        let is_there = self.baseline.is_there();
+        let baseline =
+            (!is_there).then(|| (Arc::clone(self.baseline), self.control.baseline(wall)));
+        Unwritten { page: self.book.page(self.control, (self.now, wall)), baseline }
     }
 
     /// Why it was not followed, if it was not.
