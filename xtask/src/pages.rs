@@ -4,12 +4,14 @@
 //! shows what arrives at somebody: that a browser speaks HTTP/2 with it and draws the page, and
 //! that the pages Seawall makes itself (`OWN` in the script), and those that it puts its note into
 //! (`NOTED`), can be read on a small screen, in the dark, without script and by a screen reader
-//! (axe-core finds nothing to complain about). Pictures of those pages are left in `target/pages` for whoever changes them.
+//! (axe-core finds nothing to complain about). The report of an incident under `docs/examples` is judged likewise, and its PDF by qpdf and pdftotext.
+//! Pictures of those pages are left in `target/pages` for whoever changes them.
 //!
 //! It deliberately does **not** measure anything, and nothing it starts reaches beyond loopback.
 //! Only `npm ci` does, once: it fetches what `xtask/pages/package-lock.json` names.
 
 mod clients;
+mod reports;
 mod scene;
 
 use std::fs;
@@ -56,6 +58,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
     let scene = Scene::start(root, &program)?;
     let mut checks = clients::run(&scene);
     checks.extend(browse(root, &folder, &scene)?);
+    checks.extend(reports::run(root, &folder, &scene.folder)?);
     drop(scene);
     for check in &checks {
         match &check.problem {

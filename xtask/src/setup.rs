@@ -67,6 +67,8 @@ const PAGES: &[Need] = &[
     need("node", "nodejs", "drives the browser, and is the origin"),
     need("npm", "npm", "installs what the browser is driven with"),
     need("chromium", "chromium", "a reader's browser"),
+    need("qpdf", "qpdf", "whether the report in PDF is sound"),
+    need("pdftotext", "poppler-utils", "what can be copied from it"),
 ];
 
 const BENCH: &[Need] = &[

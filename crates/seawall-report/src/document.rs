@@ -20,7 +20,7 @@ mod words;
 
 use crate::{ExportError, ExportOptions, RecordOrigin, Report, Tlp};
 
-pub(crate) use self::drawing::{Anchor, Drawing, Shape};
+pub(crate) use self::drawing::{Anchor, Drawing, Ink, Shape};
 
 /// A report for people.
 pub(crate) struct Document {
@@ -75,18 +75,15 @@ pub(crate) struct Column {
     pub(crate) name: String,
     /// Whether what is in it are numbers.
     pub(crate) is_number: bool,
-    /// How wide it is, beside others.
-    #[allow(dead_code, reason = "paper needs it")]
-    pub(crate) width: u16,
 }
 
 impl Column {
-    pub(crate) fn text(name: &str, width: u16) -> Self {
-        Self { name: name.to_owned(), is_number: false, width }
+    pub(crate) fn text(name: &str) -> Self {
+        Self { name: name.to_owned(), is_number: false }
     }
 
-    pub(crate) fn number(name: &str, width: u16) -> Self {
-        Self { name: name.to_owned(), is_number: true, width }
+    pub(crate) fn number(name: &str) -> Self {
+        Self { name: name.to_owned(), is_number: true }
     }
 }
 

@@ -67,7 +67,7 @@ fn facts_table(report: &Report) -> Table {
     };
     Table {
         caption: "The record".to_owned(),
-        columns: vec![Column::text("What", 3), Column::text("Value", 7)],
+        columns: vec![Column::text("What"), Column::text("Value")],
         rows: vec![
             row("State", Text::plain(closed)),
             row(

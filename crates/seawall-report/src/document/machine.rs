@@ -57,7 +57,7 @@ fn node_table(report: &Report, node: &NodeFacts) -> Table {
     let healthy = if origin.healthy { "it answered" } else { "it did not answer" };
     Table {
         caption: "From the first alarm to the last".to_owned(),
-        columns: vec![Column::text("What", 6), Column::number("How much", 4)],
+        columns: vec![Column::text("What"), Column::number("How much")],
         rows: vec![
             row("Received", words::bytes(totals.rx_bytes)),
             row("Sent", words::bytes(totals.tx_bytes)),

@@ -9,7 +9,7 @@ pub(super) fn timeline(report: &Report) -> Part {
     let since = report.begin.since;
     let states = Table {
         caption: "What Seawall thought of it".to_owned(),
-        columns: vec![Column::text("From (UTC)", 1), Column::text("State", 3)],
+        columns: vec![Column::text("From (UTC)"), Column::text("State")],
         rows: report
             .states
             .iter()
@@ -73,15 +73,15 @@ fn numbers(report: &Report) -> Table {
     Table {
         caption: "The numbers behind the figures over time".to_owned(),
         columns: vec![
-            Column::text("From (UTC)", 5),
-            Column::number("Seconds", 4),
-            Column::number("Requests", 5),
-            Column::number("Ordinary", 4),
-            Column::number("Refused", 5),
-            Column::number("Origin", 4),
-            Column::number("Unmet", 4),
-            Column::number("Answered", 5),
-            Column::number("Peak/s", 4),
+            Column::text("From (UTC)"),
+            Column::number("Seconds"),
+            Column::number("Requests"),
+            Column::number("Ordinary"),
+            Column::number("Refused"),
+            Column::number("Origin"),
+            Column::number("Unmet"),
+            Column::number("Answered"),
+            Column::number("Peak/s"),
         ],
         rows: rows.collect(),
     }
@@ -132,14 +132,14 @@ fn cohorts(caption: &str, cohorts: &[CohortTotals]) -> Table {
     Table {
         caption: caption.to_owned(),
         columns: vec![
-            Column::text("Who", 6),
-            Column::number("Requests", 4),
-            Column::number("Answered", 4),
-            Column::number("of them", 3),
-            Column::number("Refused", 4),
-            Column::number("Tested", 4),
-            Column::number("Failed", 3),
-            Column::number("Late", 3),
+            Column::text("Who"),
+            Column::number("Requests"),
+            Column::number("Answered"),
+            Column::number("of them"),
+            Column::number("Refused"),
+            Column::number("Tested"),
+            Column::number("Failed"),
+            Column::number("Late"),
         ],
         rows: cohorts.iter().map(row).collect(),
     }

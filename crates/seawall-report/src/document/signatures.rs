@@ -54,9 +54,13 @@ fn one(history: &MitigationHistory, since: Moment) -> Vec<Block> {
                 .iter()
                 .take(16)
                 .map(|term| {
-                    Text::plain(words::attribute(&term.attribute))
-                        .and(": ")
-                        .and_text(Text::foreign_code(&term.text))
+                    let (name, words) =
+                        (words::attribute(&term.attribute), Text::foreign_code(&term.text));
+                    if term.text.starts_with(&name) {
+                        words
+                    } else {
+                        Text::plain(name).and(": ").and_text(words)
+                    }
                 })
                 .collect(),
         )
@@ -128,14 +132,14 @@ fn moves(history: &MitigationHistory, since: Moment) -> Table {
     Table {
         caption: format!("All that was decided about signature {}", history.id),
         columns: vec![
-            Column::text("At (UTC)", 4),
-            Column::text("From then on", 5),
-            Column::text("Because", 8),
-            Column::number("Matched/s", 4),
-            Column::number("Explains", 4),
-            Column::number("Readers, at most", 4),
-            Column::number("Of sample", 4),
-            Column::number("Clients", 3),
+            Column::text("At (UTC)"),
+            Column::text("From then on"),
+            Column::text("Because"),
+            Column::number("Matched/s"),
+            Column::number("Explains"),
+            Column::number("Readers, at most"),
+            Column::number("Of sample"),
+            Column::number("Clients"),
         ],
         rows: history.moves.iter().take(MAX_ROWS).map(row).collect(),
     }

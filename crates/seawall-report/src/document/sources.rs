@@ -42,11 +42,11 @@ fn network_table(report: &Report) -> Table {
     Table {
         caption: more("Networks, by who registered them", report.networks.len()),
         columns: vec![
-            Column::text("Registered to (registered in)", 9),
-            Column::number("Requests, estimated", 4),
-            Column::number("Prefixes", 3),
-            Column::number("In the sample", 3),
-            Column::number("Met", 3),
+            Column::text("Registered to (registered in)"),
+            Column::number("Requests, estimated"),
+            Column::number("Prefixes"),
+            Column::number("In the sample"),
+            Column::number("Met"),
         ],
         rows: rows.collect(),
     }
@@ -84,13 +84,13 @@ fn prefix_table(report: &Report) -> Table {
             more("Prefixes with the most requests", report.sources.len())
         ),
         columns: vec![
-            Column::text("Prefix", 6),
-            Column::text("Registered to (registered in)", 7),
-            Column::text("Known as", 3),
-            Column::number("Requests, estimated", 4),
-            Column::number("Met", 3),
-            Column::number("First seen", 3),
-            Column::number("Last seen", 3),
+            Column::text("Prefix"),
+            Column::text("Registered to (registered in)"),
+            Column::text("Known as"),
+            Column::number("Requests, estimated"),
+            Column::number("Met"),
+            Column::number("First seen"),
+            Column::number("Last seen"),
         ],
         rows: rows.collect(),
     }
@@ -121,10 +121,10 @@ pub(super) fn looks(report: &Report) -> Part {
             "What requests looked like, in percent of those a mitigation met and of all others"
                 .to_owned(),
         columns: vec![
-            Column::text("Look", 8),
-            Column::text("Of what", 4),
-            Column::number("Met", 2),
-            Column::number("All others", 2),
+            Column::text("Look"),
+            Column::text("Of what"),
+            Column::number("Met"),
+            Column::number("All others"),
         ],
         rows: rows.collect(),
     };
@@ -165,12 +165,12 @@ pub(super) fn addresses(report: &Report) -> Option<Part> {
             ),
         },
         columns: vec![
-            Column::text("Address", 6),
-            Column::text("Source ports seen", 5),
-            Column::number("Refusals seen", 3),
-            Column::number("First seen", 3),
-            Column::number("Last seen", 3),
-            Column::text("Connected to", 5),
+            Column::text("Address"),
+            Column::text("Source ports seen"),
+            Column::number("Refusals seen"),
+            Column::number("First seen"),
+            Column::number("Last seen"),
+            Column::text("Connected to"),
         ],
         rows: rows.collect(),
     };

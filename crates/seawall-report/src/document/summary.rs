@@ -184,9 +184,9 @@ pub(super) fn sums(report: &Report) -> Table {
     Table {
         caption: "Sums".to_owned(),
         columns: vec![
-            Column::text("What", 5),
-            Column::number("During", 3),
-            Column::number("Before, for comparison", 3),
+            Column::text("What"),
+            Column::number("During"),
+            Column::number("Before, for comparison"),
         ],
         rows: vec![
             row("Time that was counted", words::span(totals.seconds), words::span(before.seconds)),
