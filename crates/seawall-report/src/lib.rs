@@ -23,6 +23,7 @@ mod lines;
 pub mod lint;
 pub mod misp;
 mod moment;
+pub mod nis2;
 pub mod pdf;
 mod removal;
 mod report;

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use seawall_report::{
-    Address, Addresses, Begin, Cohort, CohortCounts, End, Entry, MetCounts, Moment, Move, Note,
-    NoteKind, Row, Second, Source, Step, StepKind, Word,
+    Address, Addresses, Begin, Chain, Cohort, CohortCounts, End, Entry, MetCounts, Moment, Move,
+    Note, NoteKind, Row, Second, Source, Step, StepKind, Word,
 };
 
 use crate::common::{Ran, run_in};
@@ -107,7 +107,12 @@ fn about_sources() -> Vec<Entry> {
         registered: Some("AS64500 Example (DE)".to_owned()),
         ..Source::default()
     };
-    let address = Address { address: "192.0.2.77".to_owned(), refused: 40, ..Address::default() };
+    let address = Address {
+        address: "192.0.2.77".to_owned(),
+        refused: 40,
+        ports: vec![50_123],
+        ..Address::default()
+    };
     let addresses = Addresses {
         salt: "0".repeat(32),
         addresses: vec![address],
@@ -156,6 +161,20 @@ impl Folder {
 fn text(entries: &[Entry]) -> String {
     let line = |entry| serde_json::to_string(entry).expect("JSON") + "\n";
     entries.iter().map(line).collect()
+}
+
+/// As a shield writes it: in segments, signed.
+fn sealed(entries: &[Entry]) -> String {
+    let key = seawall_seal::SigningKey::generate().expect("a key");
+    let Entry::Begin(begin) = &entries[0] else { unreachable!("a record begins with it") };
+    let (mut chain, mut bytes) = Chain::begin(begin, &key).expect("it begins");
+    for chunk in entries[1..].chunks(8) {
+        for entry in chunk {
+            bytes.extend(chain.append(entry).expect("it may stand there"));
+        }
+        bytes.extend(chain.seal(&key, at(60)).expect("sealed"));
+    }
+    String::from_utf8(bytes).expect("text")
 }
 
 fn folder() -> Folder {
@@ -312,6 +331,47 @@ fn a_record_that_is_being_written_or_damaged_is_read_as_far_as_it_goes() {
     Folder::with(ID, "hello\n").run(&["show", "last"]).check_failed(1, &["is no incident record"]);
     let listed = Folder::with(ID, "hello\n").run(&["list", "--json"]);
     assert_eq!(listed.json()["incidents"][0]["readable"], false);
+}
+
+#[test]
+fn a_record_that_is_not_what_was_sealed_says_so_everywhere() {
+    let good = sealed(&entries());
+    let listed = Folder::with(ID, &good).run(&["list", "--json"]);
+    assert_eq!(listed.json()["incidents"][0]["sealed"], true);
+    let exported = Folder::with(ID, &good).run(&["export", ID, "--format", "json"]);
+    assert!(!exported.stderr.contains("warning"), "{}", exported.stderr);
+    assert_eq!(exported.json()["record"]["segments"], 3);
+    let line = good.lines().position(|line| line.contains("\"requests\":100")).expect("a second");
+    let forged = good.replacen("\"requests\":100", "\"requests\":900", 1);
+    let folder = Folder::with(ID, &forged);
+    for args in [&["show", ID][..], &["export", ID, "--format", "json"]] {
+        let ran = folder.run(args);
+        assert_eq!(ran.code, Some(0));
+        let words = format!("not what was sealed: line {}", line + 1);
+        assert!(
+            ran.stderr.contains(&words) && ran.stdout.contains("not what was sealed"),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert_eq!(folder.run(&["list", "--json"]).json()["incidents"][0]["sealed"], false);
+}
+
+#[test]
+fn texts_for_authorities_are_drafts_and_complaints_need_the_sealed_edition() {
+    let folder = folder();
+    let done = folder.run(&["export", ID, "--format", "nis2", "--out", "nis2"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for name in ["early-warning", "notification", "final-report"] {
+        let text = folder.read(&format!("nis2/{name}.txt"));
+        assert!(text.contains("[to be filled in:") && !text.contains("192.0.2.77"), "{text}");
+    }
+    let public = folder.run(&["export", ID, "--format", "xarf"]);
+    public.check_failed(2, &["the public edition has no full addresses", "--edition sealed"]);
+    let done = folder.run(&["export", ID, "--format", "xarf", "--edition", "sealed", "--out", "x"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(folder.read("x/xarf.json").contains("192.0.2.77"));
+    assert!(folder.read("x/192-0-2-77.eml").contains("192.0.2.77"));
 }
 
 #[test]

@@ -102,6 +102,9 @@ fn no_export_says_more_than_a_record_can_carry() {
             without_markup(&crate::html::render(&report, &options).expect("public")),
         ];
         texts.extend(report.assessments.iter().flat_map(crate::Assessment::sentences));
+        for stage in crate::nis2::Stage::ALL {
+            texts.push(crate::nis2::render(&report, &options, stage).expect("public"));
+        }
         for text in texts.iter().flat_map(|text| said(text)) {
             assert_eq!(lint(&text), [], "{text}");
         }

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use seawall_report::{
-    Edition, Entry, ExportError, ExportOptions, Report, csv, html, json, misp, stix,
+    Edition, Entry, ExportError, ExportOptions, Report, csv, html, json, misp, nis2, stix, xarf,
 };
 
 use super::{ExportArgs, record};
@@ -30,6 +30,10 @@ pub(super) enum Format {
     Stix,
     /// A MISP event.
     Misp,
+    /// Drafts of complaints, one for each address of the sealed edition: nothing is sent.
+    Xarf,
+    /// The texts that NIS2 asks for: early warning, notification, final report. Drafts with gaps for people.
+    Nis2,
 }
 
 /// What an export is made of.
@@ -48,10 +52,13 @@ pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
         tlp: args.tlp,
         edition: args.edition,
         reporter: args.reporter.clone(),
-        ..ExportOptions::default()
+        contact: args.contact.clone(),
     };
     // What cannot be exported is said before a long record is read.
     text(options.shown(&Report::default()).map(drop))?;
+    if args.format == Format::Xarf && args.edition == Edition::Public {
+        text(Err::<(), _>(ExportError::PublicHasNoAddresses))?;
+    }
     let report = record::report(path, args.edition)?;
     let is_private = args.edition == Edition::Sealed;
     match make(args.format, &report, &options)? {
@@ -77,6 +84,8 @@ fn make(format: Format, report: &Report, options: &ExportOptions) -> Result<Made
         Format::Html => Made::Text(text(html::render(report, options))?),
         Format::Stix => Made::Text(text(stix::render(report, options))?),
         Format::Misp => Made::Text(text(misp::render(report, options))?),
+        Format::Xarf => Made::Files(drafts(report, options)?),
+        Format::Nis2 => Made::Files(nis2_texts(report, options)?),
         Format::Json => Made::Text(text(json::render(report, options))?),
         Format::Csv => Made::Files(vec![
             ("sources.csv".to_owned(), text(csv::render(report, options))?.into_bytes()),
@@ -86,32 +95,67 @@ fn make(format: Format, report: &Report, options: &ExportOptions) -> Result<Made
     })
 }
 
+/// The reports for programs, and a mail each for people.
+fn drafts(report: &Report, options: &ExportOptions) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut files =
+        vec![("xarf.json".to_owned(), text(xarf::render(report, options))?.into_bytes())];
+    let mails = text(xarf::mails(report, options))?;
+    files.extend(mails.into_iter().map(|draft| {
+        // An address of IPv6 has colons, which not every system takes in a name.
+        let name: String =
+            draft.source.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        (format!("{name}.eml"), draft.text.into_bytes())
+    }));
+    Ok(files)
+}
+
+fn nis2_texts(report: &Report, options: &ExportOptions) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let each = nis2::Stage::ALL.into_iter().map(|stage| {
+        let written = text(nis2::render(report, options, stage))?;
+        Ok((format!("{}.txt", stage.as_str()), written.into_bytes()))
+    });
+    each.collect()
+}
+
 /// What was rendered, or why it was not.
 ///
 /// # Errors
 /// A usage failure if it was asked for wrongly.
 pub(super) fn text<T>(rendered: Result<T, ExportError>) -> Result<T, Failure> {
     rendered.map_err(|error| match error {
-        ExportError::SealedIsClear | ExportError::PublicHasNoAddresses => Failure::usage(
+        ExportError::SealedIsClear => Failure::usage(
             with_causes(&error),
             "add `--tlp amber` or `--edition public`, whichever is meant",
+        ),
+        ExportError::PublicHasNoAddresses => Failure::usage(
+            with_causes(&error),
+            "add `--edition sealed`; `seawall report privacy` says how many addresses are kept",
         ),
         ExportError::NoAddresses => Failure::failed(
             with_causes(&error),
             "`seawall report privacy` says how many addresses are kept, whether they are encrypted, and until when",
         ),
-        error => Failure::failed(with_causes(&error), "this is a mistake of Seawall: please report it"),
+        ExportError::Json(_) => {
+            Failure::failed(with_causes(&error), "this is a mistake of Seawall: please report it")
+        }
+        error => Failure::failed(
+            with_causes(&error),
+            "choose another form: `html`, `json`, `csv`, `stix`, `misp` and `nis2` need nothing of that",
+        ),
     })
 }
 
 /// Of several files the first is what a pipe gets: the others need a folder.
 fn print(mut files: Vec<(String, Vec<u8>)>, format: Format) -> Done {
-    let others: Vec<_> = files.split_off(1).into_iter().map(|(name, _)| name).collect();
+    let others: Vec<_> =
+        files.split_off(1.min(files.len())).into_iter().map(|(name, _)| name).collect();
     let Some((name, bytes)) = files.pop() else { return Ok(()) };
     output::data(&String::from_utf8_lossy(&bytes))?;
     let more = if format == Format::Csv { ", sample.csv, words.csv" } else { "" };
     if std::io::stderr().is_terminal() {
-        let others = others.join(", ");
+        let shown = others.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let others =
+            if others.len() > 3 { format!("{shown} and {} more", others.len() - 3) } else { shown };
         say(&format!("This is {name}. `--out FOLDER` also writes {others}{more}."));
     }
     Ok(())

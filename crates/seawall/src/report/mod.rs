@@ -83,6 +83,9 @@ struct ExportArgs {
     /// In whose name, such as "Example News".
     #[arg(long, value_name = "NAME")]
     reporter: Option<String>,
+    /// The mail address at which the reporter answers, for complaints.
+    #[arg(long, value_name = "MAIL")]
+    contact: Option<String>,
     #[command(flatten)]
     target: TargetArgs,
 }

@@ -1,10 +1,12 @@
-//! Reads a record: line by line, bounded, and whatever is in it.
+//! Reads a record: line by line, bounded, and whatever is in it; and says whether it is what was sealed.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal as _, Read as _};
 use std::path::Path;
 
-use seawall_report::{Collector, Edition, Entry, RecordFacts, Report};
+use seawall_report::{
+    Collector, Edition, Entry, RecordFacts, RecordFailure, RecordVerifier, Report, VerifiedRecord,
+};
 
 use crate::figures::{grouped, readable_size};
 use crate::output::{Failure, say};
@@ -24,6 +26,14 @@ pub(super) struct Lines {
 /// A failure if the file cannot be read, or is no record.
 pub(super) fn read(
     path: &Path,
+    each: impl FnMut(&Entry) -> Result<(), Failure>,
+) -> Result<Lines, Failure> {
+    read_through(path, None, each)
+}
+
+fn read_through(
+    path: &Path,
+    mut verifier: Option<&mut RecordVerifier>,
     mut each: impl FnMut(&Entry) -> Result<(), Failure>,
 ) -> Result<Lines, Failure> {
     let cannot = |error: std::io::Error| {
@@ -46,6 +56,7 @@ pub(super) fn read(
             break;
         }
         progress.add(read);
+        verifier.iter_mut().for_each(|verifier| verifier.take(&line));
         lines.count += 1;
         if line.last() != Some(&b'\n') {
             lines.unread += 1;
@@ -75,12 +86,17 @@ pub(super) fn report(path: &Path, edition: Edition) -> Result<Report, Failure> {
         Edition::Public => Collector::new(),
         Edition::Sealed => Collector::with_addresses(),
     };
-    let lines = read(path, |entry| {
+    let mut verifier = RecordVerifier::new(None);
+    let lines = read_through(path, Some(&mut verifier), |entry| {
         collector.take(entry);
         Ok(())
     })?;
-    let facts = RecordFacts { lines: lines.count, ..RecordFacts::default() };
-    let mut report = collector.finish(facts);
+    let verified = verifier.finish();
+    let mut report = collector.finish(facts(&lines, verified.as_ref().ok()));
+    if let Some(doubt) = doubt(&verified) {
+        say(&format!("warning: {doubt}"));
+        report.unknown.insert(0, doubt);
+    }
     if lines.unread > 0 {
         let sentence = format!(
             "{} lines of the record could not be read: they were damaged, or written by a later version.",
@@ -90,6 +106,43 @@ pub(super) fn report(path: &Path, edition: Edition) -> Result<Report, Failure> {
         report.unknown.insert(0, sentence);
     }
     Ok(report)
+}
+
+fn facts(lines: &Lines, verified: Option<&VerifiedRecord>) -> RecordFacts {
+    let Some(verified) = verified else {
+        return RecordFacts { lines: lines.count, ..RecordFacts::default() };
+    };
+    RecordFacts {
+        lines: lines.count,
+        segments: verified.segments,
+        head: verified.head.map(|head| head.to_string()),
+        key: if verified.segments > 0 { verified.key.id() } else { String::new() },
+        is_closed: verified.is_closed,
+        ..RecordFacts::default()
+    }
+}
+
+/// Why the record is not to be relied on, or not all of it.
+fn doubt(verified: &Result<VerifiedRecord, RecordFailure>) -> Option<String> {
+    match verified {
+        Err(failure) => Some(format!(
+            "The record is not what was sealed: line {} is the first that is not ({}). From there on nothing of it is to be relied on.",
+            failure.first_bad, failure.reason
+        )),
+        Ok(found) if !found.unacknowledged.is_empty() => Some(format!(
+            "{} lines were taken out of the record, and no sealed line says why; the first is line {}.",
+            found.unacknowledged.len(),
+            found.unacknowledged[0]
+        )),
+        Ok(found) if found.is_closed && found.unsealed_lines > 0 => Some(format!(
+            "Nobody sealed the last {} lines of the record, though it was closed before them.",
+            grouped(found.unsealed_lines)
+        )),
+        Ok(found) if found.segments == 0 => Some(
+            "Nothing of the record is sealed: whether anybody altered it is not known.".to_owned(),
+        ),
+        Ok(_) => None,
+    }
 }
 
 /// Lines of the chain, and what stands for a line that was removed.

@@ -239,7 +239,10 @@ fn record(page: &mut Page, report: &Report) {
         grouped(record.segments)
     ));
     if let Some(head) = &record.head {
-        page.point(&format!("Head of the chain {head}, key {}.", record.key));
+        page.point(&format!(
+            "Sealed with the key {}; the last seal is {head}. Whose key that is, a record cannot tell: `seawall verify --key PEM` compares it.",
+            record.key
+        ));
     }
     page.point(&format!("Made by {}.", report.begin.software));
 }
