@@ -254,3 +254,68 @@ fn banners(report: &Report, options: &ExportOptions) -> Vec<Text> {
     }
     banners
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::lint;
+    use crate::{Assessment, Confidence, Likelihood, Subject, example};
+
+    /// All that is ours in `blocks`, one text a line.
+    fn own(blocks: &[Block], said: &mut String) {
+        let mut add = |text: &Text| {
+            for span in &text.0 {
+                let is_ours = !matches!(span.kind, SpanKind::Foreign | SpanKind::ForeignCode);
+                said.push_str(if is_ours { &span.text } else { "\u{2026}" });
+            }
+            said.push('\n');
+        };
+        for block in blocks {
+            match block {
+                Block::Heading(_, text) | Block::Paragraph(text) => add(text),
+                Block::List(texts) => texts.iter().for_each(&mut add),
+                Block::Statement(who, _) => add(who),
+                Block::Table(table) | Block::Data(table) => {
+                    add(&table.caption.as_str().into());
+                    table.columns.iter().for_each(|column| add(&column.name.as_str().into()));
+                    table.rows.iter().flatten().for_each(&mut add);
+                }
+                Block::Figure(figure) => {
+                    add(&format!("{}. {}", figure.caption, figure.says).into())
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn our_own_words_accuse_nobody() {
+        use Subject::{Crowd, Devices, Hosting, Proxies, SingleTool, ToolFamily, Tor};
+        let subjects = [Tor, Hosting, Proxies, Devices, SingleTool, ToolFamily, Crowd];
+        for verdict in ["attack", "mixed", "crowd"] {
+            let mut report = example();
+            report.verdict = verdict.to_owned();
+            for subject in subjects {
+                let (likelihood, confidence) = (Likelihood::Likely, Confidence::High);
+                let none = Vec::new;
+                report.assessments.push(Assessment {
+                    subject,
+                    likelihood,
+                    confidence,
+                    evidence: none(),
+                    alternatives: none(),
+                    would_change: none(),
+                });
+            }
+            let document = document(&report, &ExportOptions::default()).expect("public");
+            let mut said = String::new();
+            own(&document.first, &mut said);
+            for part in &document.parts {
+                said.push_str(&part.heading);
+                said.push('\n');
+                own(&part.blocks, &mut said);
+            }
+            assert!(said.len() > 10_000);
+            assert_eq!(lint(&said), []);
+        }
+    }
+}
