@@ -9,6 +9,7 @@ import email.policy
 import json
 import mailbox
 import pathlib
+import subprocess
 import sys
 
 import jsonschema
@@ -121,13 +122,24 @@ def xarf(folder, root):
             yield "the mails have other reports than the array"
 
 
+def figures(folder, root):
+    """What a board reads in the PDF and on the page are the sums of the record."""
+    totals = read(folder / "totals.json")
+    arguments = ["pdftotext", "-layout", str(folder / "report.pdf"), "-"]
+    said = subprocess.run(arguments, capture_output=True, check=True, timeout=30).stdout.decode()
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for key in ("requests", "refused", "tests_set"):
+        figure = f"{totals[key]:,}"
+        yield from (f"{figure} {key} are not in the {name}" for name, text in [("PDF", said), ("page", page)] if figure not in text)
+
+
 def main():
     out, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     folders = sorted(folder for folder in out.iterdir() if folder.is_dir())
     if not folders:
         FAILED.append("there is nothing to judge")
     for folder in folders:
-        for name, judge in [("STIX 2.1", stix), ("MISP", misp)]:
+        for name, judge in [("figures", figures), ("STIX 2.1", stix), ("MISP", misp)]:
             claim(f"{folder.name}: {name}", judge(folder, root))
         if folder.name.endswith("-sealed"):
             claim(f"{folder.name}: XARF v4", xarf(folder, root))

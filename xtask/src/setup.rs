@@ -69,6 +69,7 @@ const PAGES: &[Need] = &[
     need("chromium", "chromium", "a reader's browser"),
     need("qpdf", "qpdf", "whether the report in PDF is sound"),
     need("pdftotext", "poppler-utils", "what can be copied from it"),
+    need("pdftotext", "poppler-utils", "what a PDF says"),
 ];
 
 const BENCH: &[Need] = &[

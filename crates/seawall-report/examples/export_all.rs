@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use seawall_report::{Edition, ExportOptions, Report, Tlp, csv, example, json, misp, stix, xarf};
+use seawall_report::{
+    Edition, ExportOptions, Report, Tlp, csv, example, html, json, misp, pdf, stix, xarf,
+};
 
 /// What stands between us and a file.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -38,6 +40,8 @@ fn write(folder: &Path, report: &Report, options: &ExportOptions) -> Outcome {
         }
     }
     fs::write(folder.join("report.json"), json::render(report, options)?)?;
+    fs::write(folder.join("report.html"), html::render(report, options)?)?;
+    fs::write(folder.join("report.pdf"), pdf::render(report, options)?)?;
     fs::write(folder.join("sources.csv"), csv::render(report, options)?)?;
     fs::write(folder.join("totals.csv"), csv::totals(report))?;
     // What the validators compare all others with.
