@@ -53,8 +53,11 @@ const CI: &[Need] = &[
     need("python3:ensurepip", "python3-venv", "programs that judge packages of the archive"),
 ];
 
-const EVIDENCE: &[Need] =
-    &[CC, need("python3:ensurepip", "python3-venv", "programs that judge exports of a report")];
+const EVIDENCE: &[Need] = &[
+    CC,
+    need("python3:ensurepip", "python3-venv", "programs that judge exports of a report"),
+    need("pdftotext", "poppler-utils", "what a PDF says"),
+];
 
 const DIFFERENTIAL: &[Need] = &[CC, NGINX, HAPROXY];
 

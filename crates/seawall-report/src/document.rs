@@ -281,7 +281,7 @@ mod tests {
                     table.rows.iter().flatten().for_each(&mut add);
                 }
                 Block::Figure(figure) => {
-                    add(&format!("{}. {}", figure.caption, figure.says).into())
+                    add(&format!("{}. {}", figure.caption, figure.says).into());
                 }
             }
         }
