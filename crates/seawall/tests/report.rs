@@ -291,6 +291,9 @@ fn every_form_is_written_and_public_unless_asked_otherwise() {
         );
         assert!(!written.contains("192.0.2.77"), "{format}");
     }
+    let done = folder.run(&["export", ID, "--format", "pdf", "--out", "out.pdf"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(fs::read(folder.path("out.pdf")).expect("written").starts_with(b"%PDF-1."));
     folder.run(&["export", ID, "--format", "doc"]).check_failed(2, &["html", "misp"]);
 }
 

@@ -9,7 +9,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use seawall_report::{
-    Edition, Entry, ExportError, ExportOptions, Report, csv, html, json, misp, nis2, stix, xarf,
+    Edition, Entry, ExportError, ExportOptions, Report, csv, html, json, misp, nis2, pdf, stix,
+    xarf,
 };
 
 use super::{ExportArgs, record};
@@ -22,6 +23,8 @@ use crate::output::{self, Failure, say, with_causes};
 pub(super) enum Format {
     /// A page for people, in one file: it prints well and loads nothing.
     Html,
+    /// The same as a PDF.
+    Pdf,
     /// The report for programs; its schema is docs/schemas/report-1.json.
     Json,
     /// Tables: sums, timeline, sources, the requests of the sample, and what their hashes were in words.
@@ -39,6 +42,8 @@ pub(super) enum Format {
 /// What an export is made of.
 enum Made {
     Text(String),
+    /// One file that is no text.
+    Bytes(Vec<u8>),
     /// Several files, by their names.
     Files(Vec<(String, Vec<u8>)>),
 }
@@ -66,6 +71,10 @@ pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
             None => output::data(&text),
             Some(out) => write(out, text.as_bytes(), is_private),
         },
+        Made::Bytes(bytes) => match &args.out {
+            None => print_bytes(&bytes),
+            Some(out) => write(out, &bytes, is_private),
+        },
         Made::Files(files) => {
             let Some(folder) = &args.out else { return print(files, args.format) };
             for (name, bytes) in &files {
@@ -82,6 +91,7 @@ pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
 fn make(format: Format, report: &Report, options: &ExportOptions) -> Result<Made, Failure> {
     Ok(match format {
         Format::Html => Made::Text(text(html::render(report, options))?),
+        Format::Pdf => Made::Bytes(text(pdf::render(report, options))?),
         Format::Stix => Made::Text(text(stix::render(report, options))?),
         Format::Misp => Made::Text(text(misp::render(report, options))?),
         Format::Xarf => Made::Files(drafts(report, options)?),
@@ -159,6 +169,23 @@ fn print(mut files: Vec<(String, Vec<u8>)>, format: Format) -> Done {
         say(&format!("This is {name}. `--out FOLDER` also writes {others}{more}."));
     }
     Ok(())
+}
+
+/// A pipe gets it; a terminal could not show it.
+fn print_bytes(bytes: &[u8]) -> Done {
+    let mut stdout = std::io::stdout().lock();
+    if stdout.is_terminal() {
+        return Err(Failure::usage(
+            "this form is no text, and a terminal cannot show it",
+            "add `--out FILE`",
+        ));
+    }
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(cannot_write(Path::new("standard output"), &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn in_folder(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
