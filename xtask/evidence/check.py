@@ -133,6 +133,19 @@ def figures(folder, root):
         yield from (f"{figure} {key} are not in the {name}" for name, text in [("PDF", said), ("page", page)] if figure not in text)
 
 
+def published(name, values, root):
+    """What a published schema says of values; that it is a schema is a claim as well."""
+    schema = read(root / "docs/schemas" / name)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    judge = jsonschema.Draft202012Validator(schema)
+    count = 0
+    for place, value in enumerate(values):
+        count += 1
+        yield from (f"{place}: {error.json_path}: {error.message}" for error in judge.iter_errors(value))
+    if count == 0:
+        yield "there is nothing to judge"
+
+
 def main():
     out, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     folders = sorted(folder for folder in out.iterdir() if folder.is_dir())
@@ -141,8 +154,11 @@ def main():
     for folder in folders:
         for name, judge in [("figures", figures), ("STIX 2.1", stix), ("MISP", misp)]:
             claim(f"{folder.name}: {name}", judge(folder, root))
+        claim(f"{folder.name}: JSON", published("report-1.json", [read(folder / "report.json")], root))
         if folder.name.endswith("-sealed"):
             claim(f"{folder.name}: XARF v4", xarf(folder, root))
+    lines = (out / "record.jsonl").read_text(encoding="utf-8").splitlines()
+    claim("record", published("record-1.json", map(json.loads, lines), root))
     sys.exit(1 if FAILED else 0)
 
 

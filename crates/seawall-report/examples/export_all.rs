@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use seawall_report::{
-    Edition, ExportOptions, Report, Tlp, csv, example, html, json, misp, pdf, stix, xarf,
+    Chain, Edition, Entry, ExportOptions, Node, Removed, Report, Second, Step, StepKind, Timestamp,
+    Tlp, Word, csv, example, html, json, misp, pdf, stix, xarf,
 };
+use seawall_seal::SigningKey;
 
 /// What stands between us and a file.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -25,7 +27,40 @@ fn main() -> Outcome {
             write(&folder.join(format!("{name}-{edition}")), &report, &options)?;
         }
     }
+    fs::write(folder.join("record.jsonl"), record()?)?;
     Ok(())
+}
+
+/// A record with a line of every kind, as far as a shield writes it itself.
+fn record() -> Outcome<Vec<u8>> {
+    let report = example();
+    let key = SigningKey::generate()?;
+    let (mut chain, mut bytes) = Chain::begin(&report.begin, &key)?;
+    let mut entries = vec![
+        Entry::Second(Box::new(Second { node: Some(Node::default()), ..Second::default() })),
+        Entry::Row(Box::default()),
+        Entry::Word(Word::default()),
+        Entry::Addresses(Box::default()),
+    ];
+    entries
+        .extend(report.sources.into_iter().take(9).map(|source| Entry::Source(Box::new(source))));
+    for history in report.mitigations {
+        entries.extend(history.moves.into_iter().map(|moved| {
+            let (at, mitigation) = (moved.at, Some(moved.change));
+            Entry::Step(Box::new(Step { at, step: StepKind::Moved, mitigation, ..Step::default() }))
+        }));
+    }
+    entries.extend(report.gaps.into_iter().map(Entry::Gap));
+    entries.extend(report.faults.into_iter().map(Entry::Fault));
+    entries.push(Entry::End(Box::default()));
+    entries.extend(report.notes.into_iter().map(Entry::Note));
+    entries.push(Entry::Timestamp(Timestamp::default()));
+    entries.push(Entry::Removed(Removed::default()));
+    for entry in &entries {
+        bytes.extend(chain.append(entry)?);
+    }
+    bytes.extend(chain.seal(&key, report.recorded_until)?);
+    Ok(bytes)
 }
 
 fn write(folder: &Path, report: &Report, options: &ExportOptions) -> Outcome {
