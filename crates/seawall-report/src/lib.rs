@@ -29,6 +29,7 @@ mod removal;
 mod report;
 mod resume;
 mod say;
+mod stamp;
 mod statement;
 pub mod stix;
 mod svg;
@@ -58,4 +59,5 @@ pub use self::report::{
     REPORT_VERSION, RecordFacts, Report, SampleFacts, StateChange, TimedMove, Totals,
 };
 pub use self::resume::{ResumeError, Resumed, Resumer};
+pub use self::stamp::{StampError, read_stamp, stamp_request};
 pub use self::verify::{RecordFailure, RecordVerifier, VerifiedRecord};

@@ -9,11 +9,13 @@
 
 #![forbid(unsafe_code)]
 
+mod age;
 mod digest;
 mod key;
 mod list;
 mod name;
 
+pub use self::age::{AgeError, Recipient, encrypt};
 pub use self::digest::{Digest, Hasher};
 pub use self::key::{KeyError, PublicKey, SIGNATURE_BYTES, Signature, SigningKey};
 pub use self::list::{DigestList, ListError};

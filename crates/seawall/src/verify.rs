@@ -1,4 +1,6 @@
-//! `seawall verify FILE`: whether a package is what its key signed, with nothing but the file.
+//! `seawall verify FILE`: whether a package or a record is what its key signed, with nothing but the file.
+
+mod record;
 
 use std::path::{Path, PathBuf};
 
@@ -15,27 +17,33 @@ use crate::output::{self, Failure, say};
     after_help = "Without --key it only says that the file is whole and which key signed it: the key is in\n\
     the file, and anybody can make one. Ask whoever runs the site for theirs (`seawall archive key`), by\n\
     another way than the file came. It proves what the server recorded, not that the site was right, and\n\
-    times only as far as that server's clock is trusted. docs/archive.md says how to do the same with\n\
-    unzip, sha256sum and openssl."
+    times only as far as that server's clock is trusted. docs/archive.md and docs/evidence.md say how to do\n\
+    the same with unzip, sed, sha256sum and openssl."
 )]
 pub(crate) struct Args {
-    /// The package, a .wacz file.
+    /// The package of an archive, or the record of an incident.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The public key that must have signed it.
     #[arg(long, value_name = "PEM")]
     key: Option<PathBuf>,
+    /// Take a record that has no end yet, and check it up to its last seal.
+    #[arg(long)]
+    open: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Checks a package.
+/// Checks a package or a record.
 ///
 /// # Errors
 /// A failure if it is not what was signed.
 pub(crate) fn run(args: &Args) -> Done {
     let trusted = args.key.as_deref().map(read_key).transpose()?;
+    if record::is_one(&args.file) {
+        return record::run(args, trusted);
+    }
     let checked = check(&args.file, trusted.as_ref());
     let is_ok = checked["ok"] == true;
     if args.json {
