@@ -32,16 +32,16 @@ pub(super) fn about(number: f64) -> String {
     if number >= 10.0 { count(number.round() as u64) } else { format!("{number:.1}") }
 }
 
-/// A part of a whole: `99.6 %`. Never `100 %` or `0 %` of what is not all or nothing.
+/// A part of a whole: `99.6 %`, in one line. Never `100 %` or `0 %` of what is not all or nothing.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "\u{2013}".to_owned();
     }
     if part == whole {
-        return "100 %".to_owned();
+        return "100\u{a0}%".to_owned();
     }
     if part == 0 {
-        return "0 %".to_owned();
+        return "0\u{a0}%".to_owned();
     }
     ratio(part as f64 / whole as f64)
 }
@@ -53,11 +53,11 @@ pub(super) fn ratio(part: f64) -> String {
         return "unknown".to_owned();
     }
     match percent {
-        p if p <= 0.0 => "0 %".to_owned(),
-        p if p >= 100.0 => "100 %".to_owned(),
-        p if p < 0.05 => "below 0.1 %".to_owned(),
-        p if p > 99.95 => "above 99.9 %".to_owned(),
-        p => format!("{p:.1} %"),
+        p if p <= 0.0 => "0\u{a0}%".to_owned(),
+        p if p >= 100.0 => "100\u{a0}%".to_owned(),
+        p if p < 0.05 => "below 0.1\u{a0}%".to_owned(),
+        p if p > 99.95 => "above 99.9\u{a0}%".to_owned(),
+        p => format!("{p:.1}\u{a0}%"),
     }
 }
 
@@ -287,10 +287,10 @@ mod tests {
 
     #[test]
     fn what_is_not_all_is_never_rounded_to_all() {
-        assert_eq!(percent(9_999_999, 10_000_000), "above 99.9 %");
-        assert_eq!(percent(1, 10_000_000), "below 0.1 %");
-        assert_eq!(percent(10, 10), "100 %");
-        assert_eq!(percent(0, 10), "0 %");
+        assert_eq!(percent(9_999_999, 10_000_000), "above 99.9\u{a0}%");
+        assert_eq!(percent(1, 10_000_000), "below 0.1\u{a0}%");
+        assert_eq!(percent(10, 10), "100\u{a0}%");
+        assert_eq!(percent(0, 10), "0\u{a0}%");
         assert_eq!(percent(0, 0), "\u{2013}");
     }
 
