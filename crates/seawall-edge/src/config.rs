@@ -69,6 +69,26 @@ pub struct Config {
     pub detect: Detect,
     /// What is done about them.
     pub mitigate: Mitigate,
+    /// What is recorded of them.
+    pub evidence: Evidence,
+}
+
+/// What is recorded of attacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// How long full addresses are kept, and how long a record at least. Default 30 days.
+    pub retention: Duration,
+    /// SHA-256 of the configuration file; there are no secrets in it.
+    pub config_sha256: Option<String>,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        let retention = Duration::from_secs(30 * 86_400);
+        Self { enabled: true, retention, config_sha256: None }
+    }
 }
 
 /// Detection of attacks. There is nothing in it to tune.
@@ -122,6 +142,7 @@ impl Config {
             log: AccessLog::default(),
             detect: Detect::default(),
             mitigate: Mitigate::default(),
+            evidence: Evidence::default(),
         }
     }
 }

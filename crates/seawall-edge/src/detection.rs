@@ -134,6 +134,11 @@ impl Detection {
         self.told.load_full()
     }
 
+    /// Answers that nobody was told of, since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.unobserved.load(Ordering::Relaxed)
+    }
+
     /// The same for Prometheus.
     pub(crate) fn samples(&self) -> Vec<Sample> {
         let told = self.told();

@@ -33,6 +33,7 @@ pub mod metrics;
 mod origin;
 mod policy;
 mod query;
+pub mod recorder;
 mod refusal;
 mod reload;
 mod run;

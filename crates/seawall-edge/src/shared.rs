@@ -31,6 +31,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::origin::OriginError;
 use crate::policy::Policy;
+use crate::recorder::Counters;
 use crate::run::RunId;
 use crate::spool::Spool;
 use crate::visitor::Reception;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) flights: Flights<Waiter>,
     pub(crate) spool: Spool,
     pub(crate) metrics: Metrics,
+    /// What was written of incidents.
+    pub(crate) evidence: Arc<Counters>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) pacer: Option<Pacer>,
     pub(crate) in_flight: Arc<InFlight>,
@@ -123,6 +126,7 @@ impl Shared {
             learned_file: parts.learned_file,
             spool: parts.spool,
             metrics: parts.metrics,
+            evidence: Arc::default(),
             tls: parts.tls,
             pacer,
             in_flight: InFlight::new(parts.in_flight_bytes),

@@ -22,6 +22,7 @@ use crate::gates;
 use crate::metrics::{RequestRate, Sample};
 use crate::policy::Policy;
 use crate::query;
+use crate::recorder;
 use crate::shared::Shared;
 use crate::visitor::PASS_PATH;
 use crate::watcher::Orders;
@@ -121,6 +122,7 @@ impl AdminView for View {
         samples.extend(self.shared.memory.samples(self.shared.spool.diverted()));
         samples.extend(self.shared.detection.samples());
         samples.extend(self.shared.addresses.samples());
+        samples.extend(recorder::samples(&self.shared.evidence));
         samples.extend(self.of_sites());
         samples.extend(archive::samples(&self.shared.policy.load()));
         samples.extend(self.client_samples());

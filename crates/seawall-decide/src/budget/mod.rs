@@ -149,6 +149,11 @@ impl OriginBudget {
         self.readers.estimate(prefixes(from).keys[0].0).max(1)
     }
 
+    /// Whether any reader with a credential of some age was seen at this very address.
+    pub fn has_readers(&self, from: Whence) -> bool {
+        self.readers.estimate(prefixes(from).keys[0].0) > 0
+    }
+
     /// Whether readers with a credential of some age were seen in the network of `client`: at its
     /// address or in its /24, its /64 or in the /56 and /48 around it.
     pub fn knows_network(&self, client: ClientAddr) -> bool {

@@ -27,6 +27,7 @@ use seawall_detect::{
 use seawall_model::Instant;
 
 use crate::clock;
+use crate::recorder::{self, Recorder, Seen};
 use crate::shared::Shared;
 
 pub(crate) use self::baseline::BaselineFile;
@@ -51,17 +52,25 @@ impl Watcher {
     /// Watches until it is ended; keeps the baseline at the end.
     pub(crate) fn run(self) {
         let mut turn = Turn::new(&self.shared, &self.file, self.file.first());
+        let mut recorder =
+            recorder::start(&self.shared, self.file.seed(), self.file.is_generated());
         while !self.ended.load(Ordering::Relaxed) {
-            let taken = catch_unwind(AssertUnwindSafe(|| turn.watch(&self)));
+            let taken = catch_unwind(AssertUnwindSafe(|| turn.watch(&self, recorder.as_mut())));
             if taken.is_err() {
                 tracing::error!(
                     "the watch over attacks broke down and begins anew; mitigations stay until they end"
                 );
+                if let Some(recorder) = &mut recorder {
+                    recorder.broke_down();
+                }
                 let kept = self.file.read();
                 turn = Turn::new(&self.shared, &self.file, kept.as_deref());
             }
         }
         self.file.keep(&turn.control.baseline(clock::wall()));
+        if let Some(recorder) = recorder {
+            recorder.finish(turn.control.controller().incident());
+        }
     }
 }
 
@@ -69,6 +78,8 @@ impl Watcher {
 struct Turn {
     control: ControlLoop,
     book: Book,
+    /// What was recorded since the last tick.
+    happened: Vec<Entry>,
     merged: Window,
     synthetic: Synthetic,
     origin: OriginMeter,
@@ -100,6 +111,7 @@ impl Turn {
         Self {
             control,
             book,
+            happened: Vec::new(),
             merged: Window::new(seed),
             synthetic: Synthetic::new(),
             origin: OriginMeter::default(),
@@ -112,7 +124,7 @@ impl Turn {
     }
 
     /// Takes windows for a quarter of a second, then does what there is to do.
-    fn watch(&mut self, watcher: &Watcher) {
+    fn watch(&mut self, watcher: &Watcher, recorder: Option<&mut Recorder>) {
         let shared = &watcher.shared;
         let due = self.last + Window::LENGTH;
         loop {
@@ -131,14 +143,14 @@ impl Turn {
                 break;
             }
         }
-        self.tick(watcher);
+        self.tick(watcher, recorder);
         if self.last.saturating_since(self.kept) >= KEEP_EVERY {
             self.kept = self.last;
             watcher.file.keep_aside(self.control.baseline(clock::wall()));
         }
     }
 
-    fn tick(&mut self, watcher: &Watcher) {
+    fn tick(&mut self, watcher: &Watcher, recorder: Option<&mut Recorder>) {
         let shared: &Shared = &watcher.shared;
         let now = clock::now();
         self.order(watcher, now);
@@ -157,7 +169,15 @@ impl Turn {
                 self.control.probed(now, probe);
             }
         }
-        self.act(shared, &finding);
+        let happened = self.act(shared, &finding);
+        if let Some(recorder) = recorder {
+            recorder.tick(&Seen {
+                finding: &finding,
+                window: &self.merged,
+                happened: &happened,
+                control: &self.control,
+            });
+        }
         self.merged.clear();
     }
 
@@ -184,14 +204,18 @@ impl Turn {
         }
         drop(policy);
         let (control, book) = (&mut self.control, &mut self.book);
-        let mut desk = Desk { control, shared, now, book, baseline: &watcher.file };
+        let (baseline, happened) = (&watcher.file, &mut self.happened);
+        let mut desk = Desk { control, shared, now, book, baseline, happened };
         shared.detection.orders().follow(&mut desk);
     }
 
-    fn act(&mut self, shared: &Shared, finding: &Finding) {
-        act(shared, &mut self.control, |_| {});
+    /// What was recorded since the last tick.
+    fn act(&mut self, shared: &Shared, finding: &Finding) -> Vec<Entry> {
+        let mut happened = std::mem::take(&mut self.happened);
+        act(shared, &mut self.control, |entry| happened.push(*entry));
         let told = Told::new(finding, &self.control);
         shared.detection.tell(Told { baseline_is_generated: self.is_generated, ..told });
+        happened
     }
 }
 

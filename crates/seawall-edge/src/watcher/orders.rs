@@ -92,6 +92,8 @@ pub(crate) struct Desk<'a> {
     pub(super) now: Instant,
     pub(super) book: &'a mut Book,
     pub(super) baseline: &'a Arc<BaselineFile>,
+    /// What orders did, for the record.
+    pub(super) happened: &'a mut Vec<Entry>,
 }
 
 /// What has to be on disk before anybody is told that an order is followed. Written by whoever ordered: the watch waits
@@ -272,6 +274,7 @@ impl Desk<'_> {
         self.control.order(self.now, command);
         let mut refused = None;
         super::act(self.shared, self.control, |entry: &Entry| {
+            self.happened.push(*entry);
             if let Step::Refused(why) = entry.step {
                 refused = Some(why);
             }

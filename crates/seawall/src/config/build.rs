@@ -55,6 +55,7 @@ impl Builder<'_> {
         let admin = root.section(report, "admin");
         self.admin(report, admin, &mut config);
         read_detection(report, &mut root, &mut config);
+        read_evidence(report, &mut root, &mut config);
         read_later(report, &mut root);
         root.finish(report);
         config
@@ -409,11 +410,20 @@ fn read_detection(report: &mut Report<'_>, root: &mut Section<'_>, config: &mut 
     mitigate.finish(report);
 }
 
-fn read_later(report: &mut Report<'_>, root: &mut Section<'_>) {
+/// What is recorded of attacks.
+fn read_evidence(report: &mut Report<'_>, root: &mut Section<'_>, config: &mut Config) {
     let day = Duration::from_secs(86_400);
     let mut evidence = root.section(report, "evidence");
-    evidence.duration(report, "retention", day..=3_650 * day);
-    later_section(report, evidence, "evidence", "no incident is recorded");
+    if let Some(At { value: enabled, .. }) = evidence.flag(report, "enabled") {
+        config.evidence.enabled = enabled;
+    }
+    if let Some(retention) = evidence.duration(report, "retention", day..=3_650 * day) {
+        config.evidence.retention = retention;
+    }
+    evidence.finish(report);
+}
+
+fn read_later(report: &mut Report<'_>, root: &mut Section<'_>) {
     let fleet = root.section(report, "fleet");
     later_section(report, fleet, "fleet", "this Seawall works alone");
 }

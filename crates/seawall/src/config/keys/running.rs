@@ -1,6 +1,6 @@
 //! Keys of what goes on beside the serving: `[log]`, `[admin]`, `[detect]`, `[mitigate]`, `[evidence]`.
 
-use super::{Key, later, now};
+use super::{Key, now};
 
 /// In the order of the documentation.
 pub(super) const KEYS: &[Key] = &[
@@ -52,10 +52,16 @@ pub(super) const KEYS: &[Key] = &[
         "\"act\"",
         "Whether what is found is acted on, or only said in log, status and metrics.",
     ),
-    later(
+    now(
+        "evidence.enabled",
+        "true or false",
+        "true",
+        "Whether incidents are recorded, under `state_dir`. Attacks have to be looked for (`detect.enabled`).",
+    ),
+    now(
         "evidence.retention",
         "duration",
         "\"30d\"",
-        "How long full addresses of an incident are kept. `1d` to `3650d`.",
+        "How long an incident's record is kept at least, and what its first line says of full addresses. `1d` to `3650d`.",
     ),
 ];

@@ -1,0 +1,151 @@
+//! The files of records, behind a seam at which tests break them.
+//!
+//! One folder for each incident below `incidents` in the state folder, for the owner alone; in it `record.jsonl`, which
+//! only grows.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::state_file::MODE;
+
+/// Where records are kept.
+pub(super) trait Disk: Send {
+    /// A new, empty record. One of the same name that was left half made is emptied.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create(&mut self, incident: &str) -> io::Result<Box<dyn RecordFile>>;
+
+    /// A record that is there, cut to `len` bytes, to be written on.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn reopen(&mut self, incident: &str, len: u64) -> io::Result<Box<dyn RecordFile>>;
+
+    /// All records, by name, the oldest first.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn list(&mut self) -> io::Result<Vec<Kept>>;
+
+    /// Gives `each` the bytes of a record in pieces.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read(&mut self, incident: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<()>;
+
+    /// Removes a record.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn remove(&mut self, incident: &str) -> io::Result<()>;
+}
+
+/// A record that is being written.
+pub(super) trait RecordFile: Send {
+    /// Appends all of `bytes`, or fails anywhere in them.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when what was appended is on the disk.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A record as the folder shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) incident: String,
+    pub(super) bytes: u64,
+    /// The operator put a file `pinned` beside it: it is not removed.
+    pub(super) is_pinned: bool,
+}
+
+/// The folder.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new(state_dir: &Path) -> Self {
+        Self(state_dir.join("incidents"))
+    }
+
+    fn path(&self, incident: &str) -> PathBuf {
+        self.0.join(incident).join(RECORD)
+    }
+}
+
+impl Disk for Folder {
+    fn create(&mut self, incident: &str) -> io::Result<Box<dyn RecordFile>> {
+        let path = self.path(incident);
+        let dir = self.0.join(incident);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+        file.sync_all()?;
+        // That the record is there has to outlive a power cut, too.
+        for dir in [&dir, &self.0] {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(Box::new(file))
+    }
+
+    fn reopen(&mut self, incident: &str, len: u64) -> io::Result<Box<dyn RecordFile>> {
+        let mut file = OpenOptions::new().write(true).open(self.path(incident))?;
+        file.set_len(len)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Box::new(file))
+    }
+
+    fn list(&mut self) -> io::Result<Vec<Kept>> {
+        let entries = match fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let dir = entry?.path();
+            let Some(incident) = dir.file_name().and_then(|name| name.to_str()) else { continue };
+            let Ok(record) = fs::metadata(dir.join(RECORD)) else { continue };
+            let is_pinned = dir.join(PINNED).exists();
+            all.push(Kept { incident: incident.to_owned(), bytes: record.len(), is_pinned });
+        }
+        // Names begin with the time.
+        all.sort_unstable_by(|one, other| one.incident.cmp(&other.incident));
+        Ok(all)
+    }
+
+    fn read(&mut self, incident: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let mut file = File::open(self.path(incident))?;
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut piece)? {
+                0 => return Ok(()),
+                count => each(&piece[..count]),
+            }
+        }
+    }
+
+    fn remove(&mut self, incident: &str) -> io::Result<()> {
+        fs::remove_dir_all(self.0.join(incident))
+    }
+}
+
+impl RecordFile for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+const RECORD: &str = "record.jsonl";
+const PINNED: &str = "pinned";

@@ -1,0 +1,131 @@
+//! The thread that writes.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use seawall_report::{Entry, Moment};
+use seawall_seal::{Digest, Hasher};
+
+use super::disk::{Disk, Folder};
+use super::story::Output;
+use super::writer::Writer;
+use super::{About, Around, Batch, Recorder, Story, keep};
+use crate::archive::sealing_key;
+use crate::clock;
+use crate::config::Config;
+use crate::shared::Shared;
+
+/// Parts of the disk budget that records may take.
+const DISK_SHARE: u64 = 5;
+
+/// Begins to record, if it is wanted and possible; else says why not.
+pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) -> Option<Recorder> {
+    let policy = shared.policy.load();
+    let config = &policy.config;
+    if !config.evidence.enabled {
+        return None;
+    }
+    let key = match sealing_key(&config.state_dir) {
+        Ok(key) => Arc::new(key),
+        Err(error) => {
+            tracing::error!("incidents are not recorded: {error}");
+            return None;
+        }
+    };
+    let max_bytes = config.disk_bytes / 100 * DISK_SHARE;
+    let counters = Arc::clone(&shared.evidence);
+    let folder = Folder::new(&config.state_dir);
+    let mut writer = Writer::new(folder, key, Arc::clone(&counters), max_bytes);
+    let retention = config.evidence.retention;
+    let (sender, batches) = sync_channel(BATCHES);
+    let thread = std::thread::Builder::new().name("seawall-record".to_owned());
+    let run = move || {
+        keep::end_interrupted(&mut writer, clock::wall().into());
+        write(&mut writer, &batches, (retention, max_bytes));
+    };
+    let thread = match thread.spawn(run) {
+        Ok(thread) => thread,
+        Err(error) => {
+            tracing::error!("incidents are not recorded: {error}");
+            return None;
+        }
+    };
+    let story = Story::new(about(config, shared, is_rehearsal), seed);
+    let around = Around::new(Arc::clone(shared));
+    Some(Recorder { story, around, sender, counters, thread, kept: Vec::new(), lost: None })
+}
+
+fn about(config: &Config, shared: &Shared, is_rehearsal: bool) -> About {
+    use seawall_report::RecordOrigin::{Live, Rehearsal};
+    About {
+        sites: config.sites.iter().flat_map(|site| site.hosts.clone()).collect(),
+        listens: config.listen.iter().map(|listen| listen.address.to_string()).collect(),
+        origin: if is_rehearsal { Rehearsal } else { Live },
+        // Read when it is needed: the file has megabytes.
+        software_sha256: None,
+        config_sha256: config.evidence.config_sha256.clone(),
+        run: shared.run.text(),
+        clock: None,
+        retention: config.evidence.retention,
+    }
+}
+
+/// Writes what comes until nobody sends any more.
+fn write<D: Disk>(writer: &mut Writer<D>, batches: &Receiver<Batch>, bounds: (Duration, u64)) {
+    let mut looked: Option<Moment> = None;
+    loop {
+        let received = batches.recv_timeout(TURN);
+        let now = Moment::from(clock::wall());
+        if looked.is_none_or(|looked| now.seconds_since(looked) >= LOOK_EVERY_S || now < looked) {
+            looked = Some(now);
+            keep::make_room(writer, bounds, now);
+        }
+        match received {
+            Ok(mut batch) => {
+                batch.outputs.iter_mut().for_each(complete);
+                writer.take(batch.at, batch.outputs);
+            }
+            Err(RecvTimeoutError::Timeout) => writer.turn(now),
+            Err(RecvTimeoutError::Disconnected) => return writer.turn(now),
+        }
+    }
+}
+
+/// Fills in what only this thread may take the time for.
+fn complete(output: &mut Output) {
+    match output {
+        Output::Begin(begin) => begin.software_sha256 = own_digest().ok().map(|it| it.to_string()),
+        Output::Line(entry) => {
+            if let Entry::Addresses(told) = &mut **entry {
+                let mut salt = [0; 16];
+                if getrandom::fill(&mut salt).is_err() {
+                    // Without it a digest could be guessed back: then they are not told.
+                    told.addresses.clear();
+                    told.count = 0;
+                }
+                told.salt = salt.iter().map(|byte| format!("{byte:02x}")).collect();
+            }
+        }
+        Output::Seal | Output::Conclude => {}
+    }
+}
+
+/// SHA-256 of the program that runs.
+fn own_digest() -> io::Result<Digest> {
+    let mut file = File::open("/proc/self/exe")?;
+    let (mut hasher, mut piece) = (Hasher::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&piece[..count]),
+        }
+    }
+}
+
+/// Ticks of a minute: a disk that hangs for so long costs lines.
+const BATCHES: usize = 240;
+const TURN: Duration = Duration::from_secs(1);
+const LOOK_EVERY_S: f64 = 3_600.0;

@@ -1,0 +1,360 @@
+//! Writes records: lines into files, sealed minute by minute, whatever the disk does.
+//!
+//! Lines are given to the system four times a second, so that a killed program loses less than that, and are synced with
+//! each seal, so that a power cut loses a minute at most. If the disk takes nothing, what comes is kept in memory, 16,384
+//! lines of it; what is beyond is counted, and a `gap` says so when it works again. Nobody waits for it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use seawall_report::{Chain, End, Entry, Fault, Gap, Moment};
+use seawall_seal::SigningKey;
+
+use super::disk::{Disk, RecordFile};
+use super::story::Output;
+
+/// What metrics show.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) lines: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) lost: AtomicU64,
+    pub(crate) faults: AtomicU64,
+}
+
+/// Writes to `D`.
+pub(super) struct Writer<D> {
+    disk: D,
+    key: Arc<SigningKey>,
+    counters: Arc<Counters>,
+    open: Option<Open>,
+    /// What is to be written; not empty between two turns only while the disk takes nothing.
+    waiting: VecDeque<Output>,
+    trouble: Option<Trouble>,
+    /// Bytes that records may take in all.
+    max_bytes: u64,
+    /// Bytes that closed records take.
+    closed_bytes: u64,
+}
+
+/// The record that is written.
+struct Open {
+    incident: String,
+    chain: Chain,
+    /// Bytes that are whole lines of the chain.
+    len: u64,
+    /// `None` after a failure.
+    file: Option<Box<dyn RecordFile>>,
+    sums: Sums,
+}
+
+/// Since when the disk takes nothing.
+struct Trouble {
+    since: Moment,
+    why: &'static str,
+    detail: String,
+    retry_at: Moment,
+    pause_ms: u64,
+    /// Of what could not be kept in memory: the first moment, and how many.
+    lost_from: Option<Moment>,
+    lost: u64,
+}
+
+/// What a record says of itself, for an end that the incident does not write.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums {
+    end: End,
+    since: Moment,
+    pub(super) last: Moment,
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Begin(begin) => self.since = begin.since,
+            Entry::Second(second) => {
+                self.last = self.last.max(second.at);
+                if second.at.plus_ms(1_000) <= self.since {
+                    return;
+                }
+                self.end.requests += second.requests;
+                let excess = (second.requests as f64 - second.expected).max(0.0);
+                self.end.excess += excess as u64;
+                self.end.matched += second.met.iter().map(|met| met.matched).sum::<u64>();
+                if matches!(second.state.as_str(), "crowd" | "mixed" | "attack") {
+                    self.end.until = second.at.plus_ms(1_000);
+                }
+            }
+            Entry::Step(step) => {
+                if let Some(verdict) = &step.verdict {
+                    self.end.verdict.clone_from(verdict);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The end of what was recorded, written at `at`.
+    pub(super) fn end(&self, at: Moment) -> End {
+        let verdict =
+            if self.end.verdict.is_empty() { "mixed".to_owned() } else { self.end.verdict.clone() };
+        let until = if self.end.until == Moment::default() { self.since } else { self.end.until };
+        End { at, until, verdict, ..self.end.clone() }
+    }
+}
+
+impl<D: Disk> Writer<D> {
+    pub(super) fn new(
+        disk: D,
+        key: Arc<SigningKey>,
+        counters: Arc<Counters>,
+        max_bytes: u64,
+    ) -> Self {
+        Self {
+            disk,
+            key,
+            counters,
+            open: None,
+            waiting: VecDeque::new(),
+            trouble: None,
+            max_bytes,
+            closed_bytes: 0,
+        }
+    }
+
+    pub(super) const fn disk(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
+    pub(super) const fn key(&self) -> &Arc<SigningKey> {
+        &self.key
+    }
+
+    pub(super) fn set_closed_bytes(&mut self, bytes: u64) {
+        self.closed_bytes = bytes;
+    }
+
+    /// The record that is written now.
+    pub(super) fn incident(&self) -> Option<&str> {
+        self.open.as_ref().map(|open| open.incident.as_str())
+    }
+
+    /// Whether the disk takes nothing.
+    #[cfg(test)]
+    pub(super) const fn is_in_trouble(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// Writes what there is to write, or keeps it until the disk takes it.
+    pub(super) fn take(&mut self, now: Moment, outputs: Vec<Output>) {
+        for output in outputs {
+            if self.waiting.len() >= MAX_WAITING {
+                self.lose(now);
+            } else {
+                self.waiting.push_back(output);
+            }
+        }
+        self.turn(now);
+    }
+
+    /// Tries again, if it is time.
+    pub(super) fn turn(&mut self, now: Moment) {
+        if self.trouble.as_ref().is_some_and(|trouble| now < trouble.retry_at) {
+            return;
+        }
+        while !self.waiting.is_empty() {
+            if let Err(error) = self.write_next(now) {
+                return self.fail(now, &error);
+            }
+        }
+        let Some(trouble) = self.trouble.take() else { return };
+        let told = trouble.told(now);
+        tracing::warn!(lost = trouble.lost, "the incident record is written again");
+        self.waiting.push_back(Output::Line(Box::new(told)));
+        if self.open.is_none() {
+            self.waiting.clear();
+        } else if let Err(error) = self.write_next(now) {
+            let kept = std::mem::take(&mut self.waiting);
+            self.fail(now, &error);
+            // It says the same again when it is over, of all of it.
+            if let Some(again) = &mut self.trouble {
+                (again.since, again.lost) = (trouble.since, again.lost + trouble.lost);
+                again.lost_from = trouble.lost_from.or(again.lost_from);
+            }
+            drop(kept);
+        }
+    }
+
+    /// Writes the next lines, to a seal at most: all of them, or none as far as the chain is concerned.
+    fn write_next(&mut self, now: Moment) -> io::Result<()> {
+        match self.waiting.front() {
+            Some(Output::Begin(_)) => return self.begin(now),
+            Some(Output::Conclude) => {
+                self.waiting.pop_front();
+                self.conclude(now);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let Some(open) = &mut self.open else {
+            // Its beginning was lost.
+            self.counters.lost.fetch_add(1, Ordering::Relaxed);
+            self.waiting.pop_front();
+            return Ok(());
+        };
+        if open.file.is_none() {
+            open.file = Some(self.disk.reopen(&open.incident, open.len)?);
+        }
+        let (mut chain, mut sums) = (open.chain.clone(), open.sums.clone());
+        let (mut bytes, mut count, mut lines, mut is_sealed) = (Vec::new(), 0, 0, false);
+        for output in &self.waiting {
+            let is_room = !chain.is_full();
+            match output {
+                Output::Begin(_) | Output::Conclude => break,
+                Output::Line(entry) if is_room => {
+                    // What is too long for a line, or comes after the end, is lost alone.
+                    match chain.append(entry) {
+                        Ok(line) => {
+                            sums.add(entry);
+                            lines += 1;
+                            bytes.extend(line);
+                        }
+                        Err(error) => {
+                            self.counters.lost.fetch_add(1, Ordering::Relaxed);
+                            tracing::error!("a line of the incident record is lost: {error}");
+                        }
+                    }
+                    count += 1;
+                }
+                Output::Line(_) | Output::Seal => {
+                    if let Ok(seal) = chain.seal(&self.key, now) {
+                        bytes.extend(seal);
+                        is_sealed = true;
+                    }
+                    count += usize::from(*output == Output::Seal);
+                    break;
+                }
+            }
+        }
+        if self.closed_bytes + open.len + bytes.len() as u64 > self.max_bytes {
+            let why = "incident records take as much of `disk` as they may";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
+        }
+        let file = open.file.as_mut().expect("it was opened above");
+        file.append(&bytes)?;
+        if is_sealed {
+            file.sync()?;
+        }
+        open.len += bytes.len() as u64;
+        (open.chain, open.sums) = (chain, sums);
+        self.counters.lines.fetch_add(lines, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.waiting.drain(..count);
+        if is_sealed && open.chain.is_closed() {
+            self.closed_bytes += open.len;
+            self.open = None;
+        }
+        Ok(())
+    }
+
+    /// Begins a record. One that was left open, because its end was lost, is ended first.
+    fn begin(&mut self, now: Moment) -> io::Result<()> {
+        if self.open.is_some() {
+            self.conclude(now);
+            return Ok(());
+        }
+        let Some(Output::Begin(begin)) = self.waiting.front() else { return Ok(()) };
+        let Ok((chain, line)) = Chain::begin(begin, &self.key) else {
+            tracing::error!("an incident cannot be recorded: its first line would be too long");
+            self.waiting.pop_front();
+            return Ok(());
+        };
+        let mut file = self.disk.create(&begin.incident)?;
+        file.append(&line)?;
+        let mut sums = Sums::default();
+        sums.add(&Entry::Begin(begin.clone()));
+        let (incident, len) = (begin.incident.clone(), line.len() as u64);
+        tracing::info!(seawall.incident.record = %incident, "the incident is recorded");
+        self.open = Some(Open { incident, chain, len, file: Some(file), sums });
+        self.waiting.pop_front();
+        self.counters.lines.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(len, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Has the record end next, with the sums of what is in it.
+    fn conclude(&mut self, now: Moment) {
+        if let Some(open) = &self.open {
+            let end = Entry::End(Box::new(open.sums.end(now)));
+            self.waiting.push_front(Output::Seal);
+            self.waiting.push_front(Output::Line(Box::new(end)));
+        }
+    }
+
+    fn fail(&mut self, now: Moment, error: &io::Error) {
+        self.counters.faults.fetch_add(1, Ordering::Relaxed);
+        if let Some(open) = &mut self.open {
+            open.file = None;
+        }
+        let why = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "disk_full",
+            _ => "disk_error",
+        };
+        match &mut self.trouble {
+            Some(trouble) => {
+                trouble.pause_ms = (trouble.pause_ms * 2).min(MAX_PAUSE_MS);
+                trouble.retry_at = now.plus_ms(trouble.pause_ms);
+            }
+            None => {
+                tracing::error!(
+                    "the incident record cannot be written, which changes nothing for readers: {error}"
+                );
+                self.trouble = Some(Trouble {
+                    since: now,
+                    why,
+                    detail: error.to_string(),
+                    retry_at: now.plus_ms(FIRST_PAUSE_MS),
+                    pause_ms: FIRST_PAUSE_MS,
+                    lost_from: None,
+                    lost: 0,
+                });
+            }
+        }
+    }
+
+    fn lose(&mut self, now: Moment) {
+        self.counters.lost.fetch_add(1, Ordering::Relaxed);
+        if let Some(trouble) = &mut self.trouble {
+            trouble.lost += 1;
+            trouble.lost_from.get_or_insert(now);
+        }
+    }
+}
+
+impl Trouble {
+    /// What is said of it when it is over.
+    fn told(&self, now: Moment) -> Entry {
+        match self.lost_from {
+            Some(from) => Entry::Gap(Gap {
+                from,
+                until: Some(now),
+                why: self.why.to_owned(),
+                detail: format!("{} lines were lost: {}", self.lost, self.detail),
+            }),
+            None => Entry::Fault(Fault {
+                at: self.since,
+                part: "record".to_owned(),
+                what: format!(
+                    "the disk took nothing until {now} ({}); what came meanwhile was kept in memory",
+                    self.detail
+                ),
+            }),
+        }
+    }
+}
+
+const MAX_WAITING: usize = 16_384;
+const FIRST_PAUSE_MS: u64 = 1_000;
+const MAX_PAUSE_MS: u64 = 60_000;
