@@ -209,9 +209,19 @@ impl Collector {
         }
     }
 
+    fn lists_left_out(&self) -> u64 {
+        self.states.left_out
+            + self.gaps.left_out
+            + self.faults.left_out
+            + self.notes.left_out
+            + self.removed.left_out
+            + self.timestamps.left_out
+    }
+
     /// What the record says, with what is known of the record itself.
     pub fn finish(self, mut record: RecordFacts) -> Report {
         let until = self.end.as_ref().map(|end| end.until);
+        let lists = self.lists_left_out();
         let settled = self.spans.settle(until);
         let left = Left {
             misplaced: self.timeline.misplaced,
@@ -223,12 +233,7 @@ impl Collector {
             words: self.looks.words_left_out,
             moves: self.mitigations.moves_left_out,
             met: self.mitigations.met_left_out,
-            lists: self.states.left_out
-                + self.gaps.left_out
-                + self.faults.left_out
-                + self.notes.left_out
-                + self.removed.left_out
-                + self.timestamps.left_out,
+            lists,
             addresses: self.addresses_left_out,
             encrypted: self.encrypted,
             without_tls: self
@@ -236,6 +241,7 @@ impl Collector {
                 .unknown_share("JA4")
                 .or_else(|| self.looks.unknown_share("ja4")),
             has_begin: self.begin.is_some(),
+            requests_after: settled.after.totals.requests,
         };
         let found = self.sources.finish();
         if record.removed.is_empty() {
