@@ -4,6 +4,8 @@ use seawall_model::{
     Cause, MAX_MITIGATIONS, MitigationId, Observation, RequestKind, Rung, Test, Work,
 };
 
+use crate::window::is_refused;
+
 use crate::followed::is_untested;
 
 /// What was counted of one mitigation.
@@ -81,7 +83,9 @@ impl Tallies {
         counts.untested += u64::from(is_untested);
         counts.recognised += u64::from(is_recognised && is_work && is_wanted && !is_own_fault);
         counts.beyond_budget += u64::from(observation.cause == Cause::HeldBudget);
-        counts.blocked += u64::from(met.rung == Rung::Block && !met.is_control);
+        // A page in hand is given to whom a block means, too, up to the budget of those.
+        let is_blocked = met.rung == Rung::Block && !met.is_control && is_refused(observation);
+        counts.blocked += u64::from(is_blocked);
     }
 
     /// Adds somebody who was told to wait.
@@ -153,6 +157,15 @@ mod tests {
             met: Some(Met { id: MitigationId(id), rung: Rung::Block, is_control }),
             test: Test::None,
         }
+    }
+
+    #[test]
+    fn a_page_in_hand_that_was_given_to_whom_a_block_means_is_not_counted_as_refused() {
+        let mut tallies = Tallies::default();
+        tallies.add(&Observation { status: 200, work: Work::Held, ..met(1, false) });
+        tallies.add(&met(1, false));
+        let counts = tallies.counts()[0];
+        assert_eq!((counts.matched, counts.blocked), (2, 1));
     }
 
     #[test]

@@ -301,7 +301,7 @@ pub struct Row {
     pub at: Moment,
     /// The probability with which such a request came into the sample, above 0 to 1: sums of `1/p` over rows estimate totals.
     pub p: f64,
-    /// The /24 or /48 of its client.
+    /// The /24 or /48 of its client; empty for a request that nothing met or refused, which may be a reader's.
     pub prefix: String,
     /// `page`, `subresource`, `feed` or `other`.
     pub kind: String,

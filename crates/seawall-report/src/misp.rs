@@ -198,12 +198,7 @@ impl Event<'_> {
                     object.add(&term.name.replace('_', "-"), term.value);
                 }
             }
-            let found = one
-                .moves
-                .iter()
-                .max_by(|a, b| rate(a).total_cmp(&rate(b)))
-                .map(|step| step.change.evidence);
-            if let Some(evidence) = found {
+            if let Some(evidence) = one.strongest() {
                 object.add_float("matched-rps", evidence.matched_per_s);
                 object.add_float("coverage", evidence.coverage);
                 object.add_float("collateral-upper", evidence.collateral_upper);
@@ -309,10 +304,6 @@ impl Event<'_> {
         let hosts = self.report.begin.sites.iter().map(|site| wording::host(site));
         hosts.filter(|host| wording::is_name(host))
     }
-}
-
-fn rate(step: &crate::TimedMove) -> f64 {
-    step.change.evidence.matched_per_s
 }
 
 fn seen(mut what: Value, first: Moment, last: Moment) -> Value {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{
-    Address, Begin, Cohort, Connections, Fault, Gap, MetCounts, Move, Note, OriginHealth, Removed,
-    Source,
+    Address, Begin, Cohort, Connections, Evidence, Fault, Gap, MetCounts, Move, Note, OriginHealth,
+    Removed, Source,
 };
 use crate::{Assessment, Moment};
 
@@ -180,6 +180,15 @@ pub struct MitigationHistory {
     pub hardest: String,
     /// What it met, in all.
     pub met: MetCounts,
+}
+
+impl MitigationHistory {
+    /// The evidence of the move at which most requests a second matched: once it has ceased nothing matches, and that
+    /// says nothing of what it was. All exports show this one.
+    pub fn strongest(&self) -> Option<&Evidence> {
+        let all = self.moves.iter().map(|step| &step.change.evidence);
+        all.max_by(|a, b| a.matched_per_s.total_cmp(&b.matched_per_s))
+    }
 }
 
 /// A move and when it was.

@@ -66,6 +66,10 @@ impl Sources {
 
     /// Takes a row of the sample, which stands for `weight` requests.
     pub(super) fn take_row(&mut self, row: &Row, weight: f64) {
+        // Of who may be a reader not even the network is recorded.
+        if row.prefix.is_empty() {
+            return;
+        }
         let Some(prefix) = public_prefix(&row.prefix) else {
             add(&mut self.malformed, 1);
             return;
@@ -182,6 +186,14 @@ mod tests {
         let found = sources.finish();
         let prefixes: Vec<_> = found.sources.iter().map(|it| it.prefix.as_str()).collect();
         assert_eq!(prefixes, ["192.0.2.0/24", "2001:db8:1::/48"]);
+    }
+
+    #[test]
+    fn a_row_of_whom_nothing_is_recorded_is_no_mistake() {
+        let mut sources = Sources::default();
+        sources.take_row(&Row::default(), 1.0);
+        assert_eq!(sources.malformed, 0);
+        assert!(sources.finish().sources.is_empty());
     }
 
     fn source(prefix: u32, requests: f64, registered: Option<&str>) -> Source {

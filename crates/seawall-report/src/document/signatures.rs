@@ -75,12 +75,7 @@ fn one(history: &MitigationHistory, since: Moment) -> Vec<Block> {
             words::count(met.control),
         ));
     let mut blocks = vec![heading, words_of, Block::Paragraph(became)];
-    let strongest = history
-        .moves
-        .iter()
-        .map(|step| &step.change.evidence)
-        .max_by(|a, b| a.matched_per_s.total_cmp(&b.matched_per_s));
-    blocks.extend(strongest.map(|evidence| Block::Paragraph(rests_on(evidence))));
+    blocks.extend(history.strongest().map(|evidence| Block::Paragraph(rests_on(evidence))));
     blocks.push(Block::Table(moves(history, since)));
     blocks
 }

@@ -156,8 +156,7 @@ fn add_mitigation(
 /// The indicator of a signature, and whether it is said to be malicious: only what was refused in an attack is.
 fn indicator(report: &Report, one: &MitigationHistory) -> Option<(Value, bool)> {
     let last = &one.moves.last()?.change;
-    let found = one.moves.iter().rev().find(|step| step.change.evidence.matched_per_s >= 1.0);
-    let evidence = found.map_or(last.evidence, |step| step.change.evidence);
+    let evidence = *one.strongest()?;
     let is_malicious = wording::is_attack(report) && one.hardest == "block";
     let terms: serde_json::Map<String, Value> = last
         .terms

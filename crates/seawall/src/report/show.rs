@@ -123,8 +123,7 @@ fn looks(page: &mut Page, report: &Report) {
             "#{} {name}: {rung} at the hardest; met {} requests, refused {}, tested {} of which {} passed.",
             history.id, grouped(met.matched), grouped(met.blocked), grouped(met.tests_set), grouped(met.tests_passed)
         ));
-        if let Some(last) = history.moves.last() {
-            let evidence = &last.change.evidence;
+        if let Some(evidence) = history.strongest() {
             page.more(&format!(
                 "It explains {:.0} % of the excess; at most {:.2} % of {} known ordinary clients look like it.",
                 evidence.coverage * 100.0, evidence.collateral_upper * 100.0,
