@@ -3,7 +3,7 @@
 //! One folder for each incident below `incidents` in the state folder, for the owner alone; in it `record.jsonl`, which
 //! only grows.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -87,6 +87,7 @@ impl Disk for Folder {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+        lock(&file)?;
         file.sync_all()?;
         // That the record is there has to outlive a power cut, too.
         for dir in [&dir, &self.0] {
@@ -97,6 +98,7 @@ impl Disk for Folder {
 
     fn reopen(&mut self, incident: &str, len: u64) -> io::Result<Box<dyn RecordFile>> {
         let mut file = OpenOptions::new().write(true).open(self.path(incident))?;
+        lock(&file)?;
         file.set_len(len)?;
         file.seek(SeekFrom::End(0))?;
         Ok(Box::new(file))
@@ -134,6 +136,18 @@ impl Disk for Folder {
 
     fn remove(&mut self, incident: &str) -> io::Result<()> {
         fs::remove_dir_all(self.0.join(incident))
+    }
+}
+
+/// While a record is open here, nobody else writes on it: `seawall report note` takes the same lock.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let why = "another process is writing on the record";
+            Err(io::Error::new(io::ErrorKind::WouldBlock, why))
+        }
+        // Not every file system has locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }
 

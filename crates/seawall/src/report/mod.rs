@@ -6,9 +6,11 @@
 
 mod export;
 mod list;
+mod note;
 mod place;
 mod privacy;
 mod record;
+mod seal;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +58,18 @@ enum What {
         `csv`, `nis2` and `xarf` are several files: `--out` names a folder for them."
     )]
     Export(ExportArgs),
+    /// Write what is sealed of the record to a file that `seawall verify` checks.
+    #[command(
+        after_help = "It is the record up to its last seal, with the full addresses that it still has, readable by its\n\
+        owner alone. Nothing is overwritten. Of an incident that goes on it is what is sealed by now."
+    )]
+    Seal(SealArgs),
+    /// Add what a person has to say, and seal it.
+    #[command(
+        after_help = "A record that is over takes notes at any time; one that goes on while the program runs takes them\n\
+        when it is over. A note cannot be taken back. That it was said is what is sealed, not that it is true."
+    )]
+    Note(NoteArgs),
     /// What is stored of whom, why, and until when.
     Privacy {
         #[command(flatten)]
@@ -86,6 +100,45 @@ struct ExportArgs {
     /// The mail address at which the reporter answers, for complaints.
     #[arg(long, value_name = "MAIL")]
     contact: Option<String>,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct SealArgs {
+    /// Which one.
+    #[arg(value_name = "INCIDENT")]
+    incident: String,
+    /// Where to write it: a file that is not there yet.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct NoteArgs {
+    /// Which one.
+    #[arg(value_name = "INCIDENT")]
+    incident: String,
+    /// The words, 8 KiB at most.
+    #[arg(value_name = "TEXT")]
+    text: String,
+    /// Whose words it is.
+    #[arg(long, value_name = "KIND")]
+    kind: note::Kind,
+    /// Who writes it down, 200 bytes at most.
+    #[arg(long, value_name = "NAME")]
+    author: String,
+    /// Where it comes from, such as the address of a page.
+    #[arg(long, value_name = "TEXT")]
+    source: Option<String>,
+    /// When that was of which it speaks: `2026-11-22T10:08:00Z`, `2026-11-22 10:08` (UTC) or `2h` (ago).
+    #[arg(long, value_name = "TIME")]
+    about: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -126,6 +179,11 @@ pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
             let path = place::record(config, &args.target, &args.incident)?;
             export::run(&path, args)
         }
+        What::Seal(SealArgs { incident, out, common }) => {
+            let path = place::record(config, &common.target, incident)?;
+            seal::run(&path, out, common.json)
+        }
+        What::Note(args) => note::run(config, args),
         What::Privacy { common } => {
             let ledger = privacy::ledger(&Place::find(config, &common.target)?)?;
             if common.json {

@@ -102,6 +102,6 @@ pub(super) fn record(
 }
 
 /// Below the state folder.
-const INCIDENTS: &str = "incidents";
+pub(super) const INCIDENTS: &str = "incidents";
 /// In the folder of an incident.
 const RECORD: &str = "record.jsonl";
