@@ -135,7 +135,8 @@ pub(super) fn when(at: Moment, near: Moment) -> String {
 pub(super) fn site(report: &Report) -> String {
     match report.begin.sites.as_slice() {
         [] => "a site without a name".to_owned(),
-        [site] => super::clean::line(site),
+        // The configuration takes every name.
+        [site, ..] if site == "*" => "a site under any name".to_owned(),
         [site, ..] => super::clean::line(site),
     }
 }
