@@ -61,7 +61,7 @@ pub enum TicketKind {
     Wait,
     /// A pass of somebody who waited.
     Waited,
-    /// No pass: the place in line of somebody who shares an address. See [`crate::turn`].
+    /// No pass: the place in line of somebody who shares an address. See `crate::turn`.
     Turn,
 }
 

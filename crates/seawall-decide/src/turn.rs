@@ -106,7 +106,7 @@ impl Turn {
 
 impl CredentialKeys {
     /// The number that `who`, one of `people` who ask as one, is sent around with, for address and cookie: of
-    /// [`CHOICES`] that `dice` name the one that asked for least. O(1).
+    /// `CHOICES` that `dice` name the one that asked for least. O(1).
     pub fn turn(
         &self,
         limiters: &Limiters,

@@ -1,6 +1,6 @@
 //! The report as one file of HTML that loads nothing, runs nothing and prints well.
 //!
-//! Separate from `document`, which says what is in it. All text of others is escaped here, once, by [`escape`]; there is
+//! Separate from `document`, which says what is in it. All text of others is escaped here, once, by `escape`; there is
 //! no other way from words into markup.
 
 use std::fmt::Write as _;

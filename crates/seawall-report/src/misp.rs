@@ -2,7 +2,7 @@
 //!
 //! Separate because MISP has a form of its own: an event with attributes and objects. The standard object `ddos` has no
 //! field for what an HTTP flood is known by, so the figures and signatures are in a proposed one,
-//! `ddos-application-layer` ([`object`]), whose definition is published beside the schema of the JSON export.
+//! `ddos-application-layer` (`object`), whose definition is published beside the schema of the JSON export.
 //!
 //! Nothing is marked for intrusion detection (`to_ids`), and the event stays with who imports it: a /24 of a flood has
 //! readers in it, and an address is somebody else's next week. Whoever knows better can set both.

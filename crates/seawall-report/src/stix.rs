@@ -9,7 +9,7 @@
 //! that was seen tells one. A judgement is a `note` with likelihood and confidence apart, and no `opinion`: that would be
 //! agreement with what somebody else said.
 //!
-//! *Sources:* STIX 2.1 (OASIS, 2021); TLP 2.0 as extension of OASIS' common objects. Read next: [`pattern`], [`objects`].
+//! *Sources:* STIX 2.1 (OASIS, 2021); TLP 2.0 as extension of OASIS' common objects. Read next: `pattern`, `objects`.
 
 mod objects;
 mod pattern;
