@@ -13,6 +13,7 @@ use seawall_cache::{CookiePatterns, SitePolicy};
 use seawall_control::Mode;
 use seawall_decide::{Countries, Ja4Rule, Owners, RouteBudget, RouteLane};
 use seawall_model::{Limits, Method, Prefix, WallTime};
+use seawall_seal::Recipient;
 
 /// Everything `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -80,14 +81,24 @@ pub struct Evidence {
     pub enabled: bool,
     /// How long full addresses are kept, and how long a record at least. Default 30 days.
     pub retention: Duration,
+    /// Who alone can read full addresses; empty: they are written in the open.
+    pub encrypt_to: Vec<Recipient>,
     /// SHA-256 of the configuration file; there are no secrets in it.
     pub config_sha256: Option<String>,
+}
+
+impl Evidence {
+    /// Whether the operator wants the same, whatever else the file says.
+    pub fn is_same_orders(&self, other: &Self) -> bool {
+        Self { config_sha256: None, ..self.clone() }
+            == Self { config_sha256: None, ..other.clone() }
+    }
 }
 
 impl Default for Evidence {
     fn default() -> Self {
         let retention = Duration::from_secs(30 * 86_400);
-        Self { enabled: true, retention, config_sha256: None }
+        Self { enabled: true, retention, encrypt_to: Vec::new(), config_sha256: None }
     }
 }
 

@@ -35,13 +35,14 @@ pub struct DueFinder {
     open: Vec<u64>,
     sealed: BTreeSet<u64>,
     said: BTreeSet<u64>,
+    next: Option<Moment>,
 }
 
 impl DueFinder {
     /// What is due at `now`.
     pub fn new(now: Moment) -> Self {
         let (lines, sealed, said) = Default::default();
-        Self { lines, now, is_all: false, open: Vec::new(), sealed, said }
+        Self { lines, now, is_all: false, open: Vec::new(), sealed, said, next: None }
     }
 
     /// Every line of addresses, whatever its time: for an operator who wants them gone.
@@ -51,15 +52,15 @@ impl DueFinder {
 
     /// Takes a piece.
     pub fn take(&mut self, piece: &[u8]) {
-        let Self { lines, now, is_all, open, sealed, said } = self;
+        let Self { lines, now, is_all, open, sealed, said, next } = self;
         lines.take(piece, |line| {
             if line.bytes.starts_with(SIGNATURE) {
                 sealed.extend(open.drain(..));
             } else if line.bytes.starts_with(ADDRESSES) {
-                if let Ok(Entry::Addresses(found)) = from_slice(line.bytes)
-                    && (*is_all || found.remove_at <= *now)
-                    && sealed.len() + open.len() < MAX_DUE
-                {
+                let Ok(Entry::Addresses(found)) = from_slice(line.bytes) else { return };
+                if !*is_all && found.remove_at > *now {
+                    *next = Some(next.map_or(found.remove_at, |next| next.min(found.remove_at)));
+                } else if sealed.len() + open.len() < MAX_DUE {
                     open.push(line.number);
                 }
             } else if line.bytes.starts_with(REMOVED)
@@ -68,6 +69,11 @@ impl DueFinder {
                 said.extend(found.lines.iter().filter(|line| sealed.contains(line)));
             }
         });
+    }
+
+    /// When the first of those that are not due yet is due; `None` if there is none.
+    pub fn next(&self) -> Option<Moment> {
+        self.next
     }
 
     /// What was found. Lines that are not sealed yet are not due before they are.
@@ -192,6 +198,18 @@ mod tests {
         let mut all = DueFinder::all();
         all.take(&record);
         assert_eq!(all.finish().lines, [3, 7]);
+    }
+
+    #[test]
+    fn it_says_when_to_look_again() {
+        let record = with_addresses();
+        let next = |now: Moment| {
+            let mut finder = DueFinder::new(now);
+            finder.take(&record);
+            finder.next()
+        };
+        assert_eq!((next(at(99)), next(at(100))), (Some(at(100)), Some(at(200))));
+        assert_eq!(next(at(200)), None);
     }
 
     #[test]

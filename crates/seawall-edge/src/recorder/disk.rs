@@ -1,7 +1,7 @@
 //! The files of records, behind a seam at which tests break them.
 //!
 //! One folder for each incident below `incidents` in the state folder, for the owner alone; in it `record.jsonl`, which
-//! only grows.
+//! only grows, but for lines of addresses that are taken out of a closed one: it is written anew beside and renamed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -41,6 +41,24 @@ pub(super) trait Disk: Send {
     /// # Errors
     /// What the system says.
     fn remove(&mut self, incident: &str) -> io::Result<()>;
+
+    /// A new, empty file beside a record, to take its place. One that was left there is emptied.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn beside(&mut self, incident: &str) -> io::Result<Box<dyn RecordFile>>;
+
+    /// Puts the file beside a record, which has to be synced, in its place: all of it or nothing.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn replace(&mut self, incident: &str) -> io::Result<()>;
+
+    /// Removes the file beside a record, if there is one.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn discard(&mut self, incident: &str) -> io::Result<()>;
 }
 
 /// A record that is being written.
@@ -137,6 +155,26 @@ impl Disk for Folder {
     fn remove(&mut self, incident: &str) -> io::Result<()> {
         fs::remove_dir_all(self.0.join(incident))
     }
+
+    fn beside(&mut self, incident: &str) -> io::Result<Box<dyn RecordFile>> {
+        let path = self.0.join(incident).join(BESIDE);
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn replace(&mut self, incident: &str) -> io::Result<()> {
+        let dir = self.0.join(incident);
+        fs::rename(dir.join(BESIDE), dir.join(RECORD))?;
+        File::open(dir)?.sync_all()
+    }
+
+    fn discard(&mut self, incident: &str) -> io::Result<()> {
+        match fs::remove_file(self.0.join(incident).join(BESIDE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// While a record is open here, nobody else writes on it: `seawall report note` takes the same lock.
@@ -162,4 +200,5 @@ impl RecordFile for File {
 }
 
 const RECORD: &str = "record.jsonl";
+const BESIDE: &str = "record.jsonl.new";
 const PINNED: &str = "pinned";

@@ -1,8 +1,11 @@
-//! Records between incidents: ended after a kill, counted against their part of the disk, removed when their time is over.
+//! Records between incidents: ended after a kill, freed of addresses when their time is over, counted against their part of
+//! the disk, removed.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::time::Duration;
 
-use seawall_report::{Entry, Gap, Moment, Resumer};
+use seawall_report::{Due, DueFinder, Entry, Gap, Moment, Removed, Remover, Resumer};
 use tracing::error;
 
 use super::disk::{Disk, Kept};
@@ -128,6 +131,177 @@ pub(super) fn make_room<D: Disk>(
     writer.set_closed_bytes(bytes);
 }
 
+/// Takes lines of addresses out of closed records when their time is over: `remove_addresses_at` of line 1 is a promise.
+///
+/// A record is read whole when it is first seen and when something in it is due; between those nothing is read. One record
+/// a turn, so that lines wait for one at most. Never the record that is written: what is due in it goes once it is closed.
+#[derive(Debug, Default)]
+pub(super) struct Expiry {
+    looked: Option<Moment>,
+    /// Closed records: how long each was when it was read, and when it has to be read again.
+    known: BTreeMap<String, (u64, Option<Moment>)>,
+    todo: VecDeque<Kept>,
+}
+
+impl Expiry {
+    /// Looks into one record, if it is time. What fails is said, and tried again.
+    pub(super) fn turn<D: Disk>(&mut self, writer: &mut Writer<D>, now: Moment) {
+        let looked = self.looked;
+        if looked.is_none_or(|looked| now.seconds_since(looked) >= EXPIRE_EVERY_S || now < looked) {
+            if looked.is_some_and(|looked| now < looked) {
+                // The clock was set back: what was to be tried again is tried now.
+                self.known.clear();
+            }
+            self.looked = Some(now);
+            self.list(writer, now);
+        }
+        let Some(record) = self.todo.pop_front() else { return };
+        let incident = record.incident;
+        if writer.incident() == Some(&*incident) {
+            return;
+        }
+        let next = match expire(writer, &incident, now) {
+            Ok(next) => next,
+            Err(error) => {
+                error!(
+                    seawall.incident.record = %incident,
+                    "addresses whose time is over stay in a record, tried again in ten minutes: {error}"
+                );
+                Some(now.plus_ms(AGAIN_MS))
+            }
+        };
+        self.known.insert(incident, (record.bytes, next));
+    }
+
+    /// Which records have to be read.
+    fn list<D: Disk>(&mut self, writer: &mut Writer<D>, now: Moment) {
+        let kept = match writer.disk().list() {
+            Ok(kept) => kept,
+            Err(error) => return error!("the incident records cannot be looked at: {error}"),
+        };
+        self.known.retain(|incident, _| kept.iter().any(|record| record.incident == *incident));
+        let known = &self.known;
+        let is_wanted = |record: &Kept| match known.get(&record.incident) {
+            Some((bytes, next)) => *bytes != record.bytes || next.is_some_and(|next| next <= now),
+            None => true,
+        };
+        self.todo = kept.into_iter().filter(is_wanted).collect();
+    }
+}
+
+/// Takes out what is due in a record that is not written any more, and says when there is more to do.
+///
+/// In this order, so that a crash leaves nothing unsaid: the entry that says it, sealed and synced; the record without those
+/// lines beside the old one, synced; the new one in the place of the old.
+fn expire<D: Disk>(
+    writer: &mut Writer<D>,
+    incident: &str,
+    now: Moment,
+) -> Result<Option<Moment>, String> {
+    let (mut due, mut next) = find(writer, incident, now).map_err(|error| error.to_string())?;
+    if due.lines.is_empty() {
+        return Ok(next);
+    }
+    // What a full disk left of an earlier try is cut or sealed first.
+    match end(writer, incident, now) {
+        Ok(true) => {
+            (due, next) = find(writer, incident, now).map_err(|error| error.to_string())?;
+        }
+        Ok(false) => {}
+        Err(error) => tracing::warn!(seawall.incident.record = %incident, "{error}"),
+    }
+    if !due.unsaid.is_empty()
+        && let Err(error) = say(writer, incident, &due.unsaid, now)?
+    {
+        // Nothing can be added to it, with another key for instance; people's addresses go all the same.
+        tracing::warn!(
+            seawall.incident.record = %incident,
+            "addresses are taken out of a record that cannot say so: {error}"
+        );
+    }
+    let written = write_without(writer, incident, &due.lines);
+    if let Err(error) = written {
+        // Half a copy would keep a full disk full.
+        let discarded = writer.disk().discard(incident);
+        return Err(discarded.err().map_or(error.clone(), |other| format!("{error}; {other}")));
+    }
+    tracing::info!(
+        seawall.incident.record = %incident,
+        lines = due.lines.len(),
+        "addresses whose time is over were taken out of a record"
+    );
+    Ok(next)
+}
+
+fn find<D: Disk>(
+    writer: &mut Writer<D>,
+    incident: &str,
+    now: Moment,
+) -> io::Result<(Due, Option<Moment>)> {
+    let mut finder = DueFinder::new(now);
+    writer.disk().read(incident, &mut |piece| finder.take(piece))?;
+    let next = finder.next();
+    Ok((finder.finish(), next))
+}
+
+/// Adds a sealed entry that says which lines go. The inner error: the record is not what was written with this key.
+fn say<D: Disk>(
+    writer: &mut Writer<D>,
+    incident: &str,
+    lines: &[u64],
+    now: Moment,
+) -> Result<Result<(), String>, String> {
+    let key = writer.key().clone();
+    let mut resumer = Resumer::new(&key);
+    let read = writer.disk().read(incident, &mut |piece| resumer.take(piece));
+    read.map_err(|error| error.to_string())?;
+    let (mut chain, resumed) = match resumer.finish() {
+        Ok(resumed) => resumed,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let removed = Removed { at: now, lines: lines.to_vec(), why: "retention".to_owned() };
+    let mut bytes = chain.append(&Entry::Removed(removed)).map_err(|error| error.to_string())?;
+    bytes.extend(chain.seal(&key, now).map_err(|error| error.to_string())?);
+    let keep = resumed.keep_bytes;
+    let written = writer.disk().reopen(incident, keep).and_then(|mut file| {
+        file.append(&bytes)?;
+        file.sync()
+    });
+    let Err(error) = written else { return Ok(Ok(())) };
+    // What is half written is cut; if that fails as well, the next try does it.
+    let cut = writer.disk().reopen(incident, keep).and_then(|mut file| file.sync());
+    Err(cut.err().map_or(error.to_string(), |other| format!("{error}; {other}")))
+}
+
+/// Writes the record without `lines`, and puts that in its place.
+fn write_without<D: Disk>(
+    writer: &mut Writer<D>,
+    incident: &str,
+    lines: &[u64],
+) -> Result<(), String> {
+    let disk = writer.disk();
+    let text = |error: io::Error| error.to_string();
+    let mut file = disk.beside(incident).map_err(text)?;
+    let (mut remover, mut out) = (Remover::new(lines.iter().copied()), Vec::new());
+    let mut failed = None;
+    let read = disk.read(incident, &mut |piece| {
+        if failed.is_some() {
+            return;
+        }
+        out.clear();
+        let taken = remover.take(piece, &mut out).map_err(|error| error.to_string());
+        failed = taken.and_then(|()| file.append(&out).map_err(text)).err();
+    });
+    read.map_err(text)?;
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    out.clear();
+    remover.finish(&mut out).map_err(|error| error.to_string())?;
+    file.append(&out).and_then(|()| file.sync()).map_err(text)?;
+    disk.replace(incident).map_err(text)
+}
+
 fn is_due(record: &Kept, retention: Duration, now: Moment) -> bool {
     let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
     let over = began(&record.incident).map(|began| began.plus_ms(retention));
@@ -148,3 +322,7 @@ fn began(incident: &str) -> Option<Moment> {
     );
     Moment::parse(&text)
 }
+
+/// So late at most a line goes, but for those of a record that is written.
+const EXPIRE_EVERY_S: f64 = 60.0;
+const AGAIN_MS: u64 = 600_000;

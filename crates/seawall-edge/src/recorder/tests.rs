@@ -23,6 +23,8 @@ use super::story::{About, Output, Seen, Story, Surroundings};
 use super::writer::Writer;
 use super::{keep, rows};
 
+mod addresses;
+
 const SEED: [u64; 2] = [3, 4];
 const BEGAN_S: u64 = 1_795_341_600;
 
@@ -364,6 +366,9 @@ impl Inner {
     }
 }
 
+/// Ends the name of what is written beside a record.
+const BESIDE: &str = ".new";
+
 struct InMemory(Memory, String);
 
 impl Disk for Memory {
@@ -383,7 +388,8 @@ impl Disk for Memory {
 
     fn list(&mut self) -> io::Result<Vec<Kept>> {
         let inner = self.0.lock();
-        let kept = inner.files.iter().map(|(incident, bytes)| Kept {
+        let records = inner.files.iter().filter(|(name, _)| !name.ends_with(BESIDE));
+        let kept = records.map(|(incident, bytes)| Kept {
             incident: incident.clone(),
             bytes: bytes.len() as u64,
             is_pinned: incident.ends_with("-pinn"),
@@ -399,6 +405,27 @@ impl Disk for Memory {
 
     fn remove(&mut self, incident: &str) -> io::Result<()> {
         self.0.lock().files.remove(incident);
+        Ok(())
+    }
+
+    fn beside(&mut self, incident: &str) -> io::Result<Box<dyn RecordFile>> {
+        let mut inner = self.0.lock();
+        inner.step()?;
+        let name = format!("{incident}{BESIDE}");
+        inner.files.insert(name.clone(), Vec::new());
+        Ok(Box::new(InMemory(self.clone(), name)))
+    }
+
+    fn replace(&mut self, incident: &str) -> io::Result<()> {
+        let mut inner = self.0.lock();
+        inner.step()?;
+        let beside = inner.files.remove(&format!("{incident}{BESIDE}")).expect("it was written");
+        inner.files.insert(incident.to_owned(), beside);
+        Ok(())
+    }
+
+    fn discard(&mut self, incident: &str) -> io::Result<()> {
+        self.0.lock().files.remove(&format!("{incident}{BESIDE}"));
         Ok(())
     }
 }

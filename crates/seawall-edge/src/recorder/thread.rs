@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use seawall_report::{Entry, Moment};
-use seawall_seal::{Digest, Hasher};
+use seawall_report::{Addresses, Entry, Moment};
+use seawall_seal::{Digest, Hasher, Recipient, encrypt};
 
 use super::disk::{Disk, Folder};
+use super::keep::Expiry;
 use super::story::Output;
 use super::writer::Writer;
 use super::{About, Around, Batch, Recorder, Story, keep};
@@ -40,11 +41,12 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
     let folder = Folder::new(&config.state_dir);
     let mut writer = Writer::new(folder, key, Arc::clone(&counters), max_bytes);
     let retention = config.evidence.retention;
+    let recipients = config.evidence.encrypt_to.clone();
     let (sender, batches) = sync_channel(BATCHES);
     let thread = std::thread::Builder::new().name("seawall-record".to_owned());
     let run = move || {
         keep::end_interrupted(&mut writer, clock::wall().into());
-        write(&mut writer, &batches, (retention, max_bytes));
+        write(&mut writer, &batches, (retention, max_bytes), &recipients);
     };
     let thread = match thread.spawn(run) {
         Ok(thread) => thread,
@@ -74,8 +76,13 @@ fn about(config: &Config, shared: &Shared, is_rehearsal: bool) -> About {
 }
 
 /// Writes what comes until nobody sends any more.
-fn write<D: Disk>(writer: &mut Writer<D>, batches: &Receiver<Batch>, bounds: (Duration, u64)) {
-    let mut looked: Option<Moment> = None;
+fn write<D: Disk>(
+    writer: &mut Writer<D>,
+    batches: &Receiver<Batch>,
+    bounds: (Duration, u64),
+    recipients: &[Recipient],
+) {
+    let (mut looked, mut expiry): (Option<Moment>, _) = (None, Expiry::default());
     loop {
         let received = batches.recv_timeout(TURN);
         let now = Moment::from(clock::wall());
@@ -83,9 +90,10 @@ fn write<D: Disk>(writer: &mut Writer<D>, batches: &Receiver<Batch>, bounds: (Du
             looked = Some(now);
             keep::make_room(writer, bounds, now);
         }
+        expiry.turn(writer, now);
         match received {
             Ok(mut batch) => {
-                batch.outputs.iter_mut().for_each(complete);
+                batch.outputs.iter_mut().for_each(|output| complete(output, recipients));
                 writer.take(batch.at, batch.outputs);
             }
             Err(RecvTimeoutError::Timeout) => writer.turn(now),
@@ -95,7 +103,7 @@ fn write<D: Disk>(writer: &mut Writer<D>, batches: &Receiver<Batch>, bounds: (Du
 }
 
 /// Fills in what only this thread may take the time for.
-fn complete(output: &mut Output) {
+pub(super) fn complete(output: &mut Output, recipients: &[Recipient]) {
     match output {
         Output::Begin(begin) => begin.software_sha256 = own_digest().ok().map(|it| it.to_string()),
         Output::Line(entry) => {
@@ -107,9 +115,26 @@ fn complete(output: &mut Output) {
                     told.count = 0;
                 }
                 told.salt = salt.iter().map(|byte| format!("{byte:02x}")).collect();
+                encrypt_addresses(told, recipients);
             }
         }
         Output::Seal | Output::Conclude => {}
+    }
+}
+
+/// Leaves the addresses to `recipients` alone, if there are any. If that fails nobody is told them.
+fn encrypt_addresses(told: &mut Addresses, recipients: &[Recipient]) {
+    if recipients.is_empty() || told.addresses.is_empty() {
+        return;
+    }
+    let plain = serde_json::to_vec(&told.addresses).expect("structures of strings and numbers");
+    told.addresses.clear();
+    match encrypt(&plain, recipients) {
+        Ok(armour) => told.age = Some(armour),
+        Err(error) => {
+            told.count = 0;
+            tracing::error!("addresses of an incident are not recorded: {error}");
+        }
     }
 }
 

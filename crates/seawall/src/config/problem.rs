@@ -26,6 +26,7 @@ pub(crate) enum Code {
     Address,
     Prefix,
     Fingerprint,
+    Recipient,
     Host,
     Path,
     Method,
@@ -51,7 +52,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::UnreadableFile,
         Self::Syntax,
         Self::UnknownKey,
@@ -66,6 +67,7 @@ impl Code {
         Self::Address,
         Self::Prefix,
         Self::Fingerprint,
+        Self::Recipient,
         Self::Host,
         Self::Path,
         Self::Method,
@@ -106,6 +108,7 @@ impl Code {
             Self::Address => "seawall::config::address",
             Self::Prefix => "seawall::config::prefix",
             Self::Fingerprint => "seawall::config::fingerprint",
+            Self::Recipient => "seawall::config::recipient",
             Self::Host => "seawall::config::host",
             Self::Path => "seawall::config::path",
             Self::Method => "seawall::config::method",
@@ -170,6 +173,9 @@ impl Code {
             }
             Self::Fingerprint => {
                 "Not a JA4 fingerprint (36 characters, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`), nor at least the first four of one with `*` at the end."
+            }
+            Self::Recipient => {
+                "Not a public key of `age` (`age1` and 58 letters and digits, as `age-keygen` prints it), or one with a slip in it. The secret key (`AGE-SECRET-KEY-1`) belongs on another machine."
             }
             Self::Host => {
                 "Not a host name as it stands in a browser's address bar, without scheme, port and path. `*` takes any host, `*.example.org` any one label."

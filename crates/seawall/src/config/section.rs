@@ -481,6 +481,10 @@ pub(crate) fn complain(
     // A URL with a user name may carry a password: messages never repeat it.
     let shown = match text.rsplit_once('@') {
         Some((_, after)) if code == Code::OriginUrl => format!("…@{after}"),
+        // Somebody who mixed up the two lines of `age-keygen`.
+        _ if code == Code::Recipient && text.to_ascii_uppercase().contains("SECRET") => {
+            "AGE-SECRET-KEY-…".to_owned()
+        }
         _ => text.to_owned(),
     };
     let hint = match code {
@@ -492,6 +496,9 @@ pub(crate) fn complain(
         Code::Prefix => "write a network such as `192.0.2.0/24` or `2001:db8::/32`, or one address",
         Code::Fingerprint => {
             "write a JA4 fingerprint as the access log has it, such as `t13d1516h2_8daaf6152771_e5627efa2ab1`, or `t13d1516h2_*`"
+        }
+        Code::Recipient => {
+            "write the public key that `age-keygen` prints: `age1` and 58 letters and digits"
         }
         Code::Host => {
             "write the name alone, such as `example.org`, `*.example.org` or `*`; names beyond ASCII in their `xn--` form"

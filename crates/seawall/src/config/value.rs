@@ -11,6 +11,7 @@ use std::time::Duration;
 use seawall_decide::{InvalidJa4Rule, Ja4Rule, RouteBudget, RouteLane};
 use seawall_edge::config::OriginTarget;
 use seawall_model::{Method, Prefix};
+use seawall_seal::Recipient;
 
 /// Why a text is not the value it should be; completes the sentence "`x` is …".
 pub(crate) type Complaint = String;
@@ -213,6 +214,15 @@ pub(crate) fn prefix(text: &str) -> Result<Prefix, Complaint> {
 /// A complaint when no fingerprint could match it, or most would.
 pub(crate) fn ja4(text: &str) -> Result<Ja4Rule, Complaint> {
     text.parse().map_err(|error: InvalidJa4Rule| error.to_string())
+}
+
+/// Reads a public key of age.
+///
+/// # Errors
+/// A complaint when it is none, or has a slip in it.
+pub(crate) fn recipient(text: &str) -> Result<Recipient, Complaint> {
+    Recipient::parse(text)
+        .map_err(|_| "not a public key of age, or one with a slip in it".to_owned())
 }
 
 /// Reads a site's host: a name in lower case, `*`, or `*.` and a name.

@@ -62,6 +62,12 @@ pub(super) const KEYS: &[Key] = &[
         "evidence.retention",
         "duration",
         "\"30d\"",
-        "How long an incident's record is kept at least, and what its first line says of full addresses. `1d` to `3650d`.",
+        "How long an incident's record is kept at least, and how long full addresses stay in it at most. `1d` to `3650d`.",
+    ),
+    now(
+        "evidence.encrypt_to",
+        "list of age recipients",
+        "[]",
+        "Public keys (`age1…`, as `age-keygen` prints them) that full addresses are encrypted to, each alone able to read them; none: they are written in the open. Keep the secret keys on another machine. Read at the start, not on reload.",
     ),
 ];
