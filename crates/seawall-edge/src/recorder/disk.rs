@@ -86,29 +86,45 @@ pub(super) struct Kept {
 }
 
 /// The folder.
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder {
+    path: PathBuf,
+    /// The record that was read last, and how much of it there was: what is done next rests on that.
+    read: Option<(String, u64)>,
+}
 
 impl Folder {
     pub(super) fn new(state_dir: &Path) -> Self {
-        Self(state_dir.join("incidents"))
+        Self { path: state_dir.join("incidents"), read: None }
     }
 
     fn path(&self, incident: &str) -> PathBuf {
-        self.0.join(incident).join(RECORD)
+        self.path.join(incident).join(RECORD)
+    }
+
+    /// Takes the lock of a record, and fails if it is not as long as when it was read: `seawall report note` may have
+    /// added to it in between, and what it added must not be cut or left behind.
+    fn lock(&mut self, incident: &str, file: &File) -> io::Result<()> {
+        lock(file)?;
+        let Some((read, len)) = self.read.take() else { return Ok(()) };
+        if read == incident && file.metadata()?.len() != len {
+            let why = "it was added to after it was read";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+        }
+        Ok(())
     }
 }
 
 impl Disk for Folder {
     fn create(&mut self, incident: &str) -> io::Result<Box<dyn RecordFile>> {
         let path = self.path(incident);
-        let dir = self.0.join(incident);
+        let dir = self.path.join(incident);
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
         lock(&file)?;
         file.sync_all()?;
         // That the record is there has to outlive a power cut, too.
-        for dir in [&dir, &self.0] {
+        for dir in [&dir, &self.path] {
             File::open(dir)?.sync_all()?;
         }
         Ok(Box::new(file))
@@ -116,14 +132,14 @@ impl Disk for Folder {
 
     fn reopen(&mut self, incident: &str, len: u64) -> io::Result<Box<dyn RecordFile>> {
         let mut file = OpenOptions::new().write(true).open(self.path(incident))?;
-        lock(&file)?;
+        self.lock(incident, &file)?;
         file.set_len(len)?;
         file.seek(SeekFrom::End(0))?;
         Ok(Box::new(file))
     }
 
     fn list(&mut self) -> io::Result<Vec<Kept>> {
-        let entries = match fs::read_dir(&self.0) {
+        let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -143,34 +159,42 @@ impl Disk for Folder {
 
     fn read(&mut self, incident: &str, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         let mut file = File::open(self.path(incident))?;
-        let mut piece = vec![0; 1 << 16];
+        let (mut piece, mut len) = (vec![0; 1 << 16], 0);
         loop {
             match file.read(&mut piece)? {
-                0 => return Ok(()),
-                count => each(&piece[..count]),
+                0 => break,
+                count => {
+                    len += count as u64;
+                    each(&piece[..count]);
+                }
             }
         }
+        self.read = Some((incident.to_owned(), len));
+        Ok(())
     }
 
     fn remove(&mut self, incident: &str) -> io::Result<()> {
-        fs::remove_dir_all(self.0.join(incident))
+        fs::remove_dir_all(self.path.join(incident))
     }
 
     fn beside(&mut self, incident: &str) -> io::Result<Box<dyn RecordFile>> {
-        let path = self.0.join(incident).join(BESIDE);
+        let path = self.path.join(incident).join(BESIDE);
         let file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
         Ok(Box::new(file))
     }
 
     fn replace(&mut self, incident: &str) -> io::Result<()> {
-        let dir = self.0.join(incident);
+        let dir = self.path.join(incident);
+        // Held until the new one is in its place.
+        let old = OpenOptions::new().write(true).open(self.path(incident))?;
+        self.lock(incident, &old)?;
         fs::rename(dir.join(BESIDE), dir.join(RECORD))?;
         File::open(dir)?.sync_all()
     }
 
     fn discard(&mut self, incident: &str) -> io::Result<()> {
-        match fs::remove_file(self.0.join(incident).join(BESIDE)) {
+        match fs::remove_file(self.path.join(incident).join(BESIDE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -202,3 +226,36 @@ impl RecordFile for File {
 const RECORD: &str = "record.jsonl";
 const BESIDE: &str = "record.jsonl.new";
 const PINNED: &str = "pinned";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_program_added_after_reading_is_neither_cut_nor_left_behind() {
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let mut folder = Folder::new(state.path());
+        let mut file = folder.create("one").expect("own folder");
+        file.append(b"line\n").expect("room");
+        drop(file);
+        let path = folder.path("one");
+        let add = || {
+            let mut file = OpenOptions::new().append(true).open(&path).expect("it is there");
+            file.write_all(b"note\n").expect("room");
+        };
+        folder.read("one", &mut |_| {}).expect("it is there");
+        add();
+        assert!(folder.reopen("one", 5).is_err());
+        assert_eq!(fs::read(&path).expect("it is there"), b"line\nnote\n");
+
+        folder.read("one", &mut |_| {}).expect("it is there");
+        drop(folder.beside("one").expect("room"));
+        add();
+        assert!(folder.replace("one").is_err());
+        assert_eq!(fs::read(&path).expect("it is there").len(), 15);
+
+        folder.read("one", &mut |_| {}).expect("it is there");
+        folder.replace("one").expect("nobody added to it");
+        assert_eq!(fs::read(&path).expect("it is there"), b"");
+    }
+}
