@@ -214,11 +214,16 @@ pub(crate) fn public_prefix(text: &str) -> Option<Prefix> {
 
 fn is_public(report: &Report) -> bool {
     let is_cut = |text: &str| public_prefix(text).is_some_and(|cut| cut.to_string() == text);
-    report.addresses.is_empty() && report.sources.iter().all(|source| is_cut(&source.prefix))
+    report.addresses.is_empty()
+        && report.begin.listens.iter().all(|listen| public_listen(listen).as_ref() == Some(listen))
+        && report.sources.iter().all(|source| is_cut(&source.prefix))
 }
 
 fn public(report: &Report) -> Report {
     let mut report = Report { addresses: Vec::new(), ..report.clone() };
+    let ports = report.begin.listens.iter().filter_map(|listen| public_listen(listen));
+    report.begin.listens = ports.collect();
+    report.begin.listens.dedup();
     for source in &mut report.sources {
         source.prefix =
             public_prefix(&source.prefix).map_or_else(String::new, |cut| cut.to_string());
@@ -226,10 +231,16 @@ fn public(report: &Report) -> Report {
     report
 }
 
+/// The port alone: `:443`. The address of a machine behind a proxy is what an attacker wants who would go around the proxy.
+fn public_listen(listen: &str) -> Option<String> {
+    let (_, port) = listen.rsplit_once(':')?;
+    port.parse::<u16>().ok().map(|port| format!(":{port}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Address, Source};
+    use crate::{Address, Begin, Source};
 
     #[test]
     fn every_marking_is_read_as_it_is_written() {
@@ -265,15 +276,18 @@ mod tests {
     #[test]
     fn the_public_edition_has_no_address_whatever_the_record_says() {
         let source = |prefix: &str| Source { prefix: prefix.to_owned(), ..Source::default() };
+        let listens = ["10.0.0.7:443", "[2001:db8::7]:443", "[::]:8443"];
         let report = Report {
             sources: vec![source("198.51.100.77"), source("2001:db8::1/128"), source("reader-77")],
             addresses: vec![Address { address: "198.51.100.77".to_owned(), ..Address::default() }],
+            begin: Begin { listens: listens.map(str::to_owned).to_vec(), ..Begin::default() },
             ..Report::default()
         };
         let shown = ExportOptions::default().shown(&report).expect("public").into_owned();
         assert_eq!(shown.addresses, []);
         let prefixes: Vec<&str> = shown.sources.iter().map(|one| one.prefix.as_str()).collect();
         assert_eq!(prefixes, ["198.51.100.0/24", "2001:db8::/48", ""]);
+        assert_eq!(shown.begin.listens, [":443", ":8443"]);
     }
 
     #[test]
