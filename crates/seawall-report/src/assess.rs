@@ -33,26 +33,8 @@ pub struct Assessment {
 impl Assessment {
     /// The judgement in sentences. How likely it is and how sure we are of that never stand in one (ICD 203).
     pub fn sentences(&self) -> [String; 2] {
-        let [from, to] = wording::percents(self.likelihood);
-        let band = match self.likelihood {
-            Likelihood::AlmostNoChance => "There is almost no chance",
-            Likelihood::VeryUnlikely => "It is very unlikely",
-            Likelihood::Unlikely => "It is unlikely",
-            Likelihood::RoughlyEven => "There is a roughly even chance",
-            Likelihood::Likely => "It is likely",
-            Likelihood::VeryLikely => "It is very likely",
-            Likelihood::AlmostCertain => "It is almost certain",
-        };
-        let why = match self.confidence {
-            Confidence::Low => "little or indirect evidence",
-            Confidence::Moderate => "plausible evidence that nothing else confirms",
-            Confidence::High => "several kinds of evidence that agree",
-        };
-        let confidence = wording::confidence(self.confidence);
-        [
-            format!("{band} ({from} to {to} %) that {}.", wording::subject(self.subject)),
-            format!("Our confidence in this judgement is {confidence}: it rests on {why}."),
-        ]
+        [wording::likelihood_sentence(self), wording::confidence_sentence(self)]
+            .map(|parts| parts.concat())
     }
 }
 

@@ -18,6 +18,8 @@ mod timeline;
 
 use std::collections::BTreeMap;
 
+use seawall_model::Attribute;
+
 use self::bounds::{Bounded, add, figure, widen, words};
 use self::looks::Looks;
 use self::mitigations::Mitigations;
@@ -236,10 +238,7 @@ impl Collector {
             lists,
             addresses: self.addresses_left_out,
             encrypted: self.encrypted,
-            without_tls: self
-                .looks
-                .unknown_share("JA4")
-                .or_else(|| self.looks.unknown_share("ja4")),
+            without_tls: self.looks.unknown_share(Attribute::Ja4),
             has_begin: self.begin.is_some(),
             requests_after: settled.after.totals.requests,
         };

@@ -18,7 +18,7 @@ mod sources;
 mod summary;
 mod words;
 
-use crate::{ExportError, ExportOptions, RecordOrigin, Report, Tlp};
+use crate::{ExportError, ExportOptions, RecordOrigin, Report, Tlp, say};
 
 pub(crate) use self::drawing::{Anchor, Drawing, Ink, Shape};
 
@@ -163,7 +163,12 @@ impl Text {
     }
 
     fn with(mut self, kind: SpanKind, text: impl Into<String>) -> Self {
-        self.0.push(Span { kind, text: text.into() });
+        let mut text = text.into();
+        if matches!(kind, SpanKind::Plain | SpanKind::Strong) {
+            // A figure and its sign stand in one line.
+            text = text.replace(" %", "\u{a0}%");
+        }
+        self.0.push(Span { kind, text });
         self
     }
 }
@@ -188,7 +193,7 @@ pub(crate) fn document(report: &Report, options: &ExportOptions) -> Result<Docum
     let shown = options.shown(report)?;
     let report = shown.as_ref();
     let site = words::site(report);
-    let day = words::day(report.begin.since);
+    let day = say::day(report.begin.since);
     let short: String = site.chars().take(70 - 18 - day.len()).collect();
     let mut parts = vec![
         measured::timeline(report),
@@ -244,7 +249,7 @@ fn banners(report: &Report, options: &ExportOptions) -> Vec<Text> {
     if report.until.is_none() {
         banners.push(Text::strong("This is still going on. ").and(format!(
             "The report shows what was recorded until {}. Its figures will grow, and its judgements may change.",
-            words::full(report.recorded_until)
+            say::full(report.recorded_until)
         )));
     }
     if options.edition == crate::Edition::Sealed {

@@ -90,7 +90,7 @@ fn begin() -> Begin {
         run: "3f1a9c04".to_owned(),
         public_key: words::PUBLIC_KEY.to_owned(),
         clock: Some(ClockOffset { offset_ms: -0.4, error_ms: 12.5, source: "kernel".to_owned() }),
-        attributes: ["ja4", "field_order", "user_agent", "method", "path", "query"]
+        attributes: ["JA4", "field order", "user agent", "method", "path template", "query"]
             .map(str::to_owned)
             .to_vec(),
         remove_addresses_at: at(END_S).plus_ms(30 * 86_400_000),

@@ -19,7 +19,7 @@ use crate::entry::{Address, RecordOrigin, Source};
 use crate::export::{ExportError, ExportOptions};
 use crate::stix::{NAMESPACE, scope};
 use crate::terms::Term;
-use crate::{Likelihood, Moment, Report, wording};
+use crate::{Moment, Report, wording};
 
 pub use self::object::definition;
 
@@ -101,8 +101,10 @@ impl Event<'_> {
         for (number, one) in report.assessments.iter().enumerate() {
             let key = format!("assessment {number}");
             let mut attribute = self.text(&key, &wording::judgement(one), "Assessment");
+            // The taxonomy `estimative-language` has the words of ICD 203.
+            let likelihood = wording::likelihood(one.likelihood).replace(' ', "-");
             attribute["Tag"] = json!([
-                { "name": format!(r#"estimative-language:likelihood-probability="{}""#, likelihood(one.likelihood)) },
+                { "name": format!(r#"estimative-language:likelihood-probability="{likelihood}""#) },
                 { "name": format!(r#"estimative-language:confidence-in-analytic-judgment="{}""#, wording::confidence(one.confidence)) },
             ]);
             list.push(attribute);
@@ -317,19 +319,6 @@ const fn facts_from(origin: RecordOrigin) -> &'static str {
         RecordOrigin::Live => "live",
         RecordOrigin::Replay => "replay",
         RecordOrigin::Rehearsal => "rehearsal",
-    }
-}
-
-/// As the taxonomy `estimative-language` writes them.
-const fn likelihood(likelihood: Likelihood) -> &'static str {
-    match likelihood {
-        Likelihood::AlmostNoChance => "almost-no-chance",
-        Likelihood::VeryUnlikely => "very-unlikely",
-        Likelihood::Unlikely => "unlikely",
-        Likelihood::RoughlyEven => "roughly-even-chance",
-        Likelihood::Likely => "likely",
-        Likelihood::VeryLikely => "very-likely",
-        Likelihood::AlmostCertain => "almost-certain",
     }
 }
 

@@ -8,10 +8,10 @@
 
 use std::fmt::Write as _;
 
-use crate::entry::{Cohort, NoteKind};
+use crate::entry::{Cohort, NoteKind, RecordOrigin};
 use crate::export::{ExportError, ExportOptions};
 use crate::report::{CohortTotals, Report};
-use crate::say::{about, count, grouped, length, moment, part, percent};
+use crate::say::{about, count, counted, moment, percent, span};
 use crate::wording;
 
 /// Which of the three.
@@ -108,7 +108,7 @@ fn head(text: &mut Text, report: &Report, options: &ExportOptions, stage: Stage)
             text.line(&format!(
                 "Last alarm: {} ({} after the first)",
                 moment(until),
-                length(seconds)
+                span(seconds)
             ));
         }
         None => text.line(&format!("It was still going on at {}.", moment(report.recorded_until))),
@@ -120,6 +120,7 @@ fn head(text: &mut Text, report: &Report, options: &ExportOptions, stage: Stage)
 fn suspicion(text: &mut Text, report: &Report) {
     text.part("Suspected unlawful or malicious act");
     text.line(match report.verdict.as_str() {
+        _ if report.begin.origin == RecordOrigin::Rehearsal => "Not suspected: this was a rehearsal, and all of its requests were generated on the machine itself.",
         "crowd" => "Not suspected: by all that was measured many readers came at once, and there was no attack.",
         "attack" => "Suspected: requests were made in order to keep others from reading (a denial of service). Who made them is not known.",
         _ => "Not settled: more was asked than is ordinary, and the measurements fit neither readers alone nor an attack alone.",
@@ -146,20 +147,20 @@ fn figures(text: &mut Text, report: &Report) {
     let totals = &report.totals;
     text.line(&format!(
         "Requests: {}, of which {} beyond what is ordinary; {} in the busiest second ({}).",
-        grouped(totals.requests),
-        grouped(totals.excess),
-        grouped(report.peak.requests),
+        count(totals.requests),
+        count(totals.excess),
+        count(report.peak.requests),
         moment(report.peak.at)
     ));
     text.line(&format!(
         "Refused: {}. Met by a signature: {}. Answered by the sites' own servers: {}; spared them: {}.",
-        grouped(totals.refused), grouped(totals.matched), grouped(totals.origin), grouped(totals.spared)
+        count(totals.refused), count(totals.matched), count(totals.origin), count(totals.spared)
     ));
     if totals.rx_bytes > 0 {
         text.line(&format!(
             "Received: {} bytes; sent: {} bytes.",
-            grouped(totals.rx_bytes),
-            grouped(totals.tx_bytes)
+            count(totals.rx_bytes),
+            count(totals.tx_bytes)
         ));
     }
 }
@@ -177,14 +178,14 @@ fn severity(text: &mut Text, report: &Report) {
         (others(&report.cohorts), others(&report.cohorts_before));
     text.line(&format!(
         "Of {} requests that no signature met, {} were answered with what was asked for; {} in the time before.",
-        grouped(requests), percent(part(served, requests)),
-        if before > 0 { percent(part(served_before, before)) } else { "not measured".to_owned() }
+        count(requests), percent(served, requests),
+        if before > 0 { percent(served_before, before) } else { "not measured".to_owned() }
     ));
     if let Some(node) = &report.node {
         text.line(&format!(
             "The line to the machine was full for {}; the sites' own servers were not well for {}.",
-            count(node.link_full_s, "second", "seconds"),
-            count(node.origin_unhealthy_s, "second", "seconds")
+            counted(node.link_full_s, "second", "seconds"),
+            counted(node.origin_unhealthy_s, "second", "seconds")
         ));
     }
     text.gap("how many users were affected, for how long, and what it cost (Article 23(3))");
@@ -208,7 +209,7 @@ fn indicators(text: &mut Text, report: &Report) {
         text.line(&format!(
             "  {} (met {} requests)",
             one_line(&history.signature),
-            grouped(history.met.matched)
+            count(history.met.matched)
         ));
     }
     if report.mitigations.is_empty() {
@@ -216,7 +217,7 @@ fn indicators(text: &mut Text, report: &Report) {
     }
     text.line(&format!(
         "Source networks in the sample: {}. The largest, by registrant, with requests:",
-        grouped(report.sample.prefixes)
+        count(report.sample.prefixes)
     ));
     for network in report.networks.iter().take(MAX_LISTED) {
         text.line(&format!(
@@ -241,8 +242,8 @@ fn measures(text: &mut Text, report: &Report) {
         text.line(&format!(
             "  {}: at the hardest {what}; {} refused, {} tested",
             one_line(&history.signature),
-            grouped(history.met.blocked),
-            grouped(history.met.tests_set)
+            count(history.met.blocked),
+            count(history.met.tests_set)
         ));
     }
     if report.mitigations.is_empty() {
@@ -277,7 +278,7 @@ fn record(report: &Report) -> String {
     match &report.record.head {
         Some(head) => format!(
             "{} segments sealed with the key {}; SHA-256 of the last seal: {head}.",
-            grouped(report.record.segments),
+            count(report.record.segments),
             report.record.key
         ),
         None => "Not sealed yet.".to_owned(),
@@ -341,7 +342,7 @@ mod tests {
                 assert!(text.contains(part), "`{part}` is not in: {text}");
             }
             for figure in [report.totals.requests, report.totals.excess, report.totals.refused] {
-                assert!(text.contains(&grouped(figure)), "{figure} is not in: {text}");
+                assert!(text.contains(&count(figure)), "{figure} is not in: {text}");
             }
             assert!(text.contains("[to be filled in:"), "{text}");
             assert!(text.starts_with(Tlp::Amber.label()), "{text}");
@@ -353,6 +354,17 @@ mod tests {
         let report = Report { verdict: "crowd".to_owned(), ..example() };
         assert!(text(&report, Stage::EarlyWarning).contains("Not suspected"));
         assert!(!text(&report, Stage::FinalReport).contains("flood of requests were"));
+    }
+
+    #[test]
+    fn a_rehearsal_is_not_suspected() {
+        let mut report = example();
+        report.begin.origin = RecordOrigin::Rehearsal;
+        for stage in Stage::ALL {
+            let text = text(&report, stage);
+            assert!(text.contains("Not suspected: this was a rehearsal"), "{text}");
+            assert!(!text.contains("HTTP flood"), "{text}");
+        }
     }
 
     #[test]

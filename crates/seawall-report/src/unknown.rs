@@ -5,7 +5,7 @@
 
 use crate::entry::{End, Gap, RecordOrigin};
 use crate::report::Report;
-use crate::say::{about, count, grouped, length, listed, moment, part, percent};
+use crate::say::{about, count, counted, listed, moment, part, ratio, span};
 
 /// What a collector knows beyond its report: what did not fit, or was not as it should be.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ fn of_the_record(report: &Report, left: &Left, said: &mut Vec<String>) {
     }
     let removed: u64 = report.record.removed.iter().map(|it| it.lines.len() as u64).sum();
     if removed > 0 {
-        let lines = count(removed, "line was", "lines were");
+        let lines = counted(removed, "line was", "lines were");
         said.push(format!(
             "{lines} removed from the record because their time was over; what they said is not known any more."
         ));
@@ -64,7 +64,7 @@ fn of_the_record(report: &Report, left: &Left, said: &mut Vec<String>) {
     if left.encrypted > 0 {
         said.push(format!(
             "Full addresses of {} are in the record, encrypted to a key that is not on the machine.",
-            count(left.encrypted, "source", "sources")
+            counted(left.encrypted, "source", "sources")
         ));
     }
     // The shield's own sum may go on to the quiet minute that ends an incident.
@@ -76,7 +76,7 @@ fn of_the_record(report: &Report, left: &Left, said: &mut Vec<String>) {
     {
         said.push(format!(
             "The last line of the record counts {} requests, its seconds {}: part of them is missing, or belongs to another time. The figures here are those of the seconds.",
-            grouped(end.requests), grouped(report.totals.requests)
+            count(end.requests), count(report.totals.requests)
         ));
     }
 }
@@ -87,7 +87,7 @@ fn of_time(report: &Report, left: &Left, said: &mut Vec<String>) {
         let more = (report.gaps.len() - MAX_GAPS) as u64;
         said.push(format!(
             "There are {} of which nothing is known.",
-            count(more, "more gap", "more gaps")
+            counted(more, "more gap", "more gaps")
         ));
     }
     let until = report.until.unwrap_or(report.recorded_until);
@@ -98,19 +98,19 @@ fn of_time(report: &Report, left: &Left, said: &mut Vec<String>) {
     if left.has_begin && missing > 2 {
         said.push(format!(
             "Between the first alarm and the last {} that were not counted, and no gap says why.",
-            count(missing, "second is missing", "seconds are missing")
+            counted(missing, "second is missing", "seconds are missing")
         ));
     }
     if left.doubled > 0 {
         said.push(format!(
             "{} of the record that repeat another were left out.",
-            count(left.doubled, "line", "lines")
+            counted(left.doubled, "line", "lines")
         ));
     }
     if left.misplaced > 0 {
         said.push(format!(
             "{} lie outside of the time of the record, because the clock was set; they are counted, and shown at the end or the beginning of the timeline.",
-            count(left.misplaced, "second", "seconds")
+            counted(left.misplaced, "second", "seconds")
         ));
     }
     match &report.begin.clock {
@@ -138,7 +138,7 @@ fn gap(gap: &Gap) -> String {
         other => other,
     };
     let until = match gap.until {
-        Some(until) => format!("to {} ({})", moment(until), length(gap_s(gap))),
+        Some(until) => format!("to {} ({})", moment(until), span(gap_s(gap))),
         None => "on, until when is not known".to_owned(),
     };
     let detail = if gap.detail.is_empty() { String::new() } else { format!(" ({})", gap.detail) };
@@ -159,7 +159,7 @@ fn of_what_did_not_arrive(report: &Report, said: &mut Vec<String>) {
     if node.link_full_s > 0 {
         said.push(format!(
             "For {} the line to the machine was full. What did not get through is not counted: there was more than the figures say, how much more only the network before the machine can tell.",
-            count(node.link_full_s, "second", "seconds")
+            counted(node.link_full_s, "second", "seconds")
         ));
     }
     let mut dropped = Vec::new();
@@ -167,7 +167,7 @@ fn of_what_did_not_arrive(report: &Report, said: &mut Vec<String>) {
         [(node.rx_drops, "packet", "packets"), (node.listen_drops, "connection", "connections")]
     {
         if number > 0 {
-            dropped.push(count(number, one, many));
+            dropped.push(counted(number, one, many));
         }
     }
     if !dropped.is_empty() {
@@ -179,7 +179,7 @@ fn of_what_did_not_arrive(report: &Report, said: &mut Vec<String>) {
     let lost: Vec<String> = node
         .lost
         .iter()
-        .map(|(what, number)| format!("{} {}", grouped(*number), what.replace('_', " ")))
+        .map(|(what, number)| format!("{} {}", count(*number), what.replace('_', " ")))
         .collect();
     if !lost.is_empty() {
         said.push(format!("The program itself lost {} for want of room.", listed(&lost)));
@@ -192,7 +192,7 @@ fn of_clients(report: &Report, left: &Left, said: &mut Vec<String>) {
     if sample.rows > 0 {
         said.push(format!(
             "Sources and what requests looked like are estimated from a sample of {} that stand for about {}; totals over time are complete counts.",
-            count(sample.rows, "request", "requests"), about(sample.requests)
+            counted(sample.rows, "request", "requests"), about(sample.requests)
         ));
     } else {
         said.push("No requests were sampled: where they came from and what they looked like is not known.".to_owned());
@@ -200,7 +200,7 @@ fn of_clients(report: &Report, left: &Left, said: &mut Vec<String>) {
     if sample.prefixes_left_out > 0 {
         said.push(format!(
             "{} not listed one by one.",
-            count(
+            counted(
                 sample.prefixes_left_out,
                 "further source network is",
                 "further source networks are"
@@ -218,7 +218,7 @@ fn of_clients(report: &Report, left: &Left, said: &mut Vec<String>) {
     if let Some(unknown) = left.without_tls.filter(|share| *share > 0.5) {
         said.push(format!(
             "Of {} of the requests nothing is known of their TLS: they came without it, or through something that ends it before the machine. Tools can be told apart less well.",
-            percent(unknown)
+            ratio(unknown)
         ));
     }
     if !report.looks.is_empty() {
@@ -232,7 +232,7 @@ fn of_bounds(left: &Left, said: &mut Vec<String>) {
     if left.uneven > 0 {
         said.push(format!(
             "In {} the groups of clients do not add up to the requests.",
-            count(left.uneven, "second", "seconds")
+            counted(left.uneven, "second", "seconds")
         ));
     }
     for (number, what) in [
@@ -244,7 +244,7 @@ fn of_bounds(left: &Left, said: &mut Vec<String>) {
         (left.addresses, "full addresses"),
     ] {
         if number > 0 {
-            said.push(format!("Left out because there were too many, or because they could not be read: {} {what}.", grouped(number)));
+            said.push(format!("Left out because there were too many, or because they could not be read: {} {what}.", count(number)));
         }
     }
 }
@@ -284,7 +284,7 @@ mod tests {
         check(
             &plain,
             &Left { without_tls: Some(0.9), ..Left::default() },
-            "Of 90 % of the requests",
+            "Of 90.0 % of the requests",
             true,
         );
         check(&plain, &Left { words: 3, ..Left::default() }, "3 words", true);
@@ -312,6 +312,11 @@ mod tests {
         let until = Some(Moment::from_unix_ms(40_000));
         report.gaps.push(Gap { until, why: "killed".to_owned(), ..Gap::default() });
         check(&report, &left, "missing", false);
-        check(&report, &left, "00:00:40 UTC (40 s): the program was ended or broke down.", true);
+        check(
+            &report,
+            &left,
+            "00:00:40 UTC (40 seconds): the program was ended or broke down.",
+            true,
+        );
     }
 }

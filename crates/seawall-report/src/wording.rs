@@ -1,13 +1,15 @@
-//! A few words that formats for machines need of a report: what it is called, and what kinds are called there.
+//! A few words that all formats need of a report: what it is called, what kinds are called there, and how a judgement is
+//! said.
 //!
-//! Separate so that STIX, MISP and XARF name the same thing alike.
+//! Separate so that all of them name the same thing alike.
 
 use crate::entry::{NoteKind, RecordOrigin};
 use crate::{Assessment, Confidence, Likelihood, Report, Subject};
 
-/// What happened, in a few words. A flash crowd is not called an attack.
+/// What happened, in a few words. Neither a flash crowd nor a rehearsal is called an attack.
 pub(crate) fn kind(report: &Report) -> &'static str {
     match report.verdict.as_str() {
+        _ if report.begin.origin == RecordOrigin::Rehearsal => "Rehearsal with generated requests",
         "attack" => "HTTP flood",
         "mixed" => "Many readers and an HTTP flood",
         "crowd" => "Many readers at once",
@@ -15,9 +17,10 @@ pub(crate) fn kind(report: &Report) -> &'static str {
     }
 }
 
-/// Whether the shield thought that there was an attack in it.
+/// Whether the shield thought that there was an attack in it. A rehearsal is none, whatever it thought.
 pub(crate) fn is_attack(report: &Report) -> bool {
-    matches!(report.verdict.as_str(), "attack" | "mixed")
+    report.begin.origin != RecordOrigin::Rehearsal
+        && matches!(report.verdict.as_str(), "attack" | "mixed")
 }
 
 /// The title of an export.
@@ -104,15 +107,32 @@ pub(crate) const fn confidence(confidence: Confidence) -> &'static str {
     }
 }
 
-/// A judgement in full: likelihood and confidence stand in sentences of their own (ICD 203).
-pub(crate) fn judgement(one: &Assessment) -> String {
+/// How likely it is, in a sentence of three parts; the second is the band.
+pub(crate) fn likelihood_sentence(one: &Assessment) -> [String; 3] {
+    let start = match one.likelihood {
+        Likelihood::AlmostNoChance => "There is ",
+        Likelihood::RoughlyEven => "There is a ",
+        _ => "It is ",
+    };
     let [from, to] = percents(one.likelihood);
-    let mut text = format!(
-        "Judged, not measured: that {} is {} ({from} to {to} %). Confidence in this judgement is {}.",
-        subject(one.subject),
-        likelihood(one.likelihood),
-        confidence(one.confidence),
-    );
+    let end = format!(" ({from} to {to} %) that {}.", subject(one.subject));
+    [start.to_owned(), likelihood(one.likelihood).to_owned(), end]
+}
+
+/// How sure we are of that, in a sentence of three parts; the second is the word for it.
+pub(crate) fn confidence_sentence(one: &Assessment) -> [String; 3] {
+    let why = match one.confidence {
+        Confidence::Low => "little or indirect evidence",
+        Confidence::Moderate => "plausible evidence that nothing else confirms",
+        Confidence::High => "several kinds of evidence that agree",
+    };
+    let word = confidence(one.confidence).to_owned();
+    ["Our confidence in this judgement is ".to_owned(), word, format!(": it rests on {why}.")]
+}
+
+/// A judgement in full.
+pub(crate) fn judgement(one: &Assessment) -> String {
+    let mut text = format!("Judged, not measured. {}", one.sentences().join(" "));
     for (what, list) in [
         ("Evidence", &one.evidence),
         ("Alternatives", &one.alternatives),
@@ -187,10 +207,15 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_not_called_an_attack() {
-        let report = Report { verdict: "crowd".to_owned(), ..Report::default() };
-        assert!(!is_attack(&report));
-        assert!(!title(&report).contains("flood"));
+    fn neither_a_crowd_nor_a_rehearsal_is_called_an_attack() {
+        let crowd = Report { verdict: "crowd".to_owned(), ..Report::default() };
+        let mut rehearsal = Report { verdict: "attack".to_owned(), ..Report::default() };
+        assert!(is_attack(&rehearsal));
+        rehearsal.begin.origin = RecordOrigin::Rehearsal;
+        for report in [crowd, rehearsal] {
+            assert!(!is_attack(&report));
+            assert!(!title(&report).contains("flood"), "{}", title(&report));
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use seawall_seal::{Digest, name_uuid};
 use serde_json::{Value, json};
 
-use crate::entry::{Address, RecordOrigin};
+use crate::entry::Address;
 use crate::export::{Edition, ExportError, ExportOptions, public_prefix};
 use crate::stix::{NAMESPACE, scope};
 use crate::{Report, wording};
@@ -61,7 +61,7 @@ fn complaints<'r>(
         return Err(ExportError::PublicHasNoAddresses);
     }
     options.shown(report)?;
-    if !wording::is_attack(report) || report.begin.origin == RecordOrigin::Rehearsal {
+    if !wording::is_attack(report) {
         return Err(ExportError::NoAttack);
     }
     if report.addresses.is_empty() {
@@ -210,7 +210,7 @@ fn line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Tlp, example};
+    use crate::{RecordOrigin, Tlp, example};
 
     fn sealed() -> ExportOptions {
         ExportOptions { edition: Edition::Sealed, ..ExportOptions::default() }

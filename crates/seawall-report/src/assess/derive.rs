@@ -13,11 +13,13 @@
 //! choose separately agree over 500 registrants; low below 50 networks, for what clients merely say of themselves, and for all that was
 //! reconstructed from logs. Of a rehearsal nothing is judged.
 
+use seawall_model::Attribute;
+
 use super::families::{is_browser, is_tool};
 use super::{Assessment, Confidence, Likelihood, Subject};
 use crate::entry::{RecordOrigin, Source};
 use crate::report::{Look, Report};
-use crate::say::{count, grouped, part, percent};
+use crate::say::{count, counted, part, ratio};
 
 /// All that can be judged of this report. Deterministic; O(sources + looks).
 pub fn derive(report: &Report) -> Vec<Assessment> {
@@ -141,8 +143,8 @@ fn listed(met: &Met, subject: Subject, mark: &str) -> Option<Assessment> {
         evidence: vec![
             format!(
                 "about {} of the requests that a mitigation met came through networks on the operator's {list}, and {} of all others",
-                percent(share.middle),
-                percent(others)
+                ratio(share.middle),
+                ratio(others)
             ),
             of_sample(met),
         ],
@@ -152,10 +154,10 @@ fn listed(met: &Met, subject: Subject, mark: &str) -> Option<Assessment> {
 }
 
 fn of_sample(met: &Met) -> String {
-    let networks = count(met.networks, "network", "networks");
+    let networks = counted(met.networks, "network", "networks");
     format!(
         "this rests on {} requests of the sample that a mitigation met, of {networks}",
-        grouped(met.rows)
+        count(met.rows)
     )
 }
 
@@ -165,8 +167,8 @@ struct Tool {
 }
 
 fn one_tool(report: &Report, met: &Met) -> Option<Tool> {
-    let greeting = top(report, &["JA4"])?;
-    let order = top(report, &["field order"]).or_else(|| top(report, &["user agent"]))?;
+    let greeting = top(report, Attribute::Ja4)?;
+    let order = top(report, Attribute::FieldOrder).or_else(|| top(report, Attribute::UserAgent))?;
     let is_own = |look: &Look| look.share_of_met >= 4.0 * look.share_of_others;
     let both = greeting.share_of_met + order.share_of_met - 1.0;
     if met.networks < 20 || !is_own(greeting) || !is_own(order) {
@@ -182,8 +184,8 @@ fn one_tool(report: &Report, met: &Met) -> Option<Tool> {
     let evidence = |look: &Look, what: &str| {
         format!(
             "{} of the requests that a mitigation met have the same {what}, and {} of all others",
-            percent(look.share_of_met),
-            percent(look.share_of_others)
+            ratio(look.share_of_met),
+            ratio(look.share_of_others)
         )
     };
     let assessment = Assessment {
@@ -216,7 +218,7 @@ fn spread(report: &Report, met: &Met, tool: &Tool) -> Option<Assessment> {
     if registrants < MANY_REGISTRANTS || of_people.low <= 0.5 || !knows_hosting {
         return None;
     }
-    let says_browser = top(report, &["browser", "user_agent_family"])
+    let says_browser = top(report, Attribute::UserAgentFamily)
         .is_some_and(|look| look.share_of_met >= 0.5 && is_browser(&look.text));
     let (subject, alternative) = if says_browser {
         (Subject::Proxies, "devices in homes that were taken over, and imitate a browser")
@@ -225,8 +227,8 @@ fn spread(report: &Report, met: &Met, tool: &Tool) -> Option<Assessment> {
     };
     let mut evidence = vec![format!(
         "requests of one tool came through networks of {} registrants, about {} of them neither hosting networks nor Tor exits",
-        grouped(registrants),
-        percent(of_people.middle)
+        count(registrants),
+        ratio(of_people.middle)
     )];
     evidence.extend(tool.assessment.evidence.iter().take(2).cloned());
     Some(Assessment {
@@ -246,7 +248,7 @@ fn spread(report: &Report, met: &Met, tool: &Tool) -> Option<Assessment> {
 }
 
 fn family(report: &Report) -> Option<Assessment> {
-    let look = top(report, &["browser", "user_agent_family"])?;
+    let look = top(report, Attribute::UserAgentFamily)?;
     let is_own = look.share_of_met >= 0.8 && look.share_of_met >= 4.0 * look.share_of_others;
     if !is_own || !is_tool(&look.text) {
         return None;
@@ -257,9 +259,9 @@ fn family(report: &Report) -> Option<Assessment> {
         confidence: Confidence::Low,
         evidence: vec![format!(
             "{} of the requests that a mitigation met call themselves `{}`, and {} of all others",
-            percent(look.share_of_met),
+            ratio(look.share_of_met),
             look.text,
-            percent(look.share_of_others)
+            ratio(look.share_of_others)
         )],
         alternatives: vec!["another tool that gives this name: anybody can write it".to_owned()],
         would_change: vec![
@@ -274,18 +276,14 @@ fn crowd(report: &Report) -> Assessment {
     let mut evidence = vec![
         format!(
             "{} requests beyond what is ordinary came with the same mix of clients, pages and things that pages load as ordinary readers",
-            grouped(totals.excess)
+            count(totals.excess)
         ),
-        format!(
-            "mitigations met {} requests, {} of the excess",
-            grouped(totals.matched),
-            percent(met)
-        ),
+        format!("mitigations met {} requests, {} of the excess", count(totals.matched), ratio(met)),
     ];
     if report.sample.prefixes > 0 {
         evidence.push(format!(
             "the sample has {}",
-            count(report.sample.prefixes, "source network", "source networks")
+            counted(report.sample.prefixes, "source network", "source networks")
         ));
     }
     Assessment {
@@ -305,12 +303,8 @@ fn crowd(report: &Report) -> Assessment {
 }
 
 /// The most frequent look of what was met, by any of these names of an attribute.
-fn top<'r>(report: &'r Report, names: &[&str]) -> Option<&'r Look> {
-    let is_named = |look: &&Look| {
-        let plain = look.attribute.replace('_', " ");
-        names.iter().any(|name| plain.eq_ignore_ascii_case(&name.replace('_', " ")))
-    };
-    let looks = report.looks.iter().filter(is_named);
+fn top(report: &Report, attribute: Attribute) -> Option<&Look> {
+    let looks = report.looks.iter().filter(|look| look.attribute == attribute.as_str());
     looks.max_by(|a, b| a.share_of_met.total_cmp(&b.share_of_met))
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use seawall_model::Attribute;
+
 use super::bounds::{add, share, words};
 use crate::entry::{Row, Word};
 use crate::report::Look;
@@ -68,8 +70,8 @@ impl Looks {
     }
 
     /// Part of all requests of which nothing is known under an attribute, 0 to 1; `None` if there is no such attribute.
-    pub(super) fn unknown_share(&self, attribute: &str) -> Option<f64> {
-        let place = self.names.iter().position(|name| name == attribute)?;
+    pub(super) fn unknown_share(&self, attribute: Attribute) -> Option<f64> {
+        let place = self.names.iter().position(|name| name == attribute.as_str())?;
         let unknown = self.values[place].get(&0).copied().unwrap_or_default();
         Some(share(unknown.sum(), self.sum.sum()))
     }
@@ -152,7 +154,7 @@ mod tests {
             value: "a".to_owned(),
             text: "t13d".to_owned(),
         });
-        let unknown = looks.unknown_share("query").expect("it is there");
+        let unknown = looks.unknown_share(Attribute::Query).expect("it is there");
         assert!((unknown - 15.0 / 105.0).abs() < 1e-9);
         let found = looks.finish();
         let check = |look: &Look, text: &str, met: f64, others: f64| {

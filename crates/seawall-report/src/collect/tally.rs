@@ -123,11 +123,7 @@ impl Tally {
 
     /// The sums, with the excess as a whole number.
     pub(super) fn totals(&self) -> Totals {
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "`figure` keeps it between nothing and 10^15"
-        )]
+        // `figure` keeps it between nothing and 10^15.
         let excess = self.excess as u64;
         Totals { excess, ..self.totals }
     }
@@ -223,7 +219,6 @@ fn lose(lost: &mut BTreeMap<String, u64>, what: &str, count: u64) {
 
 const MAX_LOST: usize = 15;
 
-#[allow(clippy::cast_precision_loss, reason = "requests of a second are far below 2^53")]
 const fn whole(count: u64) -> f64 {
     count as f64
 }

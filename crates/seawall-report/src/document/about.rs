@@ -1,8 +1,8 @@
 //! The record that this rests on, how to check it, and what words mean.
 
 use super::measured::MAX_ROWS;
-use super::{Block, Column, Part, Table, Text, clean, words};
-use crate::Report;
+use super::{Block, Column, Part, Table, Text, clean};
+use crate::{Report, say};
 
 /// Of the record.
 pub(super) fn record(report: &Report) -> Part {
@@ -31,8 +31,8 @@ pub(super) fn record(report: &Report) -> Part {
         };
         blocks.push(Block::Paragraph(Text::plain(format!(
             "{} removed at {} because {why}; what remains can be checked all the same.",
-            words::counted(removed.lines.len() as u64, "line was", "lines were"),
-            words::full(removed.at),
+            say::counted(removed.lines.len() as u64, "line was", "lines were"),
+            say::full(removed.at),
         ))));
     }
     blocks.extend(how_to_check(report));
@@ -72,11 +72,7 @@ fn facts_table(report: &Report) -> Table {
             row("State", Text::plain(closed)),
             row(
                 "Lines; sealed segments",
-                Text::plain(format!(
-                    "{}; {}",
-                    words::count(facts.lines),
-                    words::count(facts.segments)
-                )),
+                Text::plain(format!("{}; {}", say::count(facts.lines), say::count(facts.segments))),
             ),
             row("Head (SHA-256 of the last seal)", digest(&facts.head)),
             row("Key", Text::foreign_code(&facts.key)),
@@ -86,10 +82,7 @@ fn facts_table(report: &Report) -> Table {
             row("SHA-256 of the program", digest(&begin.software_sha256)),
             row("SHA-256 of its configuration", digest(&begin.config_sha256)),
             row("Clock, against true time", clock),
-            row(
-                "Full addresses are removed on",
-                Text::plain(words::day(begin.remove_addresses_at)),
-            ),
+            row("Full addresses are removed on", Text::plain(say::day(begin.remove_addresses_at))),
         ],
     }
 }

@@ -4,12 +4,11 @@ mod frame;
 mod lanes;
 
 use crate::report::Bucket;
-use crate::{Moment, Report};
+use crate::{Moment, Report, say};
 
 use self::frame::{Frame, Scale};
 use super::Figure;
 use super::drawing::Ink;
-use super::words;
 
 pub(super) use self::lanes::{mitigations, networks};
 
@@ -42,9 +41,9 @@ pub(super) fn rate(report: &Report) -> Figure {
         says: format!(
             "Ordinary were about {} requests a second. The busiest second, at {}, had {}. The strip above says what \
              Seawall thought of it; hatched is what was not recorded.",
-            words::about(report.peak.expected),
-            words::clock(report.peak.at),
-            words::count(report.peak.requests),
+            say::about(report.peak.expected),
+            say::clock(report.peak.at),
+            say::count(report.peak.requests),
         ),
         wide: draw(WIDTHS[0]),
         narrow: draw(WIDTHS[1]),
@@ -79,9 +78,9 @@ pub(super) fn load(report: &Report) -> Figure {
         says: format!(
             "Each line of the grid is ten times the one below. Of {} requests, {} met no mitigation, and the origin \
              worked for {}.",
-            words::count(report.totals.requests),
-            words::count(report.totals.requests.saturating_sub(report.totals.matched)),
-            words::count(report.totals.origin),
+            say::count(report.totals.requests),
+            say::count(report.totals.requests.saturating_sub(report.totals.matched)),
+            say::count(report.totals.origin),
         ),
         wide: draw(WIDTHS[0]),
         narrow: draw(WIDTHS[1]),
@@ -111,9 +110,9 @@ pub(super) fn success(report: &Report) -> Figure {
         Some(part) if part.unmet_served < part.unmet => format!(
             "Part of the requests that met no mitigation and were answered with what was asked for. It was lowest in \
              the {} from {}, with {}: attackers whom nobody had recognised yet are among those requests.",
-            words::span(u64::from(part.seconds)),
-            words::clock(part.at),
-            words::percent(part.unmet_served, part.unmet),
+            say::span(u64::from(part.seconds)),
+            say::clock(part.at),
+            say::percent(part.unmet_served, part.unmet),
         ),
         _ => "Each request that met no mitigation was answered with what was asked for.".to_owned(),
     };

@@ -2,8 +2,8 @@
 
 use super::measured::MAX_ROWS;
 use super::{Block, Column, Part, Table, Text, words};
-use crate::Report;
 use crate::report::NodeFacts;
+use crate::{Report, say};
 
 pub(super) fn part(report: &Report) -> Part {
     let mut blocks = Vec::new();
@@ -27,7 +27,7 @@ fn machine(report: &Report, node: &NodeFacts) -> Vec<Block> {
     let full = match node.link_full_s {
         0 => Text::plain("The line was never full."),
         seconds => Text::plain("The line was full for ")
-            .and_strong(words::span(seconds))
+            .and_strong(say::span(seconds))
             .and(": what was lost before it reached the machine is in no figure of this report."),
     };
     let lost = match node.lost.values().sum::<u64>() {
@@ -39,7 +39,7 @@ fn machine(report: &Report, node: &NodeFacts) -> Vec<Block> {
                 .map(|(what, number)| {
                     Text::plain(format!(
                         "{} {} were lost for want of room; counts are complete all the same.",
-                        words::count(*number),
+                        say::count(*number),
                         words::lost(what)
                     ))
                 })
@@ -59,44 +59,41 @@ fn node_table(report: &Report, node: &NodeFacts) -> Table {
         caption: "From the first alarm to the last".to_owned(),
         columns: vec![Column::text("What"), Column::number("How much")],
         rows: vec![
-            row("Received", words::bytes(totals.rx_bytes)),
-            row("Sent", words::bytes(totals.tx_bytes)),
-            row("Most received in one second", words::bytes(node.peak_rx_bytes_per_s)),
-            row("Packets dropped before anybody saw them", words::count(node.rx_drops)),
-            row("Connections opened", words::count(connections.opened)),
-            row("Connections refused before anything was read", words::count(connections.refused)),
-            row("Connections dropped because a queue was full", words::count(node.listen_drops)),
+            row("Received", say::bytes(totals.rx_bytes)),
+            row("Sent", say::bytes(totals.tx_bytes)),
+            row("Most received in one second", say::bytes(node.peak_rx_bytes_per_s)),
+            row("Packets dropped before anybody saw them", say::count(node.rx_drops)),
+            row("Connections opened", say::count(connections.opened)),
+            row("Connections refused before anything was read", say::count(connections.refused)),
+            row("Connections dropped because a queue was full", say::count(node.listen_drops)),
             row(
                 "TLS handshakes that failed",
                 format!(
                     "{} of {}",
-                    words::count(connections.handshake_failures),
-                    words::count(connections.handshakes)
+                    say::count(connections.handshake_failures),
+                    say::count(connections.handshakes)
                 ),
             ),
             row(
                 "Streams reset; connections too slow",
-                format!("{}; {}", words::count(connections.resets), words::count(connections.slow)),
+                format!("{}; {}", say::count(connections.resets), say::count(connections.slow)),
             ),
-            row("SYN cookies sent", words::count(node.syn_cookies)),
-            row("Busiest second of the processors", words::ratio(node.peak_busy)),
-            row("Most taken by the host of a virtual machine", words::ratio(node.peak_steal)),
-            row("Most memory held by Seawall", words::bytes(node.peak_resident_bytes)),
-            row("Requests the origin was spared", words::count(totals.spared)),
-            row("Time the origin worked", words::span(totals.origin_cost_ms / 1_000)),
+            row("SYN cookies sent", say::count(node.syn_cookies)),
+            row("Busiest second of the processors", say::ratio(node.peak_busy)),
+            row("Most taken by the host of a virtual machine", say::ratio(node.peak_steal)),
+            row("Most memory held by Seawall", say::bytes(node.peak_resident_bytes)),
+            row("Requests the origin was spared", say::count(totals.spared)),
+            row("Time the origin worked", say::span(totals.origin_cost_ms / 1_000)),
             row(
                 "Answers of 4xx; of 5xx",
                 format!(
                     "{}; {}",
-                    words::count(totals.client_errors),
-                    words::count(totals.server_errors)
+                    say::count(totals.client_errors),
+                    say::count(totals.server_errors)
                 ),
             ),
-            row("Time in which the origin was not healthy", words::span(node.origin_unhealthy_s)),
-            row(
-                "Longest wait before the origin",
-                format!("{} ms", words::count(node.peak_wait_ms)),
-            ),
+            row("Time in which the origin was not healthy", say::span(node.origin_unhealthy_s)),
+            row("Longest wait before the origin", format!("{} ms", say::count(node.peak_wait_ms))),
             row(
                 "The origin at the end",
                 format!(
@@ -115,10 +112,10 @@ fn gaps(report: &Report) -> Block {
     let since = report.begin.since;
     let each = report.gaps.iter().take(MAX_ROWS).map(|gap| {
         let until = match gap.until {
-            Some(until) => format!("to {}", words::when(until, since)),
+            Some(until) => format!("to {}", say::when(until, since)),
             None => "until nobody knows when".to_owned(),
         };
-        let text = Text::strong(format!("From {} {until}", words::when(gap.from, since)))
+        let text = Text::strong(format!("From {} {until}", say::when(gap.from, since)))
             .and(format!(": {}", words::gap(&gap.why)));
         if gap.detail.is_empty() {
             text.and(".")
@@ -135,7 +132,7 @@ fn faults(report: &Report) -> Block {
     }
     let since = report.begin.since;
     let each = report.faults.iter().take(MAX_ROWS).map(|fault| {
-        Text::strong(words::when(fault.at, since))
+        Text::strong(say::when(fault.at, since))
             .and(": ")
             .and_foreign(&fault.part)
             .and(": ")

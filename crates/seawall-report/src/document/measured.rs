@@ -2,7 +2,7 @@
 
 use super::{Block, Column, Part, Table, Text, figures, summary, words};
 use crate::report::{Bucket, CohortTotals};
-use crate::{Cohort, Report};
+use crate::{Cohort, Report, say};
 
 /// When what happened.
 pub(super) fn timeline(report: &Report) -> Part {
@@ -15,7 +15,7 @@ pub(super) fn timeline(report: &Report) -> Part {
             .iter()
             .take(MAX_ROWS)
             .map(|change| {
-                vec![words::when(change.at, since).into(), words::state(&change.state).into()]
+                vec![say::when(change.at, since).into(), words::state(&change.state).into()]
             })
             .collect(),
     };
@@ -25,9 +25,9 @@ pub(super) fn timeline(report: &Report) -> Part {
         blocks: vec![
             Block::Paragraph(Text::plain(format!(
                 "Recorded from {} to {}. The first alarm was at {}. Counts are complete but for the gaps; nothing here is estimated.",
-                words::full(report.begin.recorded_from),
-                words::full(report.recorded_until.plus_ms(1_000)),
-                words::clock(since),
+                say::full(report.begin.recorded_from),
+                say::full(report.recorded_until.plus_ms(1_000)),
+                say::clock(since),
             ))),
             Block::Figure(figures::load(report)),
             Block::Table(summary::sums(report)),
@@ -57,15 +57,15 @@ fn numbers(report: &Report) -> Table {
         });
         let at = chunk.first().map_or(since, |part| part.at);
         [
-            words::when(at, since),
+            say::when(at, since),
             sum.seconds.to_string(),
-            words::count(sum.requests),
-            words::about(sum.expected),
-            words::count(sum.refused),
-            words::count(sum.origin),
-            words::count(sum.unmet),
-            words::percent(sum.unmet_served, sum.unmet),
-            words::count(sum.peak_requests),
+            say::count(sum.requests),
+            say::about(sum.expected),
+            say::count(sum.refused),
+            say::count(sum.origin),
+            say::count(sum.unmet),
+            say::percent(sum.unmet_served, sum.unmet),
+            say::count(sum.peak_requests),
         ]
         .map(Text::from)
         .to_vec()
@@ -93,9 +93,9 @@ pub(super) fn readers(report: &Report) -> Part {
     let sure = match readers {
         0 => Text::plain("No request came from somebody who was surely a reader."),
         _ => Text::plain("Of ")
-            .and(words::counted(readers, "request", "requests"))
+            .and(say::counted(readers, "request", "requests"))
             .and(" by people who were surely readers (signed in, known, or past the test) ")
-            .and_strong(words::percent(served, readers))
+            .and_strong(say::percent(served, readers))
             .and(" were answered with what was asked for."),
     };
     let meaning = Cohort::ALL.map(|cohort| {
@@ -120,13 +120,13 @@ fn cohorts(caption: &str, cohorts: &[CohortTotals]) -> Table {
     let row = |each: &CohortTotals| {
         vec![
             words::cohort(each.cohort).0.into(),
-            words::count(each.requests).into(),
-            words::count(each.served).into(),
-            words::percent(each.served, each.requests).into(),
-            words::count(each.refused).into(),
-            words::count(each.tested).into(),
-            words::count(each.failed).into(),
-            words::count(each.late).into(),
+            say::count(each.requests).into(),
+            say::count(each.served).into(),
+            say::percent(each.served, each.requests).into(),
+            say::count(each.refused).into(),
+            say::count(each.tested).into(),
+            say::count(each.failed).into(),
+            say::count(each.late).into(),
         ]
     };
     Table {

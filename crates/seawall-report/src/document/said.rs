@@ -1,10 +1,10 @@
 //! What people said, what is judged, and what is not known.
 
 use super::measured::MAX_ROWS;
-use super::{Block, Part, Text, words};
-use crate::assess::{Assessment, Confidence, Likelihood, Subject};
+use super::{Block, Part, Text};
+use crate::assess::{Assessment, Subject};
 use crate::entry::{Note, NoteKind};
-use crate::{Moment, Report};
+use crate::{Moment, Report, say, wording};
 
 /// What people said.
 pub(super) fn statements(report: &Report) -> Part {
@@ -25,7 +25,7 @@ pub(super) fn statements(report: &Report) -> Part {
     let left_out = report.notes.len().saturating_sub(4 * MAX_ROWS);
     if left_out > 0 {
         blocks.push(Block::Paragraph(
-            format!("{} more are in the JSON export.", words::count(left_out as u64)).into(),
+            format!("{} more are in the JSON export.", say::count(left_out as u64)).into(),
         ));
     }
     Part { id: "statements", heading: "What people said".to_owned(), blocks }
@@ -50,14 +50,14 @@ fn who(note: &Note, since: Moment) -> Text {
     };
     let mut text = Text::strong(kind)
         .and(". Written down at ")
-        .and(words::when(note.at, since))
+        .and(say::when(note.at, since))
         .and(" by ")
         .and_foreign(&note.author);
     if let Some(source) = &note.source {
         text = text.and("; source: ").and_text(Text::foreign_code(source));
     }
     if let Some(about) = note.about {
-        text = text.and(format!("; it speaks of {}", words::when(about, since)));
+        text = text.and(format!("; it speaks of {}", say::when(about, since)));
     }
     text.and(":")
 }
@@ -80,17 +80,13 @@ pub(super) fn assessments(report: &Report) -> Part {
 }
 
 fn judgement(assessment: &Assessment) -> Vec<Block> {
-    let (heading, what) = subject(assessment.subject);
-    let (start, band, range) = likelihood(assessment.likelihood);
-    let (sure, why) = confidence(assessment.confidence);
+    let sentence = |[start, word, end]: [String; 3]| {
+        Block::Paragraph(Text::plain(start).and_strong(word).and(end))
+    };
     let mut blocks = vec![
-        Block::Heading(3, heading.into()),
-        Block::Paragraph(
-            Text::plain(start).and_strong(band).and(format!(" ({range}) that {what}.")),
-        ),
-        Block::Paragraph(
-            Text::plain("Our confidence in this is ").and_strong(sure).and(format!(": {why}.")),
-        ),
+        Block::Heading(3, heading(assessment.subject).into()),
+        sentence(wording::likelihood_sentence(assessment)),
+        sentence(wording::confidence_sentence(assessment)),
     ];
     let lists = [
         ("What this rests on", &assessment.evidence),
@@ -108,39 +104,15 @@ fn judgement(assessment: &Assessment) -> Vec<Block> {
     blocks
 }
 
-const fn subject(subject: Subject) -> (&'static str, &'static str) {
+const fn heading(subject: Subject) -> &'static str {
     match subject {
-        Subject::Tor => ("Tor exits", "the requests came through Tor exits"),
-        Subject::Hosting => ("Hosting networks", "the requests came through hosting networks"),
-        Subject::Proxies => ("Proxies", "the requests came through residential or open proxies"),
-        Subject::Devices => ("Devices in homes", "the requests came from devices in homes"),
-        Subject::SingleTool => ("One tool", "one tool made most of the requests"),
-        Subject::ToolFamily => {
-            ("A family of tools", "the requests are consistent with a known family of tools")
-        }
-        Subject::Crowd => ("A crowd", "many readers came at once, and nobody attacked"),
-    }
-}
-
-const fn likelihood(likelihood: Likelihood) -> (&'static str, &'static str, &'static str) {
-    match likelihood {
-        Likelihood::AlmostNoChance => ("There is ", "almost no chance", "1 to 5 %"),
-        Likelihood::VeryUnlikely => ("It is ", "very unlikely", "5 to 20 %"),
-        Likelihood::Unlikely => ("It is ", "unlikely", "20 to 45 %"),
-        Likelihood::RoughlyEven => ("The chance is ", "roughly even", "45 to 55 %"),
-        Likelihood::Likely => ("It is ", "likely", "55 to 80 %"),
-        Likelihood::VeryLikely => ("It is ", "very likely", "80 to 95 %"),
-        Likelihood::AlmostCertain => ("It is ", "almost certain", "95 to 99 %"),
-    }
-}
-
-const fn confidence(confidence: Confidence) -> (&'static str, &'static str) {
-    match confidence {
-        Confidence::Low => ("low", "the evidence is little or indirect"),
-        Confidence::Moderate => {
-            ("moderate", "the evidence is plausible, but of one kind or from one place")
-        }
-        Confidence::High => ("high", "several kinds of evidence agree"),
+        Subject::Tor => "Tor exits",
+        Subject::Hosting => "Hosting networks",
+        Subject::Proxies => "Proxies",
+        Subject::Devices => "Devices in homes",
+        Subject::SingleTool => "One tool",
+        Subject::ToolFamily => "A family of tools",
+        Subject::Crowd => "A crowd",
     }
 }
 

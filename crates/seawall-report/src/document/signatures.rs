@@ -4,7 +4,7 @@ use super::measured::MAX_ROWS;
 use super::{Block, Column, Part, Table, Text, figures, words};
 use crate::entry::Evidence;
 use crate::report::MitigationHistory;
-use crate::{Moment, Report};
+use crate::{Moment, Report, say};
 
 /// Signatures that are shown; the JSON export has all.
 const MAX_SHOWN: usize = 32;
@@ -32,7 +32,7 @@ pub(super) fn part(report: &Report) -> Part {
     if report.mitigations.len() > MAX_SHOWN {
         let more = (report.mitigations.len() - MAX_SHOWN) as u64;
         blocks.push(Block::Paragraph(
-            format!("{} more are in the JSON export.", words::count(more)).into(),
+            format!("{} more are in the JSON export.", say::count(more)).into(),
         ));
     }
     Part { id: "signatures", heading: "Signatures and what was done".to_owned(), blocks }
@@ -66,13 +66,13 @@ fn one(history: &MitigationHistory, since: Moment) -> Vec<Block> {
         )
     };
     let became = Text::plain("It met ")
-        .and_strong(words::counted(met.matched, "request", "requests"))
+        .and_strong(say::counted(met.matched, "request", "requests"))
         .and(format!(
             ". Of them {} were refused, {} were given a cheap test ({} passed), and {} were let off to see what would happen without.",
-            words::count(met.blocked),
-            words::count(met.tests_set),
-            words::count(met.tests_passed),
-            words::count(met.control),
+            say::count(met.blocked),
+            say::count(met.tests_set),
+            say::count(met.tests_passed),
+            say::count(met.control),
         ));
     let mut blocks = vec![heading, words_of, Block::Paragraph(became)];
     blocks.extend(history.strongest().map(|evidence| Block::Paragraph(rests_on(evidence))));
@@ -96,12 +96,12 @@ fn rests_on(evidence: &Evidence) -> Text {
     Text::plain(format!(
         "It rests on: {} requests a second that look so, where {} would be ordinary; that is {} of what was too much. \
          Of {} ordinary clients {} look so as well, hence at most {} of ordinary clients would be met (upper bound, 95 %).{chance}",
-        words::about(evidence.matched_per_s),
-        words::about(evidence.expected_per_s),
-        words::ratio(evidence.coverage),
-        words::count(u64::from(evidence.baseline_clients)),
-        words::count(u64::from(evidence.baseline_hits)),
-        words::ratio(evidence.collateral_upper),
+        say::about(evidence.matched_per_s),
+        say::about(evidence.expected_per_s),
+        say::ratio(evidence.coverage),
+        say::count(u64::from(evidence.baseline_clients)),
+        say::count(u64::from(evidence.baseline_hits)),
+        say::ratio(evidence.collateral_upper),
     ))
 }
 
@@ -109,19 +109,19 @@ fn moves(history: &MitigationHistory, since: Moment) -> Table {
     let row = |step: &crate::TimedMove| {
         let (change, evidence) = (&step.change, &step.change.evidence);
         vec![
-            words::when(step.at, since).into(),
+            say::when(step.at, since).into(),
             words::rung(change.to.as_deref()).into(),
             words::why(&change.why).into(),
-            words::about(evidence.matched_per_s).into(),
-            words::ratio(evidence.coverage).into(),
-            words::ratio(evidence.collateral_upper).into(),
+            say::about(evidence.matched_per_s).into(),
+            say::ratio(evidence.coverage).into(),
+            say::ratio(evidence.collateral_upper).into(),
             format!(
                 "{} of {}",
-                words::count(u64::from(evidence.sample_hits)),
-                words::count(u64::from(evidence.sample_rows))
+                say::count(u64::from(evidence.sample_hits)),
+                say::count(u64::from(evidence.sample_rows))
             )
             .into(),
-            words::count(u64::from(evidence.sample_clients)).into(),
+            say::count(u64::from(evidence.sample_clients)).into(),
         ]
     };
     Table {

@@ -1,7 +1,7 @@
 //! Where requests came from, what they looked like, and, in the sealed edition, full addresses.
 
 use super::{Block, Column, Part, Table, Text, clean, figures, words};
-use crate::Report;
+use crate::{Report, say};
 
 /// Prefixes and networks that are shown; CSV and JSON have all.
 const MAX_SHOWN: usize = 20;
@@ -15,9 +15,9 @@ pub(super) fn networks(report: &Report) -> Part {
         Block::Paragraph(
             Text::plain(format!(
                 "Estimated from a sample of {} that stand for about {} requests from {} prefixes. ",
-                words::counted(sample.rows, "request", "requests"),
-                words::about(sample.requests),
-                words::count(sample.prefixes),
+                say::counted(sample.rows, "request", "requests"),
+                say::about(sample.requests),
+                say::count(sample.prefixes),
             ))
             .and_strong("An address is registered in a country and by somebody; it does not say who acted, nor where they are. ")
             .and("Addresses are cut to /24 and /48 here."),
@@ -33,10 +33,10 @@ fn network_table(report: &Report) -> Table {
     let rows = report.networks.iter().take(MAX_SHOWN).map(|network| {
         vec![
             Text::foreign(&network.registered),
-            words::about(network.requests).into(),
-            words::count(network.prefixes).into(),
-            words::count(network.rows).into(),
-            words::percent(network.met_rows, network.rows).into(),
+            say::about(network.requests).into(),
+            say::count(network.prefixes).into(),
+            say::count(network.rows).into(),
+            say::percent(network.met_rows, network.rows).into(),
         ]
     });
     Table {
@@ -68,15 +68,15 @@ fn prefix_table(report: &Report) -> Table {
             }),
             Text::foreign(source.registered.as_deref().unwrap_or("unknown")),
             Text::plain(known.join(", ")),
-            words::about(source.requests).into(),
-            words::percent(source.met_rows, source.rows).into(),
-            words::when(source.first_seen, since).into(),
-            words::when(source.last_seen, since).into(),
+            say::about(source.requests).into(),
+            say::percent(source.met_rows, source.rows).into(),
+            say::when(source.first_seen, since).into(),
+            say::when(source.last_seen, since).into(),
         ]
     });
     let left_out = match report.sample.prefixes_left_out {
         0 => String::new(),
-        left_out => format!(" ({} more are only summed up)", words::count(left_out)),
+        left_out => format!(" ({} more are only summed up)", say::count(left_out)),
     };
     Table {
         caption: format!(
@@ -101,7 +101,7 @@ fn more(caption: &str, all: usize) -> String {
         0..=MAX_SHOWN => caption.to_owned(),
         all => format!(
             "{caption}: {MAX_SHOWN} of {}; JSON and CSV have the rest",
-            words::count(all as u64)
+            say::count(all as u64)
         ),
     }
 }
@@ -112,8 +112,8 @@ pub(super) fn looks(report: &Report) -> Part {
         vec![
             Text::foreign_code(&look.text),
             Text::plain(words::attribute(&look.attribute)),
-            words::ratio(look.share_of_met).into(),
-            words::ratio(look.share_of_others).into(),
+            say::ratio(look.share_of_met).into(),
+            say::ratio(look.share_of_others).into(),
         ]
     });
     let table = Table {
@@ -150,9 +150,9 @@ pub(super) fn addresses(report: &Report) -> Option<Part> {
         vec![
             Text::foreign_code(&each.address),
             Text::plain(ports.join(", ")),
-            words::count(each.refused).into(),
-            words::when(each.first_seen, since).into(),
-            words::when(each.last_seen, since).into(),
+            say::count(each.refused).into(),
+            say::when(each.first_seen, since).into(),
+            say::when(each.last_seen, since).into(),
             Text::foreign_code(each.destination.as_deref().unwrap_or("\u{2013}")),
         ]
     });
@@ -161,7 +161,7 @@ pub(super) fn addresses(report: &Report) -> Option<Part> {
             0..=MAX_ADDRESSES => "Full addresses".to_owned(),
             all => format!(
                 "Full addresses: {MAX_ADDRESSES} of {}; JSON and CSV have the rest",
-                words::count(all as u64)
+                say::count(all as u64)
             ),
         },
         columns: vec![
@@ -180,7 +180,7 @@ pub(super) fn addresses(report: &Report) -> Option<Part> {
         blocks: vec![
             Block::Paragraph(Text::plain(format!(
                 "Of sources that were refused often, passed no test, carried no credential, and are no exit that many share. An address names a connection, not a person. They are removed from the record on {}.",
-                words::day(report.begin.remove_addresses_at)
+                say::day(report.begin.remove_addresses_at)
             ))),
             Block::Table(table),
         ],

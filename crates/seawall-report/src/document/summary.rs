@@ -3,7 +3,7 @@
 use super::{Block, Column, Table, Text, figures, words};
 use crate::entry::NoteKind;
 use crate::report::CohortTotals;
-use crate::{Cohort, Moment, RecordOrigin, Report};
+use crate::{Cohort, Moment, RecordOrigin, Report, say};
 
 /// What comes first.
 pub(super) fn first_page(report: &Report) -> Vec<Block> {
@@ -28,7 +28,7 @@ fn not_known(report: &Report) -> Vec<Text> {
         report.unknown.iter().take(MAX_UNKNOWN).map(|each| Text::foreign(each)).collect();
     if report.unknown.len() > MAX_UNKNOWN {
         let more = report.unknown.len() - MAX_UNKNOWN;
-        all.push(format!("{} more, below.", words::count(more as u64)).into());
+        all.push(format!("{} more, below.", say::count(more as u64)).into());
     }
     if all.is_empty() {
         all.push("Who ordered, paid for or steered this cannot be seen from here.".into());
@@ -47,19 +47,19 @@ fn what(report: &Report) -> String {
     let span = match report.until {
         Some(until) => format!(
             "From {} to {} UTC on {} ({})",
-            words::clock(since),
-            words::when(until, since),
-            words::day(since),
-            words::span(length)
+            say::clock(since),
+            say::when(until, since),
+            say::day(since),
+            say::span(length)
         ),
         None => format!(
             "Since {} UTC on {} ({} so far)",
-            words::clock(since),
-            words::day(since),
-            words::span(length)
+            say::clock(since),
+            say::day(since),
+            say::span(length)
         ),
     };
-    let compared = match words::times(totals.requests, totals.expected) {
+    let compared = match say::times(totals.requests, totals.expected) {
         Some(times) if totals.requests as f64 >= totals.expected * 1.1 => {
             format!(", {times} as many as would have been ordinary")
         }
@@ -68,15 +68,15 @@ fn what(report: &Report) -> String {
     let more = report.begin.sites.len().saturating_sub(1);
     let others = match more {
         0 => String::new(),
-        _ => format!(" and {}", words::counted(more as u64, "other name", "other names")),
+        _ => format!(" and {}", say::counted(more as u64, "other name", "other names")),
     };
-    let requests = words::large(totals.requests, "request", "requests");
+    let requests = say::large(totals.requests, "request", "requests");
     format!("{span}, {}{others} received {requests}{compared}.", words::site(report))
 }
 
 fn verdict(report: &Report) -> String {
     let found = report.mitigations.len() as u64;
-    let matched = words::percent(report.totals.matched, report.totals.requests);
+    let matched = say::percent(report.totals.matched, report.totals.requests);
     match report.verdict.as_str() {
         "crowd" => "This was not an attack: many readers came at once, and Seawall treated them as readers.".to_owned(),
         "mixed" => format!(
@@ -94,7 +94,7 @@ fn verdict(report: &Report) -> String {
 fn signatures(found: u64) -> String {
     match found {
         1 => "requests that look alike in one way".to_owned(),
-        _ => format!("requests that look alike in one of {} ways", words::count(found)),
+        _ => format!("requests that look alike in one of {} ways", say::count(found)),
     }
 }
 
@@ -121,19 +121,19 @@ fn felt(report: &Report) -> String {
     let (readers, readers_served) = sum(&report.cohorts, is_surely_reader);
     let compared = match before {
         0 => String::new(),
-        _ => format!(" (before the incident {})", words::percent(served_before, before)),
+        _ => format!(" (before the incident {})", say::percent(served_before, before)),
     };
     let sure = match readers {
         0 => String::new(),
         _ => format!(
             "People known to be readers got what they asked for in {} of their requests. ",
-            words::percent(readers_served, readers)
+            say::percent(readers_served, readers)
         ),
     };
     format!(
         "{sure}Of all requests that no measure of defence met, {} were answered with what was asked for{compared}; \
          attackers whom nobody had recognised yet are among them.",
-        words::percent(served, unmet)
+        say::percent(served, unmet)
     )
 }
 
@@ -145,15 +145,15 @@ fn done(report: &Report) -> String {
     if totals.refused == 0 && totals.tests_set == 0 {
         return format!(
             "Nobody was refused; the origin worked for {}.",
-            words::counted(totals.origin, "request", "requests")
+            say::counted(totals.origin, "request", "requests")
         );
     }
     format!(
         "Seawall refused {} ({}), gave a cheap test to {}, and let the origin (the server that makes the pages) work for {}.",
-        words::large(totals.refused, "request", "requests"),
-        words::percent(totals.refused, totals.requests),
-        words::large(totals.tests_set, "other", "others"),
-        words::large(totals.origin, "request", "requests"),
+        say::large(totals.refused, "request", "requests"),
+        say::percent(totals.refused, totals.requests),
+        say::large(totals.tests_set, "other", "others"),
+        say::large(totals.origin, "request", "requests"),
     )
 }
 
@@ -174,7 +174,7 @@ pub(super) fn sums(report: &Report) -> Table {
     let (totals, before) = (&report.totals, &report.before);
     let per_second = |number: u64, seconds: u64| match seconds {
         0 => "\u{2013}".to_owned(),
-        seconds => words::about(number as f64 / seconds as f64),
+        seconds => say::about(number as f64 / seconds as f64),
     };
     let (unmet, served) = sum(&report.cohorts, is_unmet);
     let (unmet_before, served_before) = sum(&report.cohorts_before, is_unmet);
@@ -189,18 +189,14 @@ pub(super) fn sums(report: &Report) -> Table {
             Column::number("Before, for comparison"),
         ],
         rows: vec![
-            row("Time that was counted", words::span(totals.seconds), words::span(before.seconds)),
-            row("Requests", words::count(totals.requests), words::count(before.requests)),
+            row("Time that was counted", say::span(totals.seconds), say::span(before.seconds)),
+            row("Requests", say::count(totals.requests), say::count(before.requests)),
             row(
                 "Ordinary would have been",
-                words::about(totals.expected),
-                words::about(before.expected),
+                say::about(totals.expected),
+                say::about(before.expected),
             ),
-            row(
-                "Beyond what is ordinary",
-                words::count(totals.excess),
-                words::count(before.excess),
-            ),
+            row("Beyond what is ordinary", say::count(totals.excess), say::count(before.excess)),
             row(
                 "Requests a second, on average",
                 per_second(totals.requests, totals.seconds),
@@ -210,27 +206,23 @@ pub(super) fn sums(report: &Report) -> Table {
                 "Requests in the busiest second",
                 format!(
                     "{}, at {}",
-                    words::count(report.peak.requests),
-                    words::when(report.peak.at, report.begin.since)
+                    say::count(report.peak.requests),
+                    say::when(report.peak.at, report.begin.since)
                 ),
                 String::new(),
             ),
             row(
                 "Met by a mitigation (a measure of defence)",
-                words::count(totals.matched),
-                words::count(before.matched),
+                say::count(totals.matched),
+                say::count(before.matched),
             ),
-            row("Refused", words::count(totals.refused), words::count(before.refused)),
-            row(
-                "Given a cheap test",
-                words::count(totals.tests_set),
-                words::count(before.tests_set),
-            ),
-            row("The origin worked", words::count(totals.origin), words::count(before.origin)),
+            row("Refused", say::count(totals.refused), say::count(before.refused)),
+            row("Given a cheap test", say::count(totals.tests_set), say::count(before.tests_set)),
+            row("The origin worked", say::count(totals.origin), say::count(before.origin)),
             row(
                 "Met no mitigation, and were answered",
-                words::percent(served, unmet),
-                words::percent(served_before, unmet_before),
+                say::percent(served, unmet),
+                say::percent(served_before, unmet_before),
             ),
         ],
     }
@@ -246,13 +238,13 @@ fn next(report: &Report) -> Vec<Text> {
         if node.link_full_s > 0 {
             steps.push(Text::plain(format!(
                 "Ask the provider of the line for help: for {} the line itself was full, which nothing on this machine can mend.",
-                words::span(node.link_full_s)
+                say::span(node.link_full_s)
             )));
         }
         if node.origin_unhealthy_s > 0 {
             steps.push(Text::plain(format!(
                 "Look at the origin: for {} it did not answer as it should.",
-                words::span(node.origin_unhealthy_s)
+                say::span(node.origin_unhealthy_s)
             )));
         }
     }
@@ -266,7 +258,7 @@ fn next(report: &Report) -> Vec<Text> {
         steps.push("Nothing has to be reported. If readers waited, let more pages be cached, or give the origin more room.".into());
     } else if is_live {
         steps.push(Text::plain("Decide whether to report this to a response team (CERT) or the police. Full addresses of sources are removed on ")
-            .and_strong(words::day(report.begin.remove_addresses_at))
+            .and_strong(say::day(report.begin.remove_addresses_at))
             .and("; who shall have them needs the sealed edition before."));
     }
     if is_live && report.record.is_closed {

@@ -16,17 +16,19 @@ type Moved = (u32, Option<&'static str>, Option<&'static str>, &'static str);
 
 /// What each mitigation looks like, with what it met.
 pub(super) fn mitigations(met: &[MetCounts; 3]) -> Vec<MitigationHistory> {
-    let search =
-        [("path", "path template /search"), ("query", "query keys q with ever new values")];
+    let search = [
+        ("path template", "path template /search"),
+        ("query", "query keys q with ever new values"),
+    ];
     let browser = [
-        ("ja4", "JA4 t13d1516h2_8daaf6152771_02713d6af862"),
-        ("accept_language", "languages not sent"),
-        ("user_agent", "user agent Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/119.0.0.0"),
+        ("JA4", "JA4 t13d1516h2_8daaf6152771_02713d6af862"),
+        ("languages", "languages not sent"),
+        ("user agent", "user agent Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/119.0.0.0"),
     ];
     let login = [
         ("method", "POST over HTTP/1.1"),
-        ("path", "path template /wp-login.php"),
-        ("user_agent_family", "python-requests 2"),
+        ("path template", "path template /wp-login.php"),
+        ("browser", "python-requests 2"),
     ];
     let (demote, challenge, block) = (Some("demote"), Some("challenge"), Some("block"));
     vec![
@@ -123,16 +125,16 @@ fn evidence(matched_per_s: f64, why: &str, place: u32) -> Evidence {
 /// What requests looked like.
 pub(super) fn looks() -> Vec<Look> {
     [
-        ("path", "path template /search", 0.58, 0.02),
-        ("path", "path template /", 0.26, 0.21),
-        ("path", "path template /wp-login.php", 0.16, 0.001),
-        ("ja4", "JA4 t13d190900_9dc949149365_97f8aa674fc9", 0.58, 0.004),
-        ("ja4", "JA4 t13d1516h2_8daaf6152771_02713d6af862", 0.26, 0.06),
+        ("path template", "path template /search", 0.58, 0.02),
+        ("path template", "path template /", 0.26, 0.21),
+        ("path template", "path template /wp-login.php", 0.16, 0.001),
+        ("JA4", "JA4 t13d190900_9dc949149365_97f8aa674fc9", 0.58, 0.004),
+        ("JA4", "JA4 t13d1516h2_8daaf6152771_02713d6af862", 0.26, 0.06),
         ("method", "GET over HTTP/2", 0.84, 0.88),
         ("method", "POST over HTTP/1.1", 0.16, 0.004),
-        ("user_agent_family", "Chrome 119", 0.84, 0.01),
-        ("user_agent_family", "python-requests 2", 0.16, 0.0),
-        ("accept_language", "languages not sent", 0.93, 0.17),
+        ("browser", "Chrome 119", 0.84, 0.01),
+        ("browser", "python-requests 2", 0.16, 0.0),
+        ("languages", "languages not sent", 0.93, 0.17),
         ("cookie", "no cookie", 0.99, 0.44),
     ]
     .map(|(attribute, text, share_of_met, share_of_others)| Look {

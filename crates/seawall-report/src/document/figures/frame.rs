@@ -2,7 +2,7 @@
 
 use crate::document::drawing::{Anchor, Drawing, Ink, Shape};
 use crate::document::words;
-use crate::{Moment, Report};
+use crate::{Moment, Report, say};
 
 /// How values become heights.
 pub(super) struct Scale {
@@ -22,7 +22,7 @@ impl Scale {
         let count = (most.max(1.0) / step).ceil().clamp(1.0, 10.0) as u32;
         let ticks = (0..=count).map(|each| f64::from(each) * step);
         Self {
-            ticks: ticks.map(|value| (value, words::count(value.round() as u64))).collect(),
+            ticks: ticks.map(|value| (value, say::count(value.round() as u64))).collect(),
             kind: Kind::Linear { most: f64::from(count) * step },
         }
     }
@@ -31,7 +31,7 @@ impl Scale {
         let powers = most.max(10.0).log10().ceil().clamp(1.0, 12.0) as i32;
         let ticks = (0..=powers).map(|power| 10_f64.powi(power));
         Self {
-            ticks: ticks.map(|value| (value, words::count(value.round() as u64))).collect(),
+            ticks: ticks.map(|value| (value, say::count(value.round() as u64))).collect(),
             kind: Kind::Logarithmic { least: 1.0, most: 10_f64.powi(powers) },
         }
     }
@@ -148,7 +148,7 @@ impl Frame {
             let x = self.x(at);
             self.drawing.put(Shape::Line(vec![[x, base], [x, base + 4.0]], Ink::Text));
             if x > self.left + 14.0 && x < self.right - 12.0 {
-                let text = words::clock(at)[..5].to_owned();
+                let text = say::clock(at)[..5].to_owned();
                 self.drawing.words([x, base + LINE + 1.0], Anchor::Middle, text, Ink::Muted);
             }
             at_s += step_s;

@@ -1,8 +1,8 @@
 //! Figures whose rows are named: mitigations over time, networks by size.
 
-use crate::Report;
 use crate::document::drawing::{Anchor, Drawing, Ink, Shape};
 use crate::document::{Figure, words};
+use crate::{Report, say};
 
 use super::WIDTHS;
 
@@ -47,8 +47,8 @@ pub(in crate::document) fn mitigations(report: &Report) -> Figure {
             drawing.put(Shape::Line(base, Ink::Grid));
         }
         let y = drawing.height - 5.0;
-        drawing.words([left, y], Anchor::Start, words::clock(from), Ink::Muted);
-        drawing.words([right, y], Anchor::End, words::clock(until), Ink::Muted);
+        drawing.words([left, y], Anchor::Start, say::clock(from), Ink::Muted);
+        drawing.words([right, y], Anchor::End, say::clock(until), Ink::Muted);
         drawing
     };
     Figure {
@@ -82,7 +82,7 @@ pub(in crate::document) fn networks(report: &Report) -> Figure {
             drawing.put(Shape::Box([0.0, top + 17.0, length.max(1.0), 10.0], Ink::Asked));
             drawing.put(Shape::Hatch([0.0, top + 17.0, met, 10.0], Ink::Refused));
             let at = [length + 6.0, top + 26.0];
-            drawing.words(at, Anchor::Start, words::about(network.requests), Ink::Muted);
+            drawing.words(at, Anchor::Start, say::about(network.requests), Ink::Muted);
         }
         drawing
     };
