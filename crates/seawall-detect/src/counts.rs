@@ -191,37 +191,10 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use core::net::{IpAddr, Ipv4Addr};
-
-    use seawall_model::{
-        Attributes, Cause, ClientAddr, Instant, Met, MitigationId, Referrer, Rung,
-    };
+    use seawall_model::{Met, MitigationId, Rung};
 
     use super::*;
-
-    fn page() -> Observation {
-        Observation {
-            at: Instant::default(),
-            client: ClientAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 0,
-            is_tor: false,
-            is_late: false,
-            identity: 1,
-            standing: Standing::Anonymous,
-            attributes: Attributes::default(),
-            kind: RequestKind::Page,
-            target: 0,
-            referrer: Referrer::None,
-            returned_cookie: false,
-            is_recognised: false,
-            is_cacheable: true,
-            status: 200,
-            cause: Cause::Default,
-            work: Work::Held,
-            met: None,
-            test: Test::None,
-        }
-    }
+    use crate::testing::page;
 
     #[test]
     fn a_request_belongs_to_the_first_cohort_that_fits() {

@@ -174,6 +174,7 @@ impl Seen {
         let is_poll = observation.kind == RequestKind::Feed
             && observation.status == 304
             && observation.work == Work::Held;
+        let untested = observation.met.filter(|_| is_untested(observation)).map(|met| met.id);
         Self {
             identity: observation.identity,
             attributes: observation.attributes,
@@ -185,11 +186,8 @@ impl Seen {
             has_cookie: observation.returned_cookie,
             is_met: observation.met.is_some_and(|met| met.rung > Rung::Observe),
             is_vouched: observation.standing != Standing::Anonymous,
-            untested: is_untested(observation)
-                .then_some(observation.met)
-                .flatten()
-                .map(|met| met.id),
-            is_put_off: is_untested(observation) && is_put_off(observation),
+            untested,
+            is_put_off: untested.is_some() && is_put_off(observation),
         }
     }
 

@@ -43,6 +43,8 @@ mod seasonal;
 mod signs;
 mod statistics;
 mod tally;
+#[cfg(test)]
+mod testing;
 mod top;
 mod visitors;
 mod watch;

@@ -360,40 +360,16 @@ const BEYOND: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
-    use core::net::{IpAddr, Ipv4Addr};
     use std::collections::HashMap;
 
     use proptest::prelude::*;
-    use seawall_model::{
-        Attributes, Cause, ClientAddr, Instant, Referrer, RequestKind, Standing, Test, Work,
-    };
-
-    use crate::keys::Keys;
 
     use super::*;
+    use crate::keys::Keys;
+    use crate::testing::page;
 
     fn row(number: u64) -> Observation {
-        Observation {
-            at: Instant::default(),
-            client: ClientAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 0,
-            is_tor: false,
-            is_late: false,
-            identity: number,
-            standing: Standing::Anonymous,
-            attributes: Attributes::default(),
-            kind: RequestKind::Page,
-            target: 0,
-            referrer: Referrer::None,
-            returned_cookie: false,
-            is_recognised: false,
-            is_cacheable: true,
-            status: 200,
-            cause: Cause::Default,
-            work: Work::Held,
-            met: None,
-            test: Test::None,
-        }
+        Observation { identity: number, ..page() }
     }
 
     /// The random bits of the row `number`.

@@ -4,9 +4,8 @@ use seawall_model::{
     Cause, MAX_MITIGATIONS, MitigationId, Observation, RequestKind, Rung, Test, Work,
 };
 
-use crate::window::is_refused;
-
 use crate::followed::is_untested;
+use crate::window::is_refused;
 
 /// What was counted of one mitigation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,35 +126,17 @@ impl Tallies {
 
 #[cfg(test)]
 mod tests {
-    use core::net::{IpAddr, Ipv4Addr};
-
-    use seawall_model::{
-        Attributes, ClientAddr, Instant, Met, Referrer, RequestKind, Standing, Work,
-    };
+    use seawall_model::Met;
 
     use super::*;
+    use crate::testing::page;
 
     fn met(id: u32, is_control: bool) -> Observation {
         Observation {
-            at: Instant::default(),
-            client: ClientAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: 0,
-            is_tor: false,
-            is_late: false,
-            identity: 1,
-            standing: Standing::Anonymous,
-            attributes: Attributes::default(),
-            kind: RequestKind::Page,
-            target: 1,
-            referrer: Referrer::None,
-            returned_cookie: false,
-            is_recognised: false,
-            is_cacheable: false,
             status: 403,
-            cause: Cause::Default,
             work: Work::Spared,
             met: Some(Met { id: MitigationId(id), rung: Rung::Block, is_control }),
-            test: Test::None,
+            ..page()
         }
     }
 

@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::vec::Vec;
 
-use seawall_model::{
-    Attribute, Cause, ClientAddr, Observation, Referrer, RequestKind, Rung, Standing, Test, Work,
-};
+use seawall_model::{Attribute, ClientAddr, Observation, Referrer, RequestKind, Rung, Work};
 
 use super::*;
 use crate::licence;
 use crate::random::Random;
+use crate::testing::page;
 
 const SEED: [u64; 2] = [0x5ea_3a11, 0xde7ec7];
 const TICK: Duration = Window::LENGTH;
@@ -153,23 +152,14 @@ impl World {
         Observation {
             at: Instant::from_nanos(self.ticks * 250_000_000),
             client: ClientAddr::new(core::net::IpAddr::from(octets)),
-            port: 0,
-            is_tor: false,
-            is_late: false,
             identity: client.identity,
-            standing: Standing::Anonymous,
             attributes: looks,
             kind,
             target: hash(Attribute::Path, 1_000 + target),
             referrer: client.referrer,
-            returned_cookie: false,
-            is_recognised: false,
             is_cacheable: self.random.unit() < 0.95,
-            status: 200,
-            cause: Cause::Default,
             work: if is_held { Work::Held } else { Work::Origin { cost_ms: 60 } },
-            met: None,
-            test: Test::None,
+            ..page()
         }
     }
 
