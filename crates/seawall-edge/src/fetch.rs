@@ -217,6 +217,8 @@ pub(crate) fn revalidate(ctx: &Rc<ClientConn>, policy: &PolicyRef, mut plan: Pla
         job.lead = Some(lead);
         job.class = WorkClass::Background;
         job.cause = JobCause::Upkeep;
+        // Who reads held pages has asked nothing of the origin, by whichever number.
+        job.turn = Turn::None;
         tokio::task::spawn_local(run(job, oneshot::channel().0));
     }
 }
