@@ -78,26 +78,19 @@ pub(crate) fn answer(
     times: Times,
     (next, who): (NextStep, Asker),
 ) -> Answer {
-    let mut headers = HeaderMap::new();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let to = match next {
+    let (to, set_cookie) = match next {
         NextStep::Wait(seconds) => return refusal::wait(ask, seconds),
-        NextStep::Clean => serve::target(ask).into_bytes(),
+        NextStep::Clean => (serve::target(ask).into_bytes(), None),
         NextStep::Around => {
             let keys = ctx.worker.shared.reception.keys.credentials();
             let Asker { identity, people, dice } = who;
             let (ticket, pass) = keys.sent_around(times.wall, ask.host, (identity, people, dice));
-            headers.append(SET_COOKIE, cookie(&pass, ctx.scheme(ask.fields)));
-            with_ticket(ask, &ticket)
+            (with_ticket(ask, &ticket), Some(cookie(&pass, ctx.scheme(ask.fields))))
         }
     };
-    if let Ok(location) = HeaderValue::from_bytes(&to) {
-        headers.insert(LOCATION, location);
-    }
     let note =
         Note { cause: Cause::Challenged, refused: true, cache: CacheOutcome::Bypass, close: false };
-    let body = AnswerBody::Whole(Bytes::new());
-    serve::built(StatusCode::TEMPORARY_REDIRECT, headers, body, &CacheStatus::Own, note)
+    sent_on(&to, set_cookie, note)
 }
 
 /// The turn of a request at a shared address.
@@ -124,10 +117,15 @@ pub(crate) fn give_turn(
     let who = (identity, people, dice);
     let keys = shared.reception.keys.credentials();
     let turn = keys.turn(&shared.limiters, (clock::now(), times.wall), ask.host, who);
+    ctx.worker.metrics.turn_given();
+    sent_on(&with_ticket(ask, &turn), Some(cookie(&turn, ctx.scheme(ask.fields))), note)
+}
+
+fn sent_on(to: &[u8], set_cookie: Option<HeaderValue>, note: Note) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.append(SET_COOKIE, cookie(&turn, ctx.scheme(ask.fields)));
-    if let Ok(location) = HeaderValue::from_bytes(&with_ticket(ask, &turn)) {
+    headers.extend(set_cookie.map(|cookie| (SET_COOKIE, cookie)));
+    if let Ok(location) = HeaderValue::from_bytes(to) {
         headers.insert(LOCATION, location);
     }
     let body = AnswerBody::Whole(Bytes::new());

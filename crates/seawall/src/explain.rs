@@ -189,12 +189,12 @@ fn meaning(cause: Cause) -> Meaning {
         ),
         Cause::OriginBusy => (
             "The page was not stored, and the site behind Seawall had as much work as it can bear. The request waited its turn in vain.",
-            "A short page with status 503 that says when to try again. Stored pages were served all the while.",
+            "A short page with status 503 that says when to try again. Nothing, if the status was 307: at an address that many share, who looks like an attack is sent around once instead, and comes back with a place in line of its own. Stored pages were served all the while.",
             "Under attack: nothing, this keeps the site alive. In quiet times the site is too slow: look at its own log, its database and its disk.",
         ),
         Cause::OriginBudget => (
             "The site behind Seawall had as much work as it can bear, and this address or its network had already caused more of it than `limits.origin_budget` allows. Others went first.",
-            "A short page with status 429 that says when to try again. Stored pages were served all the while.",
+            "A short page with status 429 that says when to try again. Nothing, if the status was 307: at an address that many share, who looks like an attack is sent around once instead, and comes back with a place in line of its own. Stored pages were served all the while.",
             "Under attack: nothing. If it happens to many readers behind one address in quiet times, raise `limits.origin_budget`; known readers raise it by themselves.",
         ),
         Cause::MadeUp => (
@@ -218,7 +218,7 @@ fn meaning(cause: Cause) -> Meaning {
             "Usually nothing: it ends by itself. If a program of yours is kept out, add its address to `network.allow`.",
         ),
         Cause::SignatureBlock => (
-            "The request looks like an attack that is going on, hardly any reader looks like that, and none of its clients ever passed the cheap test.",
+            "The request looks like an attack that is going on, and hardly any reader known from before looks like that. Hardly any of its clients passed the cheap test, or they asked for more stored pages than people read; where no test can be put, as with forms, hardly any was recognised and most went on though they were told to wait.",
             "An error with status 429. Stored pages were served as ever.",
             "Usually nothing: it ends by itself within minutes of the attack. If a reader was kept out, `seawall mitigate list` shows which mitigation it may have been, and `seawall mitigate veto ID --for 2h` stops it; who is signed in, or known from before, is never refused for this.",
         ),

@@ -107,6 +107,7 @@ pub struct WorkerMetrics {
     cache: Counters<{ CacheOutcome::ALL.len() }>,
     query_ignored: Counter,
     made_up_refused: Counter,
+    turns_given: Counter,
     versions: Counters<3>,
     latency: Histogram,
     bytes_received: Counter,
@@ -160,6 +161,11 @@ impl WorkerMetrics {
     /// Counts a request for a URL that is probably made up, turned away while there is a flood of such.
     pub fn made_up_refused(&self) {
         self.made_up_refused.add(1);
+    }
+
+    /// Counts a request that is sent around for a turn of its own instead of being refused.
+    pub fn turn_given(&self) {
+        self.turns_given.add(1);
     }
 
     /// Counts bytes read from clients, as they pass the socket.

@@ -90,6 +90,11 @@ impl Page<'_> {
             "Requests for URLs that are probably made up, turned away in a flood of such.",
             |b| &b.made_up_refused,
         );
+        self.counter(
+            "seawall_turns_given_total",
+            "Requests sent around once for a turn of their own at an address that many share, instead of being refused.",
+            |b| &b.turns_given,
+        );
     }
 
     fn requests(&mut self) {

@@ -167,6 +167,7 @@ fn who_shares_an_exit_is_sent_around_for_a_turn_instead_of_being_refused() {
         site.get(path, extra).assert_status(503);
     }
     site.client().get("/api", "Accept: application/json\r\n").assert_status(429);
+    assert_eq!(site.shield.metric("seawall_turns_given_total"), 1);
     drop(release);
     long.read("GET").assert_status(200);
     let is_idle = || site.shield.admin("GET", "/status").contains("\"in_flight\":0");
