@@ -72,6 +72,8 @@ pub struct Config {
     pub mitigate: Mitigate,
     /// What is recorded of them.
     pub evidence: Evidence,
+    /// SHA-256 of the file that this was read from, if it was.
+    pub file_sha256: Option<String>,
 }
 
 /// What is recorded of attacks.
@@ -83,22 +85,12 @@ pub struct Evidence {
     pub retention: Duration,
     /// Who alone can read full addresses; empty: they are written in the open.
     pub encrypt_to: Vec<Recipient>,
-    /// SHA-256 of the configuration file; there are no secrets in it.
-    pub config_sha256: Option<String>,
-}
-
-impl Evidence {
-    /// Whether the operator wants the same, whatever else the file says.
-    pub fn is_same_orders(&self, other: &Self) -> bool {
-        Self { config_sha256: None, ..self.clone() }
-            == Self { config_sha256: None, ..other.clone() }
-    }
 }
 
 impl Default for Evidence {
     fn default() -> Self {
         let retention = Duration::from_secs(30 * 86_400);
-        Self { enabled: true, retention, encrypt_to: Vec::new(), config_sha256: None }
+        Self { enabled: true, retention, encrypt_to: Vec::new() }
     }
 }
 
@@ -154,6 +146,7 @@ impl Config {
             detect: Detect::default(),
             mitigate: Mitigate::default(),
             evidence: Evidence::default(),
+            file_sha256: None,
         }
     }
 }

@@ -59,7 +59,7 @@ fn read_at_start_only(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin.token_file", old.admin_token != new.admin_token),
         ("limits.max_clients", old.limits.max_clients != new.limits.max_clients),
         ("detect", old.detect != new.detect),
-        ("evidence", !old.evidence.is_same_orders(&new.evidence)),
+        ("evidence", old.evidence != new.evidence),
         ("limits.max_budgets", old.limits.max_budgets != new.limits.max_budgets),
         ("limits.max_route_budgets", old.limits.max_route_budgets != new.limits.max_route_budgets),
         ("limits.origin_budget", old.limits.origin_budget != new.limits.origin_budget),

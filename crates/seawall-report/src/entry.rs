@@ -67,7 +67,7 @@ pub struct Begin {
     pub software: String,
     /// SHA-256 of the program's file; `None` if it could not be read.
     pub software_sha256: Option<String>,
-    /// SHA-256 of the configuration as it was read, secrets left out; `None` if there is none.
+    /// SHA-256 of the configuration's file, which has no secrets in it; `None` if there was none.
     pub config_sha256: Option<String>,
     /// Which life of the program.
     pub run: String,

@@ -169,6 +169,12 @@ impl Surroundings for Around {
             || is_listed.into_iter().any(|prefix| prefix.contains(ip))
     }
 
+    fn configuration(&self) -> (Vec<String>, Option<String>) {
+        let policy = self.shared.policy.load();
+        let sites = policy.config.sites.iter().flat_map(|site| site.hosts.clone()).collect();
+        (sites, policy.config.file_sha256.clone())
+    }
+
     fn describe(&self, prefix: ClientAddr) -> (Option<String>, Vec<String>) {
         let (shared, policy) = (&self.shared, self.shared.policy.load());
         let country = policy.config.countries.country(prefix.ip());

@@ -11,8 +11,8 @@ use seawall_control::{ControlLoop, Entry as Recorded, Incident, Step as Happened
 use seawall_detect::{Finding, SignatureEvidence, Window};
 use seawall_model::{Attribute, ClientAddr, Instant, Observation, Rung, Signature, WallTime};
 use seawall_report::{
-    Addresses, Begin, ClockOffset, End, Entry, Evidence, Fault, Gap, Lost, Moment, Move, Node,
-    RecordOrigin, Row, Second, Step, StepKind, Word,
+    Addresses, Begin, End, Entry, Evidence, Fault, Gap, Lost, Moment, Move, Node, RecordOrigin,
+    Row, Second, Step, StepKind, Word,
 };
 
 use super::addresses::Refused;
@@ -36,20 +36,12 @@ pub enum Output {
 /// What a record says of the program and its surroundings in its first line.
 #[derive(Clone, Debug, Default)]
 pub struct About {
-    /// Hosts of the sites.
-    pub sites: Vec<String>,
     /// Addresses listened on.
     pub listens: Vec<String>,
     /// Where the facts come from.
     pub origin: RecordOrigin,
-    /// SHA-256 of the program's file.
-    pub software_sha256: Option<String>,
-    /// SHA-256 of the configuration.
-    pub config_sha256: Option<String>,
     /// Which life of the program.
     pub run: String,
-    /// What is known of the clock.
-    pub clock: Option<ClockOffset>,
     /// How long full addresses are kept.
     pub retention: Duration,
 }
@@ -58,6 +50,9 @@ pub struct About {
 pub trait Surroundings {
     /// Whether more than one person may be behind an address, or it is one that the operator vouches for.
     fn is_shared(&self, client: ClientAddr) -> bool;
+
+    /// Hosts of the sites, and the SHA-256 of the configuration's file: a reload changes both.
+    fn configuration(&self) -> (Vec<String>, Option<String>);
 
     /// Who registered the network, and what it is known as.
     fn describe(&self, prefix: ClientAddr) -> (Option<String>, Vec<String>);
@@ -360,21 +355,20 @@ impl Story {
         let remove_at = since.plus_ms(ms(self.about.retention));
         let recorded_from = self.ring.front().map_or(since, |(second, _)| second.at);
         let about = &self.about;
+        let (sites, config_sha256) = around.configuration();
         out.push(Output::Begin(Box::new(Begin {
             incident: name(since, &about.run),
             since,
             recorded_from: recorded_from.min(since),
-            sites: about.sites.clone(),
+            sites,
             listens: about.listens.clone(),
             origin: about.origin,
             software: concat!("seawall ", env!("CARGO_PKG_VERSION")).to_owned(),
-            software_sha256: about.software_sha256.clone(),
-            config_sha256: about.config_sha256.clone(),
+            config_sha256,
             run: about.run.clone(),
-            clock: about.clock.clone(),
             attributes: Attribute::ALL.map(|attribute| attribute.as_str().to_owned()).to_vec(),
             remove_addresses_at: remove_at,
-            // The chain knows the version of the form and the key.
+            // The chain knows the version of the form and the key, the writer the digest of the program.
             ..Begin::default()
         })));
         let mut rows = 0;

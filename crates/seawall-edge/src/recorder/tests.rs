@@ -35,6 +35,10 @@ impl Surroundings for Nobody {
         client.ip() == IpAddr::from([203, 0, 113, 200])
     }
 
+    fn configuration(&self) -> (Vec<String>, Option<String>) {
+        (vec!["example.org".to_owned()], Some("c0".repeat(32)))
+    }
+
     fn describe(&self, _: ClientAddr) -> (Option<String>, Vec<String>) {
         (Some("AS64500".to_owned()), Vec::new())
     }
@@ -208,6 +212,9 @@ fn an_incident_is_recorded_from_before_it_began_to_its_end_without_a_lost_second
     let Some(Output::Begin(begin)) = out.first() else { panic!("it begins") };
     assert_eq!(begin.incident, "20261122T100500Z-0abc");
     assert_eq!(begin.recorded_from.unix_s(), BEGAN_S);
+    // As it is when the incident begins: a reload may have changed it.
+    assert_eq!(begin.sites, ["example.org"]);
+    assert_eq!(begin.config_sha256, Some("c0".repeat(32)));
     let seconds: Vec<u64> = entries(&out)
         .filter_map(|entry| match entry {
             Entry::Second(second) => Some(second.at.unix_s() - BEGAN_S),

@@ -63,14 +63,9 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
 fn about(config: &Config, shared: &Shared, is_rehearsal: bool) -> About {
     use seawall_report::RecordOrigin::{Live, Rehearsal};
     About {
-        sites: config.sites.iter().flat_map(|site| site.hosts.clone()).collect(),
         listens: config.listen.iter().map(|listen| listen.address.to_string()).collect(),
         origin: if is_rehearsal { Rehearsal } else { Live },
-        // Read when it is needed: the file has megabytes.
-        software_sha256: None,
-        config_sha256: config.evidence.config_sha256.clone(),
         run: shared.run.text(),
-        clock: None,
         retention: config.evidence.retention,
     }
 }

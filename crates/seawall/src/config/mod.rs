@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use seawall_edge::config::{Certificate, Config, Listen};
+use seawall_seal::Digest;
 use toml::de::DeTable;
 
 pub(crate) mod machine;
@@ -46,7 +47,11 @@ use crate::config::section::{Report, Section};
 pub(crate) fn load(file: &Path, machine: &Machine) -> Result<(Config, Findings), Findings> {
     let mut findings = Findings::new(file);
     match read(file) {
-        Ok(text) => load_text(&text, findings, machine),
+        Ok(text) => {
+            let (mut config, findings) = load_text(&text, findings, machine)?;
+            config.file_sha256 = Some(Digest::of(text.as_bytes()).to_string());
+            Ok((config, findings))
+        }
         Err(problem) => {
             findings.errors.push(problem);
             Err(findings)
@@ -172,6 +177,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::path::PathBuf;
 
     use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
@@ -326,6 +332,14 @@ mod tests {
         assert_eq!(config.state_dir, PathBuf::from("/etc/seawall/state"));
         assert_eq!(config.admin_socket, Some(PathBuf::from("/etc/seawall/state/admin.sock")));
         assert!(!config.state_is_temporary);
+    }
+
+    #[test]
+    fn a_configuration_knows_the_digest_of_its_file() {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(SMALLEST.as_bytes()).expect("there is room");
+        let (config, _) = load(file.path(), &machine()).expect("the file is valid");
+        assert_eq!(config.file_sha256, Some(Digest::of(SMALLEST.as_bytes()).to_string()));
     }
 
     fn fragments() -> impl Strategy<Value = String> {
