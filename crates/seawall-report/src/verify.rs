@@ -126,7 +126,7 @@ impl RecordVerifier {
     /// # Errors
     /// [`RecordFailure`] with the first line that is not as it was sealed.
     pub fn finish(self) -> Result<VerifiedRecord, RecordFailure> {
-        let Self { lines, mut state } = self;
+        let Self { lines, state } = self;
         if let Some(failure) = state.failure {
             return Err(failure);
         }
@@ -135,7 +135,10 @@ impl RecordVerifier {
             return Err(RecordFailure { first_bad: 1, reason });
         };
         let key = state.trusted.or(begin.key).ok_or_else(no_key)?;
-        state.found.unacknowledged = state.tombstones.into_iter().collect();
+        // Of a record that nothing seals yet, line 1 is all that can be held against the key.
+        if begin.key != Some(key) {
+            return Err(other_key());
+        }
         let Found { entries, segments, sealed_lines, .. } = state.found;
         Ok(VerifiedRecord {
             incident: begin.incident,
@@ -147,7 +150,7 @@ impl RecordVerifier {
             sealed_at: state.found.sealed_at,
             is_closed: state.found.is_closed,
             removed: state.found.removed,
-            unacknowledged: state.found.unacknowledged,
+            unacknowledged: state.tombstones.into_iter().collect(),
             gaps: state.found.gaps,
             gap_count: state.found.gap_count,
             timestamps: state.found.timestamps,
@@ -174,10 +177,7 @@ impl RecordVerifier {
             return Err(failure.into());
         }
         let key = state.trusted.ok_or_else(no_key)?;
-        let begin = state.begin.filter(|begin| begin.key == Some(key)).ok_or_else(|| {
-            let reason = "it names another key than the one to go on with".to_owned();
-            RecordFailure { first_bad: 1, reason }
-        })?;
+        let begin = state.begin.filter(|begin| begin.key == Some(key)).ok_or_else(other_key)?;
         let kept = state.open.kept;
         let mut open = state.open.entries;
         open.truncate(kept.lines);
@@ -218,7 +218,6 @@ struct Found {
     sealed_at: Option<Moment>,
     is_closed: bool,
     removed: u64,
-    unacknowledged: Vec<u64>,
     gaps: Vec<Gap>,
     gap_count: u64,
     timestamps: u64,
@@ -353,11 +352,7 @@ impl State {
             is_trusted: self.trusted.is_some(),
         };
         place.judge(&self.open, digests, seal, signed)?;
-        if begin.key != Some(place.key) {
-            let reason = "it names another key than the one that sealed the record".to_owned();
-            return Err(RecordFailure { first_bad: 1, reason });
-        }
-        Ok(())
+        if begin.key == Some(place.key) { Ok(()) } else { Err(other_key()) }
     }
 
     /// A segment is as it was sealed: what it says counts.
@@ -389,4 +384,9 @@ const MAX_GAPS: usize = 64;
 
 fn no_key() -> RecordFailure {
     RecordFailure { first_bad: 1, reason: "it names no public key".to_owned() }
+}
+
+fn other_key() -> RecordFailure {
+    let reason = "it names another key than the one that has to seal the record".to_owned();
+    RecordFailure { first_bad: 1, reason }
 }

@@ -217,6 +217,11 @@ fn a_whole_record_of_another_key_is_known_by_the_key_given() {
     let forged = small(&theirs, "one");
     assert_eq!(failure(&forged, None), None, "the file's own word is all there is");
     check_reason(&forged, Some(ours.public()), 1, "not with the key given");
+    let begun = &lines(&forged)[0];
+    assert!(verify(begun, None).is_ok());
+    let found =
+        verify(begun, Some(ours.public())).expect_err("nothing is sealed, but it says whose it is");
+    assert_eq!(found.first_bad, 1, "{found}");
     // The key in line 1 replaced by the right one does not help.
     let pem = |key: &SigningKey| serde_json::to_string(&key.public().to_pem()).expect("JSON");
     let text = String::from_utf8(forged).expect("text");
