@@ -54,7 +54,8 @@ pub(super) struct Open {
     was_closed: bool,
     has_end: bool,
     pub(super) tombstones: Vec<u64>,
-    pub(super) acknowledged: Vec<u64>,
+    /// Removed lines that entries own up to; each once, however often it is named.
+    pub(super) acknowledged: BTreeSet<u64>,
     pub(super) gaps: Vec<Gap>,
     pub(super) gap_count: u64,
     pub(super) timestamps: u64,
@@ -71,7 +72,7 @@ impl Open {
             was_closed,
             has_end: false,
             tombstones: Vec::new(),
-            acknowledged: Vec::new(),
+            acknowledged: BTreeSet::new(),
             gaps: Vec::new(),
             gap_count: 0,
             timestamps: 0,
@@ -153,7 +154,6 @@ impl Open {
                 let stands = said.lines.into_iter().filter(|said| {
                     removed.contains(said) || self.tombstones.binary_search(said).is_ok()
                 });
-                let stands: BTreeSet<u64> = stands.collect();
                 self.acknowledged.extend(stands);
             }
             Entry::Timestamp(_) => self.timestamps += 1,

@@ -266,17 +266,18 @@ fn the_same_json_in_other_words_is_not_the_same() {
     }
 }
 
+/// Without one line, in whose place stands that it was removed.
+fn taken_out(record: &[u8], number: usize) -> Vec<u8> {
+    let mut lines = lines(record);
+    let line = lines[number - 1].strip_suffix(b"\n").expect("a line");
+    let tombstone = statement::Tombstone { line: number as u64, sha256: Digest::of(line) };
+    lines[number - 1] = format!("{}\n", tombstone.line()).into_bytes();
+    lines.concat()
+}
+
 #[test]
 fn a_removed_line_is_owned_up_to_by_a_later_sealed_entry() {
     let key = key(1);
-    let taken_out = |record: &[u8], number: usize| {
-        let mut lines = lines(record);
-        let line = lines[number - 1].strip_suffix(b"\n").expect("a line");
-        let sha256 = Digest::of(line);
-        let tombstone = statement::Tombstone { line: number as u64, sha256 };
-        lines[number - 1] = format!("{}\n", tombstone.line()).into_bytes();
-        lines.concat()
-    };
     let body = || vec![vec![second(1), addresses(at(1))], vec![end()]];
     let silent = taken_out(&record(&key, "one", &body()), 3);
     let found = verify(&silent, Some(key.public())).expect("the seals hold");
@@ -327,6 +328,13 @@ fn a_hostile_record_takes_bounded_memory() {
     }
     let found = verifier.finish().expect("nothing is altered");
     assert_eq!(found.torn_bytes, 3 << 20);
+    let mut verifier = RecordVerifier::new(None);
+    verifier.take(&taken_out(&record(&key, "one", &[vec![addresses(at(1))], vec![end()]]), 2));
+    let said = serde_json::to_string(&removed(&[2, 2, 2])).expect("JSON") + "\n";
+    for _ in 0..9 {
+        verifier.take(said.as_bytes());
+    }
+    assert_eq!(verifier.state.open.acknowledged.len(), 1, "once, however often it is said");
 }
 
 fn entries() -> impl Strategy<Value = Vec<Vec<Entry>>> {
