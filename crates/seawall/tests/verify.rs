@@ -112,6 +112,13 @@ fn a_record_without_an_end_is_good_only_up_to_its_last_seal() {
     assert_eq!(open.code, Some(0), "{}", open.stderr);
     assert!(open.stderr.contains("has no end yet"), "{}", open.stderr);
     assert_eq!(place.verify(&["--open", "--json"]).json()["is_closed"], false);
+    for (is_closed, more) in [(false, "{}\n{"), (true, "{}\n{}\n")] {
+        let place = Place::new(is_closed);
+        place.write(&[&place.read(), more.as_bytes()].concat());
+        assert_eq!(place.verify(&[]).code, Some(1));
+        let open = place.verify(&["--open"]);
+        assert!(open.stderr.contains("vouches for the 2 lines behind"), "{}", open.stderr);
+    }
 }
 
 /// The commands of the section, as they stand there.

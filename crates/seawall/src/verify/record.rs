@@ -137,10 +137,11 @@ fn remarks(record: &VerifiedRecord, is_trusted: bool) -> String {
         ));
     }
     if !record.is_closed {
-        words.push(format!(
-            "The record has no end yet. Nothing vouches for the {} lines behind the last seal.",
-            record.unsealed_lines
-        ));
+        words.push("The record has no end yet.".to_owned());
+    }
+    let behind = record.unsealed_lines + u64::from(record.torn_bytes > 0);
+    if behind > 0 {
+        words.push(format!("Nothing vouches for the {behind} lines behind the last seal."));
     }
     if record.timestamps > 0 {
         words.push(format!(
