@@ -106,7 +106,7 @@ fn time(bytes: &[u8]) -> Option<Moment> {
     let ms: String = part.chars().chain("00".chars()).take(3).collect();
     let part = |from: usize, to: usize| &whole[from..to];
     Moment::parse(&format!(
-        "{}-{}-{}T{}:{}:{}.{ms:0<3}Z",
+        "{}-{}-{}T{}:{}:{}.{ms}Z",
         part(0, 4),
         part(4, 6),
         part(6, 8),
