@@ -5,4 +5,5 @@
 
 pub mod archive;
 pub mod cache;
+pub mod report;
 pub mod wire;
