@@ -371,7 +371,7 @@ fn meet(
     let asker = TestAsker {
         testable: ask.wish().testable(),
         people: shared.budgets.people(Whence { client: facts.client, asn: network.asn }),
-        is_crowd: network.is_tor || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer.ip()),
+        is_crowd: network.is_tor || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer),
     };
     let shown = || cheap_test::shown(ctx, ask, facts, times);
     let gate = (&policy.table, &shared.limiters);
@@ -443,9 +443,9 @@ pub(crate) fn observe(
     met
 }
 
-/// From where it asked, if it asked us: behind a proxy it did not.
+/// From where it asked, if the connection is its own: a forwarding field says no port.
 fn port(ctx: &ClientConn, client: ClientAddr) -> u16 {
-    if ClientAddr::new(ctx.peer.ip()) == client { ctx.peer.port() } else { 0 }
+    if ctx.client == client { ctx.client_port } else { 0 }
 }
 
 fn network(policy: &Policy, client: ClientAddr) -> NetworkClass {

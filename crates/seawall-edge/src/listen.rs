@@ -184,7 +184,8 @@ fn enter(
     });
     worker.metrics.bytes_received(early.len() as u64);
     let ports = Ports { listened: listen.address.port(), public: listen.public_port, told: None };
-    let opened = Opened { peer, client, via_proxy, tls: listen.tls, ports, ja4: None };
+    let (peer, client_port) = (peer.ip(), peer.port());
+    let opened = Opened { peer, client, client_port, via_proxy, tls: listen.tls, ports, ja4: None };
     let proxied = listen.proxy_protocol && via_proxy;
     if !listen.tls && !proxied && !early.is_empty() {
         return enter_http(worker, policy, socket, opened, early, counted);
@@ -299,6 +300,7 @@ async fn greet(
             Ok(Ok(Some((source, destination)))) => {
                 opened.ports.told = Some(destination.port());
                 opened.client = ClientAddr::new(source.ip());
+                opened.client_port = source.port();
                 // The header names the client; forwarding fields of that client are not believed.
                 opened.via_proxy = policy.trusts(source.ip());
             }

@@ -299,7 +299,7 @@ fn judge(
     let decided = decide(&policy.table, &shared.limiters, times.mono, site, facts);
     let of_clients = (&policy.table, &shared.limiters, &shared.budgets);
     let mut decision = held_gate(of_clients, times.mono, decided, facts);
-    let seems_cdn = || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer.ip());
+    let seems_cdn = || !ctx.via_proxy && shared.is_suspected_cdn(ctx.peer);
     if decision == Decision::Admit(Cause::Default) && terms.budget.is_some() {
         let from = whence(policy, facts.client);
         // Forwarding fields can be made up: they buy a crowd's budget, and not none.
@@ -308,7 +308,7 @@ fn judge(
         decision = route_gate(&shared.budgets, times.mono, terms, from, facts);
     }
     if !ctx.via_proxy {
-        ctx.worker.look_for_cdn(times.mono, ctx.peer.ip(), ask.fields);
+        ctx.worker.look_for_cdn(times.mono, ctx.peer, ask.fields);
         if decision.cause() == Cause::HeldBudget && seems_cdn() {
             decision = Decision::Admit(Cause::Default);
         }

@@ -4,7 +4,7 @@
 //! of a client connection that outlives single requests.
 
 use std::cell::{Cell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -278,9 +278,11 @@ fn is_same(held: &Weak<Gate>, gate: &Arc<Gate>) -> bool {
 pub(crate) struct ClientConn {
     pub(crate) worker: Rc<Worker>,
     /// The socket's other end.
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: IpAddr,
     /// Who that is, after the PROXY header and before forwarding fields.
     pub(crate) client: ClientAddr,
+    /// The port that it connects from.
+    pub(crate) client_port: u16,
     /// Whether forwarding fields on this connection are believed.
     pub(crate) via_proxy: bool,
     pub(crate) tls: bool,
@@ -299,8 +301,9 @@ pub(crate) struct ClientConn {
 
 /// What is known of a connection when it becomes one that requests come from.
 pub(crate) struct Opened {
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: IpAddr,
     pub(crate) client: ClientAddr,
+    pub(crate) client_port: u16,
     pub(crate) via_proxy: bool,
     pub(crate) tls: bool,
     pub(crate) ports: Ports,
@@ -359,12 +362,13 @@ impl Drop for OpenConnection {
 
 impl ClientConn {
     pub(crate) fn new(worker: &Rc<Worker>, opened: Opened) -> Rc<Self> {
-        let Opened { peer, client, via_proxy, tls, ports, ja4 } = opened;
+        let Opened { peer, client, client_port, via_proxy, tls, ports, ja4 } = opened;
         let worker = Rc::clone(worker);
         Rc::new(Self {
             worker,
             peer,
             client,
+            client_port,
             via_proxy,
             tls,
             ports,

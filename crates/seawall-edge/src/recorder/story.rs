@@ -5,6 +5,7 @@
 //! replay of logs. Read next: `rows` for what is written of whom, `writer` for what becomes of it.
 
 use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use seawall_control::{ControlLoop, Entry as Recorded, Incident, Step as Happened};
@@ -38,6 +39,8 @@ pub enum Output {
 pub struct About {
     /// Addresses listened on.
     pub listens: Vec<String>,
+    /// Which of them everybody connects to, if that is known.
+    pub destination: Option<SocketAddr>,
     /// Where the facts come from.
     pub origin: RecordOrigin,
     /// Which life of the program.
@@ -440,9 +443,14 @@ impl Story {
         }
         let (most, batches) = if is_last { (ADDRESSES, LAST_BATCHES) } else { (ADDRESSES, 1) };
         for _ in 0..batches {
-            let addresses = self.refused.due(most, is_last, |client| around.is_shared(client));
+            let mut addresses = self.refused.due(most, is_last, |client| around.is_shared(client));
             if addresses.is_empty() {
                 break;
+            }
+            if let Some(to) = self.about.destination {
+                // Who has no port came by way of a proxy.
+                let own = addresses.iter_mut().filter(|address| !address.ports.is_empty());
+                own.for_each(|address| address.destination = Some(to.to_string()));
             }
             let count = addresses.len() as u64;
             // Salt and encryption are for who writes: both take random numbers.

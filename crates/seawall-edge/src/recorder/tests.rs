@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +102,7 @@ impl Shield {
         let about = About {
             run: "0abc00000001".to_owned(),
             retention: Duration::from_secs(86_400),
+            destination: Some(SocketAddr::from(([203, 0, 113, 10], 443))),
             ..About::default()
         };
         let (detect, control) = (DetectorConfig::default(), ControllerConfig::default());
@@ -294,6 +295,23 @@ fn of_readers_there_are_counts_and_no_addresses() {
     let want = (0..4).map(|bot| format!("203.0.113.{bot}")).collect();
     assert_eq!(told, want, "neither a shared one, nor an exit of Tor, nor who signed in");
     assert!(text.contains("\"prefix\":\"203.0.113.0/24\""));
+}
+
+#[test]
+fn where_an_address_connected_to_is_told_of_who_connected_itself() {
+    let out = incident(1, |shield, is_attack| {
+        for port in [0, 40_000].into_iter().filter(|_| is_attack) {
+            let last = if port == 0 { 8 } else { 9 };
+            shield.see(Observation { port, ..blocked([203, 0, 113, last]) });
+        }
+    });
+    let told: HashSet<_> = entries(&out)
+        .filter_map(|entry| if let Entry::Addresses(told) = entry { Some(told) } else { None })
+        .flat_map(|told| &told.addresses)
+        .map(|told| (told.address.as_str(), told.destination.as_deref()))
+        .collect();
+    let want = [("203.0.113.8", None), ("203.0.113.9", Some("203.0.113.10:443"))];
+    assert_eq!(told, want.into());
 }
 
 #[test]

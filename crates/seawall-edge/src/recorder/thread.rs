@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::writer::Writer;
 use super::{About, Around, Batch, Recorder, Story, keep};
 use crate::archive::sealing_key;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::shared::Shared;
 
 /// Parts of the disk budget that records may take.
@@ -64,10 +65,29 @@ fn about(config: &Config, shared: &Shared, is_rehearsal: bool) -> About {
     use seawall_report::RecordOrigin::{Live, Rehearsal};
     About {
         listens: config.listen.iter().map(|listen| listen.address.to_string()).collect(),
+        destination: destination(&config.listen),
         origin: if is_rehearsal { Rehearsal } else { Live },
         run: shared.run.text(),
         retention: config.evidence.retention,
     }
+}
+
+/// Where whoever connects to the program itself has to connect to: the one public address and port that it listens on. Of
+/// several, or any address of the machine, it is not known which, and what is forwarded was sent to another.
+fn destination(listens: &[Listen]) -> Option<SocketAddr> {
+    let [listen] = listens else { return None };
+    let is_own = !listen.proxy_protocol && listen.public_port.is_none();
+    let to = listen.address;
+    let is_public = match to.ip() {
+        IpAddr::V4(ip) => {
+            !(ip.is_unspecified() || ip.is_private() || ip.is_loopback() || ip.is_link_local())
+        }
+        IpAddr::V6(ip) => {
+            let is_inner = ip.is_unique_local() || ip.is_unicast_link_local();
+            !(ip.is_unspecified() || ip.is_loopback() || is_inner)
+        }
+    };
+    (is_own && is_public && to.port() > 0).then_some(to)
 }
 
 /// Writes what comes until nobody sends any more.
@@ -149,3 +169,32 @@ fn own_digest() -> io::Result<Digest> {
 const BATCHES: usize = 240;
 const TURN: Duration = Duration::from_secs(1);
 const LOOK_EVERY_S: f64 = 3_600.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(address: &str) -> Listen {
+        let address = address.parse().expect("an address");
+        Listen { address, tls: true, proxy_protocol: false, public_port: None }
+    }
+
+    #[test]
+    fn a_destination_is_told_only_if_there_is_but_one() {
+        let check = |listens: &[Listen], want: Option<&str>| {
+            assert_eq!(destination(listens).map(|to| to.to_string()).as_deref(), want);
+        };
+        for address in ["203.0.113.10:443", "[2001:db8::10]:443"] {
+            check(&[listen(address)], Some(address));
+            check(&[listen(address), listen("203.0.113.10:80")], None);
+            check(&[Listen { proxy_protocol: true, ..listen(address) }], None);
+            check(&[Listen { public_port: Some(443), ..listen(address) }], None);
+        }
+        for address in ["0.0.0.0:443", "[::]:443", "127.0.0.1:443", "10.0.0.1:443", "[fd00::1]:443"]
+        {
+            check(&[listen(address)], None);
+        }
+        check(&[listen("203.0.113.10:0")], None);
+        check(&[], None);
+    }
+}
