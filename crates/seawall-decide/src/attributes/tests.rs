@@ -211,6 +211,10 @@ fn words_hold_nothing_personal() {
     let query = Some("mail=ann@example.org&bob@example.org&token=t0ps3cret");
     let text = words(Attribute::Query, &facts("/", query));
     assert_eq!(text, "query keys {other} (empty), mail (text), token (mixed), varied");
+    let bare = words(Attribute::Query, &facts("/", Some("a-secret-word&page=1")));
+    assert_eq!(bare, "query keys {other} (empty), page (number)");
+    let empty = words(Attribute::Query, &facts("/", Some("s=&page=1")));
+    assert_eq!(empty, "query keys page (number), s (empty)");
     let cookies = [("cookie", "session=t0ps3cret")];
     let kept =
         attributer().words(Attribute::Cookie, &facts("/", None), &Lines(&cookies), network());

@@ -169,6 +169,9 @@ fn write_network(text: &mut Long, network: NetworkClass) -> fmt::Result {
 fn write_query(text: &mut Long, facts: &Facts<'_>) -> fmt::Result {
     let Some(query) = present(facts.query) else { return text.write_str("no query") };
     let shape = shape::query(query);
+    // What has no `=` may be a secret by itself. In the shape it is a key without a value.
+    let has_bare =
+        query.split(|&byte| byte == b'&').any(|pair| !pair.is_empty() && !pair.contains(&b'='));
     // The first byte is how varied the values are.
     let (variety, keys) = shape.bytes().split_first().unwrap_or((&b'0', &[]));
     text.write_str("query keys ")?;
@@ -184,7 +187,11 @@ fn write_query(text: &mut Long, facts: &Facts<'_>) -> fmt::Result {
             [key @ .., b'=', class] => (key, Value::words(*class)),
             key => (key, None),
         };
-        write_shape(text, key, b"[].")?;
+        if has_bare && pair.ends_with(&[b'=', Value::Empty as u8]) {
+            text.write_str("{other}")?;
+        } else {
+            write_shape(text, key, b"[].")?;
+        }
         if let Some(class) = class {
             write!(text, " ({class})")?;
         }

@@ -112,11 +112,17 @@ impl Shield {
     }
 
     /// Asks it to end, and waits; its exit code.
-    pub(crate) fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(self) -> Option<i32> {
+        self.stop_and_say().1
+    }
+
+    /// The same, with all that it logged.
+    pub(crate) fn stop_and_say(mut self) -> (String, Option<i32>) {
         self.signal(Signal::TERM);
         // Reading to the end keeps it from waiting on a full pipe.
         while self.log.read_line(&mut self.said).is_ok_and(|read| read > 0) {}
-        self.process.wait().expect("our own child").code()
+        let code = self.process.wait().expect("our own child").code();
+        (std::mem::take(&mut self.said), code)
     }
 }
 
