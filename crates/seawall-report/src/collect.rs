@@ -29,8 +29,8 @@ use self::timeline::Timeline;
 use crate::Moment;
 use crate::assess::derive;
 use crate::entry::{
-    Address, Addresses, Begin, ClockOffset, End, Entry, Fault, Gap, Note, Removed, Row, Second,
-    Step, StepKind,
+    Address, Addresses, Begin, ClockOffset, End, Entry, Fault, Gap, LogFile, Note, Reconstructed,
+    Removed, Row, Second, Step, StepKind,
 };
 use crate::report::{REPORT_VERSION, RecordFacts, Report, SampleFacts, StateChange};
 use crate::unknown::{Left, sentences};
@@ -292,6 +292,10 @@ fn bounded_begin(begin: &Begin) -> Begin {
     Begin {
         incident: words(&begin.incident, 64),
         sites: list(&begin.sites),
+        reconstructed: begin.reconstructed.as_ref().map(|it| Reconstructed {
+            at: it.at,
+            logs: it.logs.iter().take(256).map(bounded_log).collect(),
+        }),
         listens: list(&begin.listens),
         software: words(&begin.software, 128),
         software_sha256: begin.software_sha256.as_ref().map(|text| words(text, 64)),
@@ -306,6 +310,10 @@ fn bounded_begin(begin: &Begin) -> Begin {
         attributes: begin.attributes.iter().take(24).map(|name| words(name, 48)).collect(),
         ..*begin
     }
+}
+
+fn bounded_log(log: &LogFile) -> LogFile {
+    LogFile { name: words(&log.name, 256), bytes: log.bytes, sha256: words(&log.sha256, 64) }
 }
 
 /// Refusals are "at least so many", so that the larger of two figures is right for both.

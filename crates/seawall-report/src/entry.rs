@@ -63,6 +63,9 @@ pub struct Begin {
     pub listens: Vec<String>,
     /// Where the facts come from.
     pub origin: RecordOrigin,
+    /// From which logs it was made, and when; `None` if it was written while the incident went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconstructed: Option<Reconstructed>,
     /// Name and version of the program.
     pub software: String,
     /// SHA-256 of the program's file; `None` if it could not be read.
@@ -80,6 +83,26 @@ pub struct Begin {
     pub attributes: Vec<String>,
     /// When full addresses are removed at the latest.
     pub remove_addresses_at: Moment,
+}
+
+/// What a record rests on that was made afterwards. All other times of it are those of the logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconstructed {
+    /// When it was made.
+    pub at: Moment,
+    /// The logs, in the order in which they were read.
+    pub logs: Vec<LogFile>,
+}
+
+/// A log as it was read. Whoever has the file can tell whether it is this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    /// The name of the file, without its folder.
+    pub name: String,
+    /// Bytes that were read, packed as they were.
+    pub bytes: u64,
+    /// SHA-256 of those bytes.
+    pub sha256: String,
 }
 
 /// Where the facts of a record come from.

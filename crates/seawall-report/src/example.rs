@@ -84,6 +84,7 @@ fn begin() -> Begin {
         sites: vec!["www.daily.example".to_owned(), "daily.example".to_owned()],
         listens: vec!["192.0.2.10:443".to_owned(), "[2001:db8::10]:443".to_owned()],
         origin: RecordOrigin::Live,
+        reconstructed: None,
         software: "seawall 0.1.0".to_owned(),
         software_sha256: Some("5e".repeat(32)),
         config_sha256: Some("c0".repeat(32)),

@@ -46,8 +46,9 @@ pub use self::chain::{Chain, ChainError, MAX_LINE_BYTES, MAX_SEGMENT_LINES};
 pub use self::collect::Collector;
 pub use self::entry::{
     Address, Addresses, Begin, ClockOffset, Cohort, CohortCounts, Connections, End, Entry,
-    Evidence, Fault, Gap, Lost, MetCounts, Move, Node, Note, NoteKind, OriginHealth,
-    RECORD_VERSION, RecordOrigin, Removed, Row, Second, Source, Step, StepKind, Timestamp, Word,
+    Evidence, Fault, Gap, LogFile, Lost, MetCounts, Move, Node, Note, NoteKind, OriginHealth,
+    RECORD_VERSION, Reconstructed, RecordOrigin, Removed, Row, Second, Source, Step, StepKind,
+    Timestamp, Word,
 };
 #[doc(hidden)]
 pub use self::example::example;

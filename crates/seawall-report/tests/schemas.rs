@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use seawall_report::{
-    Begin, Chain, Collector, Edition, Entry, ExportOptions, Fault, Gap, Move, Node, Note,
-    RecordFacts, Removed, Second, Step, Timestamp, Tlp, Word, example, json,
+    Begin, Chain, Collector, Edition, Entry, ExportOptions, Fault, Gap, LogFile, Move, Node, Note,
+    Reconstructed, RecordFacts, Removed, Second, Step, Timestamp, Tlp, Word, example, json,
 };
 use serde_json::Value;
 
@@ -73,7 +73,10 @@ fn reports_are_what_their_schema_says() {
     let schema = schema("report-1.json");
     let mut empty = Collector::new().finish(RecordFacts::default());
     empty.record.timestamps.push((1, "authority".to_owned()));
-    for report in [example(), empty] {
+    let mut reconstructed = example();
+    reconstructed.begin.reconstructed =
+        Some(Reconstructed { logs: vec![LogFile::default()], ..Reconstructed::default() });
+    for report in [example(), reconstructed, empty] {
         for (edition, tlp) in [(Edition::Public, Tlp::Clear), (Edition::Sealed, Tlp::Red)] {
             let options = ExportOptions { edition, tlp, ..ExportOptions::default() };
             let text = json::render(&report, &options).expect("it may be shown");
@@ -121,7 +124,10 @@ fn lines_of_records_are_what_their_schema_says() {
         Entry::Removed(Removed::default()),
     ];
     let key = seawall_seal::SigningKey::generate().expect("a key");
-    let (mut chain, mut bytes) = Chain::begin(&Begin::default(), &key).expect("it begins");
+    let reconstructed =
+        Reconstructed { logs: vec![LogFile::default()], ..Reconstructed::default() };
+    let begin = Begin { reconstructed: Some(reconstructed), ..Begin::default() };
+    let (mut chain, mut bytes) = Chain::begin(&begin, &key).expect("it begins");
     for entry in &entries {
         bytes.extend(chain.append(entry).expect("it may stand there"));
     }

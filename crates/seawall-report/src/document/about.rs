@@ -2,7 +2,7 @@
 
 use super::measured::MAX_ROWS;
 use super::{Block, Column, Part, Table, Text, clean};
-use crate::{Report, say};
+use crate::{LogFile, Reconstructed, RecordOrigin, Report, say};
 
 /// Of the record.
 pub(super) fn record(report: &Report) -> Part {
@@ -16,6 +16,7 @@ pub(super) fn record(report: &Report) -> Part {
         ),
         Block::Table(facts_table(report)),
     ];
+    blocks.extend(begin.reconstructed.as_ref().map(logs_table).map(Block::Table));
     for (segment, authority) in facts.timestamps.iter().take(MAX_ROWS) {
         blocks.push(Block::Paragraph(
             Text::plain(format!("Segment {segment} has a stamp of the time (RFC 3161) by "))
@@ -82,8 +83,34 @@ fn facts_table(report: &Report) -> Table {
             row("SHA-256 of the program", digest(&begin.software_sha256)),
             row("SHA-256 of its configuration", digest(&begin.config_sha256)),
             row("Clock, against true time", clock),
-            row("Full addresses are removed on", Text::plain(say::day(begin.remove_addresses_at))),
+            match begin.origin {
+                RecordOrigin::Replay => row("Full addresses", Text::plain("there are none")),
+                _ => row(
+                    "Full addresses are removed on",
+                    Text::plain(say::day(begin.remove_addresses_at)),
+                ),
+            },
         ],
+    }
+}
+
+/// What a reconstructed record rests on.
+fn logs_table(from: &Reconstructed) -> Table {
+    let row = |log: &LogFile| {
+        vec![
+            Text::foreign_code(&log.name),
+            say::count(log.bytes).into(),
+            Text::foreign_code(&log.sha256),
+        ]
+    };
+    Table {
+        caption: format!("The logs that it was reconstructed from, on {}", say::full(from.at)),
+        columns: vec![
+            Column::text("File"),
+            Column::number("Bytes that were read"),
+            Column::text("SHA-256 of them"),
+        ],
+        rows: from.logs.iter().take(MAX_ROWS).map(row).collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::measured::MAX_ROWS;
 use super::{Block, Column, Part, Table, Text, figures, words};
 use crate::entry::Evidence;
 use crate::report::MitigationHistory;
-use crate::{Moment, Report, say};
+use crate::{Moment, RecordOrigin, Report, say};
 
 /// Signatures that are shown; the JSON export has all.
 const MAX_SHOWN: usize = 32;
@@ -24,6 +24,13 @@ pub(super) fn part(report: &Report) -> Part {
              that stands beside it."
                 .into(),
         ));
+        if report.begin.origin == RecordOrigin::Replay {
+            blocks.push(Block::Paragraph(
+                "Here nobody was put behind others, tested or refused: the facts come from logs, and the steps are \
+                 those that would have been taken."
+                    .into(),
+            ));
+        }
         blocks.push(Block::Figure(figures::mitigations(report)));
     }
     for history in report.mitigations.iter().take(MAX_SHOWN) {

@@ -261,6 +261,9 @@ fn next(report: &Report) -> Vec<Text> {
             .and_strong(say::day(report.begin.remove_addresses_at))
             .and("; who shall have them needs the sealed edition before."));
     }
+    if report.begin.origin == RecordOrigin::Replay {
+        steps.push("Keep the logs that this was made from, unaltered and in one place: this report says no more than they do, and only they have full addresses.".into());
+    }
     if is_live && report.record.is_closed {
         steps.push("Write the head of the record (last part of this report) where nobody can change it, on paper or in a mail: it tells this record from any other.".into());
     } else if is_live {
