@@ -3,6 +3,8 @@
 //! The same order of places for every command, so that `serve` and `status` started in one folder
 //! mean the same program.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::TargetArgs;
@@ -62,6 +64,24 @@ pub(crate) fn find(given: Option<&Path>, args: &TargetArgs) -> Result<Target, Fa
             Err(Failure::Said)
         }
     }
+}
+
+/// Files made as root could not be read or written by the program when it starts again.
+///
+/// # Errors
+/// A failure if root asks for something in the folder of another user; `command` is what was asked.
+pub(crate) fn check_owner(state: &Path, command: &str) -> Result<(), Failure> {
+    let owner = fs::metadata(state).map(|it| it.uid()).unwrap_or(0);
+    if rustix::process::geteuid().is_root() && owner != 0 {
+        return Err(Failure::failed(
+            format!(
+                "`{}` belongs to user {owner}, who could not write what root writes there",
+                state.display()
+            ),
+            format!("run it as that user: `sudo -u '#{owner}' seawall {command} …`"),
+        ));
+    }
+    Ok(())
 }
 
 fn in_folder(state: &Path) -> Target {

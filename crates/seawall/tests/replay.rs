@@ -278,6 +278,231 @@ fn what_cannot_be_read_is_said_with_a_way_on() {
     assert_eq!(seawall(&["replay"], None).status.code(), Some(2));
 }
 
+/// A log in a folder of its own, beside which records are made.
+struct Recorded {
+    folder: tempfile::TempDir,
+    log: String,
+    state: String,
+}
+
+impl Recorded {
+    fn of(text: &[u8]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (log, state) = (path("access.log"), path("evidence"));
+        fs::write(&log, text).expect("written");
+        Self { folder, log, state }
+    }
+
+    fn replay(&self) -> Output {
+        seawall(&["replay", &self.log, "--record", &self.state, "--json"], None)
+    }
+
+    fn told(&self) -> Value {
+        let output = self.replay();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// What `report` says with these words before `--state`.
+    fn report(&self, words: &[&str]) -> Output {
+        seawall(&[&["report"], words, &["--state", &self.state]].concat(), None)
+    }
+
+    fn exported(&self, form: &str) -> String {
+        let output = self.report(&["export", "last", "--format", form]);
+        assert!(output.status.success(), "{form}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.exported("json")).expect("JSON")
+    }
+
+    /// The same as several files.
+    fn exported_into(&self, form: &str) -> PathBuf {
+        let out = self.folder.path().join(form);
+        let name = out.display().to_string();
+        let output = self.report(&["export", "last", "--format", form, "--out", &name]);
+        assert!(output.status.success(), "{form}: {}", String::from_utf8_lossy(&output.stderr));
+        out
+    }
+
+    fn record(&self, incident: &Value) -> PathBuf {
+        let id = incident["record"].as_str().expect("it was recorded");
+        Path::new(&self.state).join("incidents").join(id).join("record.jsonl")
+    }
+
+    /// What is in the folder besides the key.
+    fn left(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.state) else { return Vec::new() };
+        let names = entries.map(|entry| entry.expect("read").file_name().into_string());
+        names.map(|name| name.expect("a name")).filter(|name| !name.ends_with(".pem")).collect()
+    }
+}
+
+#[test]
+fn an_incident_of_a_log_becomes_a_record_and_all_formats_say_what_the_replay_said() {
+    let recorded =
+        Recorded::of(Log::new().ordinary(1_800).flood(1_500, 120, 100).text().as_bytes());
+    let story = recorded.told();
+    let [incident] = incidents(&story) else { panic!("{story}") };
+    let record = recorded.record(incident).display().to_string();
+    let verified = seawall(&["verify", &record], None);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+
+    let report = recorded.json();
+    for key in ["requests", "excess", "matched"] {
+        assert_eq!(report["totals"][key], incident[key], "{key}");
+    }
+    assert_eq!(report["peak"]["requests"], incident["peak_per_s"]);
+    assert_eq!(report["verdict"], incident["verdict"]);
+    let requests = incident["requests"].as_u64().expect("a count");
+    assert!((12_000..14_000).contains(&requests), "{requests}");
+    let listed = recorded.report(&["list", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!(listed["incidents"][0]["requests"], requests);
+    assert_eq!(listed["incidents"][0]["origin"], "replay");
+    let totals = fs::read_to_string(recorded.exported_into("csv").join("totals.csv"));
+    assert!(totals.expect("a table").contains(&format!("requests,{requests},")));
+    let bundle = recorded.exported("stix");
+    let event = recorded.exported("misp");
+    for text in [&bundle, &event] {
+        assert!(text.contains(&requests.to_string()), "{requests}");
+    }
+    let final_report = fs::read_to_string(recorded.exported_into("nis2").join("final-report.txt"));
+    let shown = recorded.report(&["show", "last"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let page = recorded.exported("html");
+    for text in [&page, &shown, &final_report.expect("a text"), &bundle, &event] {
+        assert!(text.to_lowercase().contains("reconstructed"), "{text}");
+    }
+    let out = recorded.folder.path().join("report.pdf").display().to_string();
+    let pdf = recorded.report(&["export", "last", "--format", "pdf", "--out", &out]);
+    assert!(pdf.status.success() && fs::read(out).expect("a file").starts_with(b"%PDF"));
+}
+
+#[test]
+fn a_reconstructed_record_says_what_it_rests_on_in_the_time_of_the_log() {
+    use sha2::{Digest as _, Sha256};
+    let text = Log::new().ordinary(900).flood(700, 60, 100).text();
+    let recorded = Recorded::of(text.as_bytes());
+    let story = recorded.told();
+    let begin = &recorded.json()["begin"];
+    assert_eq!(begin["origin"], "replay");
+    let [log] = &begin["reconstructed"]["logs"].as_array().expect("logs")[..] else {
+        panic!("{begin}")
+    };
+    assert_eq!(log["name"], "access.log");
+    assert_eq!(log["bytes"], text.len());
+    assert_eq!(log["sha256"], format!("{:x}", Sha256::digest(&text)));
+    let of = |value: &Value| value.as_str().expect("a time").to_owned();
+    // The one to the second, the other to the millisecond.
+    let start = of(&incidents(&story)[0]["start"]);
+    assert_eq!(of(&begin["since"])[..19], start[..19]);
+    // Kept for as long as one that is made today, which it is.
+    let (made, removed) = (of(&begin["reconstructed"]["at"]), of(&begin["remove_addresses_at"]));
+    assert!(made > start && removed > made, "{made} {removed}");
+}
+
+#[test]
+fn a_reconstructed_record_has_no_address_of_anybody() {
+    let log = Log::new().ordinary(1_200).flood(900, 120, 100);
+    let of = |(_, line): &(u64, String)| line.split(' ').next().expect("a client").to_owned();
+    let clients: std::collections::HashSet<String> = log.lines.iter().map(of).collect();
+    let recorded = Recorded::of(log.text().as_bytes());
+    let story = recorded.told();
+    let record = fs::read_to_string(recorded.record(&incidents(&story)[0])).expect("a record");
+    assert!(record.contains("\"entry\":\"source\"") && !record.contains("\"entry\":\"addresses\""));
+    let sealed = recorded.report(&[
+        "export",
+        "last",
+        "--format",
+        "json",
+        "--edition",
+        "sealed",
+        "--tlp",
+        "red",
+    ]);
+    let sealed = String::from_utf8(sealed.stdout).expect("text");
+    for text in [&record, &sealed] {
+        let mut words = text.split(|c: char| !(c.is_ascii_digit() || c == '.'));
+        assert_eq!(words.find(|word| clients.contains(*word)), None);
+    }
+    let complaints =
+        recorded.report(&["export", "last", "--format", "xarf", "--edition", "sealed"]);
+    assert!(String::from_utf8_lossy(&complaints.stderr).contains("nothing to draft"));
+}
+
+#[test]
+fn a_record_that_is_there_is_not_written_again() {
+    let recorded = Recorded::of(Log::new().ordinary(900).flood(700, 60, 100).text().as_bytes());
+    let story = recorded.told();
+    let path = recorded.record(&incidents(&story)[0]);
+    let before = fs::read(&path).expect("a record");
+    let again = recorded.replay();
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.success() && said.contains("stays as it is"), "{said}");
+    assert_eq!(serde_json::from_slice::<Value>(&again.stdout).expect("JSON"), story);
+    assert_eq!(fs::read(&path).expect("a record"), before);
+    assert_eq!(recorded.left(), ["incidents"]);
+}
+
+#[test]
+fn a_log_without_incident_makes_no_record_and_says_so() {
+    let recorded = Recorded::of(Log::new().ordinary(600).text().as_bytes());
+    let output = recorded.replay();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("no incident in it"), "{said}");
+    assert_eq!(recorded.left(), [""; 0]);
+}
+
+#[test]
+fn what_breaks_off_leaves_no_record() {
+    let text = Log::new().ordinary(900).flood(300, 60, 100).text();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(text.as_bytes()).expect("packed");
+    let whole = packer.finish().expect("packed");
+    let recorded = Recorded::of(&whole[..whole.len() - 100]);
+    let output = recorded.replay();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("cannot be read"), "{said}");
+    assert_eq!(recorded.left(), [""; 0]);
+}
+
+#[test]
+fn a_log_that_ends_in_an_attack_makes_a_record_that_says_so() {
+    let recorded = Recorded::of(Log::new().ordinary(760).flood(700, 60, 100).text().as_bytes());
+    let story = recorded.told();
+    assert_eq!(incidents(&story)[0]["is_open"], true);
+    let report = recorded.json();
+    assert_eq!(report["record"]["is_closed"], true);
+    assert_eq!(report["totals"]["requests"], incidents(&story)[0]["requests"]);
+    let faults = report["faults"].to_string();
+    assert!(faults.contains("ends while the incident goes on"), "{faults}");
+}
+
+#[test]
+fn what_a_log_has_too_late_is_left_out_and_the_record_says_how_many() {
+    let text = Log::new().ordinary(900).flood(700, 60, 100).text();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let amid = lines.iter().position(|line| line.contains("12:12:10")).expect("in the flood");
+    lines.splice(amid..amid, [lines[0]; 30]);
+    let recorded = Recorded::of((lines.join("\n") + "\n").as_bytes());
+    assert_eq!(recorded.told()["out_of_order"], 30);
+    let faults = recorded.json()["faults"].to_string();
+    assert!(faults.contains("30 requests that are noted a minute or more after"), "{faults}");
+}
+
+#[test]
+fn nothing_is_recorded_of_what_nobody_can_look_at_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("evidence");
+    let output = seawall(&["replay", "-", "--record", &state.display().to_string()], Some(b""));
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!state.exists());
+}
+
 /// Logs by others that lie beside the project where it is developed.
 fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);

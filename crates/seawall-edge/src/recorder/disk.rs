@@ -94,7 +94,7 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn new(state_dir: &Path) -> Self {
-        Self { path: state_dir.join("incidents"), read: None }
+        Self { path: state_dir.join(INCIDENTS), read: None }
     }
 
     fn path(&self, incident: &str) -> PathBuf {
@@ -223,6 +223,7 @@ impl RecordFile for File {
     }
 }
 
+pub(super) const INCIDENTS: &str = "incidents";
 const RECORD: &str = "record.jsonl";
 const BESIDE: &str = "record.jsonl.new";
 const PINNED: &str = "pinned";

@@ -9,6 +9,7 @@ mod addresses;
 mod disk;
 mod keep;
 mod node;
+mod reconstruction;
 mod rows;
 mod seconds;
 mod sources;
@@ -30,6 +31,7 @@ use seawall_model::ClientAddr;
 use seawall_report::{Entry, Gap, Lost, Moment, Node, OriginHealth};
 
 use self::node::Machine;
+pub use self::reconstruction::{Reconstruction, Recorded};
 pub use self::story::{About, Output, Seen, Story, Surroundings};
 pub(crate) use self::thread::start;
 pub(crate) use self::writer::Counters;

@@ -12,8 +12,8 @@ use seawall_control::{ControlLoop, Entry as Recorded, Incident, Step as Happened
 use seawall_detect::{Finding, SignatureEvidence, Window};
 use seawall_model::{Attribute, ClientAddr, Instant, Observation, Rung, Signature, WallTime};
 use seawall_report::{
-    Addresses, Begin, End, Entry, Evidence, Fault, Gap, Lost, Moment, Move, Node, RecordOrigin,
-    Row, Second, Step, StepKind, Word,
+    Addresses, Begin, End, Entry, Evidence, Fault, Gap, Lost, Moment, Move, Node, Reconstructed,
+    RecordOrigin, Row, Second, Step, StepKind, Word,
 };
 
 use super::addresses::Refused;
@@ -43,6 +43,8 @@ pub struct About {
     pub destination: Option<SocketAddr>,
     /// Where the facts come from.
     pub origin: RecordOrigin,
+    /// Of which logs, and when; `None` for what goes on now.
+    pub reconstructed: Option<Reconstructed>,
     /// Which life of the program.
     pub run: String,
     /// How long full addresses are kept.
@@ -163,8 +165,11 @@ impl Story {
         let Some((_, wall)) = self.last else { return out };
         let Some(open) = &mut self.open else { return out };
         if open.closing.is_none() {
-            let what = "it was ended while the incident went on".to_owned();
-            let fault = Fault { at: wall.into(), part: "program".to_owned(), what };
+            let (part, what) = match self.about.origin {
+                RecordOrigin::Replay => ("log", "it ends while the incident goes on"),
+                _ => ("program", "it was ended while the incident went on"),
+            };
+            let fault = Fault { at: wall.into(), part: part.to_owned(), what: what.to_owned() };
             line(&mut out, Entry::Fault(fault));
             open.closing = incident.copied();
         }
@@ -355,7 +360,9 @@ impl Story {
         if let Some(incident) = self.open.as_mut().and_then(|open| open.closing.take()) {
             self.close(&incident, around, out);
         }
-        let remove_at = since.plus_ms(ms(self.about.retention));
+        // What is made of old logs is kept for as long as what is new.
+        let made_at = self.about.reconstructed.as_ref().map_or(since, |it| it.at);
+        let remove_at = made_at.plus_ms(ms(self.about.retention));
         let recorded_from = self.ring.front().map_or(since, |(second, _)| second.at);
         let about = &self.about;
         let (sites, config_sha256) = around.configuration();
@@ -366,6 +373,7 @@ impl Story {
             sites,
             listens: about.listens.clone(),
             origin: about.origin,
+            reconstructed: about.reconstructed.clone(),
             software: concat!("seawall ", env!("CARGO_PKG_VERSION")).to_owned(),
             config_sha256,
             run: about.run.clone(),

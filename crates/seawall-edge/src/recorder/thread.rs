@@ -67,6 +67,7 @@ fn about(config: &Config, shared: &Shared, is_rehearsal: bool) -> About {
         listens: config.listen.iter().map(|listen| listen.address.to_string()).collect(),
         destination: destination(&config.listen),
         origin: if is_rehearsal { Rehearsal } else { Live },
+        reconstructed: None,
         run: shared.run.text(),
         retention: config.evidence.retention,
     }

@@ -141,6 +141,11 @@ impl<D: Disk> Writer<D> {
         self.open.as_ref().map(|open| open.incident.as_str())
     }
 
+    /// Why the disk takes nothing, if that is so.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|trouble| trouble.detail.as_str())
+    }
+
     /// Whether the disk takes nothing.
     #[cfg(test)]
     pub(super) const fn is_in_trouble(&self) -> bool {

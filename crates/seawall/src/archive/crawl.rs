@@ -16,7 +16,7 @@ use crate::config;
 use crate::config::machine::Machine;
 use crate::figures::time_span;
 use crate::output::{Failure, say, with_causes};
-use crate::target::config_file;
+use crate::target::{self, config_file};
 use crate::{Done, output, times};
 
 /// Crawls with the program that runs, or with one that takes no readers and lives as long as the crawl.
@@ -66,7 +66,7 @@ pub(super) fn start(
         say(&findings.render_errors());
         Failure::Said
     })?;
-    place::check_owner(state)?;
+    target::check_owner(state, "archive")?;
     config.listen.clear();
     config.tls.clear();
     config.workers = 1;

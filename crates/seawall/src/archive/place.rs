@@ -1,7 +1,6 @@
 //! Whether a program is running that has the archives open, and the archives of one that is not.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,7 +112,7 @@ pub(super) fn open_of(state: &Path, site: Option<&str>) -> Result<Vec<Site>, Fai
 /// A failure if there is none or one cannot be used.
 pub(super) fn open(state: &Path) -> Result<Vec<Site>, Failure> {
     let folders = folders(state)?;
-    check_owner(state)?;
+    target::check_owner(state, "archive")?;
     let key = seawall_edge::sealing_key(state).map_err(|error| {
         Failure::failed(with_causes(&error), "run the command as the user Seawall runs as")
     })?;
@@ -138,21 +137,6 @@ pub(super) fn options() -> ArchiveOptions {
 
 /// The most that `site.archive.max_object_bytes` may be.
 pub(super) const MAX_BODY_BYTES: usize = 1 << 30;
-
-/// Files made as root could not be written by the program when it starts again.
-pub(super) fn check_owner(state: &Path) -> Result<(), Failure> {
-    let owner = fs::metadata(state).map(|it| it.uid()).unwrap_or(0);
-    if rustix::process::geteuid().is_root() && owner != 0 {
-        return Err(Failure::failed(
-            format!(
-                "`{}` belongs to user {owner}, who could not write what root writes there",
-                state.display()
-            ),
-            format!("run it as that user: `sudo -u '#{owner}' seawall archive …`"),
-        ));
-    }
-    Ok(())
-}
 
 fn name(dir: &Path, archive: &Archive) -> String {
     let mut base = None;

@@ -8,20 +8,23 @@
 //! flooded.
 
 use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
 use seawall_control::{Action, ControlLoop, ControllerConfig};
 use seawall_decide::{Attributer, Exempt, Known, Mitigations, NetworkClass, Wish};
 use seawall_detect::{DetectorConfig, Finding, OriginStress, ProbeCounts, Sampled, Tick, Window};
+use seawall_edge::recorder::Recorded;
 use seawall_model::{
     Attribute, BodyLength, Cause, CookieClass, Facts, Fields, Fingerprint, Held, HttpVersion,
-    Identity, Instant, Ja4, Method, Observation, Referrer, RequestKind, Standing, Test, WallTime,
-    Work,
+    Identity, Instant, Ja4, LATE, Met, Method, Observation, Referrer, RequestKind, Rung, Standing,
+    Test, WallTime, Work,
 };
 use siphasher::sip::SipHasher13;
 
 use super::clients::Clients;
 use super::line::LogRequest;
+use super::record::{Recorder, Ticked};
 use super::story::{Bin, Story};
 
 /// Feeds a log to detector and ladder.
@@ -40,17 +43,19 @@ pub(super) struct Drive {
     second: Vec<LogRequest>,
     second_at: u64,
     own_host: Option<String>,
+    seed: [u64; 2],
+    recorder: Recorder,
     pub(super) story: Story,
 }
 
 impl Drive {
-    /// `own_host` is the site's own, where references come from.
-    pub(super) fn new(own_host: Option<String>) -> Self {
+    /// `own_host` is the site's own, where references come from; `seed` keys all tables.
+    pub(super) fn new(own_host: Option<String>, seed: [u64; 2], recorder: Recorder) -> Self {
         Self {
-            attributer: Attributer::new(SEED),
-            hasher: SipHasher13::new_with_keys(SEED[0], SEED[1]),
-            window: Window::new(SEED),
-            control: ControlLoop::new(DetectorConfig::default(), ControllerConfig::default(), SEED),
+            attributer: Attributer::new(seed),
+            hasher: SipHasher13::new_with_keys(seed[0], seed[1]),
+            window: Window::new(seed),
+            control: ControlLoop::new(DetectorConfig::default(), ControllerConfig::default(), seed),
             mitigations: Mitigations::none(),
             cache: LogCache::default(),
             clients: Clients::default(),
@@ -59,12 +64,17 @@ impl Drive {
             second: Vec::new(),
             second_at: 0,
             own_host,
+            seed,
+            recorder,
             story: Story::default(),
         }
     }
 
     /// Takes in the next request of the log.
-    pub(super) fn request(&mut self, request: LogRequest) {
+    ///
+    /// # Errors
+    /// The record of an incident cannot be written.
+    pub(super) fn request(&mut self, request: LogRequest) -> io::Result<()> {
         let second = request.at.unix_secs();
         if self.start.is_none() {
             self.start = Some(WallTime::from_unix_secs(second));
@@ -73,11 +83,11 @@ impl Drive {
         }
         if second + MAX_LATE_S < self.second_at {
             self.story.late += 1;
-            return;
+            return Ok(());
         }
         // Servers note a request when it ends: what is a little late belongs to now.
         if second > self.second_at {
-            self.end_second();
+            self.end_second()?;
             self.second_at = second;
         }
         self.story.to = self.story.to.max(request.at);
@@ -87,21 +97,28 @@ impl Drive {
             // So many in a second are spread already.
             self.observe(&request);
         }
+        Ok(())
     }
 
-    /// Ends the log: what goes on is closed as open.
-    pub(super) fn finish(mut self) -> Story {
-        self.end_second();
-        self.advance_to(WallTime::from_unix_secs(self.second_at + 1));
-        if let Some(incident) = self.control.controller().incident().copied() {
-            self.story.close(&incident, self.story.to, true);
+    /// Ends the log: what goes on is closed as open. Also which records were made, if any were wanted.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub(super) fn finish(mut self) -> io::Result<(Story, Option<Vec<Recorded>>)> {
+        self.end_second()?;
+        self.advance_to(WallTime::from_unix_secs(self.second_at + 1))?;
+        let incident = self.control.controller().incident().copied();
+        if let Some(incident) = &incident {
+            self.story.close(incident, self.story.to, true);
         }
+        self.recorder.finish(incident.as_ref())?;
+        self.settle();
         self.story.clients = self.clients.count();
-        self.story
+        Ok((self.story, self.recorder.keep()?))
     }
 
     /// Spreads the requests of a second over its quarters.
-    fn end_second(&mut self) {
+    fn end_second(&mut self) -> io::Result<()> {
         let requests = std::mem::take(&mut self.second);
         let count = requests.len().max(1) as u64;
         for (place, request) in requests.iter().enumerate() {
@@ -111,16 +128,17 @@ impl Drive {
                 let nanos = 1_000_000_000 * place as u64 / count;
                 WallTime::from_unix_secs(self.second_at) + Duration::from_nanos(nanos)
             };
-            self.advance_to(at);
+            self.advance_to(at)?;
             self.observe(request);
         }
         self.second = requests;
         self.second.clear();
+        Ok(())
     }
 
     /// Ends every window before `at`.
-    fn advance_to(&mut self, at: WallTime) {
-        let Some(start) = self.start else { return };
+    fn advance_to(&mut self, at: WallTime) -> io::Result<()> {
+        let Some(start) = self.start else { return Ok(()) };
         let due = at.saturating_since(start).as_millis() / Window::LENGTH.as_millis();
         let due = u64::try_from(due).unwrap_or(u64::MAX);
         let mut quiet = 0;
@@ -132,17 +150,18 @@ impl Drive {
                 8..30 => 4,
                 _ => 16,
             };
-            self.tick(start);
+            self.tick(start)?;
             self.ticks = (self.ticks + step).min(due.max(self.ticks + 1));
             quiet += 1;
         }
+        Ok(())
     }
 
     fn now(&self) -> Instant {
         Instant::from_nanos(1) + Window::LENGTH * u32::try_from(self.ticks).unwrap_or(u32::MAX)
     }
 
-    fn tick(&mut self, start: WallTime) {
+    fn tick(&mut self, start: WallTime) -> io::Result<()> {
         let since = Window::LENGTH.as_secs_f64() * (self.ticks + 1) as f64;
         let wall = start + Duration::from_secs_f64(since);
         let tick = Tick {
@@ -154,17 +173,34 @@ impl Drive {
         };
         let finding = self.control.tick(&tick);
         self.tell(&finding);
+        let mut happened = Vec::new();
         while let Some(action) = self.control.poll_action() {
             match action {
-                Action::Publish(stands) => self.mitigations = Mitigations::new(&stands, SEED),
+                Action::Publish(stands) => self.mitigations = Mitigations::new(&stands, self.seed),
                 Action::Record(entry) => {
                     let control = &self.control;
                     let text = |signature: &_| control.describe(signature);
                     self.story.note(&entry, text);
+                    happened.push(entry);
                 }
             }
         }
+        self.recorder.tick(&Ticked {
+            finding: &finding,
+            window: &self.window,
+            happened: &happened,
+            control: &self.control,
+            late: self.story.late,
+        })?;
+        self.settle();
         self.window.clear();
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        for (since, figures) in self.recorder.settled.drain(..) {
+            self.story.settle(since, figures);
+        }
     }
 
     fn tell(&mut self, finding: &Finding) {
@@ -186,9 +222,6 @@ impl Drive {
             if !incident.channels.contains(&name) {
                 incident.channels.push(name);
             }
-        }
-        if finding.rates.requests > incident.peak.0 {
-            incident.peak = (finding.rates.requests, finding.rates.requests_expected);
         }
         for counts in &finding.met {
             if let Some(measure) = incident.measures.iter_mut().find(|it| it.id == counts.id) {
@@ -237,7 +270,7 @@ impl Drive {
             client: request.client,
             port: 0,
             is_tor: false,
-            is_late: false,
+            is_late: request.duration_ms.is_some_and(|ms| Duration::from_millis(ms.into()) > LATE),
             identity,
             standing: Standing::Anonymous,
             attributes,
@@ -251,7 +284,11 @@ impl Drive {
             status: request.status,
             cause: Cause::Default,
             work,
-            met: self.mitigations.meet(self.now(), &attributes, identity, Exempt::No),
+            // Nobody in a log was refused by us: an error there is the site's own.
+            met: self
+                .mitigations
+                .meet(self.now(), &attributes, identity, Exempt::No)
+                .map(|met| Met { rung: met.rung.min(Rung::Challenge), ..met }),
             test: Test::None,
         };
         if self.window.observe(&observation) == Sampled::Yes {
@@ -360,9 +397,6 @@ impl LogCache {
     }
 }
 
-/// Nobody who wrote the log knew what it would be read with, so a seed that is known does no harm; and
-/// the same log always tells the same story.
-const SEED: [u64; 2] = [0x5ea_0a11, 0x10_95];
 const MAX_LATE_S: u64 = 60;
 const MAX_SECOND: usize = 100_000;
 const MAX_HELD: usize = 100_000;

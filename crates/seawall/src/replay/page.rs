@@ -194,7 +194,10 @@ fn incident_section(place: usize, incident: &IncidentStory) -> String {
         ("Requests", grouped(incident.requests)),
         ("Beyond what is ordinary", grouped(incident.excess)),
         ("Match a signature", part(incident.matched, incident.requests)),
-        ("Most in a second", format!("{:.0} (ordinary: {:.2})", incident.peak.0, incident.peak.1)),
+        (
+            "Most in a second",
+            format!("{} (ordinary: {:.2})", grouped(incident.peak.0), incident.peak.1),
+        ),
         ("Noticed by", incident.channels.join(", ").replace('_', " ")),
     ] {
         let _ = writeln!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", escape_html(&value));

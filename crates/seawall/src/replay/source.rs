@@ -4,7 +4,7 @@
 //! [`MAX_LINE_BYTES`] long; of a longer one nothing is kept but that it was there.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
+use seawall_report::LogFile;
+use seawall_seal::Hasher;
 
 /// Longer lines are no lines of a log.
 pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -40,13 +42,38 @@ pub(super) enum Next<'a> {
 impl Source {
     /// Opens a file, or standard input for `-`.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if path == Path::new("-") {
+            return Self::of(None, Box::new(io::stdin().lock()));
+        }
+        let file = File::open(path)?;
+        Self::of(Some(file.metadata()?.len()), Box::new(file))
+    }
+
+    /// Opens a file of which it has to be known what was read: no more of it than what is there now, and what that is.
+    pub(super) fn fixed(path: &Path) -> io::Result<(Self, LogFile)> {
+        let mut file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            let why = "it is no file that could be read again";
+            return Err(io::Error::new(io::ErrorKind::NotSeekable, why));
+        }
+        let (mut hasher, mut bytes, mut piece) = (Hasher::new(), 0, vec![0; BUFFER_BYTES]);
+        loop {
+            match file.read(&mut piece)? {
+                0 => break,
+                count => {
+                    bytes += count as u64;
+                    hasher.update(&piece[..count]);
+                }
+            }
+        }
+        file.rewind()?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let log = LogFile { name, bytes, sha256: hasher.finish().to_string() };
+        Ok((Self::of(Some(bytes), Box::new(Fixed { file, left: bytes }))?, log))
+    }
+
+    fn of(size: Option<u64>, input: Box<dyn Read>) -> io::Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
-        let (size, input): (_, Box<dyn Read>) = if path == Path::new("-") {
-            (None, Box::new(io::stdin().lock()))
-        } else {
-            let file = File::open(path)?;
-            (Some(file.metadata()?.len()), Box::new(file))
-        };
         let counted = Counted { input, read: Arc::clone(&read) };
         let reader = unpacked(BufReader::with_capacity(BUFFER_BYTES, counted))?;
         Ok(Self { reader, line: Vec::new(), read, size })
@@ -81,6 +108,23 @@ impl Source {
                 return Ok(());
             }
         }
+    }
+}
+
+/// So much of a file, all of which has to be there.
+struct Fixed {
+    file: File,
+    left: u64,
+}
+
+impl Read for Fixed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = (&mut self.file).take(self.left).read(into)?;
+        self.left -= count as u64;
+        if count == 0 && self.left > 0 && !into.is_empty() {
+            return Err(io::Error::other("it was cut while it was read"));
+        }
+        Ok(count)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use seawall_control::{Entry, Incident, IncidentId, Step, Why};
 use seawall_detect::{SignatureEvidence, Verdict};
 use seawall_model::{MitigationId, Rung, Signature, WallTime};
+use seawall_report::Moment;
 
 /// Everything that is told.
 #[derive(Clone, Debug, Default)]
@@ -44,10 +45,23 @@ pub(super) struct IncidentStory {
     /// Which channels were out of the ordinary, by name, first ones first.
     pub(super) channels: Vec<&'static str>,
     /// Most requests in a second, and what was ordinary then.
-    pub(super) peak: (f64, f64),
+    pub(super) peak: (u64, f64),
+    /// Its record has this name, if one was made or was there.
+    pub(super) record: Option<String>,
     /// Requests from a minute before it on.
     pub(super) timeline: Timeline,
     pub(super) measures: Vec<MeasureStory>,
+}
+
+/// Sums of an incident, as its record has them.
+#[derive(Clone, Debug)]
+pub(super) struct Figures {
+    /// The name of the record.
+    pub(super) incident: String,
+    pub(super) requests: u64,
+    pub(super) excess: u64,
+    pub(super) matched: u64,
+    pub(super) peak: (u64, f64),
 }
 
 /// One measure in it.
@@ -121,9 +135,6 @@ impl Story {
             let lasted = incident.until.saturating_since(incident.since);
             story.end = (story.start + lasted).min(wall);
             story.verdict = incident.verdict;
-            story.requests = incident.requests;
-            story.excess = incident.excess;
-            story.matched = incident.matched;
             story.is_open = is_open;
             // What explains most first.
             story.measures.sort_by(|one, other| {
@@ -133,6 +144,17 @@ impl Story {
                     .then(other.evidence.coverage.total_cmp(&one.evidence.coverage))
             });
         }
+    }
+
+    /// Takes in the sums of the incident that began at `since`.
+    pub(super) fn settle(&mut self, since: Moment, figures: Figures) {
+        let is_it = |incident: &&mut IncidentStory| Moment::from(incident.start) == since;
+        let Some(story) = self.incidents.iter_mut().rev().find(is_it) else { return };
+        story.requests = figures.requests;
+        story.excess = figures.excess;
+        story.matched = figures.matched;
+        story.peak = figures.peak;
+        story.record = Some(figures.incident);
     }
 
     fn open(&mut self, entry: &Entry) {
@@ -151,7 +173,8 @@ impl Story {
             matched: 0,
             is_open: true,
             channels: Vec::new(),
-            peak: (0.0, 0.0),
+            peak: (0, 0.0),
+            record: None,
             timeline: self.before.as_timeline(),
             measures: Vec::new(),
         });

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::story::{Bin, IncidentStory, MeasureStory, Story};
 use crate::figures::{grouped, time_span};
 
-/// Everything, as the interface has it, and more.
-pub(super) fn json(story: &Story) -> Value {
+/// Everything, as the interface has it, and more. `is_recorded`: there are records of incidents.
+pub(super) fn json(story: &Story, is_recorded: bool) -> Value {
     json!({
         "files": story.files,
         "lines": story.lines,
@@ -22,7 +22,7 @@ pub(super) fn json(story: &Story) -> Value {
         "baseline_clients": story.baseline_clients,
         "from": rfc3339(story.from),
         "to": rfc3339(story.to),
-        "incidents": story.incidents.iter().map(incident_json).collect::<Vec<_>>(),
+        "incidents": story.incidents.iter().map(|it| incident_json(it, is_recorded)).collect::<Vec<_>>(),
         "incidents_dropped": story.incidents_dropped,
         "timeline": {
             "seconds_per_bin": story.timeline.width_s(),
@@ -34,7 +34,7 @@ pub(super) fn json(story: &Story) -> Value {
     })
 }
 
-fn incident_json(incident: &IncidentStory) -> Value {
+fn incident_json(incident: &IncidentStory, is_recorded: bool) -> Value {
     json!({
         "start": rfc3339(incident.start),
         "end": rfc3339(incident.end),
@@ -43,7 +43,8 @@ fn incident_json(incident: &IncidentStory) -> Value {
         "requests": incident.requests,
         "excess": incident.excess,
         "matched": incident.matched,
-        "peak_per_s": tenths(incident.peak.0),
+        "peak_per_s": incident.peak.0,
+        "record": incident.record.as_ref().filter(|_| is_recorded),
         "channels": incident.channels,
         "signatures": incident.measures.iter().map(|measure| json!({
             "text": measure.text,
@@ -210,8 +211,8 @@ fn incident_text(incident: &IncidentStory) -> String {
     );
     let _ = writeln!(
         out,
-        "    most in a second: {:.0} (ordinary: {:.2}); noticed by: {}",
-        incident.peak.0,
+        "    most in a second: {} (ordinary: {:.2}); noticed by: {}",
+        grouped(incident.peak.0),
         incident.peak.1,
         incident.channels.join(", ").replace('_', " ")
     );

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use seawall_report::{Edition, Report};
+use seawall_report::{Edition, RecordOrigin, Report};
 use serde_json::{Value, json};
 
 use super::place::Place;
@@ -48,6 +48,7 @@ pub(super) fn as_json(listed: &[Listed]) -> Value {
             "requests": report.totals.requests,
             "refused": report.totals.refused,
             "sealed": report.record.is_closed,
+            "origin": report.begin.origin,
             "readable": true,
         }),
     });
@@ -77,9 +78,14 @@ pub(super) fn as_text(listed: &[Listed]) -> String {
             (Some(_), false) => "over, not sealed",
             (None, false) => "goes on, or was cut off",
         };
+        let origin = match report.begin.origin {
+            RecordOrigin::Live => "",
+            RecordOrigin::Replay => ", reconstructed from logs",
+            RecordOrigin::Rehearsal => ", a rehearsal",
+        };
         let _ = writeln!(
             text,
-            "{id:<22} {:<20} {:>8} {:<8} {:>15} {:>15}  {state}",
+            "{id:<22} {:<20} {:>8} {:<8} {:>15} {:>15}  {state}{origin}",
             since[..19].replace('T', " "),
             time_span(long),
             super::show::plain(&report.verdict),

@@ -45,7 +45,8 @@ fn head(page: &mut Page, report: &Report) {
     match begin.origin {
         RecordOrigin::Live => {}
         RecordOrigin::Replay => {
-            page.line("Reconstructed afterwards from access logs of another program.");
+            page.line("Reconstructed afterwards from access logs of another program: nobody was tested or refused by");
+            page.line("Seawall. What is said of signatures is what would have been done.");
         }
         RecordOrigin::Rehearsal => {
             page.line("A rehearsal: all of it was generated on this machine.");
@@ -116,13 +117,21 @@ fn looks(page: &mut Page, report: &Report) {
             "demote" => "put behind others",
             "challenge" => "tested",
             "block" => "blocked",
-            _ => "nothing was done",
+            _ => "left alone",
         };
         let met = &history.met;
-        page.point(&format!(
-            "#{} {name}: {rung} at the hardest; met {} requests, refused {}, tested {} of which {} passed.",
-            history.id, grouped(met.matched), grouped(met.blocked), grouped(met.tests_set), grouped(met.tests_passed)
-        ));
+        if report.begin.origin == RecordOrigin::Replay {
+            page.point(&format!(
+                "#{} {name}: would have been {rung} at the hardest; {} requests look so.",
+                history.id,
+                grouped(met.matched)
+            ));
+        } else {
+            page.point(&format!(
+                "#{} {name}: {rung} at the hardest; met {} requests, refused {}, tested {} of which {} passed.",
+                history.id, grouped(met.matched), grouped(met.blocked), grouped(met.tests_set), grouped(met.tests_passed)
+            ));
+        }
         if let Some(evidence) = history.strongest() {
             page.more(&format!(
                 "It explains {:.0} % of the excess; at most {:.2} % of {} known ordinary clients look like it.",
@@ -244,6 +253,24 @@ fn record(page: &mut Page, report: &Report) {
         ));
     }
     page.point(&format!("Made by {}.", report.begin.software));
+    if let Some(from) = &report.begin.reconstructed {
+        let at = clock(from.at.to_string().as_str());
+        page.point(&format!("Reconstructed at {at} from these logs:"));
+        for log in from.logs.iter().take(MAX_SHOWN) {
+            page.more(&format!(
+                "{}, {} bytes, SHA-256 {}",
+                log.name,
+                grouped(log.bytes),
+                log.sha256
+            ));
+        }
+        if from.logs.len() > MAX_SHOWN {
+            page.more(&format!(
+                "and {} more: see `export --format json`.",
+                from.logs.len() - MAX_SHOWN
+            ));
+        }
+    }
 }
 
 /// `10:08:00 UTC` with its day.
