@@ -242,7 +242,10 @@ fn of_clients(report: &Report, left: &Left, said: &mut Vec<String>) {
                 .to_owned(),
         );
     }
-    if let Some(unknown) = left.without_tls.filter(|share| *share > 0.5) {
+    // That logs hold nothing of it was said.
+    if let Some(unknown) = left.without_tls.filter(|share| *share > 0.5)
+        && report.begin.origin != RecordOrigin::Replay
+    {
         said.push(format!(
             "Of {} of the requests nothing is known of their TLS: they came without it, or through something that ends it before the machine. Tools can be told apart less well.",
             ratio(unknown)
@@ -324,12 +327,9 @@ mod tests {
         let node = NodeFacts { link_full_s: 61, ..NodeFacts::default() };
         let full = Report { node: Some(node), ..plain.clone() };
         check(&full, &left, "For 61 seconds the line", true);
-        check(
-            &plain,
-            &Left { without_tls: Some(0.9), ..Left::default() },
-            "Of 90.0 % of the requests",
-            true,
-        );
+        let without_tls = Left { without_tls: Some(0.9), ..Left::default() };
+        check(&plain, &without_tls, "Of 90.0 % of the requests", true);
+        check(&replay, &without_tls, "of their TLS", false);
         check(&plain, &Left { words: 3, ..Left::default() }, "3 words", true);
     }
 

@@ -40,10 +40,10 @@ use crate::{target, times};
     after_help = "Reads the Common and Combined Log Format (Apache, nginx) and JSON (Seawall, Caddy, nginx), plain or\n\
     packed with gzip, xz or zstd; `-` is standard input. Several files are put in order of time.\n\
     Nothing is changed, nothing is sent anywhere, and no address is printed.\n\n\
-    With --record each incident becomes a record as the shield writes them, marked as reconstructed, in a folder\n\
-    that `seawall report --state DIR` reads: networks cut to /24 and /48, no full address, names and SHA-256 of\n\
-    the logs. It is sealed with the key of that folder, which is made if there is none. What is there already\n\
-    stays as it is.\n\n\
+    With --record each incident becomes a record as the shield writes them, marked as\n\
+    reconstructed, in a folder that `seawall report --state DIR` reads: networks cut to /24 and /48,\n\
+    no full address, names and SHA-256 of the logs. It is sealed with the key of that folder, which\n\
+    is made if there is none. What is there already stays as it is.\n\n\
     Examples:\n  \
         seawall replay /var/log/nginx/access.log\n  \
         seawall replay /var/log/nginx/access.log* --html replay.html\n  \
