@@ -16,6 +16,8 @@
 //!   does not run ahead of what is measured, however few answers a second there are.
 //! * The noisier latencies are and the fewer of them are known, the more it takes to lower the limit, and it
 //!   never falls below 1.2 times what the origin is seen to work on (Little's law).
+//! * Nothing is learnt of what is answered beside more dear pages than may be at work: they were let in by a limit
+//!   that has fallen since, and what they take from others is over when they are.
 //! * The covariance guard of Cinnamon: where more requests at work did not bring more answers, the
 //!   limit does not rise; where they bring more and latency is below double, it does not fall.
 //!
@@ -68,6 +70,8 @@ pub struct WorkSample {
     pub outcome: WorkOutcome,
     /// Requests at work when it began, itself included.
     pub in_flight_at_start: usize,
+    /// Whether more dear pages than may be were at work beside it: the limit fell under them.
+    pub is_beside_dear: bool,
 }
 
 /// The limiter of one origin.
@@ -99,6 +103,8 @@ pub struct AdaptiveLimiter {
     settled: (f32, f32),
     /// The limit was to fall when it was last looked at.
     is_strained: bool,
+    /// Since when answers come beside more dear pages than may be.
+    beside_dear_since: Option<Instant>,
     /// Somebody had to wait since this time.
     limited_since: Option<Instant>,
     limited_at: Instant,
@@ -128,6 +134,7 @@ impl AdaptiveLimiter {
             every: FIRST_PROBE_EVERY,
             settled: (start, 1.0),
             is_strained: false,
+            beside_dear_since: None,
             limited_since: None,
             limited_at: zero,
         }
@@ -211,6 +218,7 @@ impl AdaptiveLimiter {
             WorkOutcome::ServerError | WorkOutcome::TimedOut => Answered::Failed,
         };
         let always_fails = self.costs.fails_always(sample.template);
+        let is_for_dear = self.is_slow_for_dear(now, sample);
         let half = (self.steady_limit() / 2).max(self.config.min);
         let load = if sample.in_flight_at_start <= half { Load::Low } else { Load::High };
         self.costs.note_answer(sample.template, answered, load);
@@ -218,6 +226,8 @@ impl AdaptiveLimiter {
         self.window.total += 1;
         self.window.in_flight += sample.in_flight_at_start as f32;
         match sample.outcome {
+            // A limit that followed it would fall to its floor, and dear pages at work do not end sooner for that.
+            WorkOutcome::Success if is_for_dear => self.slowdown = self.slowdown.min(AIM),
             WorkOutcome::Success => self.observe_latency(now, sample),
             WorkOutcome::ServerError | WorkOutcome::TimedOut if !always_fails => {
                 self.window.failures += 1;
@@ -225,11 +235,23 @@ impl AdaptiveLimiter {
             WorkOutcome::ServerError | WorkOutcome::TimedOut | WorkOutcome::Unknown => {}
         }
         if !self.is_pinned() {
-            self.run_probe(now);
+            if !is_for_dear {
+                self.run_probe(now);
+            }
             if self.window.is_over(now) {
                 self.close_window(now);
             }
         }
+    }
+
+    /// Whether how long it took says more of dear pages that were let in before than of how much is at work now. Not
+    /// for ever: one that hangs must not leave the limit without a measure.
+    fn is_slow_for_dear(&mut self, now: Instant, sample: WorkSample) -> bool {
+        if !sample.is_beside_dear {
+            self.beside_dear_since = None;
+            return false;
+        }
+        now.saturating_since(*self.beside_dear_since.get_or_insert(now)) < BESIDE_DEAR
     }
 
     const fn is_pinned(&self) -> bool {
@@ -355,7 +377,7 @@ impl AdaptiveLimiter {
         let limited = window.limited;
         let in_flight = window.in_flight / total;
         // A probe is not how the origin answers to more or less work: its queue runs dry first.
-        if matches!(self.probe, Probe::Idle { .. }) {
+        if window.successes > 0 && matches!(self.probe, Probe::Idle { .. }) {
             self.moments.add(in_flight, total / elapsed);
         }
         let weight = (window.successes as f32 * SAMPLE_WEIGHT).min(WINDOW_WEIGHT);
@@ -555,6 +577,8 @@ const AT_EASE: f32 = 1.1;
 const AIM: f32 = 1.5;
 /// The limit does not fall below this multiple of what is worked on.
 const LEAST: f32 = 1.2;
+/// For so long nothing is learnt beside dear pages that the limit fell under.
+const BESIDE_DEAR: Duration = Duration::from_secs(10);
 /// Nobody waited for this long: pressure is over.
 const CALM: Duration = Duration::from_secs(2);
 const FIRST_PROBE: Duration = Duration::from_millis(500);

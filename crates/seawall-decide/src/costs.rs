@@ -364,7 +364,7 @@ const TRUSTED_USES: u32 = 8;
 /// Beyond this multiple of the median a template is expensive (`detection.md` §6).
 const EXPENSIVE: f32 = 5.0;
 /// From so many templates on whose cost is believed, one never seen is out of the ordinary.
-const MANY: u32 = 4;
+const MANY: u32 = 3;
 /// Latencies at low load that are enough to begin with.
 const FIRST: usize = 3;
 

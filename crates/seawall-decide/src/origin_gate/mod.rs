@@ -7,7 +7,8 @@
 //!
 //! Kept shares, once such a reader was seen in the last minute: a fifth of the limit for signed-in and
 //! aged readers, a tenth for Tor exits. Templates that cost over five times the median one, and what the
-//! operator calls costly, may fill a quarter of the limit. What became a stream (WebSocket, event stream) leaves the limit for a lane of
+//! operator calls costly, may fill a quarter of the limit; where it fell under them, what is above their quarter does
+//! not count, and nothing is learnt from it. What became a stream (WebSocket, event stream) leaves the limit for a lane of
 //! its own, a quarter of the upper end; one identity takes at most a quarter of that lane, and a fifth of
 //! it is kept for signed-in and aged readers.
 //!
@@ -17,7 +18,7 @@
 //!
 //! Overflow policy: the queue holds what can be served before the deadline, `max_queue` at most. A full
 //! one drops background work first; then a newcomer of a better class or with less demand displaces the
-//! last in line; else the newcomer is refused. Tor keeps a tenth of the places. Waiters beyond
+//! last in line; else the newcomer is refused. Tor keeps a tenth of the places, and dear pages get a quarter at most. Waiters beyond
 //! `queue_timeout` are handed back by [`OriginGate::expire`]. All of it is counted by class.
 
 mod class;
@@ -115,6 +116,7 @@ pub struct OriginPermit {
     template: u64,
     granted_at: Instant,
     in_flight: usize,
+    is_beside_dear: bool,
     ended: Option<(Duration, WorkOutcome)>,
 }
 
@@ -277,7 +279,10 @@ impl<W> OriginGate<W> {
         let level = level(ask.demand);
         let group = Group::of(ask.class, ask.source);
         self.asked[group.index()] = Some(now);
-        self.pressure.note_asked(now, ask.class, level);
+        // Dear pages wait for room of their own: how many ask for them says nothing of who else may come.
+        if cost != Cost::Expensive {
+            self.pressure.note_asked(now, ask.class, level);
+        }
         if self.queue.before(PRESSING) == 0 {
             self.pressure.note_empty();
         }
@@ -305,6 +310,7 @@ impl<W> OriginGate<W> {
 
     /// Takes a permit back, and learns from it. Call [`Self::poll_grant`] until `None` afterwards.
     pub fn release(&mut self, now: Instant, permit: OriginPermit) {
+        let is_beside_dear = permit.is_beside_dear || self.is_dear_in_excess();
         self.take_back(&permit);
         if let Some((latency, outcome)) = permit.ended {
             let sample = WorkSample {
@@ -312,6 +318,7 @@ impl<W> OriginGate<W> {
                 latency,
                 outcome,
                 in_flight_at_start: permit.in_flight,
+                is_beside_dear,
             };
             self.limiter.observe(now, sample);
         }
@@ -323,7 +330,7 @@ impl<W> OriginGate<W> {
     #[must_use = "the waiter must be woken, or its permit is lost"]
     pub fn poll_grant(&mut self, now: Instant) -> Option<(W, OriginPermit)> {
         self.limiter.tick(now);
-        if self.queue.len() == 0 || self.in_flight_now() >= self.limiter.limit() {
+        if self.queue.len() == 0 || !self.has_any_room() {
             return None;
         }
         let order = self.pressure.order();
@@ -466,10 +473,10 @@ impl<W> OriginGate<W> {
 
     fn has_room_for(&self, now: Instant, lane: Lane) -> bool {
         let limit = self.limiter.limit();
-        let in_flight = self.in_flight_now();
-        if in_flight >= limit || self.is_capped_by_cost(lane) {
+        if !self.has_any_room() || self.is_capped_by_cost(lane) {
             return false;
         }
+        let in_flight = self.in_flight_now();
         if lane.class == WorkClass::Background {
             // Truncation is meant: the share is an upper bound. A NaN counts as 0.
             let share = limit as f32 * self.config.background_share.clamp(0.0, 1.0);
@@ -490,11 +497,28 @@ impl<W> OriginGate<W> {
         limit - in_flight > kept
     }
 
-    /// Requests at work, as the limit counts them. While low load is measured dear ones do not count: they began
-    /// before and last longer than that, and with a few of them nobody would get through.
+    /// Whether the origin may be given any more. The upper end stands, whatever counts.
+    fn has_any_room(&self) -> bool {
+        self.in_flight_now() < self.limiter.limit()
+            && self.counters.in_flight < self.limiter.config().max
+    }
+
+    /// Requests at work, as the limit counts them: dear ones for their quarter of it at most, rounded down, and not at
+    /// all while low load is measured. They began before and last longer than that: with a few of them a limit
+    /// that fell would let nobody through until they are done.
     fn in_flight_now(&self) -> usize {
-        let dear = if self.limiter.is_probing() { self.expensive + self.unseen } else { 0 };
-        self.counters.in_flight.saturating_sub(dear)
+        let counted = if self.limiter.is_probing() { 0 } else { self.limiter.limit() / 4 };
+        self.counters.in_flight.saturating_sub(self.dear().saturating_sub(counted))
+    }
+
+    /// Dear pages at work, and what may be dear.
+    const fn dear(&self) -> usize {
+        self.expensive + self.unseen
+    }
+
+    /// Whether more of either are at work than may be: the limit fell under them.
+    fn is_dear_in_excess(&self) -> bool {
+        self.expensive.max(self.unseen) > (self.limiter.steady_limit() / 4).max(1)
     }
 
     fn is_capped_by_cost(&self, lane: Lane) -> bool {
@@ -503,8 +527,8 @@ impl<W> OriginGate<W> {
             (Cost::Ordinary, _) => false,
             (Cost::Unseen, _) => self.unseen >= quarter,
             // Of what an attack asks for one is more than enough to be sure of.
-            (Cost::Expensive, WorkClass::Demoted) => self.expensive >= 1,
-            (Cost::Expensive, _) => self.expensive >= quarter,
+            (Cost::Expensive, WorkClass::Demoted) => self.dear() >= 1,
+            (Cost::Expensive, _) => self.dear() >= quarter,
         }
     }
 
@@ -536,7 +560,7 @@ impl<W> OriginGate<W> {
         self.expensive += usize::from(lane.cost == Cost::Expensive);
         self.unseen += usize::from(lane.cost == Cost::Unseen);
         self.counters.in_flight += 1;
-        let in_flight = self.in_flight_now();
+        let (in_flight, is_beside_dear) = (self.in_flight_now(), self.is_dear_in_excess());
         let counters = &mut self.counters;
         counters.classes[lane.class.index()].granted += 1;
         counters.peak_in_flight = counters.peak_in_flight.max(counters.in_flight);
@@ -549,6 +573,7 @@ impl<W> OriginGate<W> {
             template,
             granted_at: now,
             in_flight,
+            is_beside_dear,
             ended: None,
         }
     }
@@ -558,6 +583,7 @@ impl<W> OriginGate<W> {
         let is_let = self.is_spared(now, lane)
             || self.pressure.lets_in(lane.class, level, self.queue.before(lane));
         let leaves = match is_let {
+            true if lane.is_dear() && self.is_full_of_dear() => self.dear_displaced_by(lane, level),
             true if self.queue.len() < self.max_queue() => return Some(None),
             true => self.displaceable_by(now, lane, level),
             false => None,
@@ -576,10 +602,23 @@ impl<W> OriginGate<W> {
         if lane.source != WorkSource::Tor || lane.class == WorkClass::Background {
             return None;
         }
-        let is_tor = |other: Lane| other.source == WorkSource::Tor;
+        let is_tor =
+            |other: Lane| other.source == WorkSource::Tor && (other.is_dear() || !lane.is_dear());
         let (ticket, class, its_level) = self.queue.last(self.pressure.order(), is_tor)?;
         (self.is_about(now, Group::Tor) && (lane.class, level) < (class, its_level))
             .then_some(ticket)
+    }
+
+    /// Whether dear pages have all the places that they may: a quarter, as of the limit. More could not be served in
+    /// time, and would keep out who asks for what is quickly done.
+    fn is_full_of_dear(&self) -> bool {
+        self.queue.dear() >= (self.max_queue() / 4).max(1)
+    }
+
+    /// Who leaves these places for a newcomer that is dear as well, if it ranks before one there.
+    fn dear_displaced_by(&self, lane: Lane, level: u8) -> Option<Ticket> {
+        let (ticket, class, its_level) = self.queue.last(self.pressure.order(), Lane::is_dear)?;
+        ((lane.class, level) < (class, its_level)).then_some(ticket)
     }
 
     /// Who leaves a full queue for a newcomer, if anybody: the last in line, if the newcomer ranks

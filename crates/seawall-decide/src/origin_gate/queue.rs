@@ -101,6 +101,12 @@ impl<W> Queue<W> {
         self.of_tor
     }
 
+    /// How many wait in lanes of dear pages.
+    pub(super) fn dear(&self) -> usize {
+        let lanes = WorkClass::ALL.into_iter().flat_map(lanes_of).filter(|lane| lane.is_dear());
+        lanes.map(|lane| self.lanes[lane.index()].len()).sum()
+    }
+
     pub(super) fn of_class(&self, class: WorkClass) -> usize {
         lanes_of(class).map(|lane| self.lanes[lane.index()].len()).sum()
     }
@@ -239,6 +245,11 @@ impl Lane {
     /// the background are meant to wait.
     pub(super) fn is_pressing(self) -> bool {
         self.class < WorkClass::Demoted && self.cost != Cost::Expensive
+    }
+
+    /// Whether it is for pages that are dear or may be.
+    pub(super) fn is_dear(self) -> bool {
+        self.cost != Cost::Ordinary
     }
 
     const fn index(self) -> usize {

@@ -208,7 +208,8 @@ fn a19_xmlrpc_is_closed_and_a_flood_of_ajax_queues_and_is_told_in_its_own_words(
     let shield = Shield::with(&origin, |config| {
         let limits = &mut config.sites[0].origin;
         (limits.min_concurrency, limits.max_concurrency) = (4, 4);
-        config.limits.max_origin_queue = 3;
+        // Of which costly work has a quarter.
+        config.limits.max_origin_queue = 12;
         config.sites[0].routes = vec![
             Route { allow_sources: Some(Vec::new()), ..route("/xmlrpc.php*") },
             Route { lane: RouteLane::Costly, ..route("/slow/admin-ajax.php*") },

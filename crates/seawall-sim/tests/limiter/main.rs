@@ -139,6 +139,12 @@ struct Quiet {
     now: Instant,
 }
 
+/// A page that came, with so many at work.
+fn answered(template: u64, latency: Duration, in_flight_at_start: usize) -> WorkSample {
+    let outcome = WorkOutcome::Success;
+    WorkSample { template, latency, outcome, in_flight_at_start, is_beside_dear: false }
+}
+
 impl Quiet {
     fn new() -> Self {
         let config = AdaptiveConfig { min: 1, max: 64, max_templates: 64 };
@@ -159,7 +165,10 @@ impl Quiet {
 
     fn end_one(&mut self, template: u64, outcome: WorkOutcome, latency: Duration) {
         self.now = self.now + Duration::from_millis(10);
-        let sample = WorkSample { template, latency, outcome, in_flight_at_start: 1 };
+        self.observe(WorkSample { outcome, ..answered(template, latency, 1) });
+    }
+
+    fn observe(&mut self, sample: WorkSample) {
         self.limiter.observe(self.now, sample);
     }
 }
@@ -206,7 +215,7 @@ fn a_range_of_one_value_pins_the_limit() {
         limiter.note_limited(now);
         let outcome = if n % 2 == 0 { WorkOutcome::TimedOut } else { WorkOutcome::Success };
         let latency = Duration::from_millis(n);
-        limiter.observe(now, WorkSample { template: n, latency, outcome, in_flight_at_start: 5 });
+        limiter.observe(now, WorkSample { outcome, ..answered(n, latency, 5) });
         assert_eq!((limiter.limit(), limiter.steady_limit()), (5, 5));
     }
 }
@@ -267,13 +276,68 @@ fn an_origin_at_ease_gets_more_to_do_though_more_at_work_went_with_fewer_answers
             site.limiter.note_limited(site.now);
             site.now = site.now + Duration::from_millis(120 / answers);
             let latency = Duration::from_millis(50);
-            let (template, outcome) = (1 << 40, WorkOutcome::Success);
-            let sample = WorkSample { template, latency, outcome, in_flight_at_start: at_work };
-            site.limiter.observe(site.now, sample);
+            site.observe(answered(1 << 40, latency, at_work));
         }
     }
     let after = site.limiter.steady_limit();
     assert!(after > before + 4, "{before}, then {after}");
+}
+
+#[test]
+fn what_dear_pages_take_from_others_lowers_no_limit_that_let_them_in() {
+    const PAGE: u64 = 1 << 40;
+    for is_beside_dear in [false, true] {
+        let mut site = Quiet::new();
+        site.end(400, |_| (PAGE, WorkOutcome::Success));
+        let before = site.limiter.steady_limit();
+        // Three workers of four have a search each, for three seconds.
+        for _ in 0..60 {
+            site.now = site.now + Duration::from_millis(50);
+            site.limiter.note_limited(site.now);
+            let slow = answered(PAGE, Duration::from_millis(400), before);
+            site.observe(WorkSample { is_beside_dear, ..slow });
+        }
+        let after = site.limiter.steady_limit();
+        assert_eq!(after < before, !is_beside_dear, "{before}, then {after}");
+        // Then all is as before, and so is what is made of it.
+        site.now = site.now + Duration::from_secs(3);
+        let least = site.end(100, |_| (PAGE, WorkOutcome::Success));
+        assert!(least >= after, "{after}, then {least}");
+    }
+}
+
+#[test]
+fn a_dear_page_that_hangs_does_not_keep_the_limit_from_falling_for_long() {
+    const PAGE: u64 = 1 << 40;
+    let mut site = Quiet::new();
+    site.end(400, |_| (PAGE, WorkOutcome::Success));
+    let (before, since) = (site.limiter.steady_limit(), site.now);
+    while site.limiter.steady_limit() >= before {
+        site.now = site.now + Duration::from_millis(50);
+        site.limiter.note_limited(site.now);
+        let slow = answered(PAGE, Duration::from_millis(400), before);
+        site.observe(WorkSample { is_beside_dear: true, ..slow });
+        assert!(site.now < since + Duration::from_secs(13), "it is measured again");
+    }
+    assert!(site.now > since + Duration::from_secs(9));
+}
+
+#[test]
+fn failures_beside_dear_pages_lower_the_limit_as_ever() {
+    const PAGE: u64 = 1 << 40;
+    let mut site = Quiet::new();
+    site.end(400, |_| (PAGE, WorkOutcome::Success));
+    let before = site.limiter.steady_limit();
+    for _ in 0..100 {
+        site.now = site.now + Duration::from_millis(10);
+        let failed = WorkSample {
+            outcome: WorkOutcome::TimedOut,
+            is_beside_dear: true,
+            ..answered(PAGE, Duration::from_millis(400), before)
+        };
+        site.observe(failed);
+    }
+    assert!(site.limiter.steady_limit() < before);
 }
 
 #[test]

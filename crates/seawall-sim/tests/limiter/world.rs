@@ -139,7 +139,8 @@ impl World {
         let latency = self.now.saturating_since(job.began);
         stretch.latencies.push(latency);
         let (template, in_flight_at_start) = (job.template, job.in_flight);
-        let sample = WorkSample { template, latency, outcome, in_flight_at_start };
+        let is_beside_dear = false;
+        let sample = WorkSample { template, latency, outcome, in_flight_at_start, is_beside_dear };
         self.limiter.observe(self.now, sample);
         stretch.limits.push(self.limiter.steady_limit());
     }
