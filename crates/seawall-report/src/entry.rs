@@ -6,6 +6,8 @@
 //!
 //! *Sources:* detection.md §9; RFC 3227; ISO/IEC 27037.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::Moment;
@@ -566,6 +568,13 @@ pub struct Timestamp {
     pub authority: String,
     /// The TimeStampResp as it came (RFC 3161 §2.4.2), base64.
     pub response: String,
+}
+
+impl Timestamp {
+    /// What `authority` answered when it was asked for a stamp of the seal of `segment`.
+    pub fn of(segment: u64, authority: &str, answer: &[u8]) -> Self {
+        Self { segment, authority: authority.to_owned(), response: STANDARD.encode(answer) }
+    }
 }
 
 /// Lines were removed because their time was over.

@@ -62,6 +62,8 @@ pub struct VerifiedRecord {
     pub gap_count: u64,
     /// Stamps of authorities on its seals; to be checked with `openssl ts`.
     pub timestamps: u64,
+    /// Whether one of them is of the seal that closed the record, or a later one.
+    pub is_end_stamped: bool,
     /// Whole lines behind the last seal. Nothing vouches for them.
     pub unsealed_lines: u64,
     /// Bytes behind the last line break.
@@ -154,6 +156,7 @@ impl RecordVerifier {
             gaps: state.found.gaps,
             gap_count: state.found.gap_count,
             timestamps: state.found.timestamps,
+            is_end_stamped: state.found.closed_in.is_some_and(|end| end <= state.found.stamped),
             unsealed_lines: lines.lines() - sealed_lines,
             torn_bytes: lines.torn_bytes(),
             is_seal_torn: matches!(state.next, Next::Signature(..)) && lines.torn_bytes() > 0,
@@ -221,6 +224,10 @@ struct Found {
     gaps: Vec<Gap>,
     gap_count: u64,
     timestamps: u64,
+    /// The last segment of which a stamp is.
+    stamped: u64,
+    /// The segment that has the end.
+    closed_in: Option<u64>,
 }
 
 /// Which line comes next.
@@ -365,9 +372,13 @@ impl State {
         found.segments += 1;
         found.sealed_at = Some(seal.seal.at);
         found.is_closed = is_closed;
+        if is_closed {
+            found.closed_in.get_or_insert(found.segments);
+        }
         found.removed += open.tombstones.len() as u64;
         found.gap_count += open.gap_count;
         found.timestamps += open.timestamps;
+        found.stamped = found.stamped.max(open.stamped);
         let room = MAX_GAPS.saturating_sub(found.gaps.len());
         found.gaps.extend(open.gaps.into_iter().take(room));
         self.tombstones.extend(open.tombstones);

@@ -59,6 +59,8 @@ pub(super) struct Open {
     pub(super) gaps: Vec<Gap>,
     pub(super) gap_count: u64,
     pub(super) timestamps: u64,
+    /// The last segment of which a stamp is.
+    pub(super) stamped: u64,
     pub(super) kept: Kept,
 }
 
@@ -76,6 +78,7 @@ impl Open {
             gaps: Vec::new(),
             gap_count: 0,
             timestamps: 0,
+            stamped: 0,
             kept: Kept::default(),
         }
     }
@@ -156,7 +159,10 @@ impl Open {
                 });
                 self.acknowledged.extend(stands);
             }
-            Entry::Timestamp(_) => self.timestamps += 1,
+            Entry::Timestamp(stamp) => {
+                self.timestamps += 1;
+                self.stamped = self.stamped.max(stamp.segment);
+            }
             _ => {}
         }
     }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use seawall_seal::{PublicKey, SigningKey};
 
 use super::*;
-use crate::MAX_SEGMENT_LINES;
 use crate::testing::*;
+use crate::{MAX_SEGMENT_LINES, Timestamp};
 
 fn verify(record: &[u8], trusted: Option<PublicKey>) -> Result<VerifiedRecord, RecordFailure> {
     let mut verifier = RecordVerifier::new(trusted);
@@ -293,6 +293,23 @@ fn a_removed_line_is_owned_up_to_by_a_later_sealed_entry() {
     assert_eq!((found.removed, found.unacknowledged.len(), found.complaint()), (1, 0, None));
     check_reason(&taken_out(&said, 2), None, 2, "taken out");
     check_reason(&taken_out(&said, 1), None, 1, "first line");
+}
+
+#[test]
+fn it_is_known_whether_the_end_was_stamped() {
+    let key = key(1);
+    let stamp = |segment| Entry::Timestamp(Timestamp { segment, ..Timestamp::default() });
+    let is_stamped = |segments: &[Vec<Entry>]| {
+        let record = record(&key, "one", segments);
+        verify(&record, Some(key.public())).expect("whole").is_end_stamped
+    };
+    // Segment 1 is line 1 and what is behind it, segment 2 has the end.
+    let body = [vec![second(1)], vec![stamp(1), end()], vec![note("later")]];
+    assert!(!is_stamped(&body), "one of an earlier seal is none of the end");
+    assert!(!is_stamped(&body[..1]), "there is no end");
+    for segment in [2, 3] {
+        assert!(is_stamped(&[&body[..], &[vec![stamp(segment)]][..]].concat()), "{segment}");
+    }
 }
 
 #[test]
