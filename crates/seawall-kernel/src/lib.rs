@@ -1,4 +1,5 @@
-//! What of the system no safe crate offers: socket options, inherited sockets, the allocator's spare pages.
+//! What of the system no safe crate offers: socket options, inherited sockets, the allocator's spare pages, who keeps
+//! the clock.
 //!
 //! Separate because it is the one crate where unsafe code is allowed; each use says why it is
 //! sound. Looked up before anything was written: socket2 0.6 sets `SO_REUSEPORT`,
@@ -8,7 +9,8 @@
 //! - [`set_defer_accept`]: connections are handed over when their first bytes are there;
 //! - [`bytes_acked`]: what the peer has taken, and not only the kernel;
 //! - [`take_activation_fds`]: takes listening sockets over from systemd;
-//! - [`give_back_free_heap`]: what was freed goes back to the system.
+//! - [`give_back_free_heap`]: what was freed goes back to the system;
+//! - [`kept_clock`]: how far the clock is off, by what keeps it (rustix 1.1 reads and sets clocks, and has no adjtimex).
 //!
 //! It does **not** open any socket. `TCP_FASTOPEN` is left out on
 //! purpose: data in a SYN may be replayed and spoofed.
@@ -19,9 +21,11 @@
 )]
 
 mod activation;
+mod clock;
 mod heap;
 mod options;
 
 pub use crate::activation::{ActivationError, take_activation_fds};
+pub use crate::clock::{KeptClock, kept_clock};
 pub use crate::heap::give_back_free_heap;
 pub use crate::options::{bytes_acked, set_defer_accept};

@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 use seawall_control::Incident;
 use seawall_decide::Whence;
 use seawall_model::ClientAddr;
-use seawall_report::{Entry, Gap, Lost, Moment, Node, OriginHealth};
+use seawall_report::{ClockOffset, Entry, Gap, Lost, Moment, Node, OriginHealth};
 
 use self::node::Machine;
 pub use self::reconstruction::{Reconstruction, Recorded};
@@ -175,6 +175,18 @@ impl Surroundings for Around {
         let policy = self.shared.policy.load();
         let sites = policy.config.sites.iter().flat_map(|site| site.hosts.clone()).collect();
         (sites, policy.config.file_sha256.clone())
+    }
+
+    fn clock(&self) -> Option<ClockOffset> {
+        let kept = seawall_kernel::kept_clock().unwrap_or_else(|error| {
+            tracing::warn!("what keeps the clock cannot be asked, and no record says how far it is off: {error}");
+            None
+        })?;
+        Some(ClockOffset {
+            offset_ms: kept.ahead_ns as f64 / 1e6,
+            error_ms: kept.error.as_secs_f64() * 1e3,
+            source: "kernel".to_owned(),
+        })
     }
 
     fn describe(&self, prefix: ClientAddr) -> (Option<String>, Vec<String>) {

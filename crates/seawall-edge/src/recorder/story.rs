@@ -12,8 +12,8 @@ use seawall_control::{ControlLoop, Entry as Recorded, Incident, Step as Happened
 use seawall_detect::{Finding, SignatureEvidence, Window};
 use seawall_model::{Attribute, ClientAddr, Instant, Observation, Rung, Signature, WallTime};
 use seawall_report::{
-    Addresses, Begin, End, Entry, Evidence, Fault, Gap, Lost, Moment, Move, Node, Reconstructed,
-    RecordOrigin, Row, Second, Step, StepKind, Word,
+    Addresses, Begin, ClockOffset, End, Entry, Evidence, Fault, Gap, Lost, Moment, Move, Node,
+    Reconstructed, RecordOrigin, Row, Second, Step, StepKind, Word,
 };
 
 use super::addresses::Refused;
@@ -58,6 +58,9 @@ pub trait Surroundings {
 
     /// Hosts of the sites, and the SHA-256 of the configuration's file: a reload changes both.
     fn configuration(&self) -> (Vec<String>, Option<String>);
+
+    /// How far the clock is off; `None` if nobody says so.
+    fn clock(&self) -> Option<ClockOffset>;
 
     /// Who registered the network, and what it is known as.
     fn describe(&self, prefix: ClientAddr) -> (Option<String>, Vec<String>);
@@ -377,6 +380,7 @@ impl Story {
             software: concat!("seawall ", env!("CARGO_PKG_VERSION")).to_owned(),
             config_sha256,
             run: about.run.clone(),
+            clock: around.clock(),
             attributes: Attribute::ALL.map(|attribute| attribute.as_str().to_owned()).to_vec(),
             remove_addresses_at: remove_at,
             // The chain knows the version of the form and the key, the writer the digest of the program.

@@ -15,7 +15,7 @@ use seawall_model::{
     Attribute, Attributes, Cause, ClientAddr, Instant, Met, MitigationId, Observation, Referrer,
     RequestKind, Rung, Standing, Test, WallTime, Work,
 };
-use seawall_report::{Entry, Moment, Node, RecordVerifier};
+use seawall_report::{ClockOffset, Entry, Moment, Node, RecordVerifier};
 use seawall_seal::SigningKey;
 
 use super::disk::{Disk, Kept, RecordFile};
@@ -37,6 +37,11 @@ impl Surroundings for Nobody {
 
     fn configuration(&self) -> (Vec<String>, Option<String>) {
         (vec!["example.org".to_owned()], Some("c0".repeat(32)))
+    }
+
+    fn clock(&self) -> Option<ClockOffset> {
+        let (offset_ms, error_ms) = (-0.25, 1.5);
+        Some(ClockOffset { offset_ms, error_ms, source: "kernel".to_owned() })
     }
 
     fn describe(&self, _: ClientAddr) -> (Option<String>, Vec<String>) {
@@ -216,6 +221,7 @@ fn an_incident_is_recorded_from_before_it_began_to_its_end_without_a_lost_second
     // As it is when the incident begins: a reload may have changed it.
     assert_eq!(begin.sites, ["example.org"]);
     assert_eq!(begin.config_sha256, Some("c0".repeat(32)));
+    assert_eq!(begin.clock.as_ref().map(|clock| clock.offset_ms), Some(-0.25));
     let seconds: Vec<u64> = entries(&out)
         .filter_map(|entry| match entry {
             Entry::Second(second) => Some(second.at.unix_s() - BEGAN_S),

@@ -9,7 +9,7 @@ use seawall_control::{ControlLoop, Entry as Happened, Incident};
 use seawall_detect::{Finding, Window};
 use seawall_edge::recorder::{About, Output, Reconstruction, Recorded, Seen, Story, Surroundings};
 use seawall_model::{ClientAddr, WallTime};
-use seawall_report::{Collector, Entry, Fault, Moment, Node, RecordFacts};
+use seawall_report::{ClockOffset, Collector, Entry, Fault, Moment, Node, RecordFacts};
 
 use super::story::Figures;
 
@@ -146,6 +146,10 @@ struct Sites(Vec<String>);
 impl Surroundings for Sites {
     fn configuration(&self) -> (Vec<String>, Option<String>) {
         (self.0.clone(), None)
+    }
+
+    fn clock(&self) -> Option<ClockOffset> {
+        None
     }
 
     fn is_shared(&self, _: ClientAddr) -> bool {
