@@ -85,13 +85,26 @@ pub struct Evidence {
     pub retention: Duration,
     /// Who alone can read full addresses; empty: they are written in the open.
     pub encrypt_to: Vec<Recipient>,
+    /// Who is asked for stamps of the time on records; `None`, the default: nobody.
+    pub timestamp_authority: Option<TimestampAuthority>,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
         let retention = Duration::from_secs(30 * 86_400);
-        Self { enabled: true, retention, encrypt_to: Vec::new() }
+        Self { enabled: true, retention, encrypt_to: Vec::new(), timestamp_authority: None }
     }
+}
+
+/// An authority for stamps of the time (RFC 3161), over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimestampAuthority {
+    /// As the operator wrote it, and as a record names it.
+    pub url: String,
+    /// Where it is reached; no unix socket.
+    pub target: OriginTarget,
+    /// Path and query: `/tsa`.
+    pub path: String,
 }
 
 /// Detection of attacks. There is nothing in it to tune.

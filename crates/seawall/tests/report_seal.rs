@@ -283,7 +283,7 @@ fn a_record_that_was_altered_or_has_another_key_or_is_a_copy_takes_no_note() {
     let folder = Folder::closed();
     fs::copy(folder.record(), folder.path("copy.jsonl")).expect("copied");
     let copy = ["note", "copy.jsonl", "--kind", "event", "--author", "A", "x"];
-    folder.run(&copy).check_failed(2, &["a copy takes no notes"]);
+    folder.run(&copy).check_failed(2, &["nothing is added to a copy"]);
     let other = SigningKey::generate().expect("a key").to_pem().expect("text");
     fs::write(folder.path("state/sealing-key.pem"), other).expect("written");
     let before = folder.bytes();

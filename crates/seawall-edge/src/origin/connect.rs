@@ -2,11 +2,13 @@
 //!
 //! It opens one connection and hands it to the HTTP library; it keeps none (see `pool`).
 
+use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http_body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -70,7 +72,12 @@ impl Connector {
     ///
     /// # Errors
     /// [`OriginError::Connect`] when the origin refuses or TLS fails.
-    pub(crate) async fn connect(&self) -> Result<Sender, OriginError> {
+    pub(crate) async fn connect<B>(&self) -> Result<http1::SendRequest<B>, OriginError>
+    where
+        B: Body + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let io: Box<dyn Io> = match &self.target {
             OriginTarget::Http { host, port } | OriginTarget::Https { host, port } => {
                 let tcp = TcpStream::connect((host.as_str(), *port)).await?;

@@ -23,8 +23,9 @@ use seawall_decide::WorkOutcome;
 use seawall_model::Instant;
 use tokio::time::timeout;
 
+pub(crate) use self::connect::Connector;
 pub use self::connect::OriginTlsError;
-use self::connect::{Connector, Sender};
+use self::connect::Sender;
 pub(crate) use self::gate::{Gate, GateView, Permit, Refused};
 pub(crate) use self::interim::{Interim, interim};
 use crate::clock;

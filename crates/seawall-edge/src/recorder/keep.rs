@@ -211,7 +211,7 @@ fn expire<D: Disk>(
         Err(error) => tracing::warn!(seawall.incident.record = %incident, "{error}"),
     }
     if !due.unsaid.is_empty()
-        && let Err(error) = say(writer, incident, &due.unsaid, now)?
+        && let Err(error) = add(writer, incident, &said(&due.unsaid, now), now)?
     {
         // Nothing can be added to it, with another key for instance; people's addresses go all the same.
         tracing::warn!(
@@ -244,11 +244,17 @@ fn find<D: Disk>(
     Ok((finder.finish(), next))
 }
 
-/// Adds a sealed entry that says which lines go. The inner error: the record is not what was written with this key.
-fn say<D: Disk>(
+/// The entry that says which lines go.
+fn said(lines: &[u64], now: Moment) -> Entry {
+    Entry::Removed(Removed { at: now, lines: lines.to_vec(), why: "retention".to_owned() })
+}
+
+/// Adds an entry to a record that is not written any more, and seals it. The inner error: the record is not what was
+/// written with this key.
+pub(super) fn add<D: Disk>(
     writer: &mut Writer<D>,
     incident: &str,
-    lines: &[u64],
+    entry: &Entry,
     now: Moment,
 ) -> Result<Result<(), String>, String> {
     let key = writer.key().clone();
@@ -259,8 +265,7 @@ fn say<D: Disk>(
         Ok(resumed) => resumed,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let removed = Removed { at: now, lines: lines.to_vec(), why: "retention".to_owned() };
-    let mut bytes = chain.append(&Entry::Removed(removed)).map_err(|error| error.to_string())?;
+    let mut bytes = chain.append(entry).map_err(|error| error.to_string())?;
     bytes.extend(chain.seal(&key, now).map_err(|error| error.to_string())?);
     let keep = resumed.keep_bytes;
     let written = writer.disk().reopen(incident, keep).and_then(|mut file| {
@@ -309,7 +314,7 @@ fn is_due(record: &Kept, retention: Duration, now: Moment) -> bool {
 }
 
 /// When an incident of this name began.
-fn began(incident: &str) -> Option<Moment> {
+pub(super) fn began(incident: &str) -> Option<Moment> {
     let part = |from: usize, to: usize| incident.get(from..to);
     let text = format!(
         "{}-{}-{}T{}:{}:{}.000Z",

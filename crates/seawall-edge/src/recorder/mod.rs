@@ -6,6 +6,7 @@
 //! is recorded changes nothing for anybody who asks for a page.
 
 mod addresses;
+mod authority;
 mod disk;
 mod keep;
 mod node;
@@ -13,6 +14,7 @@ mod reconstruction;
 mod rows;
 mod seconds;
 mod sources;
+mod stamps;
 mod story;
 mod thread;
 mod writer;
@@ -30,6 +32,7 @@ use seawall_decide::Whence;
 use seawall_model::ClientAddr;
 use seawall_report::{ClockOffset, Entry, Gap, Lost, Moment, Node, OriginHealth};
 
+pub use self::authority::{AskError, ask_for_stamp};
 use self::node::Machine;
 pub use self::reconstruction::{Reconstruction, Recorded};
 pub use self::story::{About, Output, Seen, Story, Surroundings};
@@ -249,6 +252,16 @@ pub(crate) fn samples(counters: &Counters) -> Vec<Sample> {
             "seawall_evidence_faults_total",
             "Times that the disk did not take an incident record.",
             &counters.faults,
+        ),
+        counter(
+            "seawall_evidence_timestamps_total",
+            "Stamps of the time authority that were put into incident records.",
+            &counters.stamps,
+        ),
+        counter(
+            "seawall_evidence_timestamp_failures_total",
+            "Times that the time authority gave no stamp, or it could not be written.",
+            &counters.stamp_failures,
         ),
     ]
 }

@@ -24,6 +24,7 @@ use super::writer::Writer;
 use super::{keep, rows};
 
 mod addresses;
+mod stamps;
 
 const SEED: [u64; 2] = [3, 4];
 const BEGAN_S: u64 = 1_795_341_600;

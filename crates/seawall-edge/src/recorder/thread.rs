@@ -12,6 +12,7 @@ use seawall_seal::{Digest, Hasher, Recipient, encrypt};
 
 use super::disk::{Disk, Folder};
 use super::keep::Expiry;
+use super::stamps::{Asker, Remote, Stamps};
 use super::story::Output;
 use super::writer::Writer;
 use super::{About, Around, Batch, Recorder, Story, keep};
@@ -43,11 +44,20 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
     let mut writer = Writer::new(folder, key, Arc::clone(&counters), max_bytes);
     let retention = config.evidence.retention;
     let recipients = config.evidence.encrypt_to.clone();
+    // A rehearsal speaks with nobody outside.
+    let authority = config.evidence.timestamp_authority.clone().filter(|_| !is_rehearsal);
+    let stamps = authority.and_then(|authority| match Remote::start(authority.clone()) {
+        Ok(remote) => Some(Stamps::new(remote, authority.url)),
+        Err(error) => {
+            tracing::error!("incident records get no stamps of the time: {error}");
+            None
+        }
+    });
     let (sender, batches) = sync_channel(BATCHES);
     let thread = std::thread::Builder::new().name("seawall-record".to_owned());
     let run = move || {
         keep::end_interrupted(&mut writer, clock::wall().into());
-        write(&mut writer, &batches, (retention, max_bytes), &recipients);
+        write(&mut writer, &batches, (retention, max_bytes), &recipients, stamps);
     };
     let thread = match thread.spawn(run) {
         Ok(thread) => thread,
@@ -92,11 +102,12 @@ fn destination(listens: &[Listen]) -> Option<SocketAddr> {
 }
 
 /// Writes what comes until nobody sends any more.
-fn write<D: Disk>(
+fn write<D: Disk, A: Asker>(
     writer: &mut Writer<D>,
     batches: &Receiver<Batch>,
     bounds: (Duration, u64),
     recipients: &[Recipient],
+    mut stamps: Option<Stamps<A>>,
 ) {
     let (mut looked, mut expiry): (Option<Moment>, _) = (None, Expiry::default());
     loop {
@@ -107,6 +118,9 @@ fn write<D: Disk>(
             keep::make_room(writer, bounds, now);
         }
         expiry.turn(writer, now);
+        if let Some(stamps) = &mut stamps {
+            stamps.turn(writer, now);
+        }
         match received {
             Ok(mut batch) => {
                 batch.outputs.iter_mut().for_each(|output| complete(output, recipients));

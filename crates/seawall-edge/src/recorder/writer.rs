@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_report::{Chain, End, Entry, Fault, Gap, Moment};
-use seawall_seal::SigningKey;
+use seawall_seal::{Digest, SigningKey};
 
 use super::disk::{Disk, RecordFile};
 use super::story::Output;
@@ -22,6 +22,8 @@ pub(crate) struct Counters {
     pub(crate) bytes: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) faults: AtomicU64,
+    pub(crate) stamps: AtomicU64,
+    pub(crate) stamp_failures: AtomicU64,
 }
 
 /// Writes to `D`.
@@ -144,6 +146,16 @@ impl<D: Disk> Writer<D> {
     /// Why the disk takes nothing, if that is so.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_ref().map(|trouble| trouble.detail.as_str())
+    }
+
+    /// The record that is written now, and its last seal: which segment, and the head of the chain.
+    pub(super) fn head(&self) -> Option<(&str, u64, Digest)> {
+        let open = self.open.as_ref()?;
+        Some((&open.incident, open.chain.segments(), open.chain.head()?))
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Whether the disk takes nothing.

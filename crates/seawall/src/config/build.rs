@@ -423,6 +423,12 @@ fn read_evidence(report: &mut Report<'_>, root: &mut Section<'_>, config: &mut C
     let recipients = evidence.list(report, "encrypt_to", (Code::Recipient, value::recipient));
     config.evidence.encrypt_to =
         recipients.unwrap_or_default().into_iter().map(|it| it.value).collect();
+    let authority = evidence.read(
+        report,
+        "timestamp_authority",
+        (Code::AuthorityUrl, value::timestamp_authority),
+    );
+    config.evidence.timestamp_authority = authority.map(|it| it.value);
     evidence.finish(report);
 }
 

@@ -34,6 +34,7 @@ pub(crate) enum Code {
     Query,
     OriginUrl,
     OriginIsSelf,
+    AuthorityUrl,
     DuplicateAddress,
     DuplicateHost,
     TlsWithoutCertificate,
@@ -52,7 +53,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// Every code, for documentation and tests.
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::UnreadableFile,
         Self::Syntax,
         Self::UnknownKey,
@@ -75,6 +76,7 @@ impl Code {
         Self::Query,
         Self::OriginUrl,
         Self::OriginIsSelf,
+        Self::AuthorityUrl,
         Self::DuplicateAddress,
         Self::DuplicateHost,
         Self::TlsWithoutCertificate,
@@ -116,6 +118,7 @@ impl Code {
             Self::Query => "seawall::config::query",
             Self::OriginUrl => "seawall::config::origin_url",
             Self::OriginIsSelf => "seawall::config::origin_is_self",
+            Self::AuthorityUrl => "seawall::config::authority_url",
             Self::DuplicateAddress => "seawall::config::duplicate_address",
             Self::DuplicateHost => "seawall::config::duplicate_host",
             Self::TlsWithoutCertificate => "seawall::config::tls_without_certificate",
@@ -197,6 +200,9 @@ impl Code {
             }
             Self::OriginIsSelf => {
                 "The origin is an address on which Seawall itself listens: every request would come back to it without end."
+            }
+            Self::AuthorityUrl => {
+                "Not the address of an authority for stamps of the time: `http://HOST[:PORT]/PATH` or `https://HOST[:PORT]/PATH`, without a password."
             }
             Self::DuplicateAddress => "Two listeners ask for the same address and port.",
             Self::DuplicateHost => {

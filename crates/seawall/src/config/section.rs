@@ -480,7 +480,9 @@ pub(crate) fn complain(
 ) {
     // A URL with a user name may carry a password: messages never repeat it.
     let shown = match text.rsplit_once('@') {
-        Some((_, after)) if code == Code::OriginUrl => format!("…@{after}"),
+        Some((_, after)) if matches!(code, Code::OriginUrl | Code::AuthorityUrl) => {
+            format!("…@{after}")
+        }
         // Somebody who mixed up the two lines of `age-keygen`.
         _ if code == Code::Recipient && text.to_ascii_uppercase().contains("SECRET") => {
             "AGE-SECRET-KEY-…".to_owned()
@@ -511,6 +513,9 @@ pub(crate) fn complain(
         }
         Code::OriginUrl => {
             "write `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`, such as `http://127.0.0.1:8080`"
+        }
+        Code::AuthorityUrl => {
+            "write the address that the authority names, such as `https://tsa.example.org/tsr`"
         }
         Code::Choice => "write one of these words, or remove the line",
         _ => "see `docs/config.md`",

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_decide::{InvalidJa4Rule, Ja4Rule, RouteBudget, RouteLane};
-use seawall_edge::config::OriginTarget;
+use seawall_edge::config::{OriginTarget, TimestampAuthority};
 use seawall_model::{Method, Prefix};
 use seawall_seal::Recipient;
 
@@ -301,6 +301,26 @@ pub(crate) fn origin(text: &str) -> Result<OriginTarget, Complaint> {
         },
     };
     Ok(if tls { OriginTarget::Https { host, port } } else { OriginTarget::Http { host, port } })
+}
+
+/// Reads the address of an authority for stamps of the time: `http://HOST[:PORT][/PATH]` or with `https`.
+///
+/// # Errors
+/// A complaint that names what is wrong.
+pub(crate) fn timestamp_authority(text: &str) -> Result<TimestampAuthority, Complaint> {
+    let begin = text.find("://").map_or(0, |at| at + 3);
+    let end = text[begin..].find(['/', '?', '#']).map_or(text.len(), |at| begin + at);
+    let (server, path) = text.split_at(end);
+    let target = origin(server)?;
+    if matches!(target, OriginTarget::Unix(_)) {
+        return Err("a unix socket".to_owned());
+    }
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
+    if !path.bytes().all(is_plain) {
+        return Err("a URL with a fragment, or with characters that have to be escaped".to_owned());
+    }
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok(TimestampAuthority { url: text.to_owned(), target, path })
 }
 
 /// Reads a method's name as RFC 9110 §9 writes it.
@@ -601,6 +621,37 @@ mod tests {
                 "*.",
             ],
         );
+    }
+
+    #[test]
+    fn an_authority_is_a_server_and_a_path() {
+        let read = |text| timestamp_authority(text).map(|it| (it.target, it.path));
+        let https = |port| OriginTarget::Https { host: "tsa.example.org".to_owned(), port };
+        for (text, target, path) in [
+            ("https://tsa.example.org/tsr", https(443), "/tsr"),
+            ("https://tsa.example.org:8443", https(8443), "/"),
+            ("https://tsa.example.org?kind=2", https(443), "/?kind=2"),
+            (
+                "http://127.0.0.1:81/a/b?c=d",
+                OriginTarget::Http { host: "127.0.0.1".to_owned(), port: 81 },
+                "/a/b?c=d",
+            ),
+        ] {
+            assert_eq!(read(text), Ok((target, path.to_owned())), "{text}");
+        }
+        for (text, words) in [
+            ("tsa.example.org/tsr", "without a scheme"),
+            ("ftp://tsa.example.org", "unknown scheme"),
+            ("unix:/run/tsa.sock", "unix socket"),
+            ("https://user:secret@tsa.example.org/", "user name"),
+            ("https://tsa.example.org/a b", "escaped"),
+            ("https://tsa.example.org/#a", "fragment"),
+            ("https:///tsr", ""),
+            ("", "without a scheme"),
+        ] {
+            let complaint = read(text).expect_err(text);
+            assert!(complaint.contains(words), "{text}: {complaint}");
+        }
     }
 
     #[test]

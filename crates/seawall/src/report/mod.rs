@@ -4,6 +4,7 @@
 //! wherever a copy of one was put. Each is checked while it is read; one that is not what was signed is still shown, and
 //! says so in its first lines and in every export.
 
+mod add;
 mod export;
 mod list;
 mod note;
@@ -12,6 +13,7 @@ mod privacy;
 mod record;
 mod seal;
 mod show;
+mod timestamp;
 
 use std::path::{Path, PathBuf};
 
@@ -70,6 +72,12 @@ enum What {
         when it is over. A note cannot be taken back. That it was said is what is sealed, not that it is true."
     )]
     Note(NoteArgs),
+    /// Have an authority stamp when it existed.
+    #[command(
+        after_help = "The authority learns a digest, this machine's address, and nothing of what the record says. A record that is\n\
+        over is stamped at any time; of one that a stopped program left open it is the last seal."
+    )]
+    Timestamp(TimestampArgs),
     /// What is stored of whom, why, and until when.
     Privacy {
         #[command(flatten)]
@@ -143,6 +151,21 @@ struct NoteArgs {
     target: TargetArgs,
 }
 
+#[derive(Debug, clap::Args)]
+struct TimestampArgs {
+    /// Which one.
+    #[arg(value_name = "INCIDENT")]
+    incident: String,
+    /// Whom to ask (RFC 3161 over HTTP); without it `evidence.timestamp_authority` of the configuration.
+    #[arg(long, value_name = "URL")]
+    authority: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
 /// What most of them take.
 #[derive(Debug, clap::Args)]
 struct Common {
@@ -184,6 +207,7 @@ pub(crate) fn run(config: Option<&Path>, args: &Args) -> Done {
             seal::run(&path, out, common.json)
         }
         What::Note(args) => note::run(config, args),
+        What::Timestamp(args) => timestamp::run(config, args),
         What::Privacy { common } => {
             let ledger = privacy::ledger(&Place::find(config, &common.target)?)?;
             if common.json {

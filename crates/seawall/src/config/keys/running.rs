@@ -70,4 +70,10 @@ pub(super) const KEYS: &[Key] = &[
         "[]",
         "Public keys (`age1…`, as `age-keygen` prints them) that full addresses are encrypted to, each alone able to read them; none: they are written in the open. Keep the secret keys on another machine. Read at the start, not on reload.",
     ),
+    now(
+        "evidence.timestamp_authority",
+        "`https://HOST[:PORT]/PATH` or `http://…`",
+        "(none)",
+        "Who is asked for a stamp of the time (RFC 3161) when a record ends, and once an hour while it goes on. It learns a digest and this machine's address; its answer is kept in the record. Read at the start, not on reload.",
+    ),
 ];

@@ -1,0 +1,282 @@
+//! Stamps of the time on records, through the real binary, from an authority on loopback that openssl plays.
+
+mod common;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use seawall_report::{Begin, Chain, End, Entry, Moment, RecordVerifier, VerifiedRecord};
+use seawall_seal::SigningKey;
+
+use crate::common::{Ran, Shield, run_in};
+
+/// Not over for a week, on whatever day this runs: the program asks for nothing older.
+const ID: &str = "21991122T100800Z-0abc";
+
+/// As for the tests of `seawall-report`.
+const CONFIG: &str = "\
+[req]
+distinguished_name = name
+[name]
+[ts]
+basicConstraints = critical,CA:TRUE
+extendedKeyUsage = critical,timeStamping
+[tsa]
+default_tsa = authority
+[authority]
+serial = serial
+crypto_device = builtin
+signer_cert = tsa.pem
+signer_key = tsa.key
+certs = tsa.pem
+default_policy = 1.2.3.4.1
+signer_digest = sha256
+digests = sha256
+accuracy = secs:1
+ordering = yes
+tsa_name = yes
+";
+
+/// A state folder with one record, and an authority.
+struct Place {
+    dir: tempfile::TempDir,
+    key: SigningKey,
+}
+
+impl Place {
+    /// `None` where openssl is missing.
+    fn new(is_closed: bool) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let place = Self { dir, key: SigningKey::generate().expect("a key") };
+        if !place.openssl(&["version"]) {
+            return None;
+        }
+        let at = Moment::from_unix_ms(1_795_342_080_000);
+        let begin = Begin { incident: ID.to_owned(), since: at, ..Begin::default() };
+        let (mut chain, mut bytes) = Chain::begin(&begin, &place.key).expect("short");
+        bytes.extend(chain.seal(&place.key, at).expect("it has begun"));
+        if is_closed {
+            bytes.extend(chain.append(&Entry::End(Box::<End>::default())).expect("short"));
+            bytes.extend(chain.seal(&place.key, at).expect("one entry"));
+        }
+        fs::create_dir_all(place.path(&format!("state/incidents/{ID}"))).expect("own folder");
+        fs::write(place.record(), bytes).expect("own folder");
+        let pem = place.key.to_pem().expect("text");
+        fs::write(place.path("state/sealing-key.pem"), pem).expect("own folder");
+        fs::write(place.path("tsa.cnf"), CONFIG).expect("own folder");
+        fs::write(place.path("serial"), "01\n").expect("own folder");
+        #[rustfmt::skip]
+        let is_made = place.openssl(&[
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "tsa.key",
+            "-out", "tsa.pem", "-subj", "/CN=authority", "-days", "2", "-config", "tsa.cnf", "-extensions", "ts",
+        ]);
+        assert!(is_made, "openssl makes an authority");
+        Some(place)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn record(&self) -> PathBuf {
+        self.path(&format!("state/incidents/{ID}/record.jsonl"))
+    }
+
+    fn openssl(&self, args: &[&str]) -> bool {
+        let ran = Command::new("openssl").args(args).current_dir(self.dir.path()).output();
+        ran.is_ok_and(|ran| ran.status.success())
+    }
+
+    /// Plays the authority for one question, while `ask` has its address: `answer` makes of the question in the file `query`
+    /// what is said.
+    fn with_authority<T: Send>(
+        &self,
+        answer: impl Fn(&Self) -> Vec<u8>,
+        ask: impl FnOnce(&str) -> T + Send,
+    ) -> T {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let port = listener.local_addr().expect("bound").port();
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(move || {
+                let told = ask(&format!("http://127.0.0.1:{port}/tsr"));
+                // Where nobody was asked, what waits below is let go.
+                let _ = TcpStream::connect(("127.0.0.1", port));
+                told
+            });
+            let (mut stream, _) = listener.accept().expect("it is asked");
+            fs::write(self.path("query"), question(&mut stream)).expect("own folder");
+            let answer = answer(self);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/timestamp-reply\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
+            // It may have heard enough before the end.
+            let _ = stream.write_all(&[head.as_bytes(), &answer].concat());
+            drop(stream);
+            asking.join().expect("it ends")
+        })
+    }
+
+    /// `seawall report timestamp` with such an authority.
+    fn stamped(&self, answer: impl Fn(&Self) -> Vec<u8>, args: &[&str]) -> Ran {
+        let dir = self.dir.path();
+        self.with_authority(answer, |url| {
+            let asked = ["report", "timestamp", "last", "--state", "state", "--authority", url];
+            run_in(dir, &[&asked[..], args].concat())
+        })
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let args = [&["report", "timestamp", "last"], args, &["--state", "state"]].concat();
+        run_in(self.dir.path(), &args)
+    }
+
+    /// What the library finds, with the installation's key.
+    fn verified(&self) -> VerifiedRecord {
+        let mut verifier = RecordVerifier::new(Some(self.key.public()));
+        verifier.take(&fs::read(self.record()).expect("it is there"));
+        verifier.finish().expect("as it was sealed")
+    }
+}
+
+/// What stands in a request behind its head.
+fn question(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut asked, mut piece) = (Vec::new(), [0; 1024]);
+    // It ends with a BOOLEAN that is true.
+    while !asked.ends_with(&[0x01, 0x01, 0xff]) {
+        match stream.read(&mut piece).expect("loopback") {
+            0 => break,
+            count => asked.extend(&piece[..count]),
+        }
+    }
+    let head = asked.windows(4).position(|window| window == b"\r\n\r\n");
+    head.map_or(Vec::new(), |end| asked.split_off(end + 4))
+}
+
+fn stamp(place: &Place) -> Vec<u8> {
+    #[rustfmt::skip]
+    let is_stamped = place.openssl(&[
+        "ts", "-reply", "-queryfile", "query", "-out", "reply", "-config", "tsa.cnf", "-section", "authority",
+    ]);
+    assert!(is_stamped, "openssl stamps it");
+    fs::read(place.path("reply")).expect("it was written")
+}
+
+/// The commands of the documentation, as they stand there.
+fn commands() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/evidence.md");
+    let text = fs::read_to_string(path).expect("it is in the repository");
+    let section = text.split("### Time stamps").nth(1).expect("the section");
+    let lines = section.lines().skip_while(|line| !line.starts_with("    "));
+    let lines: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn a_record_that_is_over_is_stamped_and_openssl_agrees_as_the_documentation_says() {
+    let Some(place) = Place::new(true) else { return };
+    let before = fs::read(place.record()).expect("it is there");
+    let ran = place.stamped(stamp, &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("segment 2 is stamped"), "{}", ran.stdout);
+    let found = place.verified();
+    assert_eq!((found.timestamps, found.is_end_stamped, found.complaint()), (1, true, None));
+    assert!(ran.stdout.contains(&found.head.expect("sealed").to_string()), "{}", ran.stdout);
+    assert!(fs::read(place.record()).expect("it is there").starts_with(&before));
+
+    // Line 7: one line and three that seal it, the end and its digests.
+    let record = fs::read_to_string(place.record()).expect("text");
+    let seal = record.lines().nth(6).expect("the seal of the end");
+    assert!(seal.starts_with("{\"seal\":{\"segment\":2,"), "{seal}");
+    fs::write(place.path("statement"), seal).expect("own folder");
+    fs::copy(place.path("tsa.pem"), place.path("authorities.pem")).expect("own folder");
+    fs::copy(place.record(), place.path("record.jsonl")).expect("own folder");
+    let check = || {
+        let (mut shell, folder) = (Command::new("sh"), place.dir.path());
+        shell.args(["-euc", &commands()]).current_dir(folder).output().expect("a shell")
+    };
+    let checked = check();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    fs::write(place.path("statement"), seal.replacen("true", "false", 1)).expect("own folder");
+    assert!(!check().status.success(), "another seal was not stamped");
+}
+
+#[test]
+fn the_last_seal_of_a_record_that_was_left_open_is_stamped() {
+    let Some(place) = Place::new(false) else { return };
+    let head = place.verified().head.expect("sealed").to_string();
+    let ran = place.stamped(stamp, &["--json"]);
+    let json = ran.json();
+    assert_eq!((ran.code, &json["stamped_head"]), (Some(0), &head.into()), "{}", ran.stderr);
+    assert_eq!((&json["stamped_segment"], &json["segment"]), (&1.into(), &2.into()));
+    let found = place.verified();
+    assert_eq!((found.timestamps, found.is_end_stamped, found.is_closed), (1, false, false));
+}
+
+#[test]
+fn an_answer_that_is_no_stamp_of_the_record_changes_nothing() {
+    let Some(place) = Place::new(true) else { return };
+    let before = fs::read(place.record()).expect("it is there");
+    let check = |answer: &dyn Fn(&Place) -> Vec<u8>, want: &str| {
+        place.stamped(answer, &[]).check_failed(1, &["no stamp from", want, "hint:"]);
+        assert!(fs::read(place.record()).expect("it is there") == before, "{want}");
+    };
+    // The answer to an earlier question has another number in it.
+    let first = place.stamped(stamp, &[]);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    fs::write(place.record(), &before).expect("own folder");
+    let old = fs::read(place.path("reply")).expect("it was written");
+    check(&move |_| old.clone(), "of something else");
+    check(&|_| Vec::new(), "no time stamp");
+    check(&|_| vec![0x30; 70_000], "longer than");
+    // Of a digest that openssl does not take, it says so.
+    let refused = |place: &Place| {
+        let mut question = fs::read(place.path("query")).expect("it was written");
+        let sha256 = question.iter().position(|byte| *byte == 0x60).expect("the identifier");
+        question[sha256 + 8] = 0x02;
+        fs::write(place.path("query"), question).expect("own folder");
+        #[rustfmt::skip]
+        place.openssl(&[
+            "ts", "-reply", "-queryfile", "query", "-out", "reply", "-config", "tsa.cnf", "-section", "authority",
+        ]);
+        fs::read(place.path("reply")).expect("it was written")
+    };
+    check(&refused, "status 2");
+}
+
+#[test]
+fn nobody_is_asked_without_a_name_and_nothing_is_asked_of_what_was_altered() {
+    let Some(place) = Place::new(true) else { return };
+    place.run(&[]).check_failed(2, &["not known whom to ask", "evidence.timestamp_authority"]);
+    place.run(&["--authority", "ftp://tsa.example.org"]).check_failed(2, &["unknown scheme"]);
+    let text = fs::read_to_string(place.record()).expect("text").replacen("0abc\"", "0abd\"", 1);
+    fs::write(place.record(), text).expect("own folder");
+    // Nobody is there, and nobody has to be.
+    let ran = place.run(&["--authority", "http://127.0.0.1:9/"]);
+    ran.check_failed(1, &["not what was sealed", "nothing was asked"]);
+}
+
+#[test]
+fn the_running_program_has_the_end_of_a_record_stamped() {
+    let Some(place) = Place::new(true) else { return };
+    let head = place.verified().head.expect("sealed");
+    let dir = place.dir.path();
+    let code = place.with_authority(stamp, |url| {
+        let config = format!(
+            "state_dir = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n[[site]]\nhosts = [\"*\"]\n\
+             origin = \"http://127.0.0.1:9\"\n[evidence]\ntimestamp_authority = \"{url}\"\n"
+        );
+        fs::write(dir.join("seawall.toml"), config).expect("own folder");
+        let mut shield = Shield::start(dir, &["--config", "seawall.toml"]);
+        shield.wait_for("the record has a stamp of the time");
+        shield.stop()
+    });
+    assert_eq!(code, Some(0));
+    let found = place.verified();
+    assert_eq!((found.timestamps, found.is_end_stamped, found.complaint()), (1, true, None));
+    let asked = fs::read(place.path("query")).expect("it was asked");
+    assert!(asked.windows(32).any(|window| window == head.0), "the head of the chain");
+}
