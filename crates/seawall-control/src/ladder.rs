@@ -16,9 +16,11 @@
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
 //! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who are told to wait most go on for ten seconds | block |
+//! | 12 | on challenge, its evidence bears blocking, and it was proven before by rules 9 to 11 | block |
 //!
 //! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. What rests does so for ten seconds at least,
-//! so that nothing flaps, but for what was proven, and for what had ceased and is an excess of its own.
+//! so that nothing flaps, but for what was proven, and for what had ceased and is an excess of its own. Rule 12 is of the next
+//! wave of pulses: who failed the test in the last one is refused without another, so that nothing new can be proven.
 //!
 //! *Source:* detection.md §2.4 (action by evidence, efficacy), §4 (crowd), amendments 1 and 2.
 
@@ -176,6 +178,7 @@ fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {
                 (nobody_passes, Why::NobodyPasses),
                 (beyond, Why::BeyondBudget),
                 (no_readers, Why::NoReaders),
+                (measure.is_proven, Why::Returned),
             ];
             let reason = reasons.into_iter().find(|(is_so, _)| *is_so);
             reason.map(|(_, why)| Move::To(Rung::Block, why))

@@ -408,6 +408,22 @@ fn what_has_ceased_is_let_go_and_comes_back_in_one_tick() {
 }
 
 #[test]
+fn what_was_proven_is_blocked_again_once_its_evidence_bears_it() {
+    let mut scene = Scene::new();
+    scene.ticks(3.0, ATTACK, &[(1, strong())], TESTED);
+    scene.ticks(20.0, ATTACK, &[(9, strong())], UNTESTED);
+    let few = SignatureEvidence { sample_hits: 150, ..strong() };
+    scene.ticks(1.0, ATTACK, &[(1, few), (9, strong())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge), "too few are seen yet");
+    // Nobody is tested any more: all who come back have failed before, and are refused for that.
+    scene.tick(ATTACK, &[(1, strong()), (9, strong())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Block));
+    assert_eq!(scene.rung(9), Some(Rung::Challenge), "this one was never proven");
+    let stayed = [Why::Found, Why::Stands, Why::NobodyPasses, Why::Ceased, Why::Returned];
+    assert_eq!(scene.reasons(1), [stayed.as_slice(), &[Why::Returned]].concat());
+}
+
+#[test]
 fn where_hardly_anything_is_too_much_nothing_is_done_and_nothing_stays() {
     let mut scene = Scene::new();
     scene.ticks(3.0, ATTACK, &[(1, strong())], TESTED);
