@@ -1,7 +1,8 @@
 //! What ordinary readers would send over a quarter of an hour, and more of them than come to a rehearsal.
 //!
 //! For a shield that is to know who is ordinary before the rehearsal begins. The requests are those
-//! that [`readers`](crate::readers) write, byte by byte, in virtual time: nothing is sent.
+//! that [`readers`](crate::readers) write, byte by byte, in virtual time: nothing is sent. The crawler that reads the
+//! site before a flood is among them all the while: a site knows its crawlers as it knows its readers.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -10,8 +11,8 @@ use std::time::Duration;
 use crate::measure::Kind;
 use crate::readers::request;
 use crate::rng::Rng;
-use crate::schedule::{Visit, reader_schedule};
-use crate::site::Site;
+use crate::schedule::{Visit, reader_schedule, warm_up_schedule};
+use crate::site::{Site, cost_of};
 use crate::sources::Sources;
 
 /// One request as it would come.
@@ -23,8 +24,11 @@ pub struct OrdinaryRequest {
     pub source: Ipv4Addr,
     /// The whole head.
     pub head: String,
-    /// Whether a cache that keeps pages for ten seconds and files for good would have it.
-    pub is_held: bool,
+    /// Whether it is the first on a connection: each visit opens one.
+    pub opens: bool,
+    /// How long the origin would work on it; `None` if a cache that keeps pages for ten seconds and files for good
+    /// would have it.
+    pub work: Option<Duration>,
 }
 
 /// What `clients` readers want over `run`: the same mix at the same rate as in a rehearsal of run `seed`.
@@ -32,40 +36,62 @@ pub struct OrdinaryRequest {
 pub fn ordinary_requests(seed: u64, clients: usize, run: Duration) -> Vec<OrdinaryRequest> {
     let site = Site::new(seed);
     let sources = many_sources(seed, clients);
-    let visits = reader_schedule(seed, &site, &sources, run);
+    let mut visits = reader_schedule(seed, &site, &sources, run);
+    visits.extend(crawl(&site, &sources, run));
+    visits.sort_by_key(|visit| visit.at);
     let mut polled = HashSet::new();
-    let mut requests: Vec<OrdinaryRequest> = visits
+    let mut requests: Vec<(OrdinaryRequest, &str)> = visits
         .iter()
         .flat_map(|visit| {
             // The entity tag itself is of no matter: no attribute reads it.
             let is_known = visit.kind == Kind::Feed && !polled.insert(visit.source);
-            let page = of(visit, &visit.page, Duration::ZERO, is_known.then_some("\"feed\""));
+            let page = of(visit, &visit.page, 0, is_known.then_some("\"feed\""));
             let parts = visit.subresources.iter().zip(1..);
-            let parts = parts.map(|(part, place)| of(visit, part, STEP * place, None));
+            let parts = parts.map(|(part, place)| of(visit, part, place, None));
             std::iter::once(page).chain(parts).collect::<Vec<_>>()
         })
         .collect();
-    requests.sort_by_key(|request| request.at);
+    requests.sort_by_key(|(request, _)| request.at);
     let mut cache = HashMap::new();
-    for request in &mut requests {
-        let target = request.head.split(' ').nth(1).unwrap_or_default().to_owned();
+    for (request, target) in &mut requests {
         let kept = if target.contains('.') && !target.ends_with(".xml") { run } else { TTL };
-        request.is_held = !target.contains('?')
-            && cache.get(&target).is_some_and(|&fetched| request.at < fetched + kept);
-        if !request.is_held {
-            cache.insert(target, request.at);
+        let is_held = !target.contains('?')
+            && cache.get(target).is_some_and(|&fetched| request.at < fetched + kept);
+        if !is_held {
+            cache.insert(*target, request.at);
+            request.work = Some(cost_of(target).service_time());
         }
     }
-    requests
+    requests.into_iter().map(|(request, _)| request).collect()
 }
 
-fn of(visit: &Visit, path: &str, after: Duration, etag: Option<&str>) -> OrdinaryRequest {
-    OrdinaryRequest {
-        at: visit.at + after,
+/// The crawler of a rehearsal, over and over, as fast as the shortest quiet makes it.
+fn crawl(site: &Site, sources: &Sources, run: Duration) -> impl Iterator<Item = Visit> {
+    let once = warm_up_schedule(site, sources, SHORTEST_QUIET);
+    let lasts = once.last().map_or(run, |last| last.at).max(Duration::from_secs(1));
+    let rounds = run.div_duration_f64(lasts).ceil() as u32;
+    let all = (0..rounds).flat_map(move |round| {
+        let later = move |visit: Visit| Visit { at: visit.at + lasts * round, ..visit };
+        once.clone().into_iter().map(later)
+    });
+    all.take_while(move |visit| visit.at < run)
+}
+
+/// The request for `target`, which comes `place` steps after the visit begins.
+fn of<'a>(
+    visit: &Visit,
+    target: &'a str,
+    place: u32,
+    etag: Option<&str>,
+) -> (OrdinaryRequest, &'a str) {
+    let request = OrdinaryRequest {
+        at: visit.at + STEP * place,
         source: visit.source,
-        head: request(visit, path, etag),
-        is_held: false,
-    }
+        head: request(visit, target, etag),
+        opens: place == 0,
+        work: None,
+    };
+    (request, target)
 }
 
 /// As many as wanted, in every /16 of loopback: no /24 may have more than a few of them.
@@ -92,6 +118,8 @@ fn many_sources(seed: u64, clients: usize) -> Sources {
 
 /// Between the parts of a page.
 const STEP: Duration = Duration::from_millis(40);
+/// Before the flood of the demo.
+const SHORTEST_QUIET: Duration = Duration::from_secs(10);
 /// What pages are kept for in a rehearsal.
 const TTL: Duration = Duration::from_secs(10);
 
@@ -105,9 +133,11 @@ mod tests {
         let sources: HashSet<_> = requests.iter().map(|request| request.source).collect();
         assert!(sources.len() > 2_900, "{}", sources.len());
         assert!(requests.windows(2).all(|pair| pair[0].at <= pair[1].at));
-        let held = requests.iter().filter(|request| request.is_held).count();
+        let held = requests.iter().filter(|request| request.work.is_none()).count();
         let share = held as f64 / requests.len() as f64;
         assert!((0.5..0.98).contains(&share), "{share}");
+        let opened = requests.iter().filter(|request| request.opens).count();
+        assert!((10..100).contains(&(opened / 900)), "{opened} connections");
         assert!(requests.iter().all(|request| request.source.is_loopback()));
     }
 
@@ -115,8 +145,10 @@ mod tests {
     fn they_look_as_readers_of_a_rehearsal_do() {
         let requests = ordinary_requests(1, 500, Duration::from_secs(60));
         let (site, sources) = (Site::new(1), Sources::new(1));
+        let quiet = Duration::from_secs(10);
         let heads: HashSet<_> = reader_schedule(1, &site, &sources, Duration::from_secs(60))
             .iter()
+            .chain(&warm_up_schedule(&site, &sources, quiet))
             .map(|visit| fields(&request(visit, &visit.page, None)))
             .collect();
         let met: HashSet<_> = requests.iter().map(|request| fields(&request.head)).collect();

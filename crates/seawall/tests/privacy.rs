@@ -176,7 +176,8 @@ fn learned(state: &Path) {
         at: Duration::from_millis(500) * number,
         client: IpAddr::from((0x0a00_0000 + number % 400 * 256).to_be_bytes()),
         head: head.as_bytes(),
-        is_held: true,
+        opens: true,
+        work: None,
     });
     write_generated_baseline(state, requests).expect("written");
     // It is taken for learned: of a rehearsal there would be no complaints to draft.

@@ -12,7 +12,9 @@ use std::time::Duration;
 use seawall_control::{ControlLoop, ControllerConfig};
 use seawall_decide::NetworkClass;
 use seawall_detect::{DetectorConfig, OriginStress, ProbeCounts, Tick, Window};
-use seawall_model::{Cause, ClientAddr, Instant, Limits, Observation, Test, WallTime, Work};
+use seawall_model::{
+    Cause, ClientAddr, ConnectionSignal, Instant, Limits, Observation, Test, WallTime, Work,
+};
 use seawall_wire::http1::{Parse, RequestHead, parse_request};
 
 use super::BaselineFile;
@@ -30,8 +32,10 @@ pub struct GeneratedRequest<'a> {
     pub client: IpAddr,
     /// The whole head, as HTTP/1.1 without TLS.
     pub head: &'a [u8],
-    /// Whether the answer would have been in hand.
-    pub is_held: bool,
+    /// Whether it is the first on its connection.
+    pub opens: bool,
+    /// How long the origin would have worked on it; `None` if the answer would have been in hand.
+    pub work: Option<Duration>,
 }
 
 /// Learns who is ordinary from `requests`, which are in order and end now, and writes the file `baseline`
@@ -110,7 +114,11 @@ impl Learner {
         let client = ClientAddr::new(request.client);
         let facts = bare_facts(client, &ask);
         let attributer = self.detection.attributer();
-        let work = if request.is_held { Work::Held } else { Work::Origin { cost_ms: COST_MS } };
+        let cost = |work: Duration| u32::try_from(work.as_millis()).unwrap_or(u32::MAX);
+        let work = request.work.map_or(Work::Held, |work| Work::Origin { cost_ms: cost(work) });
+        if request.opens {
+            self.window.signal(ConnectionSignal::Opened);
+        }
         // What was sampled has words, and the file has none.
         let _sampled = self.window.observe(&Observation {
             at: self.now(),
@@ -126,7 +134,7 @@ impl Learner {
             referrer: detection::referrer(&self.detection, &ask),
             returned_cookie: ask.fields.has("cookie"),
             is_recognised: false,
-            is_cacheable: request.is_held || ask.query.is_none(),
+            is_cacheable: request.work.is_none() || ask.query.is_none(),
             status: 200,
             cause: Cause::Default,
             work,
@@ -136,9 +144,6 @@ impl Learner {
         Ok(())
     }
 }
-
-/// What a page takes the origin of a rehearsal.
-const COST_MS: u32 = 20;
 
 #[cfg(test)]
 mod tests {
@@ -163,7 +168,8 @@ mod tests {
                 at: *at,
                 client: *client,
                 head: head.as_bytes(),
-                is_held: true,
+                opens: true,
+                work: None,
             }),
         )
     }

@@ -23,6 +23,7 @@ use siphasher::sip::SipHasher13;
 
 pub use crate::site::capacity::{Busy, Capacity, Cost, Model};
 pub use crate::site::server::Origin;
+pub(crate) use crate::site::server::cost_of;
 pub use crate::site::text::Article;
 
 /// The host name that readers ask for.

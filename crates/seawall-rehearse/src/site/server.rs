@@ -204,7 +204,7 @@ impl Origin {
 }
 
 /// What a request costs is known before it is worked on, as the web server tells files from pages.
-fn cost_of(target: &str) -> Cost {
+pub(crate) fn cost_of(target: &str) -> Cost {
     let path = target.split('?').next().unwrap_or_default();
     match path {
         "/search" => Cost::Search,

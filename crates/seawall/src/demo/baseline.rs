@@ -45,7 +45,8 @@ pub(crate) fn write(args: &Args) -> io::Result<u32> {
             at: request.at,
             client: IpAddr::V4(request.source),
             head: request.head.as_bytes(),
-            is_held: request.is_held,
+            opens: request.opens,
+            work: request.work,
         }),
     )
 }
