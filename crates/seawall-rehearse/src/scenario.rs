@@ -16,6 +16,8 @@ use crate::site::HOST;
 pub enum Scenario {
     /// A1: one page, which is held, over and over.
     OneUrl,
+    /// The same from so few that each asks for more held pages than one reader may.
+    OneUrlFew,
     /// A2: one page with a random query.
     Query,
     /// A4: searches, which the origin has to work for.
@@ -47,6 +49,7 @@ impl Scenario {
     pub(crate) const fn bots(self) -> usize {
         match self {
             Self::OneUrl => 2_000,
+            Self::OneUrlFew => 20,
             Self::Search => 1_000,
             Self::Query | Self::Rotating | Self::Pulses => 3_000,
         }
@@ -71,7 +74,7 @@ impl Scenario {
         let number = since.as_secs() / PERIOD.as_secs();
         let begun = PERIOD * u32::try_from(number).unwrap_or(u32::MAX);
         match self {
-            Self::OneUrl => Ok(Wave::OneUrl),
+            Self::OneUrl | Self::OneUrlFew => Ok(Wave::OneUrl),
             Self::Query => Ok(Wave::Query),
             Self::Search => Ok(Wave::Search),
             Self::Rotating => Ok(Wave::Rotating),
@@ -148,8 +151,14 @@ mod tests {
     use crate::caps;
     use crate::sources::Sources;
 
-    const ALL: [Scenario; 5] =
-        [Scenario::OneUrl, Scenario::Query, Scenario::Search, Scenario::Rotating, Scenario::Pulses];
+    const ALL: [Scenario; 6] = [
+        Scenario::OneUrl,
+        Scenario::OneUrlFew,
+        Scenario::Query,
+        Scenario::Search,
+        Scenario::Rotating,
+        Scenario::Pulses,
+    ];
 
     #[test]
     fn every_scenario_is_within_the_caps() {

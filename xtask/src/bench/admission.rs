@@ -64,6 +64,7 @@ const ROWS: &[(&str, Row)] = &[
     ("detection-cost", detection_cost::run),
     ("detection-state", detection_state::run),
     ("a1", |scene| detection::run(scene, &detection::A1)),
+    ("a1-few", |scene| detection::run(scene, &detection::A1_FEW)),
     ("a2", |scene| detection::run(scene, &detection::A2)),
     ("a4", |scene| detection::run(scene, &detection::A4)),
     ("a9", |scene| detection::run(scene, &detection::A9)),

@@ -31,15 +31,19 @@ pub(super) struct Attack {
     pulses: &'static [(u64, bool)],
     /// Seconds of flood.
     seconds: u64,
+    /// Whether the pages asked for are in hand, and no address asks for more of them than a reader may: then nobody is
+    /// blocked, and nothing has to be.
+    is_within_budgets: bool,
 }
 
 const STEADY: &[(u64, bool)] = &[(0, false)];
 
 const fn steady(name: &'static str, play: Play) -> Attack {
-    Attack { name, play, pulses: STEADY, seconds: 30 }
+    Attack { name, play, pulses: STEADY, seconds: 30, is_within_budgets: false }
 }
 
-pub(super) const A1: Attack = steady("a1", Play::OneUrl);
+pub(super) const A1: Attack = Attack { is_within_budgets: true, ..steady("a1", Play::OneUrl) };
+pub(super) const A1_FEW: Attack = steady("a1-few", Play::OneUrlFew);
 pub(super) const A2: Attack = steady("a2", Play::Query);
 pub(super) const A4: Attack = steady("a4", Play::Search);
 pub(super) const A9: Attack = steady("a9", Play::Rotating);
@@ -48,6 +52,7 @@ pub(super) const A12: Attack = Attack {
     play: Play::Pulses,
     pulses: &[(0, false), (30, false), (60, false), (90, true)],
     seconds: 100,
+    is_within_budgets: false,
 };
 
 /// Until the site has been read once.
@@ -147,11 +152,12 @@ impl Found {
         let mut states = verdicts.clone();
         states.dedup();
         let demoted_bar = if is_repeat { 2.0 } else { 3.0 };
+        let blocked_bar = if attack.is_within_budgets { Bar::None } else { Bar::AtMost(6.0) };
         vec![
             Line::new(what("noticed"), noticed, "s", Bar::AtMost(3.0)).note(states.join(" > ")),
             Line::new(what("demoted"), acted(DEMOTED), "s", Bar::AtMost(demoted_bar)),
             Line::new(what("put to the test"), acted(TESTED), "s", Bar::None),
-            Line::new(what("blocked"), acted(BLOCKED), "s", Bar::AtMost(6.0)),
+            Line::new(what("blocked"), acted(BLOCKED), "s", blocked_bar),
         ]
     }
 
@@ -176,7 +182,11 @@ impl Found {
             let text = measure["signature"].as_str().unwrap_or("?");
             Line::new(format!("  {text}"), number(&measure["id"]), "", Bar::None).note(note)
         };
-        let mut lines = vec![Line::new("signatures", last.len() as f64, "", Bar::AtMost(16.0))];
+        let stands =
+            |seen: &Seen| seen.measures.iter().filter(|it| it["rung"] != "dormant").count();
+        let most = self.seen.iter().map(stands).max().unwrap_or_default();
+        let mut lines =
+            vec![Line::new("signatures that stood at once", most as f64, "", Bar::AtMost(16.0))];
         lines.extend(last.iter().map(line));
         lines
     }

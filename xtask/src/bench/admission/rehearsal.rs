@@ -30,6 +30,8 @@ pub(super) enum Play {
     Busting,
     /// Readers of everything, and one page over and over (A1).
     OneUrl,
+    /// The same from twenty addresses.
+    OneUrlFew,
     /// A page with random queries (A2).
     Query,
     /// Searches (A4).
@@ -188,6 +190,7 @@ impl Job<'_> {
                 Play::Uploads => json!("uploads"),
                 Play::Busting => json!("busting"),
                 Play::OneUrl => json!({ "detection": "one_url" }),
+                Play::OneUrlFew => json!({ "detection": "one_url_few" }),
                 Play::Query => json!({ "detection": "query" }),
                 Play::Search => json!({ "detection": "search" }),
                 Play::Rotating => json!({ "detection": "rotating" }),
