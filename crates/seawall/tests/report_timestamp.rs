@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -248,14 +249,22 @@ fn an_answer_that_is_no_stamp_of_the_record_changes_nothing() {
 }
 
 #[test]
-fn nobody_is_asked_without_a_name_and_nothing_is_asked_of_what_was_altered() {
+fn nobody_is_asked_without_a_name_or_for_what_cannot_be_added_or_was_altered() {
     let Some(place) = Place::new(true) else { return };
     place.run(&[]).check_failed(2, &["not known whom to ask", "evidence.timestamp_authority"]);
     place.run(&["--authority", "ftp://tsa.example.org"]).check_failed(2, &["unknown scheme"]);
+    // Nobody is there, and nobody has to be.
+    let authority = ["--authority", "http://127.0.0.1:9/"];
+    fs::copy(place.record(), place.path("copy.jsonl")).expect("own folder");
+    let copy = ["report", "timestamp", "copy.jsonl", "--state", "state"];
+    let ran = run_in(place.dir.path(), &[&copy[..], &authority].concat());
+    ran.check_failed(2, &["nothing is added to a copy"]);
+    let Some(open) = Place::new(false) else { return };
+    let _running = UnixListener::bind(open.path("state/admin.sock")).expect("bound");
+    open.run(&authority).check_failed(1, &["the running program is writing"]);
     let text = fs::read_to_string(place.record()).expect("text").replacen("0abc\"", "0abd\"", 1);
     fs::write(place.record(), text).expect("own folder");
-    // Nobody is there, and nobody has to be.
-    let ran = place.run(&["--authority", "http://127.0.0.1:9/"]);
+    let ran = place.run(&authority);
     ran.check_failed(1, &["not what was sealed", "nothing was asked"]);
 }
 

@@ -40,7 +40,6 @@ pub(super) fn add(
     entry: Entry,
     now: Moment,
 ) -> Result<Added, Failure> {
-    let is_running = admin::is_running(&target::find(config, args)?.socket);
     let place = Place::find(config, args)?;
     let path = place::record(config, args, incident)?;
     check_is_ours(&place, &path)?;
@@ -48,9 +47,7 @@ pub(super) fn add(
     let mut file = open(&path)?;
     let (mut chain, resumed) = resume(&mut file, &path, &key)?;
     let is_whole = chain.is_closed() && resumed.unsealed_entries == 0 && resumed.cut_bytes == 0;
-    if is_running && !is_whole {
-        return Err(goes_on());
-    }
+    check(config, args, &path, is_whole)?;
     let bytes = lines(&mut chain, &resumed, entry, &key, now).map_err(|error| {
         Failure::failed(with_causes(&error), "this is a mistake of Seawall: please report it")
     })?;
@@ -61,6 +58,23 @@ pub(super) fn add(
         )
     })?;
     Ok(Added { path, chain, resumed, key: key.public().id() })
+}
+
+/// Whether something may be added to the record at `path`, as far as that shows without touching it.
+///
+/// # Errors
+/// A failure if it is a copy, or goes on (`is_closed` is false) and the program runs.
+pub(super) fn check(
+    config: Option<&Path>,
+    args: &TargetArgs,
+    path: &Path,
+    is_closed: bool,
+) -> Done {
+    check_is_ours(&Place::find(config, args)?, path)?;
+    if !is_closed && admin::is_running(&target::find(config, args)?.socket) {
+        return Err(goes_on());
+    }
+    Ok(())
 }
 
 impl Added {

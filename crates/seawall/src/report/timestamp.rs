@@ -25,6 +25,8 @@ pub(super) fn run(config: Option<&Path>, args: &TimestampArgs) -> Done {
     let authority = authority(config, args)?;
     let path = place::record(config, &args.target, &args.incident)?;
     let found = verify(&path)?;
+    // Nobody is asked for what cannot be added.
+    add::check(config, &args.target, &path, found.is_closed)?;
     let (Some(head), segment) = (found.head, found.segments) else {
         return Err(Failure::failed(
             "nothing of the record is sealed yet",
