@@ -7,10 +7,13 @@ use serde_json::Value;
 /// Goal: with the origin dead every page that anybody wants is there, also those that nobody had wanted
 /// before. Method: the whole demo, with floods too short to judge anything by, and its figures. The archive
 /// is waited for before the origin is killed, so that what is claimed does not hang on how fast anything is.
+/// The shield ends as a service does, and not by a kill: else no record of an incident would ever be closed.
 #[test]
 fn the_origin_dies_and_readers_do_not_notice() {
+    let kept = tempfile::tempdir().expect("the temporary folder is writable");
     let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
-        .args(["demo", "--brief", "--json", "--no-browser"])
+        .args(["demo", "--brief", "--json", "--no-browser", "--keep"])
+        .arg(kept.path())
         .output()
         .expect("the binary starts");
     let Output { stdout, stderr, .. } = output;
@@ -37,4 +40,6 @@ fn the_origin_dies_and_readers_do_not_notice() {
     {
         assert!(said.contains(text), "the {act} act is announced: {said}");
     }
+    let log = std::fs::read_to_string(kept.path().join("shield.log")).expect("the log is kept");
+    assert!(log.contains("stopping"), "{log}");
 }

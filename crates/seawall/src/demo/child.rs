@@ -124,6 +124,16 @@ impl Child {
         ended.map(drop).map_err(DemoError::system("kill the sample site"))
     }
 
+    /// Asks it to end in its own time (SIGTERM). That it has is heard of.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn ask_to_end(&self) -> Result<(), DemoError> {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .map_err(|errno| DemoError::system("stop the shield")(errno.into()))
+    }
+
     /// Writes one line to its standard input. A child that is gone is heard of elsewhere.
     pub(crate) fn tell(&mut self, line: &str) {
         if let Some(input) = &mut self.input {

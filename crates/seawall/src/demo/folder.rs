@@ -1,15 +1,18 @@
 //! Where the demo keeps its files: a private folder that goes with it, or one the user names.
 
 use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use seawall_edge::sealing_key;
 use seawall_rehearse::RunKey;
 use seawall_rehearse::site::HOST;
 
 use crate::demo::baseline;
 use crate::demo::error::DemoError;
+use crate::report::{INCIDENTS, RECORD};
 
 /// The demo's files. Removed on drop unless the user wants to keep them.
 #[derive(Debug)]
@@ -90,6 +93,34 @@ impl Folder {
             .map_err(failed)
     }
 
+    /// The incidents that Seawall recorded: where each is.
+    pub(crate) fn records(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.state().join(INCIDENTS)).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+    }
+
+    /// Puts the records of incidents, and the key that they are checked with, beside configuration and logs, if those
+    /// stay. They lie there as in a state folder, so that `seawall report --state` finds them.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn keep_records(&self) -> Result<(), DemoError> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let failed = || DemoError::system(format!("keep the record in `{}`", kept.display()));
+        for record in self.records() {
+            let Some(name) = record.file_name() else { continue };
+            let beside = kept.join(INCIDENTS).join(name);
+            let made = DirBuilder::new().mode(0o700).recursive(true).create(&beside);
+            // The copy is for its owner alone, as the record is: it may hold addresses.
+            made.and_then(|()| fs::copy(record.join(RECORD), beside.join(RECORD)))
+                .map_err(failed())?;
+            let key =
+                sealing_key(&self.state()).map_err(|error| failed()(io::Error::other(error)))?;
+            fs::write(kept.join("key.pem"), key.public().to_pem()).map_err(failed())?;
+        }
+        Ok(())
+    }
+
     /// Where Seawall can be asked while it runs.
     pub(crate) fn admin_socket(&self) -> PathBuf {
         self.state().join("admin.sock")
@@ -121,7 +152,8 @@ fn config_text(state: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
          [[listen]]\n\
          address = \"{listen}\"\n\n\
          [[site]]\n\
-         hosts = [\"*\"]\n\
+         # The second one is for your browser.\n\
+         hosts = [\"{HOST}\", \"127.0.0.1\"]\n\
          origin = \"http://{origin}\"\n\n\
          [site.cache]\n\
          default_ttl = \"10s\"\n\n\
@@ -134,9 +166,10 @@ fn config_text(state: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::io::Write as _;
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 
-    use super::{Folder, config_text};
+    use super::*;
 
     #[test]
     fn the_configuration_is_what_a_site_owner_would_write() {
@@ -149,6 +182,27 @@ mod tests {
         let archive = &table["site"][0]["archive"];
         assert_eq!(archive["url"].as_str(), Some("http://tidewater-post.example"));
         assert_eq!(table["site"][0]["cache"]["default_ttl"].as_str(), Some("10s"));
+    }
+
+    #[test]
+    fn the_record_is_kept_for_its_owner_with_the_key_that_checks_it() {
+        let kept = tempfile::tempdir().expect("the temporary folder is writable");
+        let folder = Folder::make(Some(kept.path())).expect("a private folder");
+        assert_eq!(folder.records(), [] as [std::path::PathBuf; 0]);
+        folder.keep_records().expect("there is nothing to keep");
+        let incident = folder.state().join(INCIDENTS).join("20261122T100800Z-3f1a");
+        fs::create_dir_all(&incident).expect("a folder");
+        let options = fs::OpenOptions::new().write(true).create(true).mode(0o600).clone();
+        let mut record = options.open(incident.join(RECORD)).expect("a file");
+        record.write_all(b"{}\n").expect("a line");
+        folder.keep_records().expect("the record is kept");
+        let key = sealing_key(&folder.state()).expect("the key of the demo").public().to_pem();
+        drop(folder);
+        let beside = kept.path().join(INCIDENTS).join("20261122T100800Z-3f1a").join(RECORD);
+        assert_eq!(fs::read(&beside).expect("the record"), b"{}\n");
+        let mode = fs::metadata(&beside).expect("the record").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(kept.path().join("key.pem")).expect("the key"), key);
     }
 
     #[test]

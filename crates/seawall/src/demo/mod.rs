@@ -43,7 +43,8 @@ use crate::selftest;
 #[command(
     after_help = "Everything stays on loopback and needs no root. Exit code 0 means that at\n\
     least 99 % of the page views that a copy can serve were served with Seawall on, under\n\
-    flood and with the site killed."
+    flood and with the site killed. After `demo --keep DIR` the incident can be read with\n\
+    `seawall report show last --state DIR`."
 )]
 pub(crate) struct Args {
     /// About how long it takes, 30 to 600; never less than 45.
@@ -61,7 +62,7 @@ pub(crate) struct Args {
     /// Play a few seconds of each part, for tests.
     #[arg(long, hide = true, conflicts_with = "seconds")]
     pub(crate) brief: bool,
-    /// Keep configuration and logs in this folder.
+    /// Keep configuration, logs and the record of the incident in this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
 }
@@ -97,6 +98,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, DemoError> {
     // The terminal is given back before anything more is said.
     show.close();
     let outcome = outcome?;
+    folder.keep_records()?;
     if args.json {
         show::print(&outcome.to_json().to_string())?;
     } else {

@@ -78,10 +78,23 @@ impl Director<'_> {
         self.board.url = Some(format!("http://{listen}/"));
         self.play_side(Which::With, self.plan.with, listen, &mut site)?;
         self.play_origin_dead(listen, site)?;
-        drop(shield);
         self.board.url = None;
+        self.end(shield)?;
         self.board.stage = Stage::Done;
         self.show.draw(&self.board);
+        Ok(())
+    }
+
+    /// Lets Seawall end as a service manager does, so that it closes the record of the incident. One that takes too long
+    /// is killed: its record is what was sealed until then.
+    fn end(&mut self, shield: Child) -> Result<(), DemoError> {
+        shield.ask_to_end()?;
+        let start = now();
+        while start.elapsed() < END_PATIENCE {
+            if let Some(Heard { who: Who::Shield, report: None }) = self.next(TICK)? {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -374,6 +387,8 @@ fn now() -> Instant {
 const TICK: Duration = Duration::from_millis(50);
 /// How long a child may take to be ready; verification has 10 s of its own.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+/// How long Seawall may take to end. Nobody is connected any more but a browser, and that is idle.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 /// How late readers and flood may be with their last word.
 const LATE: Duration = Duration::from_secs(15);
 /// A full queue of 132 pages is worked off in 1.3 s.

@@ -1,6 +1,7 @@
 //! The end: all sides in one table, what it means, and where to look next.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use seawall_rehearse::{Kind, Tally};
 
@@ -13,8 +14,28 @@ use crate::figures::grouped;
 /// The whole text.
 pub(crate) fn render(outcome: &Outcome, folder: &Folder) -> String {
     let mut text = summary(outcome);
-    if let Some(kept) = folder.kept() {
-        let _ = writeln!(text, "  Configuration and logs of this run: {}", kept.display());
+    text.push_str(&where_to_read(folder.kept(), !folder.records().is_empty()));
+    text
+}
+
+/// Where the report of the incident is, and what else stays.
+fn where_to_read(kept: Option<&Path>, is_recorded: bool) -> String {
+    let mut text = String::new();
+    match kept {
+        Some(kept) => {
+            let kept = kept.display();
+            if is_recorded {
+                let _ = writeln!(
+                    text,
+                    "  seawall report show last --state {kept}\n                                the report of this incident; `report export` makes a page of it"
+                );
+            }
+            let _ = writeln!(text, "  Configuration and logs of this run: {kept}");
+        }
+        None if is_recorded => text.push_str(
+            "  seawall demo --keep DIR       keeps what Seawall recorded of the incident, for `seawall report`\n",
+        ),
+        None => {}
     }
     text
 }

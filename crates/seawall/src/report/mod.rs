@@ -22,6 +22,7 @@ use seawall_report::{Edition, Tlp};
 
 use self::export::Format;
 use self::place::Place;
+pub(crate) use self::place::{INCIDENTS, RECORD};
 use crate::cli::TargetArgs;
 use crate::{Done, output};
 

@@ -102,6 +102,6 @@ pub(super) fn record(
 }
 
 /// Below the state folder.
-pub(super) const INCIDENTS: &str = "incidents";
+pub(crate) const INCIDENTS: &str = "incidents";
 /// In the folder of an incident.
-const RECORD: &str = "record.jsonl";
+pub(crate) const RECORD: &str = "record.jsonl";
