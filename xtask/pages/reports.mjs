@@ -1,5 +1,5 @@
-// A report of an incident as people open it: `node reports.mjs '{"program", "file", "pictures", "profile"}'`.
-// `file` is the page. Prints one JSON object a line, `{"name", "problem"}`, and ends with 0 unless it cannot run at all.
+// A report of an incident as people open it: `node reports.mjs '{"program", "name", "file", "pictures", "profile"}'`.
+// `file` is the page, and `name` what it is called. Prints one JSON object a line, `{"name", "problem"}`, and ends with 0 unless it cannot run at all.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -26,7 +26,7 @@ async function check(name, run) {
   } catch (error) {
     problem = error.message;
   }
-  console.log(JSON.stringify({ name, problem }));
+  console.log(JSON.stringify({ name: `${told.name}: ${name}`, problem }));
 }
 
 /** Opens the page; nothing but the file itself may be asked for. */
@@ -45,7 +45,7 @@ async function look(browser, name, viewport, scheme) {
   const tab = await open(browser, viewport, scheme);
   const needs = await tab.evaluate(() => document.documentElement.scrollWidth);
   must(needs <= viewport.width, `needs ${needs} px where there are ${viewport.width}`);
-  await tab.screenshot({ path: join(told.pictures, `report-${name}.png`) });
+  await tab.screenshot({ path: join(told.pictures, `${told.name.replaceAll(" ", "-")}-${name}.png`) });
   // Its own policy forbids scripts, ours too: they come in by the debugger.
   await tab.evaluate(AXE);
   const found = await tab.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
@@ -66,14 +66,14 @@ const browser = await puppeteer.launch({
   ],
 });
 try {
-  await check("the report of an incident is valid HTML", async () => {
+  await check("it is valid HTML", async () => {
     const report = await new HtmlValidate({ extends: ["html-validate:recommended"] }).validateFile(told.file);
     const words = report.results.flatMap((one) => one.messages.map((each) => `${each.line}: ${each.message}`));
     must(words.length === 0, `html-validate: ${words.slice(0, 5).join("; ")}`);
   });
   await check("it can be read on a desktop, and by a screen reader", () => look(browser, "light", DESKTOP, "light"));
-  await check("and in the dark", () => look(browser, "dark", DESKTOP, "dark"));
-  await check("and on a small screen", () => look(browser, "narrow", NARROW, "light"));
+  await check("it can be read in the dark", () => look(browser, "dark", DESKTOP, "dark"));
+  await check("it can be read on a small screen", () => look(browser, "narrow", NARROW, "light"));
   await check("its first page is one page of paper", async () => {
     const tab = await open(browser, DESKTOP, "light");
     await tab.pdf({ path: join(told.pictures, "report-printed.pdf"), preferCSSPageSize: true, printBackground: true });

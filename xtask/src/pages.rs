@@ -4,7 +4,7 @@
 //! shows what arrives at somebody: that a browser speaks HTTP/2 with it and draws the page, and
 //! that the pages Seawall makes itself (`OWN` in the script), and those that it puts its note into
 //! (`NOTED`), can be read on a small screen, in the dark, without script and by a screen reader
-//! (axe-core finds nothing to complain about). The report of an incident under `docs/examples` is judged likewise, and its PDF by qpdf and pdftotext.
+//! (axe-core finds nothing to complain about). Reports of incidents are judged likewise, and their PDFs by qpdf and pdftotext.
 //! Pictures of those pages are left in `target/pages` for whoever changes them.
 //!
 //! It deliberately does **not** measure anything, and nothing it starts reaches beyond loopback.

@@ -211,7 +211,9 @@ pub(crate) fn document(report: &Report, options: &ExportOptions) -> Result<Docum
     parts.push(about::glossary());
     Ok(Document {
         title: format!("Incident report: {short}, {day}"),
-        heading: Text::plain("Incident report: ").and_foreign(&site).and(format!(", {day}")),
+        heading: Text::plain("Incident report: ")
+            .and_foreign(&site)
+            .and(format!(", {}", day.replace(' ', "\u{a0}"))),
         subtitle: subtitle(report, options),
         tlp: options.tlp,
         banners: banners(report, options),

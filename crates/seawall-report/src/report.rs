@@ -210,6 +210,9 @@ pub struct StateChange {
     pub state: String,
 }
 
+/// The name of networks of which no list says who registered them.
+pub(crate) const UNREGISTERED: &str = "unknown";
+
 /// Where requests came from, by who registered the network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Network {

@@ -30,13 +30,15 @@ pub(crate) fn large(number: u64, one: &str, many: &str) -> String {
     }
 }
 
-/// A rate or an estimate: whole from ten on.
+/// A rate or an estimate: whole from ten on. `0` is none at all.
 pub(crate) fn about(number: f64) -> String {
-    if !number.is_finite() {
-        return "unknown".to_owned();
+    match number {
+        n if !n.is_finite() => "unknown".to_owned(),
+        n if n <= 0.0 => "0".to_owned(),
+        n if n < 0.05 => "below 0.1".to_owned(),
+        n if n < 10.0 => format!("{n:.1}"),
+        n => count(n.round() as u64),
     }
-    let number = number.max(0.0);
-    if number >= 10.0 { count(number.round() as u64) } else { format!("{number:.1}") }
 }
 
 /// A part of a whole, both counted: 0 to 1.
@@ -183,6 +185,7 @@ mod tests {
         assert_eq!(count(7_327_899), "7,327,899");
         assert_eq!(about(12.04), "12");
         assert_eq!(about(f64::NAN), "unknown");
+        assert_eq!([0.0, 0.02, 0.2].map(about), ["0", "below 0.1", "0.2"]);
         assert_eq!(bytes(1), "1 byte");
         assert_eq!(bytes(432_013_312), "412.0 MiB");
         assert_eq!(times(7_327_899, 28_699.0).as_deref(), Some("260 times"));

@@ -1,7 +1,8 @@
-//! The reports under docs/examples are what is rendered now.
+//! A report with every field filled is what is rendered now.
 //!
-//! Goal: whoever looks at them sees what the program makes, and whoever changes a word sees what becomes of it.
-//! Method: render the example report, compare bytes; `UPDATE_EXPECT=1` writes them anew, and they are reviewed like code.
+//! Goal: whoever changes a word sees what becomes of it, also in parts that few incidents have.
+//! Method: render the made-up report, compare bytes with `testdata`; `UPDATE_EXPECT=1` writes them anew, and they are
+//! reviewed like code. `cargo xtask pages` has the same files judged by programs of others.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +11,13 @@ use seawall_report::{ExportOptions, Tlp, example, html, pdf};
 
 #[track_caller]
 fn check(name: &str, want: &[u8]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(&path, want).expect("docs/examples can be written");
+        fs::write(&path, want).expect("the source tree is writable");
     }
     let found = fs::read(&path).unwrap_or_default();
     // Not `assert_eq`: it would print both.
-    assert!(found == want, "docs/examples/{name} is out of date: UPDATE_EXPECT=1");
+    assert!(found == want, "testdata/{name} is out of date: UPDATE_EXPECT=1");
 }
 
 fn options() -> ExportOptions {
@@ -25,13 +26,13 @@ fn options() -> ExportOptions {
 }
 
 #[test]
-fn the_example_in_html_is_what_is_rendered() {
+fn every_field_in_html_is_what_is_rendered() {
     let page = html::render(&example(), &options()).expect("the public edition");
-    check("incident.html", page.as_bytes());
+    check("every-field.html", page.as_bytes());
 }
 
 #[test]
-fn the_example_in_pdf_is_what_is_rendered() {
+fn every_field_in_pdf_is_what_is_rendered() {
     let file = pdf::render(&example(), &options()).expect("the public edition");
-    check("incident.pdf", &file);
+    check("every-field.pdf", &file);
 }

@@ -1,7 +1,8 @@
 //! The report of an incident, judged by programs that nobody here wrote.
 //!
-//! Separate because it needs no running Seawall: the files are those of `docs/examples`, which a test holds against what
-//! is rendered. It does **not** look at what the figures mean; the tests of `seawall-report` do.
+//! Separate because it needs no running Seawall: the files are those of `docs/examples`, made from the record of a demo, and
+//! those with every field filled; tests hold both against what is rendered. It does **not** look at what the figures
+//! mean; the tests of `seawall-report` do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,10 +21,42 @@ use super::{Check, script};
 /// # Errors
 /// When a program cannot be started.
 pub(super) fn run(root: &Path, folder: &Path, logs: &Path) -> Outcome<Vec<Check>> {
-    let examples = root.join("docs/examples");
-    let (page, pdf) = (examples.join("incident.html"), examples.join("incident.pdf"));
+    let mut checks = Vec::new();
+    for (name, file) in [
+        ("report of the demo", "docs/examples/incident"),
+        ("report with every field", "crates/seawall-report/testdata/every-field"),
+    ] {
+        let page = root.join(format!("{file}.html"));
+        checks.extend(judged(root, (folder, logs), name, &page)?);
+        let (pdf, claim) = (page.with_extension("pdf"), |text: &str| format!("{name}: {text}"));
+        checks.push(own("qpdf", claim("its PDF has no error"), sound(&pdf)));
+        checks.push(own(
+            "pdftotext",
+            claim("its figures are those of the page"),
+            figures(&page, &pdf),
+        ));
+        checks.push(own("pdftotext", claim("each of its pages is marked"), marked(&pdf)));
+    }
+    let pdf = root.join("crates/seawall-report/testdata/every-field.pdf");
+    let claim = "names in any script can be copied from a report in PDF".to_owned();
+    checks.push(own("pdftotext", claim, names(&pdf)));
+    Ok(checks)
+}
+
+fn own(client: &'static str, name: String, outcome: Outcome) -> Check {
+    Check { client, name, problem: outcome.err() }
+}
+
+/// What a browser says of `page`, and of how it prints.
+fn judged(
+    root: &Path,
+    (folder, logs): (&Path, &Path),
+    name: &str,
+    page: &Path,
+) -> Outcome<Vec<Check>> {
     let told = json!({
         "program": found("chromium")?,
+        "name": name,
         "file": page,
         "pictures": folder,
         "profile": logs.join("report-profile"),
@@ -35,15 +68,6 @@ pub(super) fn run(root: &Path, folder: &Path, logs: &Path) -> Outcome<Vec<Check>
             check.problem = first_page(&printed).err();
         }
     }
-    let own = |client, name: &str, outcome: Outcome| Check {
-        client,
-        name: name.to_owned(),
-        problem: outcome.err(),
-    };
-    checks.push(own("qpdf", "the report in PDF has no error", sound(&pdf)));
-    checks.push(own("pdftotext", "its figures are those of the page", figures(&page, &pdf)));
-    checks.push(own("pdftotext", "names in any script can be copied from it", names(&pdf)));
-    checks.push(own("pdftotext", "each of its pages is marked", marked(&pdf)));
     Ok(checks)
 }
 

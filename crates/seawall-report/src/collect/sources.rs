@@ -9,7 +9,7 @@ use super::bounds::{add, figure, widen, words};
 use crate::Moment;
 use crate::entry::{Row, Source};
 use crate::export::public_prefix;
-use crate::report::{MAX_SOURCES, Network};
+use crate::report::{MAX_SOURCES, Network, UNREGISTERED};
 
 /// Sources by prefix.
 #[derive(Debug, Default)]
@@ -141,7 +141,7 @@ fn source_of_rows(prefix: Prefix, of_rows: OfRows) -> Source {
 fn networks(sources: &[Source]) -> Vec<Network> {
     let mut by_name: HashMap<&str, Network> = HashMap::new();
     for source in sources {
-        let name = source.registered.as_deref().unwrap_or(UNKNOWN);
+        let name = source.registered.as_deref().unwrap_or(UNREGISTERED);
         // The largest come first, so that the others are what little there is left.
         let has_room = by_name.len() < MAX_NETWORKS || by_name.contains_key(name);
         let name = if has_room { name } else { OTHERS };
@@ -165,7 +165,6 @@ const MAX_HELD: usize = 3 * MAX_SOURCES;
 const MAX_MARKS: usize = 8;
 const MAX_MITIGATIONS: usize = 32;
 const MAX_NETWORKS: usize = 5_000;
-const UNKNOWN: &str = "unknown";
 const OTHERS: &str = "others";
 
 #[cfg(test)]

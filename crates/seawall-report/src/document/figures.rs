@@ -109,8 +109,12 @@ pub(super) fn success(report: &Report) -> Figure {
     let says = match worst {
         Some(part) if part.unmet_served < part.unmet => format!(
             "Part of the requests that met no mitigation and were answered with what was asked for. It was lowest in \
-             the {} from {}, with {}: attackers whom nobody had recognised yet are among those requests.",
-            say::span(u64::from(part.seconds)),
+             the {} from {} on, with {}: attackers whom nobody had recognised yet are among those requests.",
+            if part.seconds == 1 {
+                "second".to_owned()
+            } else {
+                say::span(u64::from(part.seconds))
+            },
             say::clock(part.at),
             say::percent(part.unmet_served, part.unmet),
         ),

@@ -59,8 +59,8 @@ fn node_table(report: &Report, node: &NodeFacts) -> Table {
         caption: "From the first alarm to the last".to_owned(),
         columns: vec![Column::text("What"), Column::number("How much")],
         rows: vec![
-            row("Received", say::bytes(totals.rx_bytes)),
-            row("Sent", say::bytes(totals.tx_bytes)),
+            row("Received, without what stayed on the machine", say::bytes(totals.rx_bytes)),
+            row("Sent, likewise", say::bytes(totals.tx_bytes)),
             row("Most received in one second", say::bytes(node.peak_rx_bytes_per_s)),
             row("Packets dropped before anybody saw them", say::count(node.rx_drops)),
             row("Connections opened", say::count(connections.opened)),

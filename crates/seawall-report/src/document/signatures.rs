@@ -33,7 +33,9 @@ pub(super) fn part(report: &Report) -> Part {
         }
         blocks.push(Block::Figure(figures::mitigations(report)));
     }
-    for history in report.mitigations.iter().take(MAX_SHOWN) {
+    let mut by_size: Vec<&MitigationHistory> = report.mitigations.iter().collect();
+    by_size.sort_by_key(|history| std::cmp::Reverse(history.met.matched));
+    for history in by_size.into_iter().take(MAX_SHOWN) {
         blocks.extend(one(history, since));
     }
     if report.mitigations.len() > MAX_SHOWN {
@@ -72,15 +74,18 @@ fn one(history: &MitigationHistory, since: Moment) -> Vec<Block> {
                 .collect(),
         )
     };
-    let became = Text::plain("It met ")
-        .and_strong(say::counted(met.matched, "request", "requests"))
-        .and(format!(
-            ". Of them {} were refused, {} were given a cheap test ({} passed), and {} were let off to see what would happen without.",
-            say::count(met.blocked),
-            say::count(met.tests_set),
-            say::count(met.tests_passed),
-            say::count(met.control),
-        ));
+    let became = match met.matched {
+        0 => Text::plain("It met no request: none that looks so came while it was in force."),
+        matched => Text::plain("It met ")
+            .and_strong(say::counted(matched, "request", "requests"))
+            .and(format!(
+                ". Of them {} were refused, {} were given a cheap test ({} passed), and {} were let off to see what would happen without.",
+                say::count(met.blocked),
+                say::count(met.tests_set),
+                say::count(met.tests_passed),
+                say::count(met.control),
+            )),
+    };
     let mut blocks = vec![heading, words_of, Block::Paragraph(became)];
     blocks.extend(history.strongest().map(|evidence| Block::Paragraph(rests_on(evidence))));
     blocks.push(Block::Table(moves(history, since)));
@@ -101,7 +106,7 @@ fn rests_on(evidence: &Evidence) -> Text {
         _ => String::new(),
     };
     Text::plain(format!(
-        "It rests on: {} requests a second that look so, where {} would be ordinary; that is {} of what was too much. \
+        "It rests on what was seen when it was surest: {} requests a second that look so, where {} would be ordinary; that is {} of what was too much. \
          Of {} ordinary clients {} look so as well, hence at most {} of ordinary clients would be met (upper bound, 95 %).{chance}",
         say::about(evidence.matched_per_s),
         say::about(evidence.expected_per_s),

@@ -1,6 +1,7 @@
 //! Where requests came from, what they looked like, and, in the sealed edition, full addresses.
 
 use super::{Block, Column, Part, Table, Text, clean, figures, words};
+use crate::report::UNREGISTERED;
 use crate::{Report, say};
 
 /// Prefixes and networks that are shown; CSV and JSON have all.
@@ -10,22 +11,24 @@ const MAX_ADDRESSES: usize = 1_000;
 
 /// Where requests came from.
 pub(super) fn networks(report: &Report) -> Part {
-    let sample = &report.sample;
-    let blocks = vec![
+    let rows = report.networks.iter().fold(0_u64, |sum, each| sum.saturating_add(each.rows));
+    let mut blocks = vec![
         Block::Paragraph(
             Text::plain(format!(
-                "Estimated from a sample of {} that stand for about {} requests from {} prefixes. ",
-                say::counted(sample.rows, "request", "requests"),
-                say::about(sample.requests),
-                say::count(sample.prefixes),
+                "Estimated from a sample of {} from {}, which a mitigation met or which were refused. Of all others no \
+                 network is recorded: they may be readers. ",
+                say::counted(rows, "request", "requests"),
+                say::counted(report.sample.prefixes, "prefix", "prefixes"),
             ))
             .and_strong("An address is registered in a country and by somebody; it does not say who acted, nor where they are. ")
             .and("Addresses are cut to /24 and /48 here."),
         ),
-        Block::Figure(figures::networks(report)),
-        Block::Table(network_table(report)),
-        Block::Table(prefix_table(report)),
     ];
+    if report.networks.iter().any(|network| network.registered != UNREGISTERED) {
+        blocks.push(Block::Figure(figures::networks(report)));
+        blocks.push(Block::Table(network_table(report)));
+    }
+    blocks.push(Block::Table(prefix_table(report)));
     Part { id: "networks", heading: "Networks that requests came through".to_owned(), blocks }
 }
 
@@ -66,7 +69,7 @@ fn prefix_table(report: &Report) -> Table {
             } else {
                 &source.prefix
             }),
-            Text::foreign(source.registered.as_deref().unwrap_or("unknown")),
+            Text::foreign(source.registered.as_deref().unwrap_or(UNREGISTERED)),
             Text::plain(known.join(", ")),
             say::about(source.requests).into(),
             say::percent(source.met_rows, source.rows).into(),
@@ -108,7 +111,11 @@ fn more(caption: &str, all: usize) -> String {
 
 /// What requests looked like.
 pub(super) fn looks(report: &Report) -> Part {
-    let rows = report.looks.iter().take(3 * MAX_SHOWN).map(|look| {
+    // A hash says nothing to anybody.
+    let is_hash =
+        |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let worded = report.looks.iter().filter(|look| !is_hash(&look.text));
+    let rows = worded.take(3 * MAX_SHOWN).map(|look| {
         vec![
             Text::foreign_code(&look.text),
             Text::plain(words::attribute(&look.attribute)),
@@ -132,7 +139,7 @@ pub(super) fn looks(report: &Report) -> Part {
         vec![Block::Paragraph("Nobody looked at how requests were made.".into())]
     } else {
         vec![
-            Block::Paragraph("Estimated from the sample. Anybody can send any of this: it tells requests apart, and says nothing about who made them.".into()),
+            Block::Paragraph("Estimated from the sample. Anybody can send any of this: it tells requests apart, and says nothing about who made them. What is rare, or only readers', has no words in the record and is left out here.".into()),
             Block::Table(table),
         ]
     };

@@ -42,13 +42,15 @@ pub(super) fn end(report: &Report) -> Moment {
 }
 
 fn what(report: &Report) -> String {
-    let (since, totals) = (report.begin.since, &report.totals);
+    // Whole seconds are enough for a first reader.
+    let whole = |at: Moment| Moment::from_unix_ms(at.unix_s() * 1_000);
+    let (since, totals) = (whole(report.begin.since), &report.totals);
     let length = end(report).seconds_since(since) as u64;
     let span = match report.until {
         Some(until) => format!(
             "From {} to {} UTC on {} ({})",
             say::clock(since),
-            say::when(until, since),
+            say::when(whole(until), since),
             say::day(since),
             say::span(length)
         ),
@@ -75,7 +77,7 @@ fn what(report: &Report) -> String {
 }
 
 fn verdict(report: &Report) -> String {
-    let found = report.mitigations.len() as u64;
+    let found = report.mitigations.iter().filter(|each| each.met.matched > 0).count() as u64;
     let matched = say::percent(report.totals.matched, report.totals.requests);
     match report.verdict.as_str() {
         "crowd" => "This was not an attack: many readers came at once, and Seawall treated them as readers.".to_owned(),
@@ -121,7 +123,11 @@ fn felt(report: &Report) -> String {
     let (readers, readers_served) = sum(&report.cohorts, is_surely_reader);
     let compared = match before {
         0 => String::new(),
-        _ => format!(" (before the incident {})", say::percent(served_before, before)),
+        _ => format!(
+            " ({} in the {} before)",
+            say::percent(served_before, before),
+            say::span(report.before.seconds)
+        ),
     };
     let sure = match readers {
         0 => String::new(),

@@ -31,6 +31,7 @@ fn head(page: &mut Page, report: &Report) {
     page.line("");
     let what = match report.verdict.as_str() {
         "attack" => "An attack",
+        "mixed" => "Many readers at once, and an attack among them",
         "crowd" => "Many readers at once, and no attack",
         _ => "More than is ordinary; neither crowd nor attack can be said",
     };

@@ -148,7 +148,8 @@ impl Frame {
             let x = self.x(at);
             self.drawing.put(Shape::Line(vec![[x, base], [x, base + 4.0]], Ink::Text));
             if x > self.left + 14.0 && x < self.right - 12.0 {
-                let text = say::clock(at)[..5].to_owned();
+                // Seconds only where they differ.
+                let text = &say::clock(at)[..if step_s < 60 { 8 } else { 5 }];
                 self.drawing.words([x, base + LINE + 1.0], Anchor::Middle, text, Ink::Muted);
             }
             at_s += step_s;
@@ -193,7 +194,7 @@ impl Frame {
     fn step_s(&self) -> u64 {
         let most = ((self.right - self.left) / 70.0).floor().max(2.0);
         let whole = self.until.seconds_since(self.from);
-        [60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200]
+        [10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200]
             .into_iter()
             .find(|step| whole / *step as f64 <= most)
             .unwrap_or(86_400)
