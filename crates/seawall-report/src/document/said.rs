@@ -3,7 +3,7 @@
 use super::measured::MAX_ROWS;
 use super::{Block, Part, Text};
 use crate::assess::{Assessment, Subject};
-use crate::entry::{Note, NoteKind};
+use crate::entry::{Note, NoteKind, RecordOrigin};
 use crate::{Moment, Report, say, wording};
 
 /// What people said.
@@ -71,7 +71,13 @@ pub(super) fn assessments(report: &Report) -> Part {
             .into(),
     )];
     if report.assessments.is_empty() {
-        blocks.push(Block::Paragraph("Nothing was judged: the evidence is not enough.".into()));
+        let why = match report.begin.origin {
+            RecordOrigin::Rehearsal => "Of a rehearsal nothing is judged.",
+            RecordOrigin::Live | RecordOrigin::Replay => {
+                "Nothing was judged: the evidence is not enough."
+            }
+        };
+        blocks.push(Block::Paragraph(why.into()));
     }
     for assessment in report.assessments.iter().take(MAX_ROWS) {
         blocks.extend(judgement(assessment));
