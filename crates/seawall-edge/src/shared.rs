@@ -31,7 +31,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::origin::OriginError;
 use crate::policy::Policy;
-use crate::recorder::Counters;
+use crate::recorder::{Counters, Notes};
 use crate::run::RunId;
 use crate::spool::Spool;
 use crate::visitor::Reception;
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// What was written of incidents.
     pub(crate) evidence: Arc<Counters>,
+    /// For what people have to say of the one that goes on.
+    pub(crate) notes: Notes,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) pacer: Option<Pacer>,
     pub(crate) in_flight: Arc<InFlight>,
@@ -127,6 +129,7 @@ impl Shared {
             spool: parts.spool,
             metrics: parts.metrics,
             evidence: Arc::default(),
+            notes: Notes::default(),
             tls: parts.tls,
             pacer,
             in_flight: InFlight::new(parts.in_flight_bytes),

@@ -9,12 +9,13 @@ use seawall_cache::StoreError;
 use seawall_control::Mode;
 use seawall_decide::GRANT_HOURS;
 use seawall_model::{ClientAddr, Instant, Prefix, WallTime};
+use seawall_report::{Note, NoteError};
 
 use crate::addresses;
 use crate::admin::{
     AdminView, ArchiveChange, ArchiveRefusal, ArchiveStatus, ArchivedPage, AttributeValues,
-    CountryWork, EmergencyChange, Import, ImportReport, ListStatus, Order, OrderRefusal, Outcome,
-    Pass, Purge, Standing, Status, There,
+    CountryWork, EmergencyChange, Import, ImportReport, ListStatus, Noted, Order, OrderRefusal,
+    Outcome, Pass, Purge, Standing, Status, There,
 };
 use crate::archive::{import, view as archive};
 use crate::clock;
@@ -231,6 +232,15 @@ impl AdminView for View {
                 Ok(outcome)
             }
         }
+    }
+
+    fn note(&self, incident: &str, note: Note) -> Result<Noted, OrderRefusal> {
+        let note = Note { at: clock::wall().into(), ..note }.checked();
+        let note =
+            note.map_err(|error| OrderRefusal::new(400, error.to_string(), NoteError::HINT))?;
+        let noted = self.shared.notes.ask(incident, note)?;
+        tracing::info!(seawall.incident.record = incident, "a note was added to the record");
+        Ok(noted)
     }
 
     fn emergency(&self, what: EmergencyChange) {

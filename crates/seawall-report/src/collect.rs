@@ -32,6 +32,7 @@ use crate::entry::{
     Address, Addresses, Begin, ClockOffset, End, Entry, Fault, Gap, LogFile, Note, Reconstructed,
     Removed, Row, Second, Step, StepKind,
 };
+use crate::note::{MAX_AUTHOR_BYTES, MAX_SOURCE_BYTES, MAX_TEXT_BYTES};
 use crate::report::{REPORT_VERSION, RecordFacts, Report, SampleFacts, StateChange};
 use crate::unknown::{Left, sentences};
 
@@ -124,9 +125,9 @@ impl Collector {
                 what: words(&fault.what, MAX_TEXT),
             }),
             Entry::Note(note) => self.notes.push(Note {
-                author: words(&note.author, 128),
-                source: note.source.as_ref().map(|source| words(source, MAX_TEXT)),
-                text: words(&note.text, MAX_NOTE),
+                author: words(&note.author, MAX_AUTHOR_BYTES),
+                source: note.source.as_ref().map(|source| words(source, MAX_SOURCE_BYTES)),
+                text: words(&note.text, MAX_TEXT_BYTES),
                 ..*note
             }),
             Entry::Timestamp(stamp) => {
@@ -338,7 +339,6 @@ fn merge_address(old: &mut Address, new: &Address) {
 /// Of gaps, faults, notes, states and so on.
 const MAX_LISTED: usize = 1_000;
 const MAX_TEXT: usize = 1_024;
-const MAX_NOTE: usize = 8_192;
 const MAX_ADDRESSES: usize = 50_000;
 const MAX_PORTS: usize = 8;
 

@@ -24,6 +24,7 @@ pub mod lint;
 pub mod misp;
 mod moment;
 pub mod nis2;
+mod note;
 pub mod pdf;
 mod removal;
 mod report;
@@ -54,6 +55,7 @@ pub use self::entry::{
 pub use self::example::example;
 pub use self::export::{Edition, ExportError, ExportOptions, Tlp, UnknownOption};
 pub use self::moment::Moment;
+pub use self::note::NoteError;
 pub use self::removal::{Due, DueFinder, RemovalError, Remover};
 pub use self::report::{
     Bucket, CohortTotals, Look, MAX_SOURCES, MitigationHistory, Network, NodeFacts, Peak,

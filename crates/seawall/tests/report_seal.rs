@@ -244,16 +244,19 @@ fn a_record_that_a_running_program_writes_takes_no_note_and_one_that_is_over_doe
     let (open, closed) = (Folder::going_on(), Folder::closed());
     let admin =
         |folder: &Folder| UnixListener::bind(folder.path("state/admin.sock")).expect("bound");
-    let _running = (admin(&open), admin(&closed));
+    let (asked, _running) = (admin(&open), admin(&closed));
     let before = open.bytes();
-    open.note("x").check_failed(1, &["the running program is writing", "--about TIME"]);
+    // It is asked, and leaves without an answer; the first connection only finds out whether it runs.
+    let leaves = std::thread::spawn(move || drop((asked.accept(), asked.accept())));
+    open.note("x").check_failed(1, &["admin.sock", "hint:"]);
+    leaves.join().expect("it was asked");
     assert!(open.bytes() == before);
     assert_eq!(closed.note("x").code, Some(0));
     // Also one whose socket lies elsewhere: it locks what it writes.
     let stopped = Folder::going_on();
     let file = File::open(stopped.record()).expect("it is there");
     file.lock().expect("nobody else has it");
-    stopped.note("x").check_failed(1, &["the running program is writing"]);
+    stopped.note("x").check_failed(1, &["another program is writing", "--config FILE"]);
     drop(file);
     assert_eq!(stopped.note("x").code, Some(0));
 }

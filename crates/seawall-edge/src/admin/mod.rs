@@ -2,7 +2,7 @@
 //!
 //! A few requests of HTTP/1.1, one per connection: `GET /status`, `GET /metrics`, `GET /archive`,
 //! `GET /mitigations`,
-//! `POST /mitigations`, `POST /purge`, `POST /pass`, `POST /archive`, `POST /archive/import`, `POST /emergency`, and nothing else. It is separate from the serving code on purpose: it must answer while the
+//! `POST /mitigations`, `POST /purge`, `POST /pass`, `POST /archive`, `POST /archive/import`, `POST /note`, `POST /emergency`, and nothing else. It is separate from the serving code on purpose: it must answer while the
 //! workers are busy, and a flaw in one must not open the other. It runs on the control thread,
 //! bounded in connections, bytes and time.
 //!
@@ -18,6 +18,7 @@ mod orders;
 mod request;
 mod server;
 
+use seawall_report::Note;
 use serde::Serialize;
 
 pub use crate::watcher::MeasureStatus;
@@ -94,8 +95,27 @@ pub trait AdminView: Send + Sync {
     /// Why it was not followed.
     fn order(&self, order: &Order, is_dry: bool) -> Result<Outcome, OrderRefusal>;
 
+    /// Writes what a person says of an incident that goes on into its record, and seals it. Waits for the disk.
+    ///
+    /// # Errors
+    /// Why it is not in the record.
+    fn note(&self, incident: &str, note: Note) -> Result<Noted, OrderRefusal>;
+
     /// Puts reading only into force, for some seconds or until it is taken back; or takes it back.
     fn emergency(&self, what: EmergencyChange);
+}
+
+/// A note that was written: what stands in its record now. Names are a contract, keys may only be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Noted {
+    /// When it was written down; RFC 3339.
+    pub at: String,
+    /// The segment that it is sealed in.
+    pub segment: u64,
+    /// The head of the record with it.
+    pub head: String,
+    /// The key that it was sealed with.
+    pub key: String,
 }
 
 /// What to do with the copies.

@@ -35,6 +35,8 @@ pub(super) enum Query {
     ChangeArchive(ArchiveChange, Option<String>),
     /// The content is records.
     Import(Import),
+    /// The content is a note on the incident of this name.
+    Note(String),
     Emergency(EmergencyChange),
     /// What stands.
     Mitigations,
@@ -120,6 +122,12 @@ impl<'a> Head<'a> {
                     Err(Denied(403, "an import comes over the unix socket only"))
                 }
             },
+            ("POST", "/note") => match door {
+                Door::Unix => incident(parameters).map(Query::Note),
+                Door::Loopback | Door::Token(_) => {
+                    Err(Denied(403, "a note comes over the unix socket only"))
+                }
+            },
             ("GET", "/mitigations") => Ok(Query::Mitigations),
             ("GET", "/mitigations/values") => Ok(Query::Values),
             ("POST", "/mitigations") => orders::parse(parameters).map(Query::Order),
@@ -127,16 +135,17 @@ impl<'a> Head<'a> {
             ("POST", "/pass") => days(parameters).map(Query::Pass),
             ("POST", "/purge") => purge(parameters).map(Query::Purge),
             (_, "/status" | "/metrics" | "/mitigations/values") => Err(Denied(405, "use GET here")),
-            (_, "/purge" | "/pass" | "/emergency" | "/archive/import") if is_get => {
+            (_, "/purge" | "/pass" | "/emergency" | "/archive/import" | "/note") if is_get => {
                 Err(Denied(405, "use POST here"))
             }
             (
                 _,
-                "/archive" | "/archive/import" | "/purge" | "/pass" | "/emergency" | "/mitigations",
+                "/archive" | "/archive/import" | "/purge" | "/pass" | "/emergency" | "/mitigations"
+                | "/note",
             ) => Err(Denied(405, "use GET to look and POST to change")),
             _ => Err(Denied(
                 404,
-                "there are /status, /metrics, /mitigations, /archive, /purge, /pass and /emergency",
+                "there are /status, /metrics, /mitigations, /archive, /purge, /pass, /note and /emergency",
             )),
         }
     }
@@ -265,6 +274,12 @@ fn import(parameters: &str) -> Result<Import, Denied> {
         }
     }
     Ok(what)
+}
+
+fn incident(parameters: &str) -> Result<String, Denied> {
+    let incident = parameters.strip_prefix("incident=").filter(|it| !it.contains('&'));
+    let incident = incident.filter(|it| !it.is_empty()).ok_or(Denied(400, "say incident=…"))?;
+    percent_decode(incident).ok_or(Denied(400, "bad percent encoding"))
 }
 
 fn emergency(parameters: &str) -> Result<EmergencyChange, Denied> {
@@ -431,6 +446,9 @@ mod tests {
             ),
             ("/archive/import?site=a&site=b", Err(400)),
             ("/archive/import?dry=0", Err(400)),
+            ("/note?incident=a%2Db", Ok(Query::Note("a-b".to_owned()))),
+            ("/note?incident=", Err(400)),
+            ("/note", Err(400)),
             ("/emergency?on=1", Ok(Query::Emergency(EmergencyChange::On))),
             ("/emergency?on=1&for_s=60", Ok(Query::Emergency(EmergencyChange::OnFor(60)))),
             ("/emergency?on=0", Ok(Query::Emergency(EmergencyChange::Off))),

@@ -169,6 +169,12 @@ where
             Ok(Asked { query: Query::Import(what), content, begun }) => {
                 import(&mut stream, what, content, begun, view, importing).await?
             }
+            Ok(Asked { query: Query::Note(incident), content, begun }) => {
+                match read_content(&mut stream, content, begun, MAX_CONTENT_BYTES).await? {
+                    Some(content) => note(incident, content, view).await,
+                    None => refusal(&TOO_LONG_A_NOTE),
+                }
+            }
             Ok(Asked { query, content, begun }) => {
                 match drain(&mut stream, content.saturating_sub(begun.len() as u64)).await? {
                     Ok(()) => answer(query, view).await,
@@ -247,7 +253,7 @@ async fn import<S>(
     stream: &mut S,
     what: Import,
     content: u64,
-    mut records: Vec<u8>,
+    begun: Vec<u8>,
     view: Arc<dyn AdminView>,
     importing: &Semaphore,
 ) -> io::Result<Vec<u8>>
@@ -255,18 +261,45 @@ where
     S: AsyncRead + Unpin,
 {
     let _place = importing.acquire().await.map_err(io::Error::other)?;
-    if content > view.max_import_bytes() {
+    let Some(records) = read_content(stream, content, begun, view.max_import_bytes()).await? else {
         return Ok(failure(413, "these are more records than may be brought at once"));
-    }
-    let content = usize::try_from(content).map_err(io::Error::other)?;
-    let begun = records.len().min(content);
-    records.resize(content, 0);
-    stream.read_exact(&mut records[begun..]).await?;
+    };
     let import = move || match view.import(&what, records) {
         Ok(report) => json(&report),
         Err(why) => archive_refused(why, 507),
     };
     Ok(blocking("the import", import).await)
+}
+
+/// The content, of which `begun` came with the head; `None` if it is longer than `max`.
+async fn read_content<S>(
+    stream: &mut S,
+    content: u64,
+    mut begun: Vec<u8>,
+    max: u64,
+) -> io::Result<Option<Vec<u8>>>
+where
+    S: AsyncRead + Unpin,
+{
+    if content > max {
+        return Ok(None);
+    }
+    let content = usize::try_from(content).map_err(io::Error::other)?;
+    let read = begun.len().min(content);
+    begun.resize(content, 0);
+    stream.read_exact(&mut begun[read..]).await?;
+    Ok(Some(begun))
+}
+
+async fn note(incident: String, content: Vec<u8>, view: Arc<dyn AdminView>) -> Vec<u8> {
+    let Ok(note) = serde_json::from_slice(&content) else {
+        return failure(400, "the content is no note");
+    };
+    let write = move || match view.note(&incident, note) {
+        Ok(noted) => json(&noted),
+        Err(why) => refused(&why),
+    };
+    blocking("the note", write).await
 }
 
 async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
@@ -306,7 +339,7 @@ async fn answer(query: Query, view: Arc<dyn AdminView>) -> Vec<u8> {
             blocking("changing the archive", change).await
         }
         // It has content, and goes another way.
-        Query::Import(_) => failure(500, "an import was taken for something else"),
+        Query::Import(_) | Query::Note(_) => failure(500, "content was taken for something else"),
         Query::Mitigations => json(&view.mitigations()),
         Query::Values => {
             let look = move || view.values().map_or_else(|why| refused(&why), |all| json(&all));
@@ -456,6 +489,8 @@ impl Drop for SocketFile {
 const MAX_CONNECTIONS: usize = 32;
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 const MAX_CONTENT_BYTES: u64 = 64 * 1024;
+/// Several times what one may have.
+const TOO_LONG_A_NOTE: Denied = Denied(413, "this is more than a note may have");
 /// For reading a request, and for answering it, a purge of everything included.
 const MAX_TIME: Duration = Duration::from_secs(30);
 /// For the records of one response that is as large as may be, behind others on a slow disk.

@@ -10,6 +10,7 @@ mod authority;
 mod disk;
 mod keep;
 mod node;
+mod notes;
 mod reconstruction;
 mod rows;
 mod seconds;
@@ -34,6 +35,8 @@ use seawall_report::{ClockOffset, Entry, Gap, Lost, Moment, Node, OriginHealth};
 
 pub use self::authority::{AskError, ask_for_stamp};
 use self::node::Machine;
+use self::notes::Asked;
+pub(crate) use self::notes::Notes;
 pub use self::reconstruction::{Reconstruction, Recorded};
 pub use self::story::{About, Output, Seen, Story, Surroundings};
 pub(crate) use self::thread::start;
@@ -47,12 +50,18 @@ use crate::shared::Shared;
 pub(crate) struct Recorder {
     story: Story,
     around: Around,
-    sender: SyncSender<Batch>,
+    sender: SyncSender<Message>,
     counters: Arc<Counters>,
     thread: JoinHandle<()>,
     /// The beginning of a record that did not fit into the channel.
     kept: Vec<Output>,
     lost: Option<(Moment, u64)>,
+}
+
+/// What the thread that writes is told.
+enum Message {
+    Lines(Batch),
+    Note(Asked),
 }
 
 /// Lines of one tick.
@@ -80,8 +89,9 @@ impl Recorder {
         outputs.extend(self.story.finish(incident, &mut self.around));
         if !outputs.is_empty() {
             // There is nothing left that could be held up by waiting for room.
-            let _ = self.sender.send(Batch { at: clock::wall().into(), outputs });
+            let _ = self.sender.send(Message::Lines(Batch { at: clock::wall().into(), outputs }));
         }
+        self.around.shared.notes.close();
         drop(self.sender);
         if self.thread.join().is_err() {
             tracing::error!("the thread that writes the incident record broke down");
@@ -100,10 +110,12 @@ impl Recorder {
             let place = outputs.iter().position(|it| matches!(it, Output::Begin(_)));
             outputs.insert(place.unwrap_or(0), Output::Line(Box::new(Entry::Gap(gap))));
         }
-        match self.sender.try_send(Batch { at: now, outputs }) {
+        match self.sender.try_send(Message::Lines(Batch { at: now, outputs })) {
             Ok(()) => self.lost = None,
-            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                self.hold(now, batch.outputs);
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
+                if let Message::Lines(batch) = message {
+                    self.hold(now, batch.outputs);
+                }
             }
         }
     }

@@ -24,6 +24,7 @@ use super::writer::Writer;
 use super::{keep, rows};
 
 mod addresses;
+mod notes;
 mod stamps;
 
 const SEED: [u64; 2] = [3, 4];

@@ -15,7 +15,7 @@ use super::keep::Expiry;
 use super::stamps::{Asker, Remote, Stamps};
 use super::story::Output;
 use super::writer::Writer;
-use super::{About, Around, Batch, Recorder, Story, keep};
+use super::{About, Around, Message, Recorder, Story, keep};
 use crate::archive::sealing_key;
 use crate::clock;
 use crate::config::{Config, Listen};
@@ -53,11 +53,11 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
             None
         }
     });
-    let (sender, batches) = sync_channel(BATCHES);
+    let (sender, messages) = sync_channel(BATCHES);
     let thread = std::thread::Builder::new().name("seawall-record".to_owned());
     let run = move || {
         keep::end_interrupted(&mut writer, clock::wall().into());
-        write(&mut writer, &batches, (retention, max_bytes), &recipients, stamps);
+        write(&mut writer, &messages, (retention, max_bytes), &recipients, stamps);
     };
     let thread = match thread.spawn(run) {
         Ok(thread) => thread,
@@ -66,6 +66,7 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
             return None;
         }
     };
+    shared.notes.open(sender.clone());
     let story = Story::new(about(config, shared, is_rehearsal), seed);
     let around = Around::new(Arc::clone(shared));
     Some(Recorder { story, around, sender, counters, thread, kept: Vec::new(), lost: None })
@@ -104,14 +105,14 @@ fn destination(listens: &[Listen]) -> Option<SocketAddr> {
 /// Writes what comes until nobody sends any more.
 fn write<D: Disk, A: Asker>(
     writer: &mut Writer<D>,
-    batches: &Receiver<Batch>,
+    messages: &Receiver<Message>,
     bounds: (Duration, u64),
     recipients: &[Recipient],
     mut stamps: Option<Stamps<A>>,
 ) {
     let (mut looked, mut expiry): (Option<Moment>, _) = (None, Expiry::default());
     loop {
-        let received = batches.recv_timeout(TURN);
+        let received = messages.recv_timeout(TURN);
         let now = Moment::from(clock::wall());
         if looked.is_none_or(|looked| now.seconds_since(looked) >= LOOK_EVERY_S || now < looked) {
             looked = Some(now);
@@ -122,7 +123,8 @@ fn write<D: Disk, A: Asker>(
             stamps.turn(writer, now);
         }
         match received {
-            Ok(mut batch) => {
+            Ok(Message::Note(asked)) => asked.answer(writer, now),
+            Ok(Message::Lines(mut batch)) => {
                 batch.outputs.iter_mut().for_each(|output| complete(output, recipients));
                 writer.take(batch.at, batch.outputs);
             }

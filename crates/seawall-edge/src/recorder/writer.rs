@@ -9,11 +9,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seawall_report::{Chain, End, Entry, Fault, Gap, Moment};
+use seawall_report::{Chain, End, Entry, Fault, Gap, Moment, Note};
 use seawall_seal::{Digest, SigningKey};
 
 use super::disk::{Disk, RecordFile};
+use super::notes;
 use super::story::Output;
+use crate::admin::{Noted, OrderRefusal};
 
 /// What metrics show.
 #[derive(Debug, Default)]
@@ -202,6 +204,40 @@ impl<D: Disk> Writer<D> {
             }
             drop(kept);
         }
+    }
+
+    /// Writes a note into the record of `incident` and seals it: in a segment with what came before it.
+    ///
+    /// # Errors
+    /// Another record is open, or none; or the disk takes nothing. Then the chain does not have it, and nobody tries again.
+    pub(super) fn note(
+        &mut self,
+        incident: &str,
+        note: Note,
+        now: Moment,
+    ) -> Result<Noted, OrderRefusal> {
+        self.turn(now);
+        if let Some(trouble) = &self.trouble {
+            return Err(notes::refused(&trouble.detail));
+        }
+        if self.incident() != Some(incident) {
+            return Err(notes::not_open(incident));
+        }
+        let at = note.at;
+        self.waiting.extend([Output::Line(Box::new(Entry::Note(note))), Output::Seal]);
+        self.turn(now);
+        if let Some(trouble) = &self.trouble {
+            // Nothing else waited.
+            self.waiting.clear();
+            return Err(notes::refused(&trouble.detail));
+        }
+        let Some(open) = &self.open else { return Err(notes::not_open(incident)) };
+        Ok(Noted {
+            at: at.to_string(),
+            segment: open.chain.segments(),
+            head: open.chain.head().map(|head| head.to_string()).unwrap_or_default(),
+            key: self.key.public().id(),
+        })
     }
 
     /// Writes the next lines, to a seal at most: all of them, or none as far as the chain is concerned.

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use seawall_edge::admin::{
     AdminError, AdminServer, AdminView, Answer, ArchiveChange, ArchiveRefusal, ArchiveStatus,
-    ArchivedPage, AttributeValues, ClientError, EmergencyChange, Import, ImportReport, Order,
-    OrderRefusal, OriginStatus, Outcome, Pass, Purge, Standing, State, Status, query, send,
+    ArchivedPage, AttributeValues, ClientError, EmergencyChange, Import, ImportReport, Noted,
+    Order, OrderRefusal, OriginStatus, Outcome, Pass, Purge, Standing, State, Status, query, send,
 };
+use seawall_report::Note;
 
 #[derive(Default)]
 struct View {
@@ -119,6 +120,11 @@ impl AdminView for View {
         }
     }
 
+    fn note(&self, incident: &str, note: Note) -> Result<Noted, OrderRefusal> {
+        assert_eq!(incident, "20261122T100800Z-0abc");
+        Ok(Noted { head: note.text, ..Noted::default() })
+    }
+
     fn emergency(&self, _: EmergencyChange) {}
 }
 
@@ -171,6 +177,14 @@ fn records_are_brought_over_the_socket_within_bounds() {
             assert!(bring("/archive/import?begin=1", 0).1.contains("\"stored\":0"));
             assert_eq!(bring("/archive/import?site=other.example", 9).0, 404);
             assert_eq!(bring("/archive/import", (1 << 20) + 1).0, 413);
+            let note = serde_json::to_vec(&Note { text: "said".to_owned(), ..Note::default() });
+            let noted = send(&path, "/note?incident=20261122T100800Z-0abc", &note.expect("JSON"));
+            let noted = noted.expect("an answer");
+            assert_eq!(noted.status, 200);
+            assert!(String::from_utf8_lossy(&noted.body).contains("\"head\":\"said\""));
+            assert_eq!(bring("/note?incident=20261122T100800Z-0abc", 9).0, 400);
+            assert_eq!(bring("/note?incident=20261122T100800Z-0abc", 65_537).0, 413);
+            assert_eq!(bring("/note", 9).0, 400);
             // Nothing else takes content of that size.
             assert_eq!(bring("/purge?all=1", 1 << 20).0, 413);
             assert_eq!(bring("/purge?all=1", 9).0, 200);

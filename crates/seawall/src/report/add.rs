@@ -1,7 +1,7 @@
 //! Adding to a record that nobody else writes, and sealing it.
 //!
 //! One writer at a time: the running program locks the record that it writes, and so does this. A record that goes on
-//! belongs to the running program alone; one that is over is added to behind its end, beside a running program as well.
+//! belongs to the running program alone, which can be asked; one that is over is added to behind its end, beside a running program as well.
 //! Nothing is added to a copy elsewhere: there would be two records of one incident, both sealed.
 
 use std::fmt;
@@ -29,25 +29,50 @@ pub(super) struct Added {
     key: String,
 }
 
-/// Appends `entry` to the record of `incident` and seals it.
+/// A record that somebody else is writing.
+pub(super) struct Held {
+    /// Of the running program, if one runs: it has the record open.
+    pub(super) socket: Option<PathBuf>,
+    pub(super) path: PathBuf,
+}
+
+impl From<Held> for Failure {
+    fn from(held: Held) -> Self {
+        match held.socket {
+            Some(_) => Self::failed(
+                "the running program is writing on this record",
+                "do it when the incident is over, a minute after the last alarm",
+            ),
+            None => Self::failed(
+                "another program is writing on this record",
+                "say which one runs with `--config FILE`, or try again when it is done",
+            ),
+        }
+    }
+}
+
+/// Appends `entry` to the record of `incident` and seals it, unless somebody else is writing it.
 ///
 /// # Errors
-/// A failure if the record is somebody else's to write or not what was sealed, or the disk takes nothing.
+/// A failure if the record is not what was sealed, or the disk takes nothing.
 pub(super) fn add(
     config: Option<&Path>,
     args: &TargetArgs,
     incident: &str,
     entry: Entry,
     now: Moment,
-) -> Result<Added, Failure> {
+) -> Result<Result<Added, Held>, Failure> {
+    let socket = running(config, args)?;
     let place = Place::find(config, args)?;
     let path = place::record(config, args, incident)?;
     check_is_ours(&place, &path)?;
     let key = key(&place)?;
-    let mut file = open(&path)?;
+    let Some(mut file) = open(&path)? else { return Ok(Err(Held { socket, path })) };
     let (mut chain, resumed) = resume(&mut file, &path, &key)?;
     let is_whole = chain.is_closed() && resumed.unsealed_entries == 0 && resumed.cut_bytes == 0;
-    check(config, args, &path, is_whole)?;
+    if socket.is_some() && !is_whole {
+        return Ok(Err(Held { socket, path }));
+    }
     let bytes = lines(&mut chain, &resumed, entry, &key, now).map_err(|error| {
         Failure::failed(with_causes(&error), "this is a mistake of Seawall: please report it")
     })?;
@@ -57,7 +82,7 @@ pub(super) fn add(
             "check the space on the disk; what is sealed stays as it is",
         )
     })?;
-    Ok(Added { path, chain, resumed, key: key.public().id() })
+    Ok(Ok(Added { path, chain, resumed, key: key.public().id() }))
 }
 
 /// Whether something may be added to the record at `path`, as far as that shows without touching it.
@@ -71,10 +96,18 @@ pub(super) fn check(
     is_closed: bool,
 ) -> Done {
     check_is_ours(&Place::find(config, args)?, path)?;
-    if !is_closed && admin::is_running(&target::find(config, args)?.socket) {
-        return Err(goes_on());
+    match running(config, args)? {
+        Some(socket) if !is_closed => {
+            Err(Held { socket: Some(socket), path: path.to_owned() }.into())
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// The socket of the program, if it runs.
+fn running(config: Option<&Path>, args: &TargetArgs) -> Result<Option<PathBuf>, Failure> {
+    let socket = target::find(config, args)?.socket;
+    Ok(admin::is_running(&socket).then_some(socket))
 }
 
 impl Added {
@@ -140,8 +173,8 @@ fn key(place: &Place) -> Result<SigningKey, Failure> {
     })
 }
 
-/// The record, locked: nobody else writes on it until this ends.
-fn open(path: &Path) -> Result<File, Failure> {
+/// The record, locked: nobody else writes on it until this ends. `None` if somebody else does.
+fn open(path: &Path) -> Result<Option<File>, Failure> {
     let opened = OpenOptions::new().read(true).write(true).open(path);
     let file = opened.map_err(|error| {
         Failure::failed(
@@ -150,7 +183,7 @@ fn open(path: &Path) -> Result<File, Failure> {
         )
     })?;
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => return Err(goes_on()),
+        Err(TryLockError::WouldBlock) => return Ok(None),
         // Not every file system has locks.
         Ok(()) | Err(TryLockError::Error(_)) => {}
     }
@@ -158,14 +191,7 @@ fn open(path: &Path) -> Result<File, Failure> {
     let is_same = |there: fs::Metadata| {
         file.metadata().is_ok_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino()))
     };
-    if fs::metadata(path).is_ok_and(is_same) { Ok(file) } else { Err(goes_on()) }
-}
-
-fn goes_on() -> Failure {
-    Failure::failed(
-        "the running program is writing on this record",
-        "do it when the incident is over, a minute after the last alarm; with a note `--about TIME` says when that was of which it speaks",
-    )
+    Ok(fs::metadata(path).is_ok_and(is_same).then_some(file))
 }
 
 fn resume(file: &mut File, path: &Path, key: &SigningKey) -> Result<(Chain, Resumed), Failure> {

@@ -69,8 +69,8 @@ enum What {
     Seal(SealArgs),
     /// Add what a person has to say, and seal it.
     #[command(
-        after_help = "A record that is over takes notes at any time; one that goes on while the program runs takes them\n\
-        when it is over. A note cannot be taken back. That it was said is what is sealed, not that it is true."
+        after_help = "While the incident goes on the running program writes it. A note is sealed at once and cannot be\n\
+        taken back. That it was said is what is sealed, not that it is true."
     )]
     Note(NoteArgs),
     /// Have an authority stamp when it existed.

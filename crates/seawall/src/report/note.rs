@@ -1,15 +1,15 @@
 //! `seawall report note`: what a person has to say of an incident, sealed into its record.
 //!
-//! What is added, and what of it is too long or odd; how it is added is in `add`.
+//! How it is added to a record that is over is in `add`; the running program is asked to write it on one that goes on.
 
 use std::path::Path;
 
-use seawall_report::{Entry, Moment, Note, NoteKind};
+use seawall_report::{Entry, Moment, Note, NoteError, NoteKind};
 
+use super::add::Held;
 use super::{NoteArgs, add};
-use crate::figures::grouped;
 use crate::output::{self, Failure, say};
-use crate::{Done, times};
+use crate::{Done, admin, times};
 
 /// Whose words it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -33,7 +33,11 @@ pub(super) enum Kind {
 pub(super) fn run(config: Option<&Path>, args: &NoteArgs) -> Done {
     let now = Moment::from_unix_ms(times::now().unix_nanos() / 1_000_000);
     let note = note(args, now)?;
-    let added = add::add(config, &args.target, &args.incident, Entry::Note(note), now)?;
+    let entry = Entry::Note(note.clone());
+    let added = match add::add(config, &args.target, &args.incident, entry, now)? {
+        Ok(added) => added,
+        Err(held) => return ask(held, &note, args.json),
+    };
     if args.json {
         return output::json(&added.as_json(now));
     }
@@ -43,34 +47,26 @@ pub(super) fn run(config: Option<&Path>, args: &NoteArgs) -> Done {
     Ok(())
 }
 
-fn note(args: &NoteArgs, now: Moment) -> Result<Note, Failure> {
-    let is_odd = |c: char| c.is_control();
-    let source = args.source.as_deref();
-    for (name, text, max) in [
-        ("--author", Some(args.author.as_str()), MAX_AUTHOR_BYTES),
-        ("--source", source, MAX_SOURCE_BYTES),
-        ("the text", Some(args.text.as_str()), MAX_TEXT_BYTES),
-    ] {
-        let Some(text) = text else { continue };
-        let is_line = name != "the text";
-        let what = if text.trim().is_empty() {
-            "is empty".to_owned()
-        } else if text.len() > max {
-            format!(
-                "has {} bytes, and {} are the limit",
-                grouped(text.len() as u64),
-                grouped(max as u64)
-            )
-        } else if text.contains(|c| is_odd(c) && (is_line || !"\n\t".contains(c))) {
-            "has control characters".to_owned()
-        } else {
-            continue;
-        };
-        return Err(Failure::usage(
-            format!("{name} {what}"),
-            "say it shortly, in several notes if need be; `--source` names where the rest is",
-        ));
+/// Has the running program write it, which has the record open.
+fn ask(held: Held, note: &Note, is_json: bool) -> Done {
+    let Held { socket: Some(socket), path } = &held else { return Err(held.into()) };
+    let incident = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let content = serde_json::to_vec(note).expect("a structure of strings and numbers");
+    let target = format!("/note?incident={}", admin::percent_encode(&incident));
+    let mut noted = admin::bring(socket, &target, &content)?;
+    let path = path.display().to_string();
+    if is_json {
+        (noted["record"], noted["is_closed"]) = (path.into(), false.into());
+        return output::json(&noted);
     }
+    let text = |name: &str| noted[name].as_str().unwrap_or_default();
+    let (head, key) = (text("head"), text("key"));
+    output::data(&format!("noted and sealed in `{path}`\nhead {head}\nkey  {key}"))?;
+    say("The incident goes on, and the head changes each minute: it is final when it is over.");
+    Ok(())
+}
+
+fn note(args: &NoteArgs, now: Moment) -> Result<Note, Failure> {
     let about = args.about.as_deref().map(|text| times::read(text, times::now()));
     let about = about.transpose().map_err(|error| {
         Failure::usage(
@@ -85,18 +81,13 @@ fn note(args: &NoteArgs, now: Moment) -> Result<Note, Failure> {
         Kind::Demand => NoteKind::Demand,
         Kind::Statement => NoteKind::Statement,
     };
-    Ok(Note {
+    let note = Note {
         at: now,
-        author: args.author.trim().to_owned(),
+        author: args.author.clone(),
         kind,
-        source: source.map(|source| source.trim().to_owned()),
+        source: args.source.clone(),
         about: about.map(|at| Moment::from_unix_ms(at.unix_nanos() / 1_000_000)),
-        text: args.text.trim().to_owned(),
-    })
+        text: args.text.clone(),
+    };
+    note.checked().map_err(|error| Failure::usage(error.to_string(), NoteError::HINT))
 }
-
-/// Of its words.
-const MAX_TEXT_BYTES: usize = 8 << 10;
-const MAX_AUTHOR_BYTES: usize = 200;
-/// An address of a page, or of a mail's sender.
-const MAX_SOURCE_BYTES: usize = 2 << 10;

@@ -41,7 +41,7 @@ pub(super) fn run(config: Option<&Path>, args: &TimestampArgs) -> Done {
     })?;
     let now = Moment::from_unix_ms(times::now().unix_nanos() / 1_000_000);
     let entry = Entry::Timestamp(Timestamp::of(segment, &authority.url, &answer));
-    let added = add::add(config, &args.target, &args.incident, entry, now)?;
+    let added = add::add(config, &args.target, &args.incident, entry, now)??;
     if args.json {
         let mut value = added.as_json(now);
         value["stamped_segment"] = segment.into();

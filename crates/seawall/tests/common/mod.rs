@@ -1,6 +1,8 @@
 //! The real binary: asked once, or serving until it is stopped.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod attack;
+
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
