@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Report every mistake in a configuration file.
     Check(CheckArgs),
     /// What the running program sees and does now.
-    Status(StatusArgs),
+    Status(QueryArgs),
     /// Drop pages from the cache of the running program.
     Purge(PurgeArgs),
     /// Make a link that lets an editor through when the site is busy.
@@ -117,9 +117,9 @@ pub(crate) struct ChangeArgs {
     pub(crate) target: TargetArgs,
 }
 
-/// What `status` takes.
+/// How the program, running or stopped, is asked for something.
 #[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
+pub(crate) struct QueryArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::Done;
 use crate::admin::ask;
-use crate::cli::StatusArgs;
+use crate::cli::QueryArgs;
 use crate::figures::{readable_size, time_span};
 use crate::mitigate::words;
 use crate::{output, target};
@@ -16,7 +16,7 @@ use crate::{output, target};
 ///
 /// # Errors
 /// A failure if the program cannot be asked.
-pub(crate) fn run(config: Option<&Path>, args: &StatusArgs) -> Done {
+pub(crate) fn run(config: Option<&Path>, args: &QueryArgs) -> Done {
     let target = target::find(config, &args.target)?;
     let status = ask(&target.socket, "GET", "/status")?;
     if args.json { output::json(&status) } else { output::data(&render(&status)) }

@@ -21,7 +21,7 @@ use serde_json::json;
 use self::place::Place;
 use crate::Done;
 use crate::admin::ask;
-use crate::cli::TargetArgs;
+use crate::cli::{QueryArgs, TargetArgs};
 use crate::{output, times};
 
 /// What `archive` takes.
@@ -44,7 +44,7 @@ enum What {
         #[arg(long, value_name = "HOST")]
         site: Option<String>,
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
     /// The same with every failure that is noted; or what is held of one page.
     Show {
@@ -52,7 +52,7 @@ enum What {
         #[arg(value_name = "URL")]
         url: Option<String>,
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
     /// Look at all that is known again, and follow the crawl until nothing is left to fetch.
     #[command(
@@ -64,7 +64,7 @@ enum What {
         #[arg(long, value_name = "HOST")]
         site: Option<String>,
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
     /// Take in a package, or a folder of files, as copies of the site.
     Import(import::Args),
@@ -81,7 +81,7 @@ enum What {
         #[arg(long, value_name = "HOST")]
         site: Option<String>,
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
     /// Check every package, and what is not packed yet; names the first record that is bad.
     Verify {
@@ -89,7 +89,7 @@ enum What {
         #[arg(long, value_name = "PEM")]
         key: Option<PathBuf>,
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
     /// Write all newest copies to one package, or to a folder that any web server, or a browser alone, shows.
     #[command(
@@ -109,23 +109,13 @@ enum What {
         #[arg(long, value_name = "HOST")]
         site: Option<String>,
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
     /// Print the public key that packages are signed with, for those who check them.
     Key {
         #[command(flatten)]
         target: TargetArgs,
     },
-}
-
-/// What all of them take.
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    target: TargetArgs,
 }
 
 /// Does what was asked.
@@ -188,7 +178,7 @@ fn pin(
     config: Option<&Path>,
     before: Option<WallTime>,
     site: Option<&str>,
-    common: &Common,
+    common: &QueryArgs,
 ) -> Done {
     match Place::find(config, &common.target)? {
         Place::Running { socket } => {

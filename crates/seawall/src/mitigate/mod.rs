@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::Done;
 use crate::admin::{ask, percent_encode};
-use crate::cli::{ChangeArgs, TargetArgs};
+use crate::cli::{ChangeArgs, QueryArgs};
 use crate::config::value;
 use crate::{output, target};
 
@@ -36,9 +36,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     /// What stands and rests, and what it met.
-    List(Show),
+    List(QueryArgs),
     /// What recent traffic is made of, in the words that `add` takes.
-    Values(Show),
+    Values(QueryArgs),
     /// Slow down, test or refuse whoever looks like these words.
     Add(Box<add::Args>),
     /// Keep a mitigation on a rung, whatever is found.
@@ -89,15 +89,6 @@ enum What {
     },
     /// Reading only: everybody is served from the cache and the archive; who is signed in reaches the site.
     Emergency(emergency::Args),
-}
-
-#[derive(Debug, clap::Args)]
-struct Show {
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    target: TargetArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -23,7 +23,7 @@ use seawall_report::{Edition, Tlp};
 use self::export::Format;
 use self::place::Place;
 pub(crate) use self::place::{INCIDENTS, RECORD};
-use crate::cli::TargetArgs;
+use crate::cli::{QueryArgs, TargetArgs};
 use crate::{Done, output};
 
 /// What `report` takes.
@@ -44,7 +44,7 @@ enum What {
     /// Every incident that is recorded.
     List {
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
     /// What happened, on a page: figures, signatures in words, what readers felt, what is not known.
     Show {
@@ -52,7 +52,7 @@ enum What {
         #[arg(value_name = "INCIDENT")]
         incident: String,
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
     /// Write it in a form for others.
     #[command(
@@ -82,7 +82,7 @@ enum What {
     /// What is stored of whom, why, and until when.
     Privacy {
         #[command(flatten)]
-        common: Common,
+        common: QueryArgs,
     },
 }
 
@@ -122,7 +122,7 @@ struct SealArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
-    common: Common,
+    common: QueryArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -160,16 +160,6 @@ struct TimestampArgs {
     /// Whom to ask (RFC 3161 over HTTP); without it `evidence.timestamp_authority` of the configuration.
     #[arg(long, value_name = "URL")]
     authority: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    target: TargetArgs,
-}
-
-/// What most of them take.
-#[derive(Debug, clap::Args)]
-struct Common {
     /// Print JSON.
     #[arg(long)]
     json: bool,
