@@ -21,19 +21,9 @@ pub struct KnownMiss {
 /// All of them.
 pub const MISSES: &[KnownMiss] = &[
     KnownMiss {
-        scenario: "A4d",
-        what: "dynamic, newcomers*",
-        why: "it changes to another attack at 3.5 and at 6.75 s, and the last one begins as A9 does",
-    },
-    KnownMiss {
         scenario: "A4e",
         what: "attack reaching the origin",
         why: "an attacker who knows every measure: each of its sources stays within a reader's budget",
-    },
-    KnownMiss {
-        scenario: "A9",
-        what: "time to mitigate",
-        why: "what came before the measure stood is served first, and the three in a hundred that it does not mean ask for as much as readers do",
     },
     KnownMiss {
         scenario: "A10",

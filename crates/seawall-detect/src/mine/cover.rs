@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use libm::{fmax, fmin};
 use seawall_model::Signature;
 
 use super::search::Found;
@@ -15,6 +16,13 @@ use crate::Candidate;
 /// What is explained to this part is explained.
 const ENOUGH: f64 = 0.95;
 
+/// Unless what is left is more than this part of what is ordinary: of a flood twelve times as large as all else three in a
+/// hundred are as much as an origin has to do in calm. A surge to less than three times the ordinary is as it was.
+const LEFT: f64 = 0.1;
+
+/// Of less of a sample it cannot be said whose it is: where hardly anything is ordinary, all would be worth a signature.
+const LEAST: f64 = 0.01;
+
 /// Puts the best of `found` into `out`, and says which part of the excess all of `out` explain.
 pub(super) fn choose(round: &mut Round<'_>, found: &[Found], out: &mut Vec<Candidate>) -> f64 {
     round.now.restore();
@@ -22,7 +30,8 @@ pub(super) fn choose(round: &mut Round<'_>, found: &[Found], out: &mut Vec<Candi
     let rows =
         Counted { now: 0, rows: round.now.rows(), baseline: 0, clients: round.baseline.rows() };
     let (mut union, mut coverage) = (rows, 0.0);
-    while out.len() < Miner::MAX_CANDIDATES && coverage < ENOUGH {
+    let enough = 1.0 - fmin(1.0 - ENOUGH, worthwhile(round));
+    while out.len() < Miner::MAX_CANDIDATES && coverage < enough {
         let Some(best) = best(round, found) else { break };
         let Some(signature) = signature(round, best.mask) else { break };
         let who = round.who(best.mask);
@@ -37,6 +46,7 @@ pub(super) fn choose(round: &mut Round<'_>, found: &[Found], out: &mut Vec<Candi
 
 /// The one that adds most for what it costs, if any adds enough.
 fn best<'a>(round: &mut Round<'_>, found: &'a [Found]) -> Option<&'a Found> {
+    let least = fmin(MIN_GAIN, worthwhile(round));
     let mut best: Option<(&Found, f64)> = None;
     for one in found {
         let left = Counted {
@@ -45,7 +55,7 @@ fn best<'a>(round: &mut Round<'_>, found: &'a [Found]) -> Option<&'a Found> {
             ..one.counted
         };
         let gain = part(left.excess(round.volume), round.excess);
-        if gain < MIN_GAIN {
+        if gain < least {
             continue;
         }
         let score = one.score(gain);
@@ -57,6 +67,11 @@ fn best<'a>(round: &mut Round<'_>, found: &'a [Found]) -> Option<&'a Found> {
         }
     }
     best.map(|(found, _)| found)
+}
+
+/// Which part of the excess is worth a signature of its own for how much it is.
+fn worthwhile(round: &Round<'_>) -> f64 {
+    fmax(LEFT * part(round.volume.expected_per_s, round.excess), LEAST)
 }
 
 fn signature(round: &Round<'_>, mask: u64) -> Option<Signature> {

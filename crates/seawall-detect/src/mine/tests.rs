@@ -200,6 +200,31 @@ fn rotation_of_everything_else_does_not_hide_a_constant_order_of_fields() {
 }
 
 #[test]
+fn a_flood_is_found_to_its_last_part_where_that_is_as_much_as_what_is_ordinary() {
+    let volume = Volume { now_per_s: 6_500.0, expected_per_s: 500.0 };
+    for seed in 0..4 {
+        let mut dice = Dice(seed);
+        let mut baseline = readers(&mut dice, Miner::MAX_BASELINE);
+        // A few readers have the tool's TLS, and none what most of its requests show.
+        baseline[..8].iter_mut().for_each(|row| *row = with(*row, &[(A::Ja4, 77)]));
+        let mut now = readers(&mut dice, 290);
+        let attacking: Vec<_> = (0..3_700)
+            .map(|number| {
+                let shown = if number % 25 == 0 { 0 } else { 9 };
+                with(reader(&mut dice), &[(A::Ja4, 77), (A::Consistency, shown)])
+            })
+            .collect();
+        now.extend_from_slice(&attacking);
+        let (_, found) = mine(&now, &baseline, volume);
+        let is_met = |row: &&Attributes| found.iter().any(|one| one.signature.matches(row));
+        let missed = attacking.iter().filter(|row| !is_met(row)).count();
+        assert!(missed * 200 <= attacking.len(), "{seed}: {missed} of them, {found:?}");
+        let readers_met = now[..290].iter().filter(is_met).count();
+        assert!(readers_met <= 2, "{seed}: {readers_met}");
+    }
+}
+
+#[test]
 fn a_flood_from_one_network_prefix_is_found_by_its_addresses_alone() {
     let found = check_found("addresses", |dice| with(reader(dice), &[(A::Prefix, 60_000)]));
     for one in &found {
