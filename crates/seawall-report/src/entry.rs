@@ -131,7 +131,8 @@ pub struct ClockOffset {
     pub source: String,
 }
 
-/// What was counted in one second. Counts are complete, whatever is sampled.
+/// What was counted in one second. Counts are complete, whatever is sampled; one that is left out of a line is 0, for a
+/// record has many seconds, and in most of them most counts are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
     /// When it began.
@@ -143,30 +144,41 @@ pub struct Second {
     /// How many would have been ordinary.
     pub expected: f64,
     /// Of the requests: for pages.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub pages: u64,
     /// Of the requests: the origin worked.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub origin: u64,
     /// Of the requests: the origin would have worked, but was spared.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub spared: u64,
     /// Milliseconds of the origin's time.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub origin_cost_ms: u64,
     /// Answered 4xx by the origin, or for what is held.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub client_errors: u64,
     /// Answered 5xx, likewise.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub server_errors: u64,
     /// Refused by the shield.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u64,
     /// Cheap tests set.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub tests_set: u64,
     /// Cheap tests passed.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub tests_passed: u64,
     /// Clients not seen in the ten minutes before, estimated.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub new_clients: u64,
     /// Of connections.
     pub connections: Connections,
     /// What became of whom, by cohort: the same sum as `requests`.
     pub cohorts: Vec<CohortCounts>,
-    /// What each mitigation met.
+    /// What each mitigation met since the last second that says so of any: one second in the first ten minutes, and up to
+    /// thirty after that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub met: Vec<MetCounts>,
     /// Channels that were out of the ordinary.
@@ -235,18 +247,23 @@ pub struct CohortCounts {
     /// Requests.
     pub requests: u64,
     /// Of them: answered with what was asked for (1xx to 3xx, and 4xx of the origin or for what is held).
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub served: u64,
     /// Of them: refused by the shield, other than by a test.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u64,
     /// Of them: given a cheap test.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub tested: u64,
     /// Of them: failed by the origin (5xx).
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub failed: u64,
     /// Of them: answered after more than two seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub late: u64,
 }
 
-/// What one mitigation met in one second.
+/// What one mitigation met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetCounts {
     /// Which.
@@ -273,10 +290,13 @@ pub struct Node {
     /// Packets received.
     pub rx_packets: u64,
     /// Packets that interfaces or the kernel dropped before anybody saw them.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub rx_drops: u64,
     /// Connections that the kernel dropped because a listener's queue was full.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub listen_drops: u64,
     /// SYN cookies sent.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub syn_cookies: u64,
     /// Bytes that sockets hold.
     pub socket_memory_bytes: u64,
@@ -287,6 +307,7 @@ pub struct Node {
     /// Bytes of memory that the program holds.
     pub resident_bytes: u64,
     /// Whether the line and not the machine is the limit.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub link_full: bool,
     /// Places for work at the origins, requests there, and requests that wait.
     pub origin: OriginHealth,
@@ -605,6 +626,16 @@ pub struct End {
     pub matched: u64,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(it: &bool) -> bool {
+    !*it
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -627,6 +658,33 @@ mod tests {
         let note = Note { text: "\"x\"\n".to_owned(), ..Note::default() };
         let want = r#"{"entry":"note","at":"1970-01-01T00:00:00.000Z","author":"","kind":"observation","text":"\"x\"\n"}"#;
         check(&Entry::Note(note), want);
+    }
+
+    #[test]
+    fn counts_that_are_nothing_are_left_out_and_read_as_nothing() {
+        let cohort = CohortCounts {
+            cohort: Cohort::Met,
+            requests: 7,
+            served: 0,
+            refused: 7,
+            tested: 0,
+            failed: 0,
+            late: 0,
+        };
+        let node = Node { busy: 0.5, ..Node::default() };
+        let cohorts = vec![cohort];
+        let second =
+            Second { requests: 7, refused: 7, cohorts, node: Some(node), ..Second::default() };
+        let connections =
+            r#"{"opened":0,"handshakes":0,"handshake_failures":0,"resets":0,"slow":0,"refused":0}"#;
+        let node = concat!(
+            r#"{"rx_bytes":0,"tx_bytes":0,"rx_packets":0,"socket_memory_bytes":0,"busy":0.5,"steal":0.0,"#,
+            r#""resident_bytes":0,"origin":{"limit":0,"in_flight":0,"queued":0,"oldest_wait_ms":0,"healthy":false}}"#
+        );
+        let want = format!(
+            r#"{{"entry":"second","at":"1970-01-01T00:00:00.000Z","state":"","requests":7,"expected":0.0,"refused":7,"connections":{connections},"cohorts":[{{"cohort":"met","requests":7,"refused":7}}],"node":{node}}}"#
+        );
+        check(&Entry::Second(Box::new(second)), &want);
     }
 
     #[test]

@@ -62,22 +62,26 @@ impl Refused {
 
     fn add_row(&mut self, row: &Observation, at: Moment) {
         let ip = row.client.ip();
-        if self.all.len() >= MAX_ADDRESSES && !self.all.contains_key(&ip) {
-            // Half of what was refused once only goes: a flood of sources must not hide those who stay.
-            self.lost += 1;
-            if self.lost.is_multiple_of(MAX_ADDRESSES as u64) {
-                self.all.retain(|_, known| known.refused > 1);
+        let is_full = self.all.len() >= MAX_ADDRESSES;
+        let known = match self.all.get_mut(&ip) {
+            Some(known) => known,
+            None if is_full => {
+                // What was refused once only goes: a flood of sources must not hide those who stay.
+                self.lost += 1;
+                if self.lost.is_multiple_of(MAX_ADDRESSES as u64) {
+                    self.all.retain(|_, known| known.refused > 1);
+                }
+                return;
             }
-            return;
-        }
-        let known = self.all.entry(ip).or_insert_with(|| Known {
-            ports: Vec::new(),
-            first: at,
-            last: at,
-            refused: 0,
-            mitigations: Vec::new(),
-            told: 0,
-        });
+            None => self.all.entry(ip).or_insert_with(|| Known {
+                ports: Vec::new(),
+                first: at,
+                last: at,
+                refused: 0,
+                mitigations: Vec::new(),
+                told: 0,
+            }),
+        };
         known.last = at;
         known.refused += 1;
         if row.port != 0 && known.ports.len() < MAX_PORTS && !known.ports.contains(&row.port) {

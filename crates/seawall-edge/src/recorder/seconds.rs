@@ -64,6 +64,37 @@ impl Sums {
     }
 }
 
+/// What mitigations met that no second has told yet. Of sixteen of them it is half of what a second says, so that later on it
+/// is told every thirty seconds only; what all of them met together, each second tells by cohort.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Untold {
+    counts: Vec<MetCounts>,
+    seconds: u64,
+}
+
+impl Untold {
+    /// Adds what a second met, and has the second tell all of it if that is due after `every` seconds, or if `is_last`.
+    pub(super) fn pass(&mut self, second: &mut Second, every: u64, is_last: bool) {
+        for met in second.met.drain(..) {
+            match self.counts.iter_mut().find(|it| it.id == met.id) {
+                Some(same) => {
+                    same.matched += met.matched;
+                    same.control += met.control;
+                    same.blocked += met.blocked;
+                    same.tests_set += met.tests_set;
+                    same.tests_passed += met.tests_passed;
+                }
+                None => self.counts.push(met),
+            }
+        }
+        self.seconds += 1;
+        if self.seconds >= every || is_last {
+            second.met = std::mem::take(&mut self.counts);
+            self.seconds = 0;
+        }
+    }
+}
+
 fn connections(counts: &Counts) -> Connections {
     Connections {
         opened: counts.signalled(ConnectionSignal::Opened),

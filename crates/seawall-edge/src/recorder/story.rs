@@ -18,7 +18,7 @@ use seawall_report::{
 
 use super::addresses::Refused;
 use super::rows::{self, Thinner};
-use super::seconds::Sums;
+use super::seconds::{Sums, Untold};
 use super::sources::Sources;
 
 /// What is to be written.
@@ -88,6 +88,7 @@ pub struct Story {
     about: About,
     ring: VecDeque<(Second, Vec<Row>)>,
     sums: Sums,
+    untold: Untold,
     /// The second that is being added up, since 1970.
     second: Option<u64>,
     rows: Vec<Row>,
@@ -121,6 +122,7 @@ impl Story {
             about,
             ring: VecDeque::with_capacity(RING_SECONDS),
             sums: Sums::default(),
+            untold: Untold::default(),
             second: None,
             rows: Vec::new(),
             words: Vec::new(),
@@ -186,6 +188,7 @@ impl Story {
     /// The watch broke down and begins anew: it knows of no incident any more.
     pub fn broke_down(&mut self, at: Moment) -> Vec<Output> {
         let mut out = Vec::new();
+        self.untold = Untold::default();
         if self.open.take().is_some() {
             let what = "it broke down and began anew".to_owned();
             line(&mut out, Entry::Fault(Fault { at, part: "watch".to_owned(), what }));
@@ -201,8 +204,17 @@ impl Story {
         if let Some(node) = &mut node {
             node.lost.extend(lost);
         }
-        let second = self.sums.second(Moment::from_unix_ms(at * 1_000), node);
+        let mut second = self.sums.second(Moment::from_unix_ms(at * 1_000), node);
         self.sums = Sums::default();
+        let (every, is_last) = match &self.open {
+            Some(open) if open.segment >= DETAILED_SEGMENTS => {
+                // The minute is over, or the record.
+                let is_last = open.closing.is_some() || open.seconds + 1 >= rows::SEGMENT.as_secs();
+                (MET_EVERY_S, is_last)
+            }
+            _ => (1, true),
+        };
+        self.untold.pass(&mut second, every, is_last);
         let rows = std::mem::take(&mut self.rows);
         self.remember(&second, &rows);
         let Some(open) = &mut self.open else {
@@ -410,7 +422,7 @@ impl Story {
 
     fn end_segment(&mut self, around: &mut impl Surroundings, out: &mut Vec<Output>) {
         let Some(open) = &mut self.open else { return };
-        let most = if open.segment < BUSY_SEGMENTS { SOURCES_FIRST } else { SOURCES_LATER };
+        let most = if open.segment < BUSY_SEGMENTS { FIRST } else { LATER };
         open.segment += 1;
         open.seconds = 0;
         self.tell_sources(most, false, around, out);
@@ -423,7 +435,7 @@ impl Story {
         around: &mut impl Surroundings,
         out: &mut Vec<Output>,
     ) {
-        self.tell_sources(SOURCES_LAST, true, around, out);
+        self.tell_sources(LAST, true, around, out);
         let Some((now, wall)) = self.last else { return };
         line(
             out,
@@ -444,27 +456,23 @@ impl Story {
 
     fn tell_sources(
         &mut self,
-        most: usize,
+        most: Most,
         is_last: bool,
         around: &impl Surroundings,
         out: &mut Vec<Output>,
     ) {
         let Some(open) = &self.open else { return };
-        for source in self.sources.changed(most, |prefix| around.describe(prefix)) {
+        for source in self.sources.changed(most.sources, |prefix| around.describe(prefix)) {
             line(out, Entry::Source(Box::new(source)));
         }
-        let (most, batches) = if is_last { (ADDRESSES, LAST_BATCHES) } else { (ADDRESSES, 1) };
-        for _ in 0..batches {
-            let mut addresses = self.refused.due(most, is_last, |client| around.is_shared(client));
-            if addresses.is_empty() {
-                break;
-            }
-            if let Some(to) = self.about.destination {
-                // Who has no port came by way of a proxy.
-                let own = addresses.iter_mut().filter(|address| !address.ports.is_empty());
-                own.for_each(|address| address.destination = Some(to.to_string()));
-            }
-            let count = addresses.len() as u64;
+        let mut due = self.refused.due(most.addresses, is_last, |client| around.is_shared(client));
+        if let Some(to) = self.about.destination {
+            // Who has no port came by way of a proxy.
+            let own = due.iter_mut().filter(|address| !address.ports.is_empty());
+            own.for_each(|address| address.destination = Some(to.to_string()));
+        }
+        for addresses in due.chunks(ADDRESSES) {
+            let (addresses, count) = (addresses.to_vec(), addresses.len() as u64);
             // Salt and encryption are for who writes: both take random numbers.
             let remove_at = open.remove_at;
             let told = Addresses { addresses, count, remove_at, ..Addresses::default() };
@@ -546,13 +554,23 @@ const RING_SECONDS: usize = 900;
 const RING_ROWS: usize = 2;
 /// Values whose words are written.
 const MAX_WORDS: usize = 8_192;
-/// Lines of sources in a minute: nine hours of the most are 6 MB.
-const SOURCES_FIRST: usize = 128;
-const SOURCES_LATER: usize = 24;
+/// What a minute tells of where it comes from, at most.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    sources: usize,
+    addresses: usize,
+}
+
+/// Together 11 MB of an incident of nine hours that has more of both than there is room for. Who is not told in his minute
+/// is in a later one, or at the end.
+const FIRST: Most = Most { sources: 96, addresses: 128 };
+const LATER: Most = Most { sources: 16, addresses: 16 };
+const LAST: Most = Most { sources: 4_096, addresses: 4_096 };
 const BUSY_SEGMENTS: u64 = 60;
-const SOURCES_LAST: usize = 4_096;
 /// Addresses in a line: at most 100 kB.
 const ADDRESSES: usize = 256;
-const LAST_BATCHES: usize = 64;
+/// So long each second tells what each mitigation met, the ring included.
+const DETAILED_SEGMENTS: u64 = 10;
+const MET_EVERY_S: u64 = 30;
 /// A step of the clock that is none of its usual corrections.
 const CLOCK_JUMP: Duration = Duration::from_secs(2);

@@ -243,6 +243,28 @@ fn an_incident_is_recorded_from_before_it_began_to_its_end_without_a_lost_second
 }
 
 #[test]
+fn what_mitigations_met_is_told_each_second_and_after_ten_minutes_each_thirty_without_a_loss() {
+    let out = incident(12, |shield, is_attack| {
+        if is_attack {
+            shield.see(blocked([203, 0, 113, 7]));
+        }
+    });
+    let met: Vec<(u64, u64)> = entries(&out)
+        .filter_map(|entry| match entry {
+            Entry::Second(second) => Some((second.at.unix_s() - BEGAN_S, &second.met)),
+            _ => None,
+        })
+        .filter_map(|(at, met)| Some((at, met.first()?.matched)))
+        .collect();
+    assert_eq!(met.iter().map(|(_, matched)| matched).sum::<u64>(), 12 * 240);
+    let (each, later): (Vec<_>, Vec<_>) = met.iter().partition(|(at, _)| *at < 300 + 600);
+    assert_eq!(each.len(), 600);
+    assert!(each.iter().all(|(_, matched)| *matched <= 4), "{each:?}");
+    assert!((4..=5).contains(&later.len()), "{later:?}");
+    assert!(later.iter().all(|(_, matched)| *matched <= 120), "{later:?}");
+}
+
+#[test]
 fn of_readers_there_are_counts_and_no_addresses() {
     let reader = |n: u64| [100 + (n % 100) as u8, (n / 100) as u8, 77, (n % 251) as u8];
     let mut number = 0;
