@@ -14,6 +14,7 @@ mod cost;
 mod idle;
 mod instructions;
 mod load;
+mod record;
 mod server;
 mod summary;
 
@@ -99,6 +100,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
         && first == "archive"
     {
         return archive::run(root, rest);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == "record"
+    {
+        return record::run(root, rest);
     }
     let options = options(arguments)?;
     if let Some(mode) = options.instructions {

@@ -16,6 +16,7 @@ mod flood;
 mod instance;
 mod large;
 mod nginx;
+mod record_in_time;
 mod refusals;
 mod rehearsal;
 mod slow;
@@ -112,8 +113,18 @@ pub(super) fn run(root: &Path, arguments: &[String]) -> Outcome {
     }
 }
 
+/// How soon there is a report of an attack, for `bench record`.
+///
+/// # Errors
+/// When it cannot be measured.
+pub(super) fn record_in_time(root: &Path, program: &Path, folder: &Path) -> Outcome<Vec<Line>> {
+    certificate(folder)?;
+    let (folder, program) = (folder.to_owned(), program.to_owned());
+    record_in_time::run(&Scene { root, folder, program, seconds: 60, addresses: 0 })
+}
+
 /// What the figures depend on.
-fn conditions() -> String {
+pub(super) fn conditions() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = model.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));

@@ -30,6 +30,12 @@ pub(crate) enum Product {
     SeawallSpent,
     /// Seawall with detection switched off.
     SeawallBlind,
+    /// Seawall that records no incidents.
+    SeawallSilent,
+    /// Seawall that knows what is ordinary (generated), so that a load is an incident to it.
+    SeawallAlarmed,
+    /// The same, and records no incidents.
+    SeawallAlarmedSilent,
 }
 
 impl Product {
@@ -41,7 +47,24 @@ impl Product {
             Self::Seawall => "seawall",
             Self::SeawallSpent => "seawall-spent",
             Self::SeawallBlind => "seawall-blind",
+            Self::SeawallSilent => "seawall-silent",
+            Self::SeawallAlarmed => "seawall-alarmed",
+            Self::SeawallAlarmedSilent => "seawall-alarmed-silent",
         }
+    }
+
+    /// What is added to the configuration.
+    const fn more(self) -> &'static str {
+        match self {
+            Self::SeawallBlind => "\n[detect]\nenabled = false\n",
+            Self::SeawallSilent | Self::SeawallAlarmedSilent => "\n[evidence]\nenabled = false\n",
+            _ => "",
+        }
+    }
+
+    /// Whether it begins with a baseline of generated clients.
+    const fn has_baseline(self) -> bool {
+        matches!(self, Self::SeawallAlarmed | Self::SeawallAlarmedSilent)
     }
 }
 
@@ -86,14 +109,14 @@ impl Server {
                 command.arg("-db").arg("-f").arg(&file);
                 command
             }
-            Product::Seawall | Product::SeawallSpent | Product::SeawallBlind => {
+            _ => {
                 let budget = if product == Product::SeawallSpent { SMALLEST } else { LIFTED };
-                let mut text = seawall_toml(&own, &folder_name, [plain, tls, origin], budget);
-                if product == Product::SeawallBlind {
-                    text.push_str("\n[detect]\nenabled = false\n");
-                }
-                write(&file, &text)?;
+                let text = seawall_toml(&own, &folder_name, [plain, tls, origin], budget);
+                write(&file, &(text + product.more()))?;
                 let program = seawall.ok_or("seawall was not built")?;
+                if product.has_baseline() {
+                    generate_baseline(program, &own.join("state"))?;
+                }
                 let mut command = bound_to_core(SERVER_CORE, &program.to_string_lossy());
                 command.args(["serve", "--config"]).arg(&file);
                 command
@@ -107,11 +130,32 @@ impl Server {
         Ok(Self { product, plain, tls, running })
     }
 
+    /// How many incidents it recorded or records, with `folder` as it was started in.
+    pub(crate) fn records(&self, folder: &Path) -> usize {
+        let incidents = folder.join(self.product.name()).join("state/incidents");
+        fs::read_dir(incidents).map_or(0, |all| all.flatten().count())
+    }
+
     /// The id of its first process.
     pub(crate) fn id(&self) -> u32 {
         self.running.id()
     }
 }
+
+/// Three thousand clients and more that never were, into a state folder.
+///
+/// # Errors
+/// When the product refuses to make them.
+pub(crate) fn generate_baseline(program: &Path, state: &Path) -> Outcome {
+    fs::create_dir_all(state)
+        .map_err(|error| format!("cannot make `{}`: {error}", state.display()))?;
+    let mut command = Command::new(program);
+    command.args(["rehearse", "baseline", "--state"]).arg(state);
+    output(command.args(["--seed", &BASELINE_SEED.to_string()])).map(drop)
+}
+
+/// Always the same clients, who look as the readers of the rehearsal do.
+pub(crate) const BASELINE_SEED: u64 = 7;
 
 /// All servers, warm, with their origin gone.
 pub(crate) struct Fleet {

@@ -6,21 +6,20 @@
 //! flood on, so they are up to a tenth of a second too long. Sizes are those of the simulator as far
 //! as one machine carries them (`seawall-rehearse`, `scenario`).
 
-use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::process::{output, random_hex};
+use crate::process::random_hex;
 use crate::table::{Bar, Line};
 
+use super::super::server::generate_baseline;
 use super::Scene;
 use super::flood::{SITE, failures, number};
 use super::instance::{Instance, Setup};
-use super::rehearsal::{Actor, Job, Play, SEED};
+use super::rehearsal::{Actor, Job, Play};
 
 /// One attack.
 pub(super) struct Attack {
@@ -241,7 +240,7 @@ fn play(scene: &Scene<'_>, attack: &Attack, more: &str) -> Outcome<Found> {
     let origin = site.address()?;
     let setup = Setup { name: attack.name, origin, secret: None, site: SITE, more };
     let shield = Instance::start_prepared(&scene.program, &scene.folder, &setup, |state| {
-        generate(&scene.program, state)
+        generate_baseline(&scene.program, state)
     })?;
     let mut readers = Actor::start(&scene.program, "readers", &job(Some(shield.plain)))?;
     let mut flood = Actor::start(&scene.program, "flood", &job(Some(shield.plain)))?;
@@ -277,13 +276,6 @@ fn play(scene: &Scene<'_>, attack: &Attack, more: &str) -> Outcome<Found> {
         site: site.figures(),
         cpu_ns,
     })
-}
-
-/// Three thousand clients and more that never were, into a state folder.
-fn generate(program: &Path, state: &Path) -> Outcome {
-    let mut command = Command::new(program);
-    command.args(["rehearse", "baseline", "--state"]).arg(state);
-    output(command.args(["--seed", &SEED.to_string()])).map(drop)
 }
 
 #[cfg(test)]

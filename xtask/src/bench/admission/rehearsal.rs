@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::process::bound;
 
+use super::super::server::BASELINE_SEED;
+
 /// How long a child may take to get ready.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -204,7 +206,7 @@ impl Job<'_> {
 }
 
 /// Always the same readers and bots.
-pub(super) const SEED: u64 = 7;
+const SEED: u64 = BASELINE_SEED;
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
