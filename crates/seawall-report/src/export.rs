@@ -215,6 +215,7 @@ pub(crate) fn public_prefix(text: &str) -> Option<Prefix> {
 fn is_public(report: &Report) -> bool {
     let is_cut = |text: &str| public_prefix(text).is_some_and(|cut| cut.to_string() == text);
     report.addresses.is_empty()
+        && report.begin.config_sha256.is_none()
         && report.begin.listens.iter().all(|listen| public_listen(listen).as_ref() == Some(listen))
         && report.sources.iter().all(|source| is_cut(&source.prefix))
 }
@@ -224,6 +225,8 @@ fn public(report: &Report) -> Report {
     let ports = report.begin.listens.iter().filter_map(|listen| public_listen(listen));
     report.begin.listens = ports.collect();
     report.begin.listens.dedup();
+    // Of a short configuration everything can be guessed but the origin's address, and then that can be tried.
+    report.begin.config_sha256 = None;
     for source in &mut report.sources {
         source.prefix =
             public_prefix(&source.prefix).map_or_else(String::new, |cut| cut.to_string());
@@ -280,7 +283,11 @@ mod tests {
         let report = Report {
             sources: vec![source("198.51.100.77"), source("2001:db8::1/128"), source("reader-77")],
             addresses: vec![Address { address: "198.51.100.77".to_owned(), ..Address::default() }],
-            begin: Begin { listens: listens.map(str::to_owned).to_vec(), ..Begin::default() },
+            begin: Begin {
+                listens: listens.map(str::to_owned).to_vec(),
+                config_sha256: Some("c0".repeat(32)),
+                ..Begin::default()
+            },
             ..Report::default()
         };
         let shown = ExportOptions::default().shown(&report).expect("public").into_owned();
@@ -288,6 +295,7 @@ mod tests {
         let prefixes: Vec<&str> = shown.sources.iter().map(|one| one.prefix.as_str()).collect();
         assert_eq!(prefixes, ["198.51.100.0/24", "2001:db8::/48", ""]);
         assert_eq!(shown.begin.listens, [":443", ":8443"]);
+        assert_eq!(shown.begin.config_sha256, None);
     }
 
     #[test]
