@@ -60,6 +60,10 @@ fn facts_table(report: &Report) -> Table {
         .and_foreign(&clock.source),
         None => Text::plain("nobody says how far the clock was off"),
     };
+    let config = match &begin.config_sha256 {
+        Some(digest) => Text::foreign_code(digest),
+        None => Text::plain("not in this edition, or there is none"),
+    };
     let hosts = |texts: &[String]| {
         let shown: Vec<String> = texts.iter().take(16).map(|text| clean::line(text)).collect();
         let more = texts.len().saturating_sub(16);
@@ -81,7 +85,7 @@ fn facts_table(report: &Report) -> Table {
             row("Listened on", hosts(&begin.listens)),
             row("Program", Text::foreign(&begin.software)),
             row("SHA-256 of the program", digest(&begin.software_sha256)),
-            row("SHA-256 of its configuration", digest(&begin.config_sha256)),
+            row("SHA-256 of its configuration", config),
             row("Clock, against true time", clock),
             match begin.origin {
                 RecordOrigin::Replay => row("Full addresses", Text::plain("there are none")),
