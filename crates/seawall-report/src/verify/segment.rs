@@ -201,6 +201,13 @@ impl Open {
             Some(seal) if seal.first_line.checked_add(seal.lines) == Some(line.number - 1) => {
                 self.fail(line.number - 1, "the line of digests has to stand here")
             }
+            // The digests hang on the last entry, of which no more is known than its digest.
+            Some(seal)
+                if seal.lines == self.entries.len() as u64
+                    && seal.first_line.checked_add(seal.lines) == Some(line.number) =>
+            {
+                self.fail(line.number - 1, "it does not end where an entry has to end")
+            }
             Some(_) => self.fail(line.number, "a seal stands where it does not belong"),
         }
     }

@@ -244,6 +244,23 @@ fn what_follows_the_last_seal_of_a_closed_record_is_found() {
 }
 
 #[test]
+fn digests_that_hang_on_the_last_entry_are_found_there() {
+    let key = key(1);
+    for last in [second(1), addresses(at(1)), end()] {
+        let record = record(&key, "one", &[vec![gap(), last]]);
+        let hung = lines(&record)[..3].concat().len() - 1;
+        assert_eq!(record[hung], b'\n');
+        for byte in 0..=255_u8 {
+            let mut altered = record.clone();
+            altered[hung] = byte;
+            if byte != b'\n' {
+                check_at(&altered, &key, 3, &format!("a line break that became {byte}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn the_same_json_in_other_words_is_not_the_same() {
     let key = key(1);
     let record = small(&key, "one");
@@ -372,7 +389,7 @@ fn entries() -> impl Strategy<Value = Vec<Vec<Entry>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn a_change_of_a_byte_in_any_record_is_found(
