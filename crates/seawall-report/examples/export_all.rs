@@ -70,8 +70,8 @@ fn write(folder: &Path, report: &Report, options: &ExportOptions) -> Outcome {
     if options.edition == Edition::Sealed {
         fs::write(folder.join("xarf.json"), xarf::render(report, options)?)?;
         fs::write(folder.join("xarf.mbox"), xarf::mbox(report, options)?)?;
-        for (number, draft) in xarf::mails(report, options)?.iter().enumerate() {
-            fs::write(folder.join(format!("xarf-{number}.eml")), &draft.text)?;
+        for (number, draft) in xarf::mails(report, options)?.enumerate() {
+            fs::write(folder.join(format!("xarf-{number}.eml")), draft?.text)?;
         }
     }
     fs::write(folder.join("report.json"), json::render(report, options)?)?;
@@ -93,9 +93,9 @@ fn hostile() -> Report {
         for step in &mut one.moves {
             step.change.signature = text(number);
             for (place, word) in step.change.terms.iter_mut().enumerate() {
-                let lead = ["user agent ", "path template ", "JA4 "][place % 3];
-                let attribute = ["user_agent", "path", "ja4"][place % 3];
-                attribute.clone_into(&mut word.attribute);
+                let lead = ["user agent ", "path template ", "JA4 ", ""][place % 4];
+                let attribute = ["user agent", "path template", "JA4", "of a later version"];
+                attribute[place % 4].clone_into(&mut word.attribute);
                 word.text = format!("{lead}{}", text(number + place));
             }
         }

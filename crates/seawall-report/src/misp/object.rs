@@ -240,7 +240,10 @@ const OWN: &[Field] = &[
     sign("query", "text", "Keys of the query with classes of their values; never a value"),
     field("network", "text", "Network that the addresses are registered in"),
     field("prefix", "text", "The /24 or /48 that requests came from"),
-    field("other", "text", "Anything else that requests had in common"),
+    Field {
+        is_multiple: true,
+        ..field("other", "text", "Anything else that requests had in common")
+    },
 ];
 
 /// The definition of the proposed object `ddos-application-layer`, in the form of MISP/misp-objects.
