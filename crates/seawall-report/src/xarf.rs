@@ -20,6 +20,8 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use seawall_seal::{Digest, name_uuid};
+use serde::Serializer as _;
+use serde::ser::Error as _;
 use serde_json::{Value, json};
 
 use crate::entry::Address;
@@ -35,10 +37,12 @@ pub use self::mail::{Draft, mails, mbox};
 /// [`ExportError`], where there is nothing to draft or the edition may not be shown.
 pub fn render(report: &Report, options: &ExportOptions) -> Result<String, ExportError> {
     let complaints = complaints(report, options)?;
-    let reports: Vec<&Value> = complaints.iter().map(|one| &one.report).collect();
-    let mut text = serde_json::to_string_pretty(&reports)?;
-    text.push('\n');
-    Ok(text)
+    let mut text = Vec::new();
+    // One at a time: all of them as values take several times what their text does.
+    let reports = complaints.iter().map(|one| to_json(report, options, one));
+    serde_json::Serializer::pretty(&mut text).collect_seq(reports)?;
+    text.push(b'\n');
+    Ok(String::from_utf8(text).map_err(serde_json::Error::custom)?)
 }
 
 /// The version of the format.
@@ -49,8 +53,9 @@ struct Complaint<'r> {
     /// Who registered the network, or its prefix where no list says.
     network: String,
     address: &'r Address,
+    /// The first source port.
+    port: u16,
     id: String,
-    report: Value,
 }
 
 fn complaints<'r>(
@@ -83,8 +88,7 @@ fn complaints<'r>(
             let network = networks.get(prefix.as_str()).map_or(prefix, |name| (*name).to_owned());
             let name = format!("{scope}\0xarf\0{ip}");
             let id = name_uuid(NAMESPACE, name.as_bytes());
-            let json = to_json(report, options, address, &id, port);
-            Some(Complaint { network, address, id, report: json })
+            Some(Complaint { network, address, port, id })
         })
         .collect();
     if list.is_empty() {
@@ -97,13 +101,8 @@ fn complaints<'r>(
     Ok(list)
 }
 
-fn to_json(
-    report: &Report,
-    options: &ExportOptions,
-    address: &Address,
-    id: &str,
-    port: u16,
-) -> Value {
+fn to_json(report: &Report, options: &ExportOptions, one: &Complaint<'_>) -> Value {
+    let Complaint { address, id, port, .. } = one;
     let contact = contact(options);
     let who = json!({
         "org": options.reporter(),

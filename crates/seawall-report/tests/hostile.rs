@@ -145,9 +145,9 @@ fn our_own_words_claim_no_more_than_a_record_carries() {
         texts(&parsed(&misp::render(&report, &sealed()).expect("MISP")), &mut found);
         if matches!(verdict, "attack" | "mixed") {
             texts(&parsed(&xarf::render(&report, &sealed()).expect("drafts")), &mut found);
-            found.extend(
-                xarf::mails(&report, &sealed()).expect("mails").into_iter().map(|one| one.text),
-            );
+            let options = sealed();
+            let mails = xarf::mails(&report, &options).expect("mails");
+            found.extend(mails.map(|one| one.expect("a mail").text));
         }
         for text in &found {
             assert_eq!(lint::lint(text), [], "{text}");

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::export::{ExportError, ExportOptions};
 use crate::{Moment, Report};
 
-use super::{Complaint, complaints, contact, destination, line};
+use super::{Complaint, complaints, contact, destination, line, to_json};
 
 /// A mail that nobody sent. It has no `To`, `Date` or `Message-ID`: the first is for the operator to look up, the others
 /// come from the program that sends it.
@@ -20,18 +20,20 @@ pub struct Draft {
     pub text: String,
 }
 
-/// The drafts as mails, ordered by network.
+/// The drafts as mails, ordered by network, each made when it is asked for: thousands of them are beyond what an export
+/// may take of memory.
 ///
 /// # Errors
-/// As [`super::render`].
-pub fn mails(report: &Report, options: &ExportOptions) -> Result<Vec<Draft>, ExportError> {
+/// As [`super::render`], at once or with a draft.
+pub fn mails<'r>(
+    report: &'r Report,
+    options: &'r ExportOptions,
+) -> Result<impl Iterator<Item = Result<Draft, ExportError>> + 'r, ExportError> {
     let list = complaints(report, options)?;
-    list.into_iter()
-        .map(|one| {
-            let text = mail(report, options, &one)?;
-            Ok(Draft { network: one.network, source: one.address.address.clone(), text })
-        })
-        .collect()
+    Ok(list.into_iter().map(move |one| {
+        let text = mail(report, options, &one)?;
+        Ok(Draft { network: one.network, source: one.address.address.clone(), text })
+    }))
 }
 
 /// All drafts in one mailbox file, which mail programs open (RFC 4155; lines that begin with `From ` are quoted as in
@@ -43,6 +45,7 @@ pub fn mbox(report: &Report, options: &ExportOptions) -> Result<String, ExportEr
     let at = asctime(report.recorded_until);
     let mut text = String::new();
     for draft in mails(report, options)? {
+        let draft = draft?;
         text.push_str(&format!("From seawall@localhost {at}\n"));
         for line in draft.text.split("\r\n") {
             if line.trim_start_matches('>').starts_with("From ") {
@@ -61,7 +64,7 @@ fn mail(
     one: &Complaint<'_>,
 ) -> Result<String, ExportError> {
     let boundary = format!("seawall-{}", one.id);
-    let json = serde_json::to_string_pretty(&one.report)?;
+    let json = serde_json::to_string_pretty(&to_json(report, options, one))?;
     let mut lines = vec![
         format!("From: {} <{}>", phrase(&options.reporter()), contact(options)),
         format!("Subject: XARF abuse report: HTTP flood from {}", one.address.address),
@@ -188,7 +191,9 @@ mod tests {
 
     #[test]
     fn a_mail_has_three_parts_and_nobody_to_go_to() {
-        let mails = mails(&example(), &options()).expect("drafts");
+        let (report, options) = (example(), options());
+        let mails: Vec<Draft> =
+            mails(&report, &options).expect("drafts").map(|one| one.expect("a draft")).collect();
         assert_eq!(mails.len(), example().addresses.len());
         assert!(mails.is_sorted_by_key(|one| one.network.clone()));
         for one in mails {
@@ -230,6 +235,7 @@ mod tests {
             report.sources.iter_mut().for_each(|one| one.registered = Some(words.clone()));
             let options = ExportOptions { reporter: Some(name), ..options() };
             for one in mails(&report, &options).expect("drafts") {
+                let one = one.expect("a draft");
                 let (head, body) = one.text.split_once("\r\n\r\n").expect("head and body");
                 let fields = head.split("\r\n").filter(|line| !line.starts_with(' ')).count();
                 prop_assert_eq!(fields, 5);

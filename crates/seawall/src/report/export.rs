@@ -40,13 +40,16 @@ pub(super) enum Format {
 }
 
 /// What an export is made of.
-enum Made {
+enum Made<'r> {
     Text(String),
     /// One file that is no text.
     Bytes(Vec<u8>),
-    /// Several files, by their names.
-    Files(Vec<(String, Vec<u8>)>),
+    /// Several files, by their names, each made when it is its turn: there may be thousands.
+    Files(Box<dyn Iterator<Item = Result<Named, Failure>> + 'r>),
 }
+
+/// A name and what is in it.
+type Named = (String, Vec<u8>);
 
 /// Writes an export of the record at `path`.
 ///
@@ -77,8 +80,9 @@ pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
         },
         Made::Files(files) => {
             let Some(folder) = &args.out else { return print(files, args.format) };
-            for (name, bytes) in &files {
-                write(&in_folder(folder, name)?, bytes, is_private)?;
+            for file in files {
+                let (name, bytes) = file?;
+                write(&in_folder(folder, &name)?, &bytes, is_private)?;
             }
             if args.format == Format::Csv {
                 write_sample(path, folder, is_private)?;
@@ -88,16 +92,21 @@ pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
     }
 }
 
-fn make(format: Format, report: &Report, options: &ExportOptions) -> Result<Made, Failure> {
+fn make<'r>(
+    format: Format,
+    report: &'r Report,
+    options: &'r ExportOptions,
+) -> Result<Made<'r>, Failure> {
+    let files = |files: Vec<Named>| Made::Files(Box::new(files.into_iter().map(Ok)));
     Ok(match format {
         Format::Html => Made::Text(text(html::render(report, options))?),
         Format::Pdf => Made::Bytes(text(pdf::render(report, options))?),
         Format::Stix => Made::Text(text(stix::render(report, options))?),
         Format::Misp => Made::Text(text(misp::render(report, options))?),
-        Format::Xarf => Made::Files(drafts(report, options)?),
-        Format::Nis2 => Made::Files(nis2_texts(report, options)?),
+        Format::Xarf => Made::Files(Box::new(drafts(report, options)?)),
+        Format::Nis2 => files(nis2_texts(report, options)?),
         Format::Json => Made::Text(text(json::render(report, options))?),
-        Format::Csv => Made::Files(vec![
+        Format::Csv => files(vec![
             ("sources.csv".to_owned(), text(csv::render(report, options))?.into_bytes()),
             ("totals.csv".to_owned(), csv::totals(report).into_bytes()),
             ("timeline.csv".to_owned(), csv::timeline(report).into_bytes()),
@@ -106,20 +115,22 @@ fn make(format: Format, report: &Report, options: &ExportOptions) -> Result<Made
 }
 
 /// The reports for programs, and a mail each for people.
-fn drafts(report: &Report, options: &ExportOptions) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let mut files =
-        vec![("xarf.json".to_owned(), text(xarf::render(report, options))?.into_bytes())];
-    let mails = text(xarf::mails(report, options))?;
-    files.extend(mails.into_iter().map(|draft| {
+fn drafts<'r>(
+    report: &'r Report,
+    options: &'r ExportOptions,
+) -> Result<impl Iterator<Item = Result<Named, Failure>> + 'r, Failure> {
+    let all = ("xarf.json".to_owned(), text(xarf::render(report, options))?.into_bytes());
+    let mails = text(xarf::mails(report, options))?.map(|draft| {
+        let draft = text(draft)?;
         // An address of IPv6 has colons, which not every system takes in a name.
         let name: String =
             draft.source.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        (format!("{name}.eml"), draft.text.into_bytes())
-    }));
-    Ok(files)
+        Ok((format!("{name}.eml"), draft.text.into_bytes()))
+    });
+    Ok(std::iter::once(Ok(all)).chain(mails))
 }
 
-fn nis2_texts(report: &Report, options: &ExportOptions) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+fn nis2_texts(report: &Report, options: &ExportOptions) -> Result<Vec<Named>, Failure> {
     let each = nis2::Stage::ALL.into_iter().map(|stage| {
         let written = text(nis2::render(report, options, stage))?;
         Ok((format!("{}.txt", stage.as_str()), written.into_bytes()))
@@ -156,13 +167,13 @@ pub(super) fn text<T>(rendered: Result<T, ExportError>) -> Result<T, Failure> {
 }
 
 /// Of several files the first is what a pipe gets: the others need a folder.
-fn print(mut files: Vec<(String, Vec<u8>)>, format: Format) -> Done {
-    let others: Vec<_> =
-        files.split_off(1.min(files.len())).into_iter().map(|(name, _)| name).collect();
-    let Some((name, bytes)) = files.pop() else { return Ok(()) };
+fn print(mut files: impl Iterator<Item = Result<Named, Failure>>, format: Format) -> Done {
+    let Some(first) = files.next() else { return Ok(()) };
+    let (name, bytes) = first?;
     output::data(&String::from_utf8_lossy(&bytes))?;
-    let more = if format == Format::Csv { ", sample.csv, words.csv" } else { "" };
     if std::io::stderr().is_terminal() {
+        let others = files.map(|file| file.map(|(name, _)| name)).collect::<Result<Vec<_>, _>>()?;
+        let more = if format == Format::Csv { ", sample.csv, words.csv" } else { "" };
         let shown = others.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let others =
             if others.len() > 3 { format!("{shown} and {} more", others.len() - 3) } else { shown };
