@@ -103,4 +103,6 @@ pub(super) fn refused(why: &str) -> OrderRefusal {
     )
 }
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A disk that is written to by others may take more than ten seconds for a sync. Twice this is less than what a question to
+/// the program may take.
+const PATIENCE: Duration = Duration::from_secs(12);
