@@ -637,10 +637,15 @@ impl Ledger {
 
     fn take(&mut self, permit: OriginPermit) {
         self.permits.push(permit);
-        let (out, limit) = (self.permits.len(), self.gate.limit());
-        // Dear ones that the limit fell under do not count: a quarter of what it was at most.
-        let most = (limit + self.max / 4).min(self.max);
-        assert!(out <= most && limit <= self.max, "{out} out at a limit of {limit}");
+        let (out, limit, dear) = (self.permits.len(), self.gate.limit(), self.gate.counters().dear);
+        // Dear ones that the limit fell under do not count.
+        let counted = out - dear.saturating_sub(limit / 4);
+        assert!(counted <= limit, "{out} out, {dear} dear, at a limit of {limit}");
+        assert!(
+            out <= self.max && limit <= self.max,
+            "{out} out, limit {limit}, {} at most",
+            self.max
+        );
     }
 
     fn settle(&mut self) {

@@ -161,6 +161,8 @@ pub struct ClassCounters {
 pub struct OriginGateCounters {
     /// Permits out now.
     pub in_flight: usize,
+    /// Of these, those for pages that are dear or may be. Above a quarter of the limit they do not count towards it.
+    pub dear: usize,
     /// Streams now.
     pub streams: usize,
     /// Waiters now.
@@ -413,6 +415,7 @@ impl<W> OriginGate<W> {
     /// What happened so far.
     pub fn counters(&self) -> OriginGateCounters {
         let mut counters = self.counters;
+        counters.dear = self.dear();
         counters.queued = self.queue.len();
         counters.streams = self.streams.len();
         counters.refused_streams = self.streams.refused();
