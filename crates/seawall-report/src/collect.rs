@@ -5,8 +5,8 @@
 //!
 //! How seconds are counted: each line once. Seconds that end before the first alarm are the time before; those that begin no
 //! later than the last alarm are the incident; those after it are only in the timeline. Two seconds of one name are there when the clock was set back: both are
-//! counted, and both in the same part of the timeline. A line that repeats one of the hour before in every figure is left
-//! out. A second that is earlier than the record, or more than a year later, is counted in the first or the last part of
+//! counted, and both in the same part of the timeline. From the alarm on, a line that repeats one of the hour before in every
+//! figure is left out. A second that is earlier than the record, or more than a year later, is counted in the first or the last part of
 //! the timeline. It does **not** check signatures: that is for `verify`, whose findings come in as [`RecordFacts`].
 
 mod bounds;
