@@ -85,7 +85,7 @@ pub use crate::origin_gate::{
     Asked, ClassCounters, OriginGate, OriginGateConfig, OriginGateCounters, OriginPermit,
     StreamPermit, Ticket, WorkClass, WorkPrice, WorkRequest, WorkSource,
 };
-pub use crate::owners::{Countries, OwnedRange, Owners, RegisteredRange};
+pub use crate::owners::{Countries, Hosting, OwnedRange, Owners, RegisteredRange};
 pub use crate::prefix_set::PrefixSet;
 pub use crate::prior::{prior, reading, synthetic_readers};
 pub use crate::table::{RouteLane, RouteRule, RouteTerms, SiteRules, Table, TableSource};

@@ -7,7 +7,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use seawall_model::Country;
+use seawall_model::{Country, Prefix};
+
+use crate::prefix_set::PrefixSet;
 
 /// A range of addresses with one owner, first and last included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,43 @@ impl Countries {
     }
 }
 
+/// Who rents out machines: networks, and whole autonomous systems. For reports; nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosting {
+    networks: PrefixSet,
+    owners: Box<[u32]>,
+    entries: usize,
+}
+
+impl Hosting {
+    /// Compiles entries in any order, nested or repeated. O(n log n).
+    pub fn new(networks: &[Prefix], owners: &[u32]) -> Self {
+        let mut sorted = owners.to_vec();
+        sorted.sort_unstable();
+        Self {
+            networks: PrefixSet::new(networks),
+            owners: sorted.into_boxed_slice(),
+            entries: networks.len() + owners.len(),
+        }
+    }
+
+    /// Whether `ip`, which belongs to `owner`, lies in such a network. O(log n), no allocation.
+    pub fn holds(&self, ip: IpAddr, owner: Option<u32>) -> bool {
+        self.networks.contains(ip)
+            || owner.is_some_and(|owner| self.owners.binary_search(&owner).is_ok())
+    }
+
+    /// Entries of the list.
+    pub const fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether it has none.
+    pub const fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+}
+
 /// How many ranges that begin before an address are looked at: as deep as lists nest.
 const MAX_NESTING: usize = 8;
 
@@ -128,6 +167,23 @@ mod tests {
 
     fn range(first: &str, last: &str, asn: u32) -> OwnedRange {
         OwnedRange { first: ip(first), last: ip(last), asn }
+    }
+
+    #[test]
+    fn hosting_is_told_by_network_and_by_owner() {
+        let network = |text: &str| text.parse().expect("test network");
+        let hosting = Hosting::new(&[network("192.0.2.0/27")], &[64_501, 64_500]);
+        for (address, owner, want) in [
+            ("192.0.2.31", None, true),
+            ("192.0.2.32", None, false),
+            ("192.0.2.32", Some(64_500), true),
+            ("2001:db8::1", Some(64_501), true),
+            ("2001:db8::1", Some(64_502), false),
+        ] {
+            assert_eq!(hosting.holds(ip(address), owner), want, "{address} of {owner:?}");
+        }
+        assert_eq!(hosting.len(), 3);
+        assert!(Hosting::default().is_empty() && !Hosting::default().holds(ip("192.0.2.1"), None));
     }
 
     #[test]

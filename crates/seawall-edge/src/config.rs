@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use seawall_cache::{CookiePatterns, SitePolicy};
 use seawall_control::Mode;
-use seawall_decide::{Countries, Ja4Rule, Owners, RouteBudget, RouteLane};
+use seawall_decide::{Countries, Hosting, Ja4Rule, Owners, RouteBudget, RouteLane};
 use seawall_model::{Limits, Method, Prefix, WallTime};
 use seawall_seal::Recipient;
 
@@ -54,6 +54,8 @@ pub struct Config {
     pub owners: Arc<Owners>,
     /// Where networks are registered, by the operator's list.
     pub countries: Arc<Countries>,
+    /// Networks of machines for rent, by the operator's list.
+    pub hosting: Arc<Hosting>,
     /// What was read of lists, for status.
     pub lists: Vec<List>,
     /// All bounds.
@@ -148,6 +150,7 @@ impl Config {
             deny_ja4: Vec::new(),
             tor_exits: Vec::new(),
             crawlers: Vec::new(),
+            hosting: Arc::default(),
             owners: Arc::default(),
             countries: Arc::default(),
             lists: Vec::new(),

@@ -204,20 +204,20 @@ impl Surroundings for Around {
         })
     }
 
-    fn describe(&self, prefix: ClientAddr) -> (Option<String>, Vec<String>) {
+    fn describe(&self, client: ClientAddr) -> (Option<String>, Vec<String>) {
         let (shared, policy) = (&self.shared, self.shared.policy.load());
-        let country = policy.config.countries.country(prefix.ip());
-        let owner = policy.config.owners.owner(prefix.ip());
+        let country = policy.config.countries.country(client.ip());
+        let owner = policy.config.owners.owner(client.ip());
         let registered = owner.map(|owner| match country {
             Some(country) => format!("AS{owner} ({})", country.as_str()),
             None => format!("AS{owner}"),
         });
         let mut marks = Vec::new();
-        if shared.budgets.knows_network(prefix) {
+        if shared.budgets.knows_network(client) {
             marks.push("shared".to_owned());
         }
-        if policy.table.is_tor_exit(prefix.ip()) {
-            marks.push("tor".to_owned());
+        if policy.config.hosting.holds(client.ip(), owner) {
+            marks.push("hosting".to_owned());
         }
         (registered, marks)
     }

@@ -23,7 +23,11 @@ pub(super) struct Sources {
 struct Known {
     first: Moment,
     last: Moment,
+    /// The first address that was seen. It stays in memory: lists are asked for it, because they know networks smaller than
+    /// these.
+    example: ClientAddr,
     rows: u64,
+    tor: u64,
     met: u64,
     refused: u64,
     requests: f64,
@@ -47,7 +51,9 @@ impl Sources {
         let has_room = self.all.len() < MAX_PREFIXES;
         let known = match self.all.get_mut(&prefix) {
             Some(known) => known,
-            None if has_room => self.all.entry(prefix).or_insert_with(|| Known::new(at)),
+            None if has_room => {
+                self.all.entry(prefix).or_insert_with(|| Known::new(row.client, at))
+            }
             None => {
                 self.lost += 1;
                 return;
@@ -55,6 +61,7 @@ impl Sources {
         };
         known.last = at;
         known.rows += 1;
+        known.tor += u64::from(row.is_tor);
         known.refused += u64::from(is_refused(row));
         known.requests += 1.0 / p;
         let host = host(row.client);
@@ -67,8 +74,8 @@ impl Sources {
         }
     }
 
-    /// The `most` that have the most new rows, as lines; they count as written. `describe` says who registered a network
-    /// and what it is known as.
+    /// The `most` that have the most new rows, as lines; they count as written. `describe` says who registered an
+    /// address and what it is known as. A network is marked as Tor's if most of its rows came through exits.
     pub(super) fn changed(
         &mut self,
         most: usize,
@@ -85,7 +92,10 @@ impl Sources {
         let line = |(_, prefix): (u64, IpAddr)| {
             let known = self.all.get_mut(&prefix)?;
             known.told = known.rows;
-            let (registered, marks) = describe(ClientAddr::new(prefix));
+            let (registered, mut marks) = describe(known.example);
+            if 2 * known.tor > known.rows {
+                marks.push("tor".to_owned());
+            }
             Some(known.line(prefix, registered, marks))
         };
         changed.into_iter().filter_map(line).collect()
@@ -93,11 +103,13 @@ impl Sources {
 }
 
 impl Known {
-    const fn new(at: Moment) -> Self {
+    const fn new(example: ClientAddr, at: Moment) -> Self {
         Self {
+            example,
             first: at,
             last: at,
             rows: 0,
+            tor: 0,
             met: 0,
             refused: 0,
             requests: 0.0,

@@ -62,8 +62,8 @@ pub trait Surroundings {
     /// How far the clock is off; `None` if nobody says so.
     fn clock(&self) -> Option<ClockOffset>;
 
-    /// Who registered the network, and what it is known as.
-    fn describe(&self, prefix: ClientAddr) -> (Option<String>, Vec<String>);
+    /// Who registered the network of an address, and what it is known as, but for Tor, which rows say.
+    fn describe(&self, client: ClientAddr) -> (Option<String>, Vec<String>);
 
     /// What the machine went through since it was asked last.
     fn node(&mut self) -> Option<Node>;

@@ -243,6 +243,30 @@ fn an_incident_is_recorded_from_before_it_began_to_its_end_without_a_lost_second
 }
 
 #[test]
+fn a_network_is_of_tor_if_most_of_what_came_from_it_came_through_exits() {
+    let out = incident(1, |shield, is_attack| {
+        if is_attack {
+            let exit = |client| Observation { is_tor: true, ..blocked(client) };
+            shield.see(exit([203, 0, 113, 7]));
+            shield.see(exit([203, 0, 113, 8]));
+            shield.see(blocked([203, 0, 113, 9]));
+            shield.see(exit([198, 51, 100, 7]));
+            shield.see(blocked([198, 51, 100, 8]));
+            shield.see(blocked([198, 51, 100, 9]));
+        }
+    });
+    let mut marks = BTreeMap::new();
+    for entry in entries(&out) {
+        if let Entry::Source(it) = entry {
+            marks.insert(it.prefix.clone(), it.marks.clone());
+        }
+    }
+    let tor = vec!["tor".to_owned()];
+    let want = [("198.51.100.0/24".to_owned(), vec![]), ("203.0.113.0/24".to_owned(), tor)];
+    assert_eq!(marks, BTreeMap::from(want));
+}
+
+#[test]
 fn what_mitigations_met_is_told_each_second_and_after_ten_minutes_each_thirty_without_a_loss() {
     let out = incident(12, |shield, is_attack| {
         if is_attack {

@@ -360,6 +360,11 @@ fn read_network(
         config.crawlers = lists::read_crawlers(report, line, &file);
         list("crawlers", config.crawlers.len(), &file);
     }
+    if let Some(At { value: file, line }) = section.text(report, "hosting") {
+        let file = base.join(file);
+        config.hosting = Arc::new(lists::read_hosting(report, line, &file));
+        list("hosting", config.hosting.len(), &file);
+    }
     if let Some(At { value: file, line }) = section.text(report, "asn_db") {
         let file = base.join(file);
         config.owners = Arc::new(lists::read_owners(report, line, &file));

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
-use seawall_decide::{Countries, OwnedRange, Owners, RegisteredRange};
+use seawall_decide::{Countries, Hosting, OwnedRange, Owners, RegisteredRange};
 use seawall_model::{Country, Prefix, WallTime};
 
 use crate::config::databases::{self, DatabaseError, Listed};
@@ -38,19 +38,37 @@ pub(crate) fn read_tor_exits(report: &mut Report<'_>, line: usize, file: &Path) 
 pub(crate) fn read_crawlers(report: &mut Report<'_>, line: usize, file: &Path) -> Vec<Prefix> {
     let mut crawlers = Vec::new();
     each_line(report, "network.crawlers", line, file, |text| {
-        let network = match text.split('"').collect::<Vec<_>>().as_slice() {
-            [plain] => plain.split_ascii_whitespace().next()?,
-            [_, "ipv4Prefix" | "ipv6Prefix", _, prefix, ..] => prefix,
-            // What else such a file has around the prefixes.
-            _ => return Some(()),
-        };
-        if network.starts_with(['{', '}', '[', ']']) {
-            return Some(());
+        if let Some(network) = published(text) {
+            crawlers.push(network.parse().ok()?);
         }
-        crawlers.push(network.parse().ok()?);
         Some(())
     });
     crawlers
+}
+
+/// Reads who rents out machines: as crawlers, and lines `AS64500` for all of an autonomous system.
+pub(crate) fn read_hosting(report: &mut Report<'_>, line: usize, file: &Path) -> Hosting {
+    let (mut networks, mut owners) = (Vec::new(), Vec::new());
+    each_line(report, "network.hosting", line, file, |text| {
+        match published(text) {
+            Some(entry) if entry.starts_with("AS") => owners.push(entry[2..].parse().ok()?),
+            Some(entry) => networks.push(entry.parse().ok()?),
+            None => {}
+        }
+        Some(())
+    });
+    Hosting::new(&networks, &owners)
+}
+
+/// The entry in a line, plain or in JSON as search engines and providers publish their networks; `None`: what
+/// else such a file has around them.
+fn published(text: &str) -> Option<&str> {
+    let entry = match text.split('"').collect::<Vec<_>>().as_slice() {
+        [plain] => plain.split_ascii_whitespace().next()?,
+        [_, "ipv4Prefix" | "ipv6Prefix" | "ip_prefix" | "ipv6_prefix", _, prefix, ..] => prefix,
+        _ => return None,
+    };
+    (!entry.starts_with(['{', '}', '[', ']'])).then_some(entry)
 }
 
 /// Reads owners: `network,number,…` or, between tabs, `first last number …`.
@@ -282,6 +300,26 @@ mod tests {
         let (crawlers, said) =
             read("no-crawlers", "Googlebot\n", |report, file| read_crawlers(report, 1, file));
         assert!(crawlers.is_empty() && said.len() == 1, "{said:?}");
+    }
+
+    #[test]
+    fn hosting_is_read_as_networks_and_as_owners() {
+        let text = "# rented\nAS64500 # Example\n192.0.2.0/27\n{ \"prefixes\": [\n  { \"ip_prefix\": \"198.51.100.0/24\", \"region\": \"x\" },\n  { \"ipv6_prefix\": \"2001:db8::/32\" }\n] }\n";
+        let (hosting, said) = read("hosting", text, |report, file| read_hosting(report, 1, file));
+        for (address, owner, want) in [
+            ("203.0.113.1", Some(64_500), true),
+            ("203.0.113.1", Some(64_501), false),
+            ("192.0.2.31", None, true),
+            ("198.51.100.7", None, true),
+            ("2001:db8::7", None, true),
+        ] {
+            let ip = address.parse().expect("test address");
+            assert_eq!(hosting.holds(ip, owner), want, "{address} of {owner:?}");
+        }
+        assert_eq!((hosting.len(), said), (4, Vec::new()));
+        let (hosting, said) =
+            read("no-hosting", "ASAP\nExample\n", |report, file| read_hosting(report, 1, file));
+        assert!(hosting.is_empty() && said.len() == 1, "{said:?}");
     }
 
     #[test]

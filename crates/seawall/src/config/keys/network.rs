@@ -47,4 +47,10 @@ pub(super) const KEYS: &[Key] = &[
         "(none)",
         "Text file with the networks of crawlers that are to come through, an address or network a line, or a list of prefixes as search engines publish them (JSON, one prefix a line). Under attack they are neither tested nor put behind others; all else holds for them as for everybody. A name in `User-Agent` counts for nothing. Read at the start and on reload.",
     ),
+    now(
+        "network.hosting",
+        "path",
+        "(none)",
+        "Text file with the networks of machines for rent, an address or network a line, `AS64500` for all of an autonomous system (needs `asn_db`), or a list of prefixes as providers publish them (JSON, one prefix a line). For incident reports, which say how much came through such networks; nothing is decided by it. Read at the start and on reload.",
+    ),
 ];
