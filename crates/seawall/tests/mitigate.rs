@@ -93,9 +93,7 @@ impl Site {
 
     /// Reads the log until `words` are in it.
     fn hear(&mut self, words: &str) {
-        if !self.shield.said.contains(words) {
-            self.shield.wait_for(words);
-        }
+        self.shield.hear(words);
     }
 
     fn stop(self) {

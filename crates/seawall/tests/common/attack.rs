@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use seawall_edge::watcher::{GeneratedRequest, write_generated_baseline};
@@ -23,12 +24,19 @@ const BOUND: Duration = Duration::from_secs(150);
 pub(crate) struct Attack {
     pub(crate) shield: Shield,
     is_over: Arc<AtomicBool>,
+    bots: Vec<JoinHandle<()>>,
     told: Receiver<()>,
     readers: Arc<AtomicU64>,
 }
 
 impl Attack {
     pub(crate) fn begin(folder: &Path) -> Self {
+        let start = || Shield::start(folder, &["--config", "seawall.toml"]);
+        Self::begin_at(folder, &folder.join("state"), start)
+    }
+
+    /// The same where the shield that `start` starts in `folder` has its state at `state`, as it is seen from here.
+    pub(crate) fn begin_at(folder: &Path, state: &Path, start: impl FnOnce() -> Shield) -> Self {
         let (readers, is_over) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let config = format!(
             "state_dir = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\nproxy_protocol = true\n\
@@ -38,16 +46,16 @@ impl Attack {
             origin(&readers)
         );
         fs::write(folder.join("seawall.toml"), config).expect("own folder");
-        learned(&folder.join("state"));
-        let shield = Shield::start(folder, &["--config", "seawall.toml"]);
+        learned(state);
+        let shield = start();
         let (tell, told) = channel();
-        for from in BOTS {
+        let bots = BOTS.map(|from| {
             let bot = Client::new(shield.address(), from.parse().expect("an address"));
             let (is_over, tell) = (Arc::clone(&is_over), tell.clone());
-            let incidents = folder.join("state/incidents");
-            std::thread::spawn(move || flood(bot, &incidents, &is_over, &tell));
-        }
-        Self { shield, is_over, told, readers }
+            let incidents = state.join("incidents");
+            std::thread::spawn(move || flood(bot, &incidents, &is_over, &tell))
+        });
+        Self { shield, is_over, bots: bots.into(), told, readers }
     }
 
     /// Returns when an incident is recorded, and each flooder was refused often enough meanwhile.
@@ -60,10 +68,19 @@ impl Attack {
     /// Ends the flood, and then the shield: what it logged, and how many requests with a cookie the site got.
     #[track_caller]
     pub(crate) fn end(self) -> (String, u64) {
-        self.is_over.store(true, Ordering::Relaxed);
-        let (said, code) = self.shield.stop_and_say();
+        let readers = Arc::clone(&self.readers);
+        let (said, code) = self.calm().stop_and_say();
         assert_eq!(code, Some(0), "{said}");
-        (said, self.readers.load(Ordering::Relaxed))
+        (said, readers.load(Ordering::Relaxed))
+    }
+
+    /// Ends the flood; the incident goes on for a while.
+    pub(crate) fn calm(self) -> Shield {
+        self.is_over.store(true, Ordering::Relaxed);
+        for bot in self.bots {
+            bot.join().expect("it ends");
+        }
+        self.shield
     }
 }
 
@@ -181,7 +198,7 @@ fn flood(mut bot: Client, incidents: &Path, is_over: &AtomicBool, tell: &Sender<
 
 /// What a quarter of an hour of two requests a second teaches, without which a flood at the start is ordinary.
 fn learned(state: &Path) {
-    fs::create_dir(state).expect("own folder");
+    fs::create_dir_all(state).expect("own folder");
     let head = "GET / HTTP/1.1\r\nHost: example.org\r\nUser-Agent: reader\r\n\r\n";
     let requests = (0..1_800_u32).map(|number| GeneratedRequest {
         at: Duration::from_millis(500) * number,

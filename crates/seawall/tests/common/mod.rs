@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod attack;
+pub(crate) mod small_disk;
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -37,11 +38,12 @@ impl Ran {
 
 /// Runs a command in `folder` to its end.
 pub(crate) fn run_in(folder: &Path, args: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
-        .args(args)
-        .current_dir(folder)
-        .env("NO_COLOR", "1")
-        .output();
+    run_by(Command::new(env!("CARGO_BIN_EXE_seawall")).current_dir(folder), args)
+}
+
+/// Runs what `command` starts, with `args`, to its end.
+pub(crate) fn run_by(command: &mut Command, args: &[&str]) -> Ran {
+    let output = command.args(args).env("NO_COLOR", "1").output();
     let Output { status, stdout, stderr } = output.expect("the binary starts");
     let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
     Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
@@ -58,10 +60,14 @@ pub(crate) struct Shield {
 impl Shield {
     /// `seawall serve` with `args` in `folder`, when it is ready.
     pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_seawall"))
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_seawall")).current_dir(folder), args)
+    }
+
+    /// The same of what `command` starts.
+    pub(crate) fn start_by(command: &mut Command, args: &[&str]) -> Self {
+        let mut process = command
             .arg("serve")
             .args(args)
-            .current_dir(folder)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
@@ -82,6 +88,14 @@ impl Shield {
             if line.contains(word) {
                 return;
             }
+        }
+    }
+
+    /// Reads the log up to a line that holds `word`, unless it was read already.
+    #[track_caller]
+    pub(crate) fn hear(&mut self, word: &str) {
+        if !self.said.contains(word) {
+            self.wait_for(word);
         }
     }
 
