@@ -7,43 +7,15 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::common::site::site;
 use crate::common::{Ran, Shield, run_in};
 
 const PROGRAM: &str = "python-requests/2.32.3";
-
-/// A site that answers everything, for as long as the test runs.
-fn origin() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let address = listener.local_addr().expect("it is bound");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(stream));
-        }
-    });
-    address
-}
-
-fn answer(stream: TcpStream) {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    loop {
-        line.clear();
-        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-            line.clear();
-        }
-        let answer = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok";
-        if line.is_empty() || reader.get_mut().write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
 
 /// A running shield before a site, and its folder.
 struct Site {
@@ -53,7 +25,7 @@ struct Site {
 
 impl Site {
     fn start(folder: &Path, more: &str) -> Self {
-        let origin = origin();
+        let origin = site("no-store", |_| ());
         let config = format!(
             "state_dir = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
              [[site]]\nhosts = [\"*\"]\norigin = \"http://{origin}\"\n\

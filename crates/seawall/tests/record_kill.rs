@@ -6,44 +6,18 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::process::Signal;
 
+use crate::common::site::site;
 use crate::common::{Ran, Shield, run_in};
 
 /// Whom the flood asks for in all, at most: some minutes of a busy machine.
 const MOST: u64 = 400_000;
-
-/// A site that answers everything, for as long as the test runs.
-fn origin() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let address = listener.local_addr().expect("it is bound");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(stream));
-        }
-    });
-    address
-}
-
-fn answer(stream: TcpStream) {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    loop {
-        line.clear();
-        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-            line.clear();
-        }
-        let answer = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 2\r\n\r\nok";
-        if line.is_empty() || reader.get_mut().write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
 
 /// A shield that knows what is ordinary, before a site.
 fn start(folder: &Path) -> Shield {
@@ -55,7 +29,7 @@ fn prepare(folder: &Path) {
         "state_dir = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
          [[site]]\nhosts = [\"*\"]\norigin = \"http://{}\"\n\
          [network]\ntrusted_proxies = [\"127.0.0.1\"]\n",
-        origin()
+        site("max-age=600", |_| ())
     );
     fs::write(folder.join("seawall.toml"), config).expect("own folder");
     fs::create_dir(folder.join("state")).expect("own folder");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use seawall_edge::watcher::{GeneratedRequest, write_generated_baseline};
 
 use super::Shield;
+use super::site::site;
 
 /// Who floods: refused again and again, with nothing that speaks for it.
 pub(crate) const BOTS: [&str; 2] = ["203.0.113.71", "2001:db8:71:1::71"];
@@ -37,13 +38,16 @@ impl Attack {
 
     /// The same where the shield that `start` starts in `folder` has its state at `state`, as it is seen from here.
     pub(crate) fn begin_at(folder: &Path, state: &Path, start: impl FnOnce() -> Shield) -> Self {
-        let (readers, is_over) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (readers, is_over) = (Arc::<AtomicU64>::default(), Arc::new(AtomicBool::new(false)));
+        let with_cookie = Arc::clone(&readers);
+        let origin = site("no-store", move |head| {
+            with_cookie.fetch_add(u64::from(head.contains("cookie: ")), Ordering::Relaxed);
+        });
         let config = format!(
             "state_dir = \"state\"\n[[listen]]\naddress = \"127.0.0.1:0\"\nproxy_protocol = true\n\
-             [[site]]\nhosts = [\"*\"]\norigin = \"http://{}\"\n\
+             [[site]]\nhosts = [\"*\"]\norigin = \"http://{origin}\"\n\
              [[site.route]]\npath = \"/search\"\nbudget = \"10/min\"\n\
-             [network]\ntrusted_proxies = [\"127.0.0.1\"]\n",
-            origin(&readers)
+             [network]\ntrusted_proxies = [\"127.0.0.1\"]\n"
         );
         fs::write(folder.join("seawall.toml"), config).expect("own folder");
         learned(state);
@@ -81,43 +85,6 @@ impl Attack {
             bot.join().expect("it ends");
         }
         self.shield
-    }
-}
-
-/// A site that answers everything and lets nothing be kept, for as long as the test runs. Counts requests with a cookie.
-fn origin(readers: &Arc<AtomicU64>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let address = listener.local_addr().expect("it is bound");
-    let readers = Arc::clone(readers);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let readers = Arc::clone(&readers);
-            std::thread::spawn(move || answer(stream, &readers));
-        }
-    });
-    address
-}
-
-fn answer(stream: TcpStream, readers: &AtomicU64) {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let (mut line, mut content, mut head) = (String::new(), 0, String::new());
-        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-            if let Some(length) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                content = length.trim().parse().unwrap_or(0);
-            }
-            head.push_str(&line);
-            line.clear();
-        }
-        let _ = std::io::copy(&mut reader.by_ref().take(content), &mut std::io::sink());
-        readers.fetch_add(
-            u64::from(head.to_ascii_lowercase().contains("cookie: ")),
-            Ordering::Relaxed,
-        );
-        let answer = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok";
-        if head.is_empty() || reader.get_mut().write_all(answer.as_bytes()).is_err() {
-            return;
-        }
     }
 }
 

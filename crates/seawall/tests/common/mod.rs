@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod attack;
+pub(crate) mod site;
 pub(crate) mod small_disk;
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
