@@ -1,22 +1,11 @@
 //! Replays the fuzz corpora with the stable compiler: every input ever committed stays harmless.
 
-use std::fs;
-use std::path::Path;
-
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 #[path = "../../../fuzz/src/wire.rs"]
-#[allow(unreachable_pub, reason = "public to the fuzz targets")]
-mod wire;
+pub mod wire;
 
-#[track_caller]
-fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut count = 0;
-    for entry in fs::read_dir(&folder).expect("the corpus is part of the repository") {
-        check(&fs::read(entry.expect("a corpus entry").path()).expect("a corpus file"));
-        count += 1;
-    }
-    assert!(count > 0, "the corpus of {target} is empty");
-}
+use crate::replay::replay;
 
 #[test]
 fn access_line_corpus_holds_its_properties() {

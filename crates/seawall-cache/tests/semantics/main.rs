@@ -2,7 +2,7 @@
 //! crate implements, as data. One binary, one module for each group of rules.
 
 mod conditional;
-mod corpus;
+pub mod corpus;
 mod freshness;
 mod properties;
 mod ranges;
