@@ -29,8 +29,8 @@ use self::timeline::Timeline;
 use crate::Moment;
 use crate::assess::derive;
 use crate::entry::{
-    Address, Addresses, Begin, ClockOffset, End, Entry, Fault, Gap, LogFile, Note, Reconstructed,
-    Removed, Row, Second, Step, StepKind,
+    Address, Addresses, Begin, Clean, ClockOffset, End, Entry, Fault, Gap, LogFile, Note,
+    Reconstructed, Removed, Row, Second, Step, StepKind,
 };
 use crate::note::{MAX_AUTHOR_BYTES, MAX_SOURCE_BYTES, MAX_TEXT_BYTES};
 use crate::report::{REPORT_VERSION, RecordFacts, Report, SampleFacts, StateChange};
@@ -52,6 +52,7 @@ pub struct Collector {
     sources: Sources,
     looks: Looks,
     rows: u64,
+    clean_rows: u64,
     requests_of_rows: f64,
     gaps: Bounded<Gap>,
     faults: Bounded<Fault>,
@@ -87,6 +88,7 @@ impl Collector {
             sources: Sources::default(),
             looks: Looks::default(),
             rows: 0,
+            clean_rows: 0,
             requests_of_rows: 0.0,
             gaps: Bounded::new(MAX_LISTED),
             faults: Bounded::new(MAX_LISTED),
@@ -110,6 +112,7 @@ impl Collector {
             Entry::Begin(begin) => self.take_begin(begin),
             Entry::Second(second) => self.take_second(second),
             Entry::Row(row) => self.take_row(row),
+            Entry::Clean(clean) => self.take_clean(clean),
             Entry::Word(word) => self.looks.take_word(word),
             Entry::Source(source) => self.sources.take(source),
             Entry::Addresses(addresses) => self.take_addresses(addresses),
@@ -178,9 +181,17 @@ impl Collector {
         let is_probability = row.p > 0.0 && row.p <= 1.0;
         let weight = if is_probability { figure(1.0 / row.p) } else { 1.0 };
         add(&mut self.rows, 1);
+        add(&mut self.clean_rows, u64::from(row.is_clean()));
         self.requests_of_rows = figure(self.requests_of_rows + weight);
         self.sources.take_row(row, weight);
         self.looks.take(row, weight);
+    }
+
+    fn take_clean(&mut self, clean: &Clean) {
+        add(&mut self.rows, clean.rows);
+        let requests = figure(clean.requests);
+        self.requests_of_rows = figure(self.requests_of_rows + requests);
+        self.looks.take_clean(clean, requests);
     }
 
     fn take_step(&mut self, step: &Step) {
@@ -270,6 +281,7 @@ impl Collector {
             looks: self.looks.finish(),
             sample: SampleFacts {
                 rows: self.rows,
+                clean_rows: self.clean_rows,
                 requests: self.requests_of_rows,
                 prefixes: found.prefixes,
                 prefixes_left_out: found.left_out,

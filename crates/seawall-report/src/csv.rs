@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use crate::entry::{Begin, Row, Word};
-use crate::export::{ExportError, ExportOptions, public_prefix};
+use crate::entry::{Begin, Clean, Row, Word};
+use crate::export::{Edition, ExportError, ExportOptions, public_prefix};
 use crate::report::{Report, Totals};
 
 /// Sources, one a line: networks cut to /24 and /48 as long as the edition is public.
@@ -122,8 +122,12 @@ pub fn sample_head(begin: &Begin) -> String {
     Table::new(&fixed.into_iter().chain(attributes).collect::<Vec<_>>()).text
 }
 
-/// One request of the sample. `sum` of `1/p` over them estimates totals.
-pub fn sample_line(row: &Row) -> String {
+/// One request of the sample. `sum` of `1/p` over them, and of the requests of [`clean_lines`], estimates totals. Nothing of
+/// a row that may be a reader's, which records of earlier versions have, but in the sealed edition.
+pub fn sample_line(row: &Row, edition: Edition) -> String {
+    if row.is_clean() && edition != Edition::Sealed {
+        return String::new();
+    }
     let mut table = Table { text: String::new() };
     let prefix = public_prefix(&row.prefix).map_or_else(String::new, |cut| cut.to_string());
     let met = row.met.map_or_else(String::new, |id| id.to_string());
@@ -140,6 +144,27 @@ pub fn sample_line(row: &Row) -> String {
     ];
     let attributes = row.attributes.iter().map(|value| value as &dyn Display);
     table.line(&fixed.into_iter().chain(attributes).collect::<Vec<_>>());
+    table.text
+}
+
+/// The first line of the table of what may be readers', which has counts alone.
+pub fn clean_head() -> String {
+    Table::new(&["from", "until", "met", "rows", "attribute", "value", "requests_estimated"]).text
+}
+
+/// A line for all of them, and one for each look that enough of them had.
+pub fn clean_lines(clean: &Clean) -> String {
+    let mut table = Table { text: String::new() };
+    let mut line = |rows: &dyn Display, attribute: &str, value: &str, requests: f64| {
+        let requests = format!("{requests:.1}");
+        table.line(&[&clean.from, &clean.until, &clean.met, rows, &attribute, &value, &requests]);
+    };
+    line(&clean.rows, "", "", clean.requests);
+    for look in &clean.looks {
+        for (value, requests) in &look.values {
+            line(&"", &look.attribute, value, *requests);
+        }
+    }
     table.text
 }
 
@@ -195,7 +220,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Moment, Source};
+    use crate::{CleanLook, Moment, Source};
 
     #[test]
     fn a_cell_is_quoted_where_it_must_be_and_is_no_formula() {
@@ -258,9 +283,10 @@ mod tests {
             prefix: "192.0.2.99".to_owned(),
             attributes,
             met: Some(7),
+            standing: "anonymous".to_owned(),
             ..Row::default()
         };
-        let table = read(&(sample_head(&begin) + &sample_line(&row)));
+        let table = read(&(sample_head(&begin) + &sample_line(&row, Edition::Public)));
         assert_eq!(table[0].len(), 11);
         assert_eq!(
             table[1],
@@ -269,7 +295,7 @@ mod tests {
                 "0.25",
                 "192.0.2.0/24",
                 "",
-                "",
+                "anonymous",
                 "0",
                 "",
                 "",
@@ -278,6 +304,24 @@ mod tests {
                 "0"
             ]
         );
+    }
+
+    #[test]
+    fn a_readers_row_of_an_earlier_version_is_for_the_sealed_edition_alone() {
+        let row = Row { standing: "aged_reader".to_owned(), status: 200, ..Row::default() };
+        assert_eq!(sample_line(&row, Edition::Public), "");
+        assert!(sample_line(&row, Edition::Sealed).contains("aged_reader"));
+    }
+
+    #[test]
+    fn counts_of_readers_are_a_line_for_all_and_one_for_each_look() {
+        let values = [("1f".to_owned(), 3.25)].into();
+        let looks = vec![CleanLook { attribute: "JA4".to_owned(), values }];
+        let clean = Clean { rows: 7, requests: 14.0, looks, ..Clean::default() };
+        let table = read(&(clean_head() + &clean_lines(&clean)));
+        assert_eq!(table[1][2..], ["false", "7", "", "", "14.0"]);
+        assert_eq!(table[2][2..], ["false", "", "JA4", "1f", "3.2"]);
+        assert_eq!((table.len(), table[0].len()), (3, 7));
     }
 
     #[test]

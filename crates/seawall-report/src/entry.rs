@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Moment;
 
+mod clean;
+
+pub use self::clean::{Clean, CleanLook};
+
 /// Version of this schema.
 pub const RECORD_VERSION: u32 = 1;
 
@@ -23,8 +27,10 @@ pub enum Entry {
     Begin(Box<Begin>),
     /// What was counted in one second: complete, one for each second of the record.
     Second(Box<Second>),
-    /// One request of the sample.
+    /// One request of the sample that was met by a mitigation or refused.
     Row(Box<Row>),
+    /// All others of it, which may be readers': counts of a minute.
+    Clean(Box<Clean>),
     /// What a keyed hash in rows and signatures was in words.
     Word(Word),
     /// Where requests came from, cut to /24 or /48; a later line about the same prefix takes the place of an earlier one.
@@ -340,14 +346,15 @@ pub struct Lost {
     pub count: u64,
 }
 
-/// One request of the sample. Nothing in it names a reader: the address is cut, and of queries there are keys only.
+/// One request of the sample that a mitigation met or that was refused, of a client that nobody vouched for: of all others
+/// there is [`Clean`]. The address is cut, and of queries there are keys only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// When it was answered.
     pub at: Moment,
     /// The probability with which such a request came into the sample, above 0 to 1: sums of `1/p` over rows estimate totals.
     pub p: f64,
-    /// The /24 or /48 of its client; empty for a request that nothing met or refused, which may be a reader's.
+    /// The /24 or /48 of its client; empty in a row that may be a reader's, which earlier versions wrote.
     pub prefix: String,
     /// `page`, `subresource`, `feed` or `other`.
     pub kind: String,

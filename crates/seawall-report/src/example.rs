@@ -331,6 +331,7 @@ fn sources(sums: &Sums) -> (Vec<Source>, SampleFacts) {
     sources.sort_by(|a, b| b.requests.total_cmp(&a.requests).then(a.prefix.cmp(&b.prefix)));
     let sample = SampleFacts {
         rows,
+        clean_rows: 0,
         requests: sources.iter().map(|source| source.requests).sum(),
         prefixes: sources.len() as u64,
         prefixes_left_out: 0,

@@ -46,10 +46,10 @@ pub use self::assess::{Assessment, Confidence, Likelihood, Subject, derive};
 pub use self::chain::{Chain, ChainError, MAX_LINE_BYTES, MAX_SEGMENT_LINES};
 pub use self::collect::Collector;
 pub use self::entry::{
-    Address, Addresses, Begin, ClockOffset, Cohort, CohortCounts, Connections, End, Entry,
-    Evidence, Fault, Gap, LogFile, Lost, MetCounts, Move, Node, Note, NoteKind, OriginHealth,
-    RECORD_VERSION, Reconstructed, RecordOrigin, Removed, Row, Second, Source, Step, StepKind,
-    Timestamp, Word,
+    Address, Addresses, Begin, Clean, CleanLook, ClockOffset, Cohort, CohortCounts, Connections,
+    End, Entry, Evidence, Fault, Gap, LogFile, Lost, MetCounts, Move, Node, Note, NoteKind,
+    OriginHealth, RECORD_VERSION, Reconstructed, RecordOrigin, Removed, Row, Second, Source, Step,
+    StepKind, Timestamp, Word,
 };
 #[doc(hidden)]
 pub use self::example::example;

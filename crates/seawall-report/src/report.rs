@@ -244,8 +244,12 @@ pub struct Look {
 /// How the sample was drawn.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SampleFacts {
-    /// Rows.
+    /// Requests that were drawn.
     pub rows: u64,
+    /// Of them: stored one by one though they may be readers', as earlier versions did. The table of the sample has them in
+    /// the sealed edition alone.
+    #[serde(default)]
+    pub clean_rows: u64,
     /// Requests that they stand for, estimated.
     pub requests: f64,
     /// Different prefixes among them.

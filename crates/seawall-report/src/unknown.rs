@@ -231,6 +231,12 @@ fn of_clients(report: &Report, left: &Left, said: &mut Vec<String>) {
     } else {
         said.push("No requests were sampled: where they came from and what they looked like is not known.".to_owned());
     }
+    if sample.clean_rows > 0 {
+        said.push(format!(
+            "{} of the sample may be readers', and stand in the record one by one, as earlier versions of Seawall wrote it. They are counted; tables leave them out in every edition but the sealed one.",
+            counted(sample.clean_rows, "request", "requests")
+        ));
+    }
     if sample.prefixes_left_out > 0 {
         said.push(format!(
             "{} not listed one by one.",

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use seawall_report::{
-    Begin, Chain, Collector, Edition, Entry, ExportOptions, Fault, Gap, LogFile, Move, Node, Note,
-    Reconstructed, RecordFacts, Removed, Second, Step, Timestamp, Tlp, Word, example, json,
+    Begin, Chain, Clean, CleanLook, Collector, Edition, Entry, ExportOptions, Fault, Gap, LogFile,
+    Move, Node, Note, Reconstructed, RecordFacts, Removed, Second, Step, Timestamp, Tlp, Word,
+    example, json,
 };
 use serde_json::Value;
 
@@ -109,9 +110,12 @@ fn lines_of_records_are_what_their_schema_says() {
     let schema = schema("record-1.json");
     let second = Second { node: Some(Node::default()), ..Second::default() };
     let step = Step { mitigation: Some(Move::default()), ..Step::default() };
+    let look = CleanLook { attribute: String::new(), values: [("0".to_owned(), 0.5)].into() };
+    let clean = Clean { met: true, looks: vec![look], ..Clean::default() };
     let entries = [
         Entry::Second(Box::new(second)),
         Entry::Row(Box::default()),
+        Entry::Clean(Box::new(clean)),
         Entry::Word(Word::default()),
         Entry::Source(Box::default()),
         Entry::Addresses(Box::default()),

@@ -2,7 +2,8 @@
 //! that is left, in what the program said, and in every export.
 //!
 //! Of a thousand readers no address, cookie, credential, query value or content may be found. What the flooders are is
-//! the test of the looking: their addresses have to be found in the record and in the sealed edition, and nowhere else.
+//! the test of the looking: their addresses have to be found in the record and in the sealed edition, and nowhere else. Nor
+//! is a request of a reader anywhere by itself: they are counts.
 
 mod common;
 
@@ -130,6 +131,37 @@ fn addresses(bytes: &[u8]) -> HashSet<IpAddr> {
     spelled.flatten().chain(numbers.map(|number| IpAddr::from(number.to_be_bytes()))).collect()
 }
 
+/// Rows are of what was met or refused alone, in the record and in the public table; readers are in them as counts.
+fn check_rows(folder: &Path) {
+    let record = files(&folder.join("state/incidents"));
+    let record = record.iter().find(|path| path.ends_with("record.jsonl")).expect("one");
+    let (mut rows, mut counted) = (0, 0);
+    for line in fs::read_to_string(record).expect("text").lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let status = line["status"].as_u64().unwrap_or_default();
+        match line["entry"].as_str() {
+            Some("row") => {
+                let is_met_or_refused = line["met"].is_u64() || !(200..400).contains(&status);
+                assert!(is_met_or_refused && line["standing"] == "anonymous", "{line}");
+                assert_ne!(line["prefix"], "", "{line}");
+                rows += 1;
+            }
+            Some("clean") => counted += line["rows"].as_u64().expect("a number"),
+            _ => {}
+        }
+    }
+    assert!(rows > 0 && counted > 0, "{rows} rows, {counted} counted");
+    let table = fs::read_to_string(folder.join("public/csv/sample.csv")).expect("text");
+    assert_eq!(table.lines().count(), 1 + rows);
+    let places: Vec<&str> = table.lines().next().expect("a head").split(',').collect();
+    let place = |name: &str| places.iter().position(|it| *it == name).expect("a column");
+    let (standing, prefix) = (place("standing"), place("prefix"));
+    for line in table.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        assert!(cells[standing] == "anonymous" && !cells[prefix].is_empty(), "{line}");
+    }
+}
+
 #[test]
 fn nothing_that_a_reader_sent_is_in_any_file_that_is_left() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -137,6 +169,7 @@ fn nothing_that_a_reader_sent_is_in_any_file_that_is_left() {
     let said = attacked(folder);
     export(folder);
     fs::write(folder.join("said"), said).expect("own folder");
+    check_rows(folder);
     let readers: HashSet<IpAddr> = (0..READERS).map(reader).collect();
     assert_eq!(readers.len() as u32, READERS);
     let mut named = 0;

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use seawall_report::{
-    Address, Addresses, Begin, Chain, Cohort, CohortCounts, End, Entry, MetCounts, Moment, Move,
-    Note, NoteKind, Row, Second, Source, Step, StepKind, Word,
+    Address, Addresses, Begin, Chain, Clean, Cohort, CohortCounts, End, Entry, MetCounts, Moment,
+    Move, Note, NoteKind, Row, Second, Source, Step, StepKind, Word,
 };
 
 use crate::common::{Ran, run_in};
@@ -91,6 +91,7 @@ fn about_sources() -> Vec<Entry> {
             p: 0.5,
             prefix: "192.0.2.0/24".to_owned(),
             met: Some(3),
+            standing: "anonymous".to_owned(),
             attributes: vec!["0".to_owned(), value.to_owned()],
             ..Row::default()
         }))
@@ -267,6 +268,32 @@ fn tables_are_written_to_a_folder_and_no_cell_is_a_formula() {
     }
     let first = folder.run(&["export", "last", "--format", "csv"]).stdout;
     assert!(first.starts_with("prefix,first_seen"), "{first}");
+}
+
+#[test]
+fn rows_of_readers_that_an_earlier_version_wrote_are_in_the_sealed_table_alone() {
+    let mut entries = entries();
+    let row = Row { at: at(5), p: 0.5, standing: "aged_reader".to_owned(), ..Row::default() };
+    entries.insert(4, Entry::Row(Box::new(row)));
+    let clean = Clean { from: at(0), until: at(9), rows: 3, requests: 6.0, ..Clean::default() };
+    entries.insert(5, Entry::Clean(Box::new(clean)));
+    let folder = Folder::with(ID, &text(&entries));
+    for (edition, lines) in [("public", 3), ("sealed", 4)] {
+        let args = ["export", "last", "--format", "csv", "--edition", edition, "--out", edition];
+        assert_eq!(folder.run(&args).code, Some(0));
+        let table = folder.read(&format!("{edition}/sample.csv"));
+        assert_eq!(table.lines().count(), lines, "{table}");
+        assert_eq!(table.contains("aged_reader"), edition == "sealed");
+        assert_eq!(folder.read(&format!("{edition}/readers.csv")).lines().count(), 2);
+    }
+    let report = folder.run(&["export", "last", "--format", "json"]).json();
+    assert_eq!(
+        (&report["sample"]["rows"], &report["sample"]["clean_rows"]),
+        (&6.into(), &1.into())
+    );
+    assert!(report["unknown"].to_string().contains("1 request of the sample may be"), "{report}");
+    let kept = folder.run(&["privacy"]).stdout;
+    assert!(kept.contains("1 of them may be"), "{kept}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod authority;
+mod clean;
 mod disk;
 mod keep;
 mod node;

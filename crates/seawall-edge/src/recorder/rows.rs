@@ -1,8 +1,8 @@
 //! Rows of a record: which of a sample are written, with what probability, and what they say.
 //!
 //! Of a tick's rows each is taken with the same odds, so that a row's own probability times those odds is right.
-//! What nobody met and nobody refused may be a reader's: of such a row the record has neither network nor moment, only
-//! the second and keyed hashes without words.
+//! What no mitigation met and nobody refused, and what anybody vouched for, may be a reader's: there is no row of it. Of
+//! those there are counts (`clean`).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,13 +26,22 @@ impl Thinner {
         Self { phase: random.clamp(0.0, 1.0) }
     }
 
-    /// About `wanted` of the sample (systematic sampling: never more than one beyond), with their probabilities.
+    /// Begins elsewhere, so that what comes in the same order tick by tick is not taken from the same places; all have the
+    /// same odds as before.
+    pub(super) fn stir(&mut self) {
+        // The golden ratio: multiples of it are spread evenly.
+        self.phase = (self.phase + 0.618_033_988_749_895).fract();
+    }
+
+    /// About `wanted` of those in the sample that are `of` what is meant (systematic sampling: never more than one
+    /// beyond), with their probabilities.
     pub(super) fn take<'a>(
         &mut self,
         sample: &'a Sample,
         wanted: f64,
+        of: impl Fn(&Observation) -> bool,
     ) -> Vec<(&'a Observation, f64)> {
-        let count = sample.drawn().count();
+        let count = sample.drawn().filter(|(row, _)| of(row)).count();
         if count == 0 {
             return Vec::new();
         }
@@ -41,7 +50,7 @@ impl Thinner {
             return Vec::new();
         }
         let mut taken = Vec::new();
-        for (row, p) in sample.drawn() {
+        for (row, p) in sample.drawn().filter(|(row, _)| of(row)) {
             self.phase += odds;
             if self.phase >= 1.0 {
                 self.phase -= 1.0;
@@ -60,19 +69,17 @@ pub(super) fn is_clean(row: &Observation) -> bool {
     is_vouched || row.met.is_none() && !is_refused(row)
 }
 
-/// A row as the record has it. `now` and `wall` are the same moment on two clocks.
-pub(super) fn row(seen: &Observation, p: f64, (now, wall): (Instant, WallTime)) -> Row {
-    let is_clean = is_clean(seen);
-    let at = Moment::from(wall - now.saturating_since(seen.at));
-    let attributes = Attribute::ALL.iter().map(|&attribute| match attribute {
-        Attribute::Prefix if is_clean => "0".to_owned(),
-        _ => hex(seen.attributes.value(attribute)),
-    });
-    Row {
-        at: if is_clean { Moment::from_unix_ms(at.unix_s() * 1_000) } else { at },
+/// A row as the record has it; none of what may be a reader's. `now` and `wall` are the same moment on two clocks.
+pub(super) fn row(seen: &Observation, p: f64, now: (Instant, WallTime)) -> Option<Row> {
+    if is_clean(seen) {
+        return None;
+    }
+    let attributes = Attribute::ALL.iter().map(|&it| hex(seen.attributes.value(it)));
+    Some(Row {
+        at: moment(seen, now),
         // Six digits: enough for sums, and a line is read by people.
         p: (p * 1e6).round().max(1.0) / 1e6,
-        prefix: if is_clean { String::new() } else { prefix(seen.client) },
+        prefix: prefix(seen.client),
         kind: kind(seen.kind).to_owned(),
         standing: standing(seen.standing).to_owned(),
         status: seen.status,
@@ -80,7 +87,12 @@ pub(super) fn row(seen: &Observation, p: f64, (now, wall): (Instant, WallTime)) 
         work: work(seen.work).to_owned(),
         met: seen.met.map(|met| met.id.0),
         attributes: attributes.collect(),
-    }
+    })
+}
+
+/// When it was answered. `now` and `wall` are the same moment on two clocks.
+pub(super) fn moment(seen: &Observation, (now, wall): (Instant, WallTime)) -> Moment {
+    Moment::from(wall - now.saturating_since(seen.at))
 }
 
 /// A keyed hash as the record writes it.

@@ -1,6 +1,6 @@
 //! What the watch sees, tick by tick, as the lines of a record: no clock, no file, no thread.
 //!
-//! In peace the last fifteen minutes stay in a ring: 900 seconds of sums and 1,500 rows, 2 MB. When an incident opens they
+//! In peace the last fifteen minutes stay in a ring: 900 seconds of sums, 1,500 rows, and counts of readers, 2 MB. When an incident opens they
 //! are the first segment of its record, and each minute from then on is another. The same runs in the shield and in a
 //! replay of logs. Read next: `rows` for what is written of whom, `writer` for what becomes of it.
 
@@ -12,11 +12,12 @@ use seawall_control::{ControlLoop, Entry as Recorded, Incident, Step as Happened
 use seawall_detect::{Finding, SignatureEvidence, Window};
 use seawall_model::{Attribute, ClientAddr, Instant, Observation, Rung, Signature, WallTime};
 use seawall_report::{
-    Addresses, Begin, ClockOffset, End, Entry, Evidence, Fault, Gap, Lost, Moment, Move, Node,
-    Reconstructed, RecordOrigin, Row, Second, Step, StepKind, Word,
+    Addresses, Begin, Clean, ClockOffset, End, Entry, Evidence, Fault, Gap, Lost, Moment, Move,
+    Node, Reconstructed, RecordOrigin, Row, Second, Step, StepKind, Word,
 };
 
 use super::addresses::Refused;
+use super::clean::Readers;
 use super::rows::{self, Thinner};
 use super::seconds::{Sums, Untold};
 use super::sources::Sources;
@@ -87,6 +88,9 @@ pub struct Seen<'a> {
 pub struct Story {
     about: About,
     ring: VecDeque<(Second, Vec<Row>)>,
+    /// What was counted of readers meanwhile.
+    minutes: VecDeque<Clean>,
+    readers: Readers,
     sums: Sums,
     untold: Untold,
     /// The second that is being added up, since 1970.
@@ -118,15 +122,18 @@ struct Open {
 impl Story {
     /// `seed`: random, for keyed tables and for where sampling begins.
     pub fn new(about: About, seed: [u64; 2]) -> Self {
+        let random = |word: u64| (word >> 11) as f64 / (1_u64 << 53) as f64;
         Self {
             about,
             ring: VecDeque::with_capacity(RING_SECONDS),
+            minutes: VecDeque::new(),
+            readers: Readers::new(random(seed[1])),
             sums: Sums::default(),
             untold: Untold::default(),
             second: None,
             rows: Vec::new(),
             words: Vec::new(),
-            thinner: Thinner::new((seed[0] >> 11) as f64 / (1_u64 << 53) as f64),
+            thinner: Thinner::new(random(seed[0])),
             sources: Sources::default(),
             refused: Refused::new(seed),
             last: None,
@@ -179,7 +186,9 @@ impl Story {
             open.closing = incident.copied();
         }
         self.end_second(self.second.unwrap_or_default(), around, &mut out);
-        if self.open.take().is_some() {
+        if self.open.is_some() {
+            self.tell_readers(wall.into(), &mut out);
+            self.open = None;
             out.push(Output::Conclude);
         }
         out
@@ -219,6 +228,10 @@ impl Story {
         self.remember(&second, &rows);
         let Some(open) = &mut self.open else {
             self.words.clear();
+            let until = Moment::from_unix_ms((at + 1) * 1_000);
+            if self.readers.is_due(until) {
+                self.tell_readers(until, out);
+            }
             return;
         };
         line(out, Entry::Second(Box::new(second)));
@@ -258,6 +271,22 @@ impl Story {
         }
         let kept = rows.iter().take(RING_ROWS).cloned().collect();
         self.ring.push_back((second.clone(), kept));
+    }
+
+    /// What was counted of readers since it was told last: into the record, if there is one, and for one that may follow.
+    fn tell_readers(&mut self, until: Moment, out: &mut Vec<Output>) {
+        for told in self.readers.tell(until) {
+            if self.open.is_some() {
+                line(out, Entry::Clean(Box::new(told.clone())));
+            }
+            self.minutes.push_back(told);
+        }
+        let first = self.ring.front().map_or(until, |(second, _)| second.at);
+        while self.minutes.front().is_some_and(|told| told.until <= first)
+            || self.minutes.len() > RING_MINUTES
+        {
+            self.minutes.pop_front();
+        }
     }
 
     /// From the second `before` to `second`: nothing between, or a gap.
@@ -316,17 +345,20 @@ impl Story {
             Some(open) => rows::of_incident(open.segment),
             None => rows::IN_PEACE,
         };
-        let taken = self.thinner.take(sample, wanted);
+        let taken = self.thinner.take(sample, wanted, |row| !rows::is_clean(row));
+        self.readers.add(sample, wall.into());
         if let Some(open) = &mut self.open {
-            open.rows_lost +=
-                sample.rows().len().saturating_sub(taken.len()) as u64 * u64::from(wanted == 0.0);
+            if wanted == 0.0 {
+                let due = sample.rows().iter().filter(|row| !rows::is_clean(row)).count();
+                open.rows_lost += due as u64;
+            }
             self.sources.add(sample, wall.into());
             self.refused.add(sample, wall.into());
             for (row, _) in &taken {
                 take_words(open, row, seen, &mut self.words);
             }
         }
-        self.rows.extend(taken.into_iter().map(|(seen, p)| rows::row(seen, p, (now, wall))));
+        self.rows.extend(taken.into_iter().filter_map(|(seen, p)| rows::row(seen, p, (now, wall))));
     }
 
     fn happen(
@@ -398,6 +430,9 @@ impl Story {
             // The chain knows the version of the form and the key, the writer the digest of the program.
             ..Begin::default()
         })));
+        if let Some((_, wall)) = self.last {
+            self.tell_readers(wall.into(), out);
+        }
         let mut rows = 0;
         for (second, kept) in &self.ring {
             line(out, Entry::Second(Box::new(second.clone())));
@@ -405,6 +440,9 @@ impl Story {
                 rows += 1;
                 line(out, Entry::Row(Box::new(row.clone())));
             }
+        }
+        for told in &self.minutes {
+            line(out, Entry::Clean(Box::new(told.clone())));
         }
         out.push(Output::Seal);
         self.sources = Sources::default();
@@ -425,6 +463,9 @@ impl Story {
         let most = if open.segment < BUSY_SEGMENTS { FIRST } else { LATER };
         open.segment += 1;
         open.seconds = 0;
+        if let Some((_, wall)) = self.last {
+            self.tell_readers(wall.into(), out);
+        }
         self.tell_sources(most, false, around, out);
         out.push(Output::Seal);
     }
@@ -435,8 +476,9 @@ impl Story {
         around: &mut impl Surroundings,
         out: &mut Vec<Output>,
     ) {
-        self.tell_sources(LAST, true, around, out);
         let Some((now, wall)) = self.last else { return };
+        self.tell_readers(wall.into(), out);
+        self.tell_sources(LAST, true, around, out);
         line(
             out,
             Entry::End(Box::new(End {
@@ -485,11 +527,8 @@ fn line(out: &mut Vec<Output>, entry: Entry) {
     out.push(Output::Line(Box::new(entry)));
 }
 
-/// Words of a row's values, each once in a record, and none of what may be a reader's.
+/// Words of a row's values, each once in a record. There is no row of what may be a reader's.
 fn take_words(open: &mut Open, row: &Observation, seen: &Seen<'_>, words: &mut Vec<Word>) {
-    if rows::is_clean(row) {
-        return;
-    }
     for (attribute, value) in row.attributes.known() {
         let is_known = open.told.contains(&(attribute, value));
         if is_known || attribute == Attribute::Prefix || open.told.len() >= MAX_WORDS {
@@ -552,6 +591,8 @@ fn ms(length: Duration) -> u64 {
 const RING_SECONDS: usize = 900;
 /// Of one second: systematic sampling gives two at most, and an incident before left more.
 const RING_ROWS: usize = 2;
+/// Of each minute two lines at most, and of one that an incident began or ended in more.
+const RING_MINUTES: usize = 64;
 /// Values whose words are written.
 const MAX_WORDS: usize = 8_192;
 /// What a minute tells of where it comes from, at most.

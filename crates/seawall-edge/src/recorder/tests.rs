@@ -25,6 +25,7 @@ use super::{keep, rows};
 
 mod addresses;
 mod notes;
+mod readers;
 mod stamps;
 
 const SEED: [u64; 2] = [3, 4];
@@ -288,6 +289,23 @@ fn what_mitigations_met_is_told_each_second_and_after_ten_minutes_each_thirty_wi
     assert!(later.iter().all(|(_, matched)| *matched <= 120), "{later:?}");
 }
 
+/// Rows are of what speaks against somebody alone; of all others there are counts.
+#[track_caller]
+fn check_rows(out: &[Output]) {
+    let mut kinds = [0; 2];
+    for entry in entries(out) {
+        match entry {
+            Entry::Row(row) => {
+                assert!(!row.is_clean(), "{row:?}");
+                kinds[0] += 1;
+            }
+            Entry::Clean(clean) => kinds[1] += clean.rows,
+            _ => {}
+        }
+    }
+    assert!(kinds.iter().all(|count| *count > 100), "{kinds:?}");
+}
+
 #[test]
 fn of_readers_there_are_counts_and_no_addresses() {
     let reader = |n: u64| [100 + (n % 100) as u8, (n / 100) as u8, 77, (n % 251) as u8];
@@ -349,6 +367,7 @@ fn of_readers_there_are_counts_and_no_addresses() {
     let want = (0..4).map(|bot| format!("203.0.113.{bot}")).collect();
     assert_eq!(told, want, "neither a shared one, nor an exit of Tor, nor who signed in");
     assert!(text.contains("\"prefix\":\"203.0.113.0/24\""));
+    check_rows(&out);
 }
 
 #[test]
@@ -559,8 +578,12 @@ fn check_honest(entries: &[Entry], run: u64) {
         })
         .collect();
     let (first, last) = (seconds.iter().min(), seconds.iter().max());
-    let (Some(first), Some(last)) = (first, last) else { return };
-    for second in *first..=*last {
+    // Of a record that ended before its first second the gap says all.
+    let whole = match (first, last) {
+        (Some(first), Some(last)) => *first..=*last,
+        _ => BEGAN_S + 10..=BEGAN_S + 10,
+    };
+    for second in whole {
         // A second is written when the next one has begun.
         let is_said = gaps.iter().any(|(from, until)| (*from..=until + 1).contains(&(second + 1)));
         assert!(seconds.contains(&second) || is_said, "run {run}: {second}, {gaps:?}");

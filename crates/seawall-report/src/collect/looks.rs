@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use seawall_model::Attribute;
 
-use super::bounds::{add, share, words};
-use crate::entry::{Row, Word};
+use super::bounds::{add, figure, share, words};
+use crate::entry::{Clean, Row, Word};
 use crate::report::Look;
 
 /// Weights by attribute and value.
@@ -24,11 +24,14 @@ pub(super) struct Looks {
 struct Weights {
     met: f64,
     others: f64,
+    /// Rows of all others, as far as it matters: what fewer of them had is nobody's business.
+    rows: u32,
 }
 
 impl Weights {
-    fn add(&mut self, is_met: bool, weight: f64) {
+    fn add(&mut self, is_met: bool, weight: f64, rows: u32) {
         *(if is_met { &mut self.met } else { &mut self.others }) += weight;
+        self.rows = self.rows.saturating_add(if is_met { 0 } else { rows });
     }
 
     const fn sum(self) -> f64 {
@@ -46,13 +49,24 @@ impl Looks {
     /// Takes a row that stands for `weight` requests.
     pub(super) fn take(&mut self, row: &Row, weight: f64) {
         let is_met = row.met.is_some();
-        self.sum.add(is_met, weight);
+        self.sum.add(is_met, weight, 1);
         for (values, text) in self.values.iter_mut().zip(&row.attributes) {
             let Ok(value) = u64::from_str_radix(text, 16) else { continue };
-            if values.len() >= MAX_VALUES && !values.contains_key(&value) {
-                drop_rare(values);
+            weigh(values, value).add(is_met, weight, 1);
+        }
+    }
+
+    /// Takes counts of those that may be readers', which stand for `requests`. What is told of a look is told of enough of
+    /// them.
+    pub(super) fn take_clean(&mut self, clean: &Clean, requests: f64) {
+        self.sum.add(clean.met, requests, LEAST_ROWS);
+        for look in &clean.looks {
+            let place = self.names.iter().position(|name| *name == look.attribute);
+            let Some(values) = place.and_then(|place| self.values.get_mut(place)) else { continue };
+            for (text, requests) in &look.values {
+                let Ok(value) = u64::from_str_radix(text, 16) else { continue };
+                weigh(values, value).add(clean.met, figure(*requests), LEAST_ROWS);
             }
-            values.entry(value).or_default().add(is_met, weight);
         }
     }
 
@@ -81,7 +95,9 @@ impl Looks {
         let Self { names, values, texts, sum, .. } = self;
         let mut looks = Vec::new();
         for (place, (name, values)) in names.iter().zip(values).enumerate() {
-            let mut known: Vec<_> = values.into_iter().filter(|(value, _)| *value != 0).collect();
+            let is_shown = |it: Weights| it.met > 0.0 || it.rows >= LEAST_ROWS;
+            let known = values.into_iter().filter(|(value, it)| *value != 0 && is_shown(*it));
+            let mut known: Vec<_> = known.collect();
             let rank = |it: Weights| (share(it.met, sum.met), share(it.others, sum.others));
             known.sort_unstable_by(|(a, of_a), (b, of_b)| {
                 let (a_rank, b_rank) = (rank(*of_a), rank(*of_b));
@@ -106,6 +122,14 @@ impl Looks {
     }
 }
 
+/// Where the weights of a value are. There is room: what is rare goes.
+fn weigh(values: &mut HashMap<u64, Weights>, value: u64) -> &mut Weights {
+    if values.len() >= MAX_VALUES && !values.contains_key(&value) {
+        drop_rare(values);
+    }
+    values.entry(value).or_default()
+}
+
 /// The rarer half goes. What is frequent loses next to nothing: a value that makes up a hundredth of all is never among
 /// the rarer half of more than a thousand.
 fn drop_rare(values: &mut HashMap<u64, Weights>) {
@@ -127,10 +151,13 @@ const MAX_ATTRIBUTES: usize = 24;
 const MAX_VALUES: usize = 14_000;
 const MAX_WORDS: usize = 32_768;
 const MAX_SHOWN: usize = 8;
+/// What no mitigation met is shown if so many rows had it: fewer may be one reader's.
+const LEAST_ROWS: u32 = 5;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::CleanLook;
 
     fn row(values: &[&str], met: Option<u32>) -> Row {
         let attributes = values.iter().map(|it| (*it).to_owned()).collect();
@@ -166,6 +193,30 @@ mod tests {
         check(&found[1], "000000000000000b", 0.1, 1.0);
         check(&found[2], "0000000000000001", 0.9, 0.0);
         assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn counts_of_readers_are_others_and_what_few_of_them_had_is_not_shown() {
+        let mut looks = looks();
+        looks.take(&row(&["a", "1"], Some(1)), 10.0);
+        for value in ["c", "d", "d", "d", "d", "d"] {
+            looks.take(&row(&[value, "0"], None), 1.0);
+        }
+        let told = |values: &[(&str, f64)]| CleanLook {
+            attribute: "JA4".to_owned(),
+            values: values.iter().map(|(value, of)| ((*value).to_owned(), *of)).collect(),
+        };
+        // What few of them had is in the sum alone.
+        let clean = Clean { requests: 14.0, looks: vec![told(&[("a", 5.0)])], ..Clean::default() };
+        looks.take_clean(&clean, 14.0);
+        let stranger = CleanLook { attribute: "none".to_owned(), ..told(&[("a", 1.0)]) };
+        looks.take_clean(&Clean { looks: vec![stranger], ..Clean::default() }, 0.0);
+        let found = looks.finish();
+        let of = |text: &str| found.iter().find(|look| look.text == text);
+        let a = of("000000000000000a").expect("it was met");
+        assert!((a.share_of_met - 1.0).abs() < 1e-9 && (a.share_of_others - 0.25).abs() < 1e-9);
+        assert!(of("000000000000000d").is_some(), "five rows had it");
+        assert!(of("000000000000000c").is_none(), "one row had it: {found:?}");
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub(super) enum Format {
     Pdf,
     /// The report for programs; its schema is docs/schemas/report-1.json.
     Json,
-    /// Tables: sums, timeline, sources, the requests of the sample, and what their hashes were in words.
+    /// Tables: sums, timeline, sources, the requests of the sample that were met or refused, counts of all others, and what
+    /// their hashes were in words.
     Csv,
     /// A STIX 2.1 bundle.
     Stix,
@@ -85,7 +86,7 @@ pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
                 write(&in_folder(folder, &name)?, &bytes, is_private)?;
             }
             if args.format == Format::Csv {
-                write_sample(path, folder, is_private)?;
+                write_sample(path, folder, args.edition)?;
             }
             Ok(())
         }
@@ -173,7 +174,7 @@ fn print(mut files: impl Iterator<Item = Result<Named, Failure>>, format: Format
     output::data(&String::from_utf8_lossy(&bytes))?;
     if std::io::stderr().is_terminal() {
         let others = files.map(|file| file.map(|(name, _)| name)).collect::<Result<Vec<_>, _>>()?;
-        let more = if format == Format::Csv { ", sample.csv, words.csv" } else { "" };
+        let more = if format == Format::Csv { ", sample.csv, readers.csv, words.csv" } else { "" };
         let shown = others.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         let others =
             if others.len() > 3 { format!("{shown} and {} more", others.len() - 3) } else { shown };
@@ -205,20 +206,24 @@ fn in_folder(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// The sample is read a second time and written line by line: it is never held whole.
-fn write_sample(path: &Path, folder: &Path, is_private: bool) -> Done {
-    let (sample, words) = (folder.join("sample.csv"), folder.join("words.csv"));
-    let mut to_sample = Fresh::new(&sample, is_private)?;
-    let mut to_words = Fresh::new(&words, is_private)?;
+fn write_sample(path: &Path, folder: &Path, edition: Edition) -> Done {
+    let fresh = |name: &str| Fresh::new(&folder.join(name), edition == Edition::Sealed);
+    let mut to_sample = fresh("sample.csv")?;
+    let mut to_readers = fresh("readers.csv")?;
+    let mut to_words = fresh("words.csv")?;
+    to_readers.put(csv::clean_head().as_bytes())?;
     to_words.put(csv::words_head().as_bytes())?;
     record::read(path, |entry| match entry {
         Entry::Begin(begin) if to_sample.written == 0 => {
             to_sample.put(csv::sample_head(begin).as_bytes())
         }
-        Entry::Row(row) => to_sample.put(csv::sample_line(row).as_bytes()),
+        Entry::Row(row) => to_sample.put(csv::sample_line(row, edition).as_bytes()),
+        Entry::Clean(clean) => to_readers.put(csv::clean_lines(clean).as_bytes()),
         Entry::Word(word) => to_words.put(csv::words_line(word).as_bytes()),
         _ => Ok(()),
     })?;
     to_sample.finish()?;
+    to_readers.finish()?;
     to_words.finish()
 }
 

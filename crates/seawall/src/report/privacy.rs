@@ -34,6 +34,8 @@ struct Kept {
     /// Networks, cut to /24 and /48.
     prefixes: u64,
     rows: u64,
+    /// Of them: those that may be readers', which earlier versions wrote one by one.
+    clean_rows: u64,
     notes: u64,
     is_readable: bool,
 }
@@ -60,7 +62,10 @@ fn kept(id: &str, path: &Path) -> Kept {
             Entry::Addresses(line) => kept.take(line),
             Entry::Removed(removed) => kept.removed += removed.lines.len() as u64,
             Entry::Source(_) => kept.prefixes += 1,
-            Entry::Row(_) => kept.rows += 1,
+            Entry::Row(row) => {
+                kept.rows += 1;
+                kept.clean_rows += u64::from(row.is_clean());
+            }
             Entry::Note(_) => kept.notes += 1,
             _ => {}
         }
@@ -134,6 +139,7 @@ pub(super) fn as_json(ledger: &Ledger) -> Value {
             "removed_lines": kept.removed,
             "prefix_lines": kept.prefixes,
             "rows": kept.rows,
+            "clean_rows": kept.clean_rows,
             "notes": kept.notes,
         })
     });
@@ -160,11 +166,17 @@ pub(super) fn as_text(ledger: &Ledger) -> String {
             "    {} sampled requests and {} lines about networks, cut to /24 and /48; {} notes of people",
             grouped(kept.rows), grouped(kept.prefixes), grouped(kept.notes)
         ));
+        if kept.clean_rows > 0 {
+            lines.push(format!(
+                "    {} of them may be readers', without network: an earlier version wrote such requests one by one",
+                grouped(kept.clean_rows)
+            ));
+        }
     }
     if ledger.incidents.is_empty() {
         lines.push("  none".to_owned());
     }
-    lines.push("    Readers are in a record as counts alone. Full addresses are only those of sources that were refused".to_owned());
+    lines.push("    Who was neither met nor refused, or was vouched for, is in a record as counts alone. Full addresses are only those of sources that were refused".to_owned());
     lines.push(
         "    often, passed no test, carried no credential and are no exit that many share."
             .to_owned(),
