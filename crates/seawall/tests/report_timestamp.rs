@@ -1,5 +1,7 @@
 //! Stamps of the time on records, through the real binary, from an authority on loopback that openssl plays.
 
+#[path = "../../seawall-report/tests/authority/mod.rs"]
+mod authority;
 mod common;
 
 use std::fs;
@@ -17,30 +19,6 @@ use crate::common::{Ran, Shield, run_in};
 /// Not over for a week, on whatever day this runs: the program asks for nothing older.
 const ID: &str = "21991122T100800Z-0abc";
 
-/// As for the tests of `seawall-report`.
-const CONFIG: &str = "\
-[req]
-distinguished_name = name
-[name]
-[ts]
-basicConstraints = critical,CA:TRUE
-extendedKeyUsage = critical,timeStamping
-[tsa]
-default_tsa = authority
-[authority]
-serial = serial
-crypto_device = builtin
-signer_cert = tsa.pem
-signer_key = tsa.key
-certs = tsa.pem
-default_policy = 1.2.3.4.1
-signer_digest = sha256
-digests = sha256
-accuracy = secs:1
-ordering = yes
-tsa_name = yes
-";
-
 /// A state folder with one record, and an authority.
 struct Place {
     dir: tempfile::TempDir,
@@ -52,7 +30,7 @@ impl Place {
     fn new(is_closed: bool) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a folder");
         let place = Self { dir, key: SigningKey::generate().expect("a key") };
-        if !place.openssl(&["version"]) {
+        if !authority::make(place.dir.path()) {
             return None;
         }
         let at = Moment::from_unix_ms(1_795_342_080_000);
@@ -67,14 +45,6 @@ impl Place {
         fs::write(place.record(), bytes).expect("own folder");
         let pem = place.key.to_pem().expect("text");
         fs::write(place.path("state/sealing-key.pem"), pem).expect("own folder");
-        fs::write(place.path("tsa.cnf"), CONFIG).expect("own folder");
-        fs::write(place.path("serial"), "01\n").expect("own folder");
-        #[rustfmt::skip]
-        let is_made = place.openssl(&[
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "tsa.key",
-            "-out", "tsa.pem", "-subj", "/CN=authority", "-days", "2", "-config", "tsa.cnf", "-extensions", "ts",
-        ]);
-        assert!(is_made, "openssl makes an authority");
         Some(place)
     }
 
@@ -84,11 +54,6 @@ impl Place {
 
     fn record(&self) -> PathBuf {
         self.path(&format!("state/incidents/{ID}/record.jsonl"))
-    }
-
-    fn openssl(&self, args: &[&str]) -> bool {
-        let ran = Command::new("openssl").args(args).current_dir(self.dir.path()).output();
-        ran.is_ok_and(|ran| ran.status.success())
     }
 
     /// Plays the authority for one question, while `ask` has its address: `answer` makes of the question in the file `query`
@@ -158,12 +123,7 @@ fn question(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 fn stamp(place: &Place) -> Vec<u8> {
-    #[rustfmt::skip]
-    let is_stamped = place.openssl(&[
-        "ts", "-reply", "-queryfile", "query", "-out", "reply", "-config", "tsa.cnf", "-section", "authority",
-    ]);
-    assert!(is_stamped, "openssl stamps it");
-    fs::read(place.path("reply")).expect("it was written")
+    authority::reply(place.dir.path())
 }
 
 /// The commands of the documentation, as they stand there.
@@ -235,15 +195,8 @@ fn an_answer_that_is_no_stamp_of_the_record_changes_nothing() {
     check(&|_| vec![0x30; 70_000], "longer than");
     // Of a digest that openssl does not take, it says so.
     let refused = |place: &Place| {
-        let mut question = fs::read(place.path("query")).expect("it was written");
-        let sha256 = question.iter().position(|byte| *byte == 0x60).expect("the identifier");
-        question[sha256 + 8] = 0x02;
-        fs::write(place.path("query"), question).expect("own folder");
-        #[rustfmt::skip]
-        place.openssl(&[
-            "ts", "-reply", "-queryfile", "query", "-out", "reply", "-config", "tsa.cnf", "-section", "authority",
-        ]);
-        fs::read(place.path("reply")).expect("it was written")
+        authority::spoil_question(place.dir.path());
+        stamp(place)
     };
     check(&refused, "status 2");
 }
