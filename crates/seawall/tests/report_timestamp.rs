@@ -5,16 +5,19 @@ mod authority;
 mod common;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use seawall_report::{Begin, Chain, End, Entry, Moment, RecordVerifier, VerifiedRecord};
 use seawall_seal::SigningKey;
 
-use crate::common::{Ran, Shield, run_in};
+use crate::common::{Ran, Shield, run_by, run_in};
 
 /// Not over for a week, on whatever day this runs: the program asks for nothing older.
 const ID: &str = "21991122T100800Z-0abc";
@@ -73,17 +76,55 @@ impl Place {
                 told
             });
             let (mut stream, _) = listener.accept().expect("it is asked");
-            fs::write(self.path("query"), question(&mut stream)).expect("own folder");
-            let answer = answer(self);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/timestamp-reply\r\ncontent-length: {}\r\n\r\n",
-                answer.len()
-            );
-            // It may have heard enough before the end.
-            let _ = stream.write_all(&[head.as_bytes(), &answer].concat());
+            self.play(&mut stream, answer).expect("loopback");
             drop(stream);
             asking.join().expect("it ends")
         })
+    }
+
+    /// The same over TLS, with a certificate for the name or address `name`, which is in the file `ca.pem`: what the command
+    /// said, and whether the authority was asked anything.
+    fn stamped_over_tls(&self, name: &str, trusted: &str) -> (Ran, bool) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        fs::write(self.path("ca.pem"), made.cert.pem()).expect("own folder");
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|it| it.with_no_client_auth().with_single_cert(vec![made.cert.into()], key))
+            .expect("a configuration");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let url = format!("https://{}/tsr", listener.local_addr().expect("bound"));
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(move || {
+                let (stream, _) = listener.accept().expect("it is asked");
+                let tls = ServerConnection::new(Arc::new(config)).expect("a server");
+                self.play(&mut StreamOwned::new(tls, stream), stamp).is_ok()
+            });
+            let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+            // As the system's own list would be, if it had this authority.
+            command.current_dir(self.dir.path()).env("SSL_CERT_FILE", trusted);
+            let args = ["report", "timestamp", "last", "--state", "state", "--authority", &url];
+            let ran = run_by(&mut command, &args);
+            (ran, asked.join().expect("it ends"))
+        })
+    }
+
+    /// Reads a question and answers it.
+    fn play(
+        &self,
+        stream: &mut (impl Read + Write),
+        answer: impl Fn(&Self) -> Vec<u8>,
+    ) -> io::Result<()> {
+        fs::write(self.path("query"), question(stream)?).expect("own folder");
+        let answer = answer(self);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/timestamp-reply\r\ncontent-length: {}\r\n\r\n",
+            answer.len()
+        );
+        // It may have heard enough before the end.
+        let _ = stream.write_all(&[head.as_bytes(), &answer].concat());
+        Ok(())
     }
 
     /// `seawall report timestamp` with such an authority.
@@ -109,17 +150,17 @@ impl Place {
 }
 
 /// What stands in a request behind its head.
-fn question(stream: &mut TcpStream) -> Vec<u8> {
+fn question(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let (mut asked, mut piece) = (Vec::new(), [0; 1024]);
     // It ends with a BOOLEAN that is true.
     while !asked.ends_with(&[0x01, 0x01, 0xff]) {
-        match stream.read(&mut piece).expect("loopback") {
+        match stream.read(&mut piece)? {
             0 => break,
             count => asked.extend(&piece[..count]),
         }
     }
     let head = asked.windows(4).position(|window| window == b"\r\n\r\n");
-    head.map_or(Vec::new(), |end| asked.split_off(end + 4))
+    Ok(head.map_or(Vec::new(), |end| asked.split_off(end + 4)))
 }
 
 fn stamp(place: &Place) -> Vec<u8> {
@@ -199,6 +240,26 @@ fn an_answer_that_is_no_stamp_of_the_record_changes_nothing() {
         stamp(place)
     };
     check(&refused, "status 2");
+}
+
+#[test]
+fn an_authority_is_asked_over_tls_if_the_system_trusts_it_and_it_is_who_it_says() {
+    let Some(place) = Place::new(true) else { return };
+    let before = fs::read(place.record()).expect("it is there");
+    // Who signs stamps is not whom connections are trusted to.
+    for (name, trusted, want) in [
+        ("127.0.0.1", "tsa.pem", "nobody whom this system trusts has signed it"),
+        ("tsa.example.org", "ca.pem", "only valid for DnsName(\"tsa.example.org\")"),
+    ] {
+        let (ran, is_asked) = place.stamped_over_tls(name, trusted);
+        let begins = "no stamp from `https://127.0.0.1:";
+        ran.check_failed(1, &[begins, "its certificate is not accepted: ", want]);
+        assert!(!is_asked, "nothing is sent to whom nobody trusts");
+        assert!(fs::read(place.record()).expect("it is there") == before, "nothing was written");
+    }
+    let (ran, is_asked) = place.stamped_over_tls("127.0.0.1", "ca.pem");
+    assert_eq!((ran.code, is_asked), (Some(0), true), "{}", ran.stderr);
+    assert_eq!((place.verified().timestamps, place.verified().complaint()), (1, None));
 }
 
 #[test]

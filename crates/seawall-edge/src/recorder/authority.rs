@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
+use rustls::CertificateError;
 use seawall_report::{StampError, read_stamp, stamp_request};
 use seawall_seal::Digest;
 use tokio::task::LocalSet;
@@ -25,6 +26,9 @@ pub enum AskError {
     /// It cannot be reached, or breaks off.
     #[error("it cannot be reached, or broke off: {0}")]
     Connection(String),
+    /// It is not shown to be who it is asked as.
+    #[error("its certificate is not accepted: {0}")]
+    Certificate(String),
     /// It took too long.
     #[error("it did not answer within {LIMIT:?}")]
     Slow,
@@ -77,9 +81,7 @@ async fn within(
 async fn exchange(authority: &TimestampAuthority, question: Vec<u8>) -> Result<Vec<u8>, AskError> {
     let broken = |error: hyper::Error| AskError::Connection(causes(&error));
     let connector = Connector::new(&Origin::at(authority.target.clone()))?;
-    let connected = connector.connect::<Full<Bytes>>().await;
-    let mut sender =
-        connected.map_err(|error: OriginError| AskError::Connection(causes(&error)))?;
+    let mut sender = connector.connect::<Full<Bytes>>().await.map_err(refused)?;
     let request = Request::builder()
         .method(Method::POST)
         .uri(authority.path.as_str())
@@ -98,6 +100,18 @@ async fn exchange(authority: &TimestampAuthority, question: Vec<u8>) -> Result<V
         Err(_) => AskError::TooLong,
     })?;
     Ok(content.to_bytes().to_vec())
+}
+
+/// Why there is no connection.
+fn refused(error: OriginError) -> AskError {
+    let OriginError::Connect(error) = error else { return AskError::Connection(causes(&error)) };
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            AskError::Certificate("nobody whom this system trusts has signed it".to_owned())
+        }
+        Some(rustls::Error::InvalidCertificate(why)) => AskError::Certificate(why.to_string()),
+        _ => AskError::Connection(causes(&error)),
+    }
 }
 
 /// As it stands in `Host`: the port only where it is not the usual one.
