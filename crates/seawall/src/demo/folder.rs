@@ -159,8 +159,8 @@ fn config_text(state: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
          default_ttl = \"10s\"\n\n\
          [site.archive]\n\
          url = \"http://{HOST}\"\n\
-         # The default, 10, takes 40 s for this site.\n\
-         max_rate = 40\n"
+         # The default, 10, takes 40 s for this site; 40 is more than the site bears beside a crawler.\n\
+         max_rate = 20\n"
     )
 }
 

@@ -393,7 +393,7 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 const LATE: Duration = Duration::from_secs(15);
 /// A full queue of 132 pages is worked off in 1.3 s.
 const REST: Duration = Duration::from_secs(4);
-/// How long the archive may take for what it has not copied under the flood. All of the site takes 10 s
+/// How long the archive may take for what it has not copied under the flood. All of the site takes 20 s
 /// at its rate, and what the origin had no room for is tried again.
 const COPY_PATIENCE: Duration = Duration::from_secs(45);
 /// How often the archive is asked.
