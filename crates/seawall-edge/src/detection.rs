@@ -342,6 +342,10 @@ pub(crate) fn look(
         None => (Judged::plainly(decided), Test::None),
     };
     if is_watching {
+        let is_recognised = exempt == Exempt::Known || facts.identity.is_holder();
+        // Of every request, also of one that is not in the sample or that nobody observes.
+        let vouched = &ctx.worker.shared.vouched;
+        vouched.hear(facts.client, (facts.standing, test), is_recognised || network.is_tor);
         ctx.worker.watch.note(Seen {
             number: times.number,
             attributes,
@@ -350,7 +354,7 @@ pub(crate) fn look(
             standing: facts.standing,
             cookies: facts.cookies,
             is_held: facts.held != Held::No,
-            is_recognised: exempt == Exempt::Known || facts.identity.is_holder(),
+            is_recognised,
             is_tor: network.is_tor,
             met,
             test,

@@ -31,7 +31,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::origin::OriginError;
 use crate::policy::Policy;
-use crate::recorder::{Counters, Notes};
+use crate::recorder::{Counters, Notes, Vouched};
 use crate::run::RunId;
 use crate::spool::Spool;
 use crate::visitor::Reception;
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// What was written of incidents.
     pub(crate) evidence: Arc<Counters>,
+    /// Whose address stands in no record.
+    pub(crate) vouched: Arc<Vouched>,
     /// For what people have to say of the one that goes on.
     pub(crate) notes: Notes,
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -129,6 +131,7 @@ impl Shared {
             spool: parts.spool,
             metrics: parts.metrics,
             evidence: Arc::default(),
+            vouched: Arc::new(Vouched::new(parts.seed)),
             notes: Notes::default(),
             tls: parts.tls,
             pacer,

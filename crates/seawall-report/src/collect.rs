@@ -216,9 +216,11 @@ impl Collector {
             }
             let mut ports = address.ports.clone();
             ports.truncate(MAX_PORTS);
+            let seen = address.seen.iter().copied().take(MAX_PORTS).collect();
             let mitigations = address.mitigations.iter().copied().take(32).collect();
             let destination = address.destination.as_ref().map(|it| words(it, 64));
-            let new = Address { address: key.clone(), ports, mitigations, destination, ..*address };
+            let new =
+                Address { address: key.clone(), ports, seen, mitigations, destination, ..*address };
             held.entry(key).and_modify(|old| merge_address(old, &new)).or_insert(new);
         }
     }
@@ -338,6 +340,7 @@ fn merge_address(old: &mut Address, new: &Address) {
             old.ports.push(*port);
         }
     }
+    new.seen.iter().for_each(|seen| old.add_seen(seen, MAX_PORTS));
     for id in &new.mitigations {
         if old.mitigations.len() < 32 && !old.mitigations.contains(id) {
             old.mitigations.push(*id);

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::Moment;
 
 mod clean;
+mod ports;
 
 pub use self::clean::{Clean, CleanLook};
+pub use self::ports::PortSeen;
 
 /// Version of this schema.
 pub const RECORD_VERSION: u32 = 1;
@@ -47,7 +49,7 @@ pub enum Entry {
     Note(Note),
     /// An authority's stamp of the time (RFC 3161) on an earlier seal.
     Timestamp(Timestamp),
-    /// Lines were removed because their time was over; what remains can still be checked.
+    /// Lines of addresses were removed; what remains can still be checked.
     Removed(Removed),
     /// The last line: the incident is over, and these are its sums.
     End(Box<End>),
@@ -438,9 +440,12 @@ pub struct Address {
     pub address: String,
     /// Source ports that were seen, eight at most.
     pub ports: Vec<u16>,
-    /// When it was first seen in the sample.
+    /// Each of them with its times; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<PortSeen>,
+    /// When the first of its refused requests in the sample was answered, whatever came later.
     pub first_seen: Moment,
-    /// When last.
+    /// When the last.
     pub last_seen: Moment,
     /// Refusals that were seen: at least so many there were.
     pub refused: u64,
@@ -605,14 +610,14 @@ impl Timestamp {
     }
 }
 
-/// Lines were removed because their time was over.
+/// Lines were removed because their time was over, or because somebody at an address of them was vouched for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
     /// When.
     pub at: Moment,
     /// Which lines, counted from 1.
     pub lines: Vec<u64>,
-    /// Why: `retention` or `operator`.
+    /// Why: `retention`, `vouched` or `operator`.
     pub why: String,
 }
 

@@ -376,6 +376,7 @@ fn record() -> RecordFacts {
 
 fn addresses() -> Vec<Address> {
     let made = |address: &str, refused, mitigations: &[u32]| Address {
+        seen: Vec::new(),
         address: address.to_owned(),
         ports: vec![40_112, 40_990, 51_734],
         first_seen: at(903),

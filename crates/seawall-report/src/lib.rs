@@ -48,8 +48,8 @@ pub use self::collect::Collector;
 pub use self::entry::{
     Address, Addresses, Begin, Clean, CleanLook, ClockOffset, Cohort, CohortCounts, Connections,
     End, Entry, Evidence, Fault, Gap, LogFile, Lost, MetCounts, Move, Node, Note, NoteKind,
-    OriginHealth, RECORD_VERSION, Reconstructed, RecordOrigin, Removed, Row, Second, Source, Step,
-    StepKind, Timestamp, Word,
+    OriginHealth, PortSeen, RECORD_VERSION, Reconstructed, RecordOrigin, Removed, Row, Second,
+    Source, Step, StepKind, Timestamp, Word,
 };
 #[doc(hidden)]
 pub use self::example::example;

@@ -1,6 +1,7 @@
 //! Retention: which lines of a record have to go, and taking them out without breaking what was sealed.
 //!
-//! Only `addresses` lines ever go. What stands in the place of one has its number and its digest, which is in the sealed
+//! Only `addresses` lines ever go: when their time is over, or when an entry says that they are gone, because somebody there
+//! was vouched for. What stands in the place of one has its number and its digest, which is in the sealed
 //! list of digests as well; its salt went with it, so that nobody can try addresses until the digest fits. Separate from
 //! the writer, because it goes over a record whole, with no state of it but which lines.
 //!
@@ -19,7 +20,7 @@ use crate::{Entry, Moment};
 /// What has to go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// Numbers of the sealed lines whose time is over and that still stand, ascending.
+    /// Numbers of the sealed lines that still stand though their time is over or an entry says that they are gone, ascending.
     pub lines: Vec<u64>,
     /// Of them: those of which no `removed` entry speaks yet.
     pub unsaid: Vec<u64>,
@@ -32,8 +33,11 @@ pub struct DueFinder {
     now: Moment,
     /// Whether every line of addresses goes, whatever its time.
     is_all: bool,
-    open: Vec<u64>,
+    /// Lines of the segment that is not sealed: whose time is over, and others.
+    open: [Vec<u64>; 2],
     sealed: BTreeSet<u64>,
+    /// Those whose time is not over.
+    standing: BTreeSet<u64>,
     said: BTreeSet<u64>,
     next: Option<Moment>,
 }
@@ -41,8 +45,8 @@ pub struct DueFinder {
 impl DueFinder {
     /// What is due at `now`.
     pub fn new(now: Moment) -> Self {
-        let (lines, sealed, said) = Default::default();
-        Self { lines, now, is_all: false, open: Vec::new(), sealed, said, next: None }
+        let (lines, open, sealed, standing, said) = Default::default();
+        Self { lines, now, is_all: false, open, sealed, standing, said, next: None }
     }
 
     /// Every line of addresses, whatever its time: for an operator who wants them gone.
@@ -52,21 +56,32 @@ impl DueFinder {
 
     /// Takes a piece.
     pub fn take(&mut self, piece: &[u8]) {
-        let Self { lines, now, is_all, open, sealed, said, next } = self;
+        let Self { lines, now, is_all, open: [due, others], sealed, standing, said, next } = self;
         lines.take(piece, |line| {
             if line.bytes.starts_with(SIGNATURE) {
-                sealed.extend(open.drain(..));
+                sealed.extend(due.drain(..));
+                standing.extend(others.drain(..));
             } else if line.bytes.starts_with(ADDRESSES) {
                 let Ok(Entry::Addresses(found)) = from_slice(line.bytes) else { return };
-                if !*is_all && found.remove_at > *now {
+                let is_due = *is_all || found.remove_at <= *now;
+                if !is_due {
                     *next = Some(next.map_or(found.remove_at, |next| next.min(found.remove_at)));
-                } else if sealed.len() + open.len() < MAX_DUE {
+                }
+                if sealed.len() + standing.len() + due.len() + others.len() < MAX_DUE {
+                    let open = if is_due { &mut *due } else { &mut *others };
                     open.push(line.number);
                 }
             } else if line.bytes.starts_with(REMOVED)
                 && let Ok(Entry::Removed(found)) = from_slice(line.bytes)
             {
-                said.extend(found.lines.iter().filter(|line| sealed.contains(line)));
+                // Whose time is not over goes once it is said, which has to be sealed as well.
+                let stands = |line: &&u64| {
+                    sealed.contains(line)
+                        || standing.contains(line)
+                        || due.contains(line)
+                        || others.contains(line)
+                };
+                said.extend(found.lines.iter().filter(stands));
             }
         });
     }
@@ -77,7 +92,8 @@ impl DueFinder {
     }
 
     /// What was found. Lines that are not sealed yet are not due before they are.
-    pub fn finish(self) -> Due {
+    pub fn finish(mut self) -> Due {
+        self.sealed.extend(self.standing.intersection(&self.said));
         let unsaid = self.sealed.difference(&self.said).copied().collect();
         Due { lines: self.sealed.into_iter().collect(), unsaid }
     }
@@ -210,6 +226,17 @@ mod tests {
         };
         assert_eq!((next(at(99)), next(at(100))), (Some(at(100)), Some(at(200))));
         assert_eq!(next(at(200)), None);
+    }
+
+    #[test]
+    fn a_line_that_is_said_to_be_gone_goes_before_its_time() {
+        let early = vec![second(1), addresses(at(100)), addresses(at(200))];
+        let sealed = record(&key(1), "one", &[early, vec![removed(&[3, 2, 99]), end()]]);
+        assert_eq!(due(&sealed, at(50)), Due { lines: vec![3], unsaid: vec![] });
+        assert_eq!(due(&sealed, at(200)), Due { lines: vec![3, 4], unsaid: vec![4] });
+        let after = without(&sealed, &[3]).expect("addresses only");
+        assert_eq!((verified(&after).removed, verified(&after).complaint()), (1, None));
+        assert_eq!(due(&after, at(50)), Due::default());
     }
 
     #[test]

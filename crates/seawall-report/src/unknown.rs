@@ -65,7 +65,7 @@ fn of_the_record(report: &Report, left: &Left, said: &mut Vec<String>) {
     if removed > 0 {
         let lines = counted(removed, "line was", "lines were");
         said.push(format!(
-            "{lines} removed from the record because their time was over; what they said is not known any more."
+            "{lines} of addresses removed from the record, each for a reason that the record gives; what they said is not known any more."
         ));
     }
     if left.encrypted > 0 {

@@ -110,11 +110,13 @@ fn to_json(report: &Report, options: &ExportOptions, one: &Complaint<'_>) -> Val
         "domain": contact.rsplit_once('@').map_or(NO_DOMAIN, |(_, domain)| domain),
     });
     let last = address.last_seen.max(address.first_seen);
+    // Who had a port is asked for a time at which it was used.
+    let (at, _) = address.seen_from(*port);
     let evidence = evidence(report, address);
     let mut json = json!({
         "xarf_version": VERSION,
         "report_id": id,
-        "timestamp": address.first_seen,
+        "timestamp": at,
         "reporter": who,
         "sender": who,
         "source_identifier": address.address,
@@ -181,6 +183,10 @@ fn evidence(report: &Report, address: &Address) -> String {
         format!("refusals seen (there were at least so many): {}", address.refused),
         "protocol: HTTP over TCP, connections established, so the address is not forged".to_owned(),
     ];
+    for port in &address.ports {
+        let (first, last) = address.seen_from(*port);
+        lines.push(format!("source port {port}: seen from {first} to {last}"));
+    }
     let met = |id: &u32| report.mitigations.iter().find(|one| one.id == *id);
     for one in address.mitigations.iter().filter_map(met) {
         lines.push(format!("requests had in common: {}", line(&one.signature)));

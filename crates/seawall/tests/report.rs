@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use seawall_report::{
     Address, Addresses, Begin, Chain, Clean, Cohort, CohortCounts, End, Entry, MetCounts, Moment,
-    Move, Note, NoteKind, Row, Second, Source, Step, StepKind, Word,
+    Move, Note, NoteKind, Removed, Row, Second, Source, Step, StepKind, Word,
 };
 
 use crate::common::{Ran, run_in};
@@ -268,6 +268,24 @@ fn tables_are_written_to_a_folder_and_no_cell_is_a_formula() {
     }
     let first = folder.run(&["export", "last", "--format", "csv"]).stdout;
     assert!(first.starts_with("prefix,first_seen"), "{first}");
+}
+
+#[test]
+fn addresses_that_the_record_says_are_gone_are_in_no_export_though_they_still_stand() {
+    let mut entries = entries();
+    let is_told = |entries: &[Entry]| {
+        let folder = Folder::with(ID, &sealed(entries));
+        let args = ["export", "last", "--format", "json", "--edition", "sealed"];
+        folder.run(&args).stdout.contains("192.0.2.77")
+    };
+    assert!(is_told(&entries));
+    let place = entries.iter().position(|it| matches!(it, Entry::Addresses(_))).expect("one");
+    // Three lines end each segment of eight.
+    let line = 1 + place as u64 + (place as u64 - 1) / 8 * 3;
+    let why = "vouched".to_owned();
+    let removed = Removed { at: at(9), lines: vec![line], why };
+    entries.insert(entries.len() - 1, Entry::Removed(removed));
+    assert!(!is_told(&entries));
 }
 
 #[test]

@@ -1,34 +1,40 @@
 //! Full addresses of who was refused again and again: the only part of a record that has any.
 //!
 //! An address is told once 20 refusals of it were *seen in the sample*, if nothing speaks for anybody behind it: no
-//! credential, no passed test, no exit of Tor, no address that many share. Whoever was once spoken for is remembered in a
-//! filter that forgets nobody for six hours at least and may only err on the side of telling less.
+//! credential, no passed test, no exit of Tor, no address that many share. What speaks for somebody later strikes it: the lines
+//! that told it are taken out of the record, and what else they told is told again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use seawall_detect::{Sample, is_refused};
-use seawall_model::{ClientAddr, Instant, Observation, Standing, Test};
-use seawall_report::{Address, Moment};
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
-use std::time::Duration;
+use seawall_model::{ClientAddr, Instant, Observation, Test, WallTime};
+use seawall_report::{Address, Moment, PortSeen};
+
+use super::rows::moment;
+use super::vouched::Vouched;
 
 /// Refusals that have to be seen before an address is told.
 pub(super) const LEAST: u64 = 20;
 
-/// The table and the filter: 32,768 addresses, 5 MB when it is full, and 256 KiB.
+/// The table: 32,768 addresses, 11 MB when it is full.
 #[derive(Debug)]
 pub(super) struct Refused {
     all: HashMap<IpAddr, Known>,
-    spoken_for: SpokenFor,
+    vouched: Arc<Vouched>,
+    /// Which line told whom, by a number that is given once; of those that stand.
+    groups: BTreeMap<u64, Vec<IpAddr>>,
+    next_group: u64,
+    /// Who is to be told again, because the line goes that told it.
+    again: Vec<IpAddr>,
     /// Refusals of addresses for which there was no room.
     pub(super) lost: u64,
 }
 
 #[derive(Debug)]
 struct Known {
-    ports: Vec<u16>,
+    seen: Vec<PortSeen>,
     first: Moment,
     last: Moment,
     refused: u64,
@@ -38,24 +44,28 @@ struct Known {
 }
 
 impl Refused {
-    pub(super) fn new(seed: [u64; 2]) -> Self {
-        Self { all: HashMap::new(), spoken_for: SpokenFor::new(seed), lost: 0 }
+    pub(super) fn new(vouched: Arc<Vouched>) -> Self {
+        Self {
+            all: HashMap::new(),
+            vouched,
+            groups: BTreeMap::new(),
+            next_group: 0,
+            again: Vec::new(),
+            lost: 0,
+        }
     }
 
     /// Takes note of everybody for whom something speaks. In peace, too: who read yesterday is not told today.
     pub(super) fn hear(&mut self, sample: &Sample, now: Instant) {
-        self.spoken_for.turn(now);
-        for row in sample.rows().iter().filter(|row| is_spoken_for(row)) {
-            self.spoken_for.insert(row.client);
-            self.all.remove(&row.client.ip());
-        }
+        self.vouched.turn(now);
+        sample.rows().iter().for_each(|row| self.vouched.hear_row(row));
     }
 
-    /// Takes in what a tick saw while an incident goes on.
-    pub(super) fn add(&mut self, sample: &Sample, at: Moment) {
+    /// Takes in what a tick saw while an incident goes on. `now` and `wall` are the same moment on two clocks.
+    pub(super) fn add(&mut self, sample: &Sample, now: (Instant, WallTime)) {
         for row in sample.rows().iter().filter(|row| row.test != Test::Set && is_refused(row)) {
-            if !self.spoken_for.contains(row.client) {
-                self.add_row(row, at);
+            if !self.vouched.contains(row.client) {
+                self.add_row(row, moment(row, now));
             }
         }
     }
@@ -74,7 +84,7 @@ impl Refused {
                 return;
             }
             None => self.all.entry(ip).or_insert_with(|| Known {
-                ports: Vec::new(),
+                seen: Vec::new(),
                 first: at,
                 last: at,
                 refused: 0,
@@ -82,10 +92,11 @@ impl Refused {
                 told: 0,
             }),
         };
-        known.last = at;
+        // A sample is in no order.
+        (known.first, known.last) = (known.first.min(at), known.last.max(at));
         known.refused += 1;
-        if row.port != 0 && known.ports.len() < MAX_PORTS && !known.ports.contains(&row.port) {
-            known.ports.push(row.port);
+        if row.port != 0 {
+            known.see(row.port, at);
         }
         if let Some(met) = row.met
             && known.mitigations.len() < MAX_PORTS
@@ -95,55 +106,99 @@ impl Refused {
         }
     }
 
-    /// Those to be told now: new ones, and those with twice as many refusals as when they were told; at the end all
-    /// that changed. At most `most`, the most refused first. `is_shared` asks what is known of an address by now.
+    /// Whom something speaks for by now is forgotten; the groups that told any of them are struck, and their other members
+    /// are due again. `is_shared` asks what is known of an address by now.
+    pub(super) fn strike(&mut self, is_shared: impl Fn(ClientAddr) -> bool) -> Vec<u64> {
+        let vouched = &self.vouched;
+        self.all.retain(|ip, known| {
+            let client = ClientAddr::new(*ip);
+            !vouched.contains(client) && (known.told == 0 || !is_shared(client))
+        });
+        let all = &self.all;
+        let struck =
+            self.groups.extract_if(.., |_, told| told.iter().any(|ip| !all.contains_key(ip)));
+        let (groups, told): (Vec<_>, Vec<_>) = struck.unzip();
+        for ip in told.into_iter().flatten() {
+            if let Some(known) = self.all.get_mut(&ip)
+                && known.told > 0
+            {
+                known.told = 0;
+                self.again.push(ip);
+            }
+        }
+        groups
+    }
+
+    /// Those to be told now, as groups with their numbers: who has to be told again, new ones, and those with twice as many
+    /// refusals as when they were told; at the end all that changed. Of the latter at most `most`, the most refused first.
     pub(super) fn due(
         &mut self,
         most: usize,
         is_last: bool,
         is_shared: impl Fn(ClientAddr) -> bool,
-    ) -> Vec<Address> {
+    ) -> Vec<(u64, Vec<Address>)> {
+        let again: HashSet<IpAddr> = self.again.drain(..).collect();
         let factor = if is_last { 1 } else { 2 };
-        let mut due: Vec<(u64, IpAddr)> = self
+        let mut due: Vec<(bool, u64, IpAddr)> = self
             .all
             .iter()
             .filter(|(_, known)| {
                 known.refused >= LEAST && known.refused > factor * known.told.max(1) - 1
             })
             .filter(|(_, known)| known.refused > known.told)
-            .map(|(ip, known)| (known.refused, *ip))
+            .map(|(ip, known)| (again.contains(ip), known.refused, *ip))
             .collect();
         due.sort_unstable_by(|one, other| other.cmp(one));
         let mut told = Vec::new();
-        for (_, ip) in due {
-            if told.len() >= most {
+        for (_, _, ip) in due {
+            if told.len() >= most + again.len() {
                 break;
             }
             let client = ClientAddr::new(ip);
-            if is_shared(client) {
-                self.spoken_for.insert(client);
+            if self.vouched.contains(client) {
                 self.all.remove(&ip);
-                continue;
+            } else if is_shared(client) {
+                self.vouched.insert(client);
+                self.all.remove(&ip);
+            } else if let Some(known) = self.all.get_mut(&ip) {
+                known.told = known.refused;
+                told.push((ip, known.line(ip)));
             }
-            let Some(known) = self.all.get_mut(&ip) else { continue };
-            known.told = known.refused;
-            told.push(known.line(ip));
         }
-        told
+        let groups = told.chunks(OF_GROUP).map(|told| {
+            self.next_group += 1;
+            self.groups.insert(self.next_group, told.iter().map(|(ip, _)| *ip).collect());
+            (self.next_group, told.iter().map(|(_, address)| address.clone()).collect())
+        });
+        groups.collect()
     }
 
-    /// The incident is over: who was refused is forgotten, who was spoken for is not.
+    /// The incident is over: who was refused is forgotten, who was vouched for is not.
     pub(super) fn forget(&mut self) {
         self.all = HashMap::new();
+        (self.groups, self.again) = (BTreeMap::new(), Vec::new());
         self.lost = 0;
     }
 }
 
 impl Known {
+    /// A port with its times: a provider looks up who had it when.
+    fn see(&mut self, port: u16, at: Moment) {
+        let has_room = self.seen.len() < MAX_PORTS;
+        match self.seen.iter_mut().find(|seen| seen.port == port) {
+            Some(seen) => (seen.first, seen.last) = (seen.first.min(at), seen.last.max(at)),
+            None if has_room => {
+                self.seen.push(PortSeen { port, first: at, last: at });
+            }
+            None => {}
+        }
+    }
+
     fn line(&self, ip: IpAddr) -> Address {
         Address {
             address: ip.to_string(),
-            ports: self.ports.clone(),
+            ports: self.seen.iter().map(|seen| seen.port).collect(),
+            seen: self.seen.clone(),
             first_seen: self.first,
             last_seen: self.last,
             refused: self.refused,
@@ -153,63 +208,7 @@ impl Known {
     }
 }
 
-fn is_spoken_for(row: &Observation) -> bool {
-    row.standing != Standing::Anonymous
-        || row.is_recognised
-        || row.is_tor
-        || matches!(row.test, Test::Passed | Test::Carried)
-}
-
-/// A Bloom filter of two halves, of which the older is forgotten every six hours.
-#[derive(Debug)]
-struct SpokenFor {
-    seed: [u64; 2],
-    halves: [Box<[u64]>; 2],
-    turned: Option<Instant>,
-}
-
-impl SpokenFor {
-    fn new(seed: [u64; 2]) -> Self {
-        let empty = || vec![0; BITS / 64].into_boxed_slice();
-        Self { seed, halves: [empty(), empty()], turned: None }
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let turned = *self.turned.get_or_insert(now);
-        if now.saturating_since(turned) >= LASTS {
-            self.turned = Some(now);
-            self.halves.swap(0, 1);
-            self.halves[0].fill(0);
-        }
-    }
-
-    fn insert(&mut self, client: ClientAddr) {
-        for bit in self.bits(client) {
-            self.halves[0][bit / 64] |= 1 << (bit % 64);
-        }
-    }
-
-    fn contains(&self, client: ClientAddr) -> bool {
-        let has = |half: &[u64]| {
-            self.bits(client).into_iter().all(|bit| half[bit / 64] & 1 << (bit % 64) != 0)
-        };
-        self.halves.iter().any(|half| has(half))
-    }
-
-    fn bits(&self, client: ClientAddr) -> [usize; 4] {
-        let [key0, key1] = self.seed;
-        let mut hasher = SipHasher13::new_with_keys(key0, key1 ^ OTHER);
-        // What counts as one client: a /64 is one subscriber.
-        hasher.write_u128(client.identity());
-        let hash = hasher.finish128();
-        [hash.h1, hash.h1 >> 32, hash.h2, hash.h2 >> 32].map(|bits| bits as usize & (BITS - 1))
-    }
-}
-
-/// Another key than that of other tables with the same seed.
-const OTHER: u64 = 0x7ec0_4de4;
-/// With 100,000 clients in it one in 150 of all others is taken for one of them, and not told.
-const BITS: usize = 1 << 20;
-const LASTS: Duration = Duration::from_secs(6 * 3_600);
+/// Addresses in a line: at most 200 kB.
+const OF_GROUP: usize = 256;
 const MAX_ADDRESSES: usize = 32_768;
 const MAX_PORTS: usize = 8;

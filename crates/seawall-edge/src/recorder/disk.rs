@@ -190,7 +190,11 @@ impl Disk for Folder {
         let old = OpenOptions::new().write(true).open(self.path(incident))?;
         self.lock(incident, &old)?;
         fs::rename(dir.join(BESIDE), dir.join(RECORD))?;
-        File::open(dir)?.sync_all()
+        // After a power cut the old one may be back, which says itself what has to go; but from now on it is the new one.
+        if let Err(error) = File::open(dir).and_then(|dir| dir.sync_all()) {
+            tracing::warn!("the folder of an incident record cannot be synced: {error}");
+        }
+        Ok(())
     }
 
     fn discard(&mut self, incident: &str) -> io::Result<()> {

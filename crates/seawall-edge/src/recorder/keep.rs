@@ -56,7 +56,7 @@ fn end<D: Disk>(writer: &mut Writer<D>, incident: &str, now: Moment) -> Result<b
             "the program was ended from outside; {} lines that were not sealed yet were kept, {} bytes of a line that was not whole were cut",
             resumed.unsealed_entries, resumed.cut_bytes
         );
-        let from = sums.sums.last.plus_ms(1_000);
+        let from = sums.sums.told_until();
         let gap = Gap { from, until: Some(now), why: "killed".to_owned(), detail };
         for entry in [Entry::Gap(gap), Entry::End(Box::new(sums.sums.end(now)))] {
             if chain.is_full() {
@@ -233,6 +233,31 @@ fn expire<D: Disk>(
     Ok(next)
 }
 
+/// Takes lines of addresses out of the record that is written, of whom somebody was vouched for since they were told. That
+/// they are gone is sealed in it already.
+pub(super) fn strike<D: Disk>(writer: &mut Writer<D>, now: Moment) {
+    let Some((incident, lines)) = writer.struck(now) else { return };
+    // Who replaces it takes the lock that who writes on it holds.
+    writer.release();
+    let done = write_without(writer, &incident, &lines).map_err(|error| {
+        let discarded = writer.disk().discard(&incident);
+        let error = discarded.err().map_or(error.clone(), |other| format!("{error}; {other}"));
+        error!(
+            seawall.incident.record = %incident,
+            "addresses of who was vouched for stay in a record, tried again in a minute: {error}"
+        );
+        now.plus_ms(STRIKE_AGAIN_MS)
+    });
+    if done.is_ok() {
+        tracing::info!(
+            seawall.incident.record = %incident,
+            lines = lines.len(),
+            "addresses of who was vouched for were taken out of a record"
+        );
+    }
+    writer.replaced(done);
+}
+
 fn find<D: Disk>(
     writer: &mut Writer<D>,
     incident: &str,
@@ -278,17 +303,17 @@ pub(super) fn add<D: Disk>(
     Err(cut.err().map_or(error.to_string(), |other| format!("{error}; {other}")))
 }
 
-/// Writes the record without `lines`, and puts that in its place.
+/// Writes the record without `lines`, and puts that in its place. How long it is.
 fn write_without<D: Disk>(
     writer: &mut Writer<D>,
     incident: &str,
     lines: &[u64],
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let disk = writer.disk();
     let text = |error: io::Error| error.to_string();
     let mut file = disk.beside(incident).map_err(text)?;
     let (mut remover, mut out) = (Remover::new(lines.iter().copied()), Vec::new());
-    let mut failed = None;
+    let (mut failed, mut len) = (None, 0);
     let read = disk.read(incident, &mut |piece| {
         if failed.is_some() {
             return;
@@ -296,6 +321,7 @@ fn write_without<D: Disk>(
         out.clear();
         let taken = remover.take(piece, &mut out).map_err(|error| error.to_string());
         failed = taken.and_then(|()| file.append(&out).map_err(text)).err();
+        len += out.len() as u64;
     });
     read.map_err(text)?;
     if let Some(failed) = failed {
@@ -304,7 +330,8 @@ fn write_without<D: Disk>(
     out.clear();
     remover.finish(&mut out).map_err(|error| error.to_string())?;
     file.append(&out).and_then(|()| file.sync()).map_err(text)?;
-    disk.replace(incident).map_err(text)
+    disk.replace(incident).map_err(text)?;
+    Ok(len + out.len() as u64)
 }
 
 fn is_due(record: &Kept, retention: Duration, now: Moment) -> bool {
@@ -331,3 +358,4 @@ pub(super) fn began(incident: &str) -> Option<Moment> {
 /// So late at most a line goes, but for those of a record that is written.
 const EXPIRE_EVERY_S: f64 = 60.0;
 const AGAIN_MS: u64 = 600_000;
+const STRIKE_AGAIN_MS: u64 = 60_000;

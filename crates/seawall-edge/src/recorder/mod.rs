@@ -19,6 +19,7 @@ mod sources;
 mod stamps;
 mod story;
 mod thread;
+mod vouched;
 mod writer;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub(crate) use self::notes::Notes;
 pub use self::reconstruction::{Reconstruction, Recorded};
 pub use self::story::{About, Output, Seen, Story, Surroundings};
 pub(crate) use self::thread::start;
+pub(crate) use self::vouched::Vouched;
 pub(crate) use self::writer::Counters;
 use crate::clock;
 use crate::gates;
@@ -123,11 +125,15 @@ impl Recorder {
 
     /// Keeps the beginning of a record, without which the rest is nothing; the rest is lost.
     fn hold(&mut self, now: Moment, mut outputs: Vec<Output>) {
+        // That somebody was vouched for is not lost.
+        let strikes = outputs.extract_if(.., |output| matches!(output, Output::Strike(_)));
+        let strikes: Vec<Output> = strikes.collect();
         if matches!(outputs.first(), Some(Output::Begin(_))) {
             let rest = outputs.split_off(outputs.len().min(MAX_HELD));
             self.kept = outputs;
             outputs = rest;
         }
+        self.kept.extend(strikes);
         let lost = outputs.len() as u64;
         if lost > 0 {
             self.counters.lost.fetch_add(lost, Ordering::Relaxed);

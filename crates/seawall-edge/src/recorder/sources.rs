@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use seawall_detect::{Sample, is_refused};
-use seawall_model::{ClientAddr, Observation};
+use seawall_model::{ClientAddr, Instant, Observation, WallTime};
 use seawall_report::{Moment, Source};
 
-use super::rows::{is_clean, prefix_text};
+use super::rows::{is_clean, moment, prefix_text};
 
 /// The table. Takes 3 MB when it is full.
 #[derive(Debug, Default)]
@@ -39,10 +39,10 @@ struct Known {
 }
 
 impl Sources {
-    /// Takes in what a tick has drawn.
-    pub(super) fn add(&mut self, sample: &Sample, at: Moment) {
+    /// Takes in what a tick has drawn. `now` and `wall` are the same moment on two clocks.
+    pub(super) fn add(&mut self, sample: &Sample, now: (Instant, WallTime)) {
         for (row, p) in sample.drawn().filter(|(row, _)| !is_clean(row)) {
-            self.add_row(row, p, at);
+            self.add_row(row, p, moment(row, now));
         }
     }
 
@@ -59,7 +59,8 @@ impl Sources {
                 return;
             }
         };
-        known.last = at;
+        // A sample is in no order.
+        (known.first, known.last) = (known.first.min(at), known.last.max(at));
         known.rows += 1;
         known.tor += u64::from(row.is_tor);
         known.refused += u64::from(is_refused(row));

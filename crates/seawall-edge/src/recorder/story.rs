@@ -6,6 +6,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_control::{ControlLoop, Entry as Recorded, Incident, Step as Happened};
@@ -21,6 +22,7 @@ use super::clean::Readers;
 use super::rows::{self, Thinner};
 use super::seconds::{Sums, Untold};
 use super::sources::Sources;
+use super::vouched::Vouched;
 
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,10 @@ pub enum Output {
     Begin(Box<Begin>),
     /// The next line of it.
     Line(Box<Entry>),
+    /// The next line, of addresses, by a number that no other has.
+    Addresses(u64, Box<Entry>),
+    /// Lines of addresses of these numbers have to go: somebody there was vouched for.
+    Strike(Vec<u64>),
     /// What was written since the last seal is a segment.
     Seal,
     /// The incident was lost sight of: the record ends with the sums of what is in it.
@@ -122,6 +128,11 @@ struct Open {
 impl Story {
     /// `seed`: random, for keyed tables and for where sampling begins.
     pub fn new(about: About, seed: [u64; 2]) -> Self {
+        Self::with_vouched(about, seed, Arc::new(Vouched::new(seed)))
+    }
+
+    /// One that is told of everybody for whom something speaks, in the sample or not.
+    pub(super) fn with_vouched(about: About, seed: [u64; 2], vouched: Arc<Vouched>) -> Self {
         let random = |word: u64| (word >> 11) as f64 / (1_u64 << 53) as f64;
         Self {
             about,
@@ -135,7 +146,7 @@ impl Story {
             words: Vec::new(),
             thinner: Thinner::new(random(seed[0])),
             sources: Sources::default(),
-            refused: Refused::new(seed),
+            refused: Refused::new(vouched),
             last: None,
             open: None,
         }
@@ -352,8 +363,8 @@ impl Story {
                 let due = sample.rows().iter().filter(|row| !rows::is_clean(row)).count();
                 open.rows_lost += due as u64;
             }
-            self.sources.add(sample, wall.into());
-            self.refused.add(sample, wall.into());
+            self.sources.add(sample, (now, wall));
+            self.refused.add(sample, (now, wall));
             for (row, _) in &taken {
                 take_words(open, row, seen, &mut self.words);
             }
@@ -507,18 +518,22 @@ impl Story {
         for source in self.sources.changed(most.sources, |prefix| around.describe(prefix)) {
             line(out, Entry::Source(Box::new(source)));
         }
-        let mut due = self.refused.due(most.addresses, is_last, |client| around.is_shared(client));
-        if let Some(to) = self.about.destination {
-            // Who has no port came by way of a proxy.
-            let own = due.iter_mut().filter(|address| !address.ports.is_empty());
-            own.for_each(|address| address.destination = Some(to.to_string()));
+        let struck = self.refused.strike(|client| around.is_shared(client));
+        if !struck.is_empty() {
+            out.push(Output::Strike(struck));
         }
-        for addresses in due.chunks(ADDRESSES) {
-            let (addresses, count) = (addresses.to_vec(), addresses.len() as u64);
+        let due = self.refused.due(most.addresses, is_last, |client| around.is_shared(client));
+        for (group, mut addresses) in due {
+            if let Some(to) = self.about.destination {
+                // Who has no port came by way of a proxy.
+                let own = addresses.iter_mut().filter(|address| !address.ports.is_empty());
+                own.for_each(|address| address.destination = Some(to.to_string()));
+            }
+            let count = addresses.len() as u64;
             // Salt and encryption are for who writes: both take random numbers.
             let remove_at = open.remove_at;
             let told = Addresses { addresses, count, remove_at, ..Addresses::default() };
-            line(out, Entry::Addresses(Box::new(told)));
+            out.push(Output::Addresses(group, Box::new(Entry::Addresses(Box::new(told)))));
         }
     }
 }
@@ -608,8 +623,6 @@ const FIRST: Most = Most { sources: 96, addresses: 128 };
 const LATER: Most = Most { sources: 16, addresses: 16 };
 const LAST: Most = Most { sources: 4_096, addresses: 4_096 };
 const BUSY_SEGMENTS: u64 = 60;
-/// Addresses in a line: at most 100 kB.
-const ADDRESSES: usize = 256;
 /// So long each second tells what each mitigation met, the ring included.
 const DETAILED_SEGMENTS: u64 = 10;
 const MET_EVERY_S: u64 = 30;

@@ -20,6 +20,7 @@ use seawall_seal::SigningKey;
 
 use super::disk::{Disk, Kept, RecordFile};
 use super::story::{About, Output, Seen, Story, Surroundings};
+use super::vouched::Vouched;
 use super::writer::Writer;
 use super::{keep, rows};
 
@@ -27,6 +28,7 @@ mod addresses;
 mod notes;
 mod readers;
 mod stamps;
+mod vouched;
 
 const SEED: [u64; 2] = [3, 4];
 const BEGAN_S: u64 = 1_795_341_600;
@@ -98,6 +100,7 @@ fn blocked(client: [u8; 4]) -> Observation {
 /// A shield in virtual time: what is observed, and what control would say.
 struct Shield {
     story: Story,
+    vouched: Arc<Vouched>,
     control: ControlLoop,
     window: Window,
     ticks: u64,
@@ -114,8 +117,10 @@ impl Shield {
             ..About::default()
         };
         let (detect, control) = (DetectorConfig::default(), ControllerConfig::default());
+        let vouched = Arc::new(Vouched::new(SEED));
         Self {
-            story: Story::new(about, SEED),
+            story: Story::with_vouched(about, SEED, Arc::clone(&vouched)),
+            vouched,
             control: ControlLoop::new(detect, control, SEED),
             window: Window::new(SEED),
             ticks: 0,
@@ -193,7 +198,7 @@ impl Shield {
 
 fn entries(out: &[Output]) -> impl Iterator<Item = &Entry> {
     out.iter().filter_map(|it| match it {
-        Output::Line(entry) => Some(&**entry),
+        Output::Line(entry) | Output::Addresses(_, entry) => Some(&**entry),
         _ => None,
     })
 }
@@ -343,7 +348,9 @@ fn of_readers_there_are_counts_and_no_addresses() {
         .iter()
         .map(|it| match it {
             Output::Begin(begin) => serde_json::to_string(begin).expect("JSON"),
-            Output::Line(entry) => serde_json::to_string(entry).expect("JSON"),
+            Output::Line(entry) | Output::Addresses(_, entry) => {
+                serde_json::to_string(entry).expect("JSON")
+            }
             _ => String::new(),
         })
         .collect();
@@ -578,11 +585,12 @@ fn check_honest(entries: &[Entry], run: u64) {
         })
         .collect();
     let (first, last) = (seconds.iter().min(), seconds.iter().max());
-    // Of a record that ended before its first second the gap says all.
+    // Of a record that ended before its first second was written the gap says all, from when the incident began.
     let whole = match (first, last) {
         (Some(first), Some(last)) => *first..=*last,
         _ => BEGAN_S + 10..=BEGAN_S + 10,
     };
+    assert!(gaps.iter().all(|(from, _)| *from >= BEGAN_S), "run {run}: {gaps:?}");
     for second in whole {
         // A second is written when the next one has begun.
         let is_said = gaps.iter().any(|(from, until)| (*from..=until + 1).contains(&(second + 1)));

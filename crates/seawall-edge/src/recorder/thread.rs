@@ -67,7 +67,8 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
         }
     };
     shared.notes.open(sender.clone());
-    let story = Story::new(about(config, shared, is_rehearsal), seed);
+    let about = about(config, shared, is_rehearsal);
+    let story = Story::with_vouched(about, seed, Arc::clone(&shared.vouched));
     let around = Around::new(Arc::clone(shared));
     Some(Recorder { story, around, sender, counters, thread, kept: Vec::new(), lost: None })
 }
@@ -119,6 +120,7 @@ fn write<D: Disk, A: Asker>(
             keep::make_room(writer, bounds, now);
         }
         expiry.turn(writer, now);
+        keep::strike(writer, now);
         if let Some(stamps) = &mut stamps {
             stamps.turn(writer, now);
         }
@@ -138,7 +140,7 @@ fn write<D: Disk, A: Asker>(
 pub(super) fn complete(output: &mut Output, recipients: &[Recipient]) {
     match output {
         Output::Begin(begin) => begin.software_sha256 = own_digest().ok().map(|it| it.to_string()),
-        Output::Line(entry) => {
+        Output::Addresses(_, entry) => {
             if let Entry::Addresses(told) = &mut **entry {
                 let mut salt = [0; 16];
                 if getrandom::fill(&mut salt).is_err() {
@@ -150,7 +152,7 @@ pub(super) fn complete(output: &mut Output, recipients: &[Recipient]) {
                 encrypt_addresses(told, recipients);
             }
         }
-        Output::Seal | Output::Conclude => {}
+        Output::Line(_) | Output::Strike(_) | Output::Seal | Output::Conclude => {}
     }
 }
 

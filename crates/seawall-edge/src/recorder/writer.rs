@@ -4,12 +4,12 @@
 //! each seal, so that a power cut loses a minute at most. If the disk takes nothing, what comes is kept in memory, 16,384
 //! lines of it; what is beyond is counted, and a `gap` says so when it works again. Nobody waits for it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seawall_report::{Chain, End, Entry, Fault, Gap, Moment, Note};
+use seawall_report::{Chain, End, Entry, Fault, Gap, Moment, Note, Removed};
 use seawall_seal::{Digest, SigningKey};
 
 use super::disk::{Disk, RecordFile};
@@ -52,6 +52,31 @@ struct Open {
     /// `None` after a failure.
     file: Option<Box<dyn RecordFile>>,
     sums: Sums,
+    told: Told,
+}
+
+/// Which lines of a record told addresses.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    /// By the number of what was told.
+    lines: BTreeMap<u64, u64>,
+    /// Lines of which an entry says that they are removed.
+    struck: BTreeSet<u64>,
+    /// Those of them of which that is sealed: they have to go.
+    due: BTreeSet<u64>,
+    /// When it is tried again, if they could not be taken out.
+    retry_at: Moment,
+}
+
+impl Told {
+    /// The entry that says that the lines of these numbers are gone; none if there are none of them in the record.
+    fn strike(&mut self, numbers: &[u64], now: Moment) -> Option<Entry> {
+        let lines: Vec<u64> =
+            numbers.iter().filter_map(|number| self.lines.remove(number)).collect();
+        self.struck.extend(&lines);
+        let removed = Removed { at: now, lines, why: "vouched".to_owned() };
+        (!removed.lines.is_empty()).then_some(Entry::Removed(removed))
+    }
 }
 
 /// Since when the disk takes nothing.
@@ -71,7 +96,7 @@ struct Trouble {
 pub(super) struct Sums {
     end: End,
     since: Moment,
-    pub(super) last: Moment,
+    last: Moment,
 }
 
 impl Sums {
@@ -98,6 +123,11 @@ impl Sums {
             }
             _ => {}
         }
+    }
+
+    /// Up to when there are seconds; if there are none, when the incident began.
+    pub(super) fn told_until(&self) -> Moment {
+        if self.last == Moment::default() { self.since } else { self.last.plus_ms(1_000) }
     }
 
     /// The end of what was recorded, written at `at`.
@@ -156,6 +186,35 @@ impl<D: Disk> Writer<D> {
         Some((&open.incident, open.chain.segments(), open.chain.head()?))
     }
 
+    /// Lines that have to go from the record that is written, if now is the time: nothing waits, and the disk takes it.
+    pub(super) fn struck(&self, now: Moment) -> Option<(String, Vec<u64>)> {
+        let open = self.open.as_ref()?;
+        let is_time = self.trouble.is_none() && self.waiting.is_empty();
+        let is_due = !open.told.due.is_empty() && now >= open.told.retry_at;
+        let lines = || open.told.due.iter().copied().collect();
+        (is_time && is_due).then(|| (open.incident.clone(), lines()))
+    }
+
+    /// Lets the file of the record go that is written: it is about to be replaced.
+    pub(super) fn release(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.file = None;
+        }
+    }
+
+    /// The file was replaced by one of `len` bytes without the lines that had to go; or it could not be, and is to be tried
+    /// again at a time.
+    pub(super) fn replaced(&mut self, done: Result<u64, Moment>) {
+        let Some(open) = &mut self.open else { return };
+        match done {
+            Ok(len) => {
+                open.len = len;
+                open.told.due.clear();
+            }
+            Err(retry_at) => open.told.retry_at = retry_at,
+        }
+    }
+
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -169,7 +228,8 @@ impl<D: Disk> Writer<D> {
     /// Writes what there is to write, or keeps it until the disk takes it.
     pub(super) fn take(&mut self, now: Moment, outputs: Vec<Output>) {
         for output in outputs {
-            if self.waiting.len() >= MAX_WAITING {
+            // That somebody was vouched for is not lost: it comes once a minute at most.
+            if self.waiting.len() >= MAX_WAITING && !matches!(output, Output::Strike(_)) {
                 self.lose(now);
             } else {
                 self.waiting.push_back(output);
@@ -260,37 +320,33 @@ impl<D: Disk> Writer<D> {
         if open.file.is_none() {
             open.file = Some(self.disk.reopen(&open.incident, open.len)?);
         }
-        let (mut chain, mut sums) = (open.chain.clone(), open.sums.clone());
-        let (mut bytes, mut count, mut lines, mut is_sealed) = (Vec::new(), 0, 0, false);
+        let mut next = Next::after(open);
         for output in &self.waiting {
-            let is_room = !chain.is_full();
+            let is_room = !next.chain.is_full();
             match output {
                 Output::Begin(_) | Output::Conclude => break,
                 Output::Line(entry) if is_room => {
-                    // What is too long for a line, or comes after the end, is lost alone.
-                    match chain.append(entry) {
-                        Ok(line) => {
-                            sums.add(entry);
-                            lines += 1;
-                            bytes.extend(line);
-                        }
-                        Err(error) => {
-                            self.counters.lost.fetch_add(1, Ordering::Relaxed);
-                            tracing::error!("a line of the incident record is lost: {error}");
-                        }
-                    }
-                    count += 1;
+                    next.append(entry, &self.counters);
                 }
-                Output::Line(_) | Output::Seal => {
-                    if let Ok(seal) = chain.seal(&self.key, now) {
-                        bytes.extend(seal);
-                        is_sealed = true;
+                Output::Addresses(number, entry) if is_room => {
+                    if next.append(entry, &self.counters) {
+                        next.told.lines.insert(*number, next.chain.lines());
                     }
-                    count += usize::from(*output == Output::Seal);
+                }
+                Output::Strike(numbers) if is_room => {
+                    if let Some(removed) = next.told.strike(numbers, now) {
+                        next.append(&removed, &self.counters);
+                    }
+                }
+                Output::Line(_) | Output::Addresses(..) | Output::Strike(_) | Output::Seal => {
+                    next.seal(&self.key, now);
+                    next.count += usize::from(*output == Output::Seal);
                     break;
                 }
             }
+            next.count += 1;
         }
+        let Next { chain, sums, told, bytes, count, lines, is_sealed } = next;
         if self.closed_bytes + open.len + bytes.len() as u64 > self.max_bytes {
             let why = "incident records take as much of `disk` as they may";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
@@ -301,7 +357,7 @@ impl<D: Disk> Writer<D> {
             file.sync()?;
         }
         open.len += bytes.len() as u64;
-        (open.chain, open.sums) = (chain, sums);
+        (open.chain, open.sums, open.told) = (chain, sums, told);
         self.counters.lines.fetch_add(lines, Ordering::Relaxed);
         self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.waiting.drain(..count);
@@ -330,7 +386,8 @@ impl<D: Disk> Writer<D> {
         sums.add(&Entry::Begin(begin.clone()));
         let (incident, len) = (begin.incident.clone(), line.len() as u64);
         tracing::info!(seawall.incident.record = %incident, "the incident is recorded");
-        self.open = Some(Open { incident, chain, len, file: Some(file), sums });
+        let told = Told::default();
+        self.open = Some(Open { incident, chain, len, file: Some(file), sums, told });
         self.waiting.pop_front();
         self.counters.lines.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes.fetch_add(len, Ordering::Relaxed);
@@ -382,6 +439,51 @@ impl<D: Disk> Writer<D> {
         if let Some(trouble) = &mut self.trouble {
             trouble.lost += 1;
             trouble.lost_from.get_or_insert(now);
+        }
+    }
+}
+
+/// What a record is after the next lines.
+struct Next {
+    chain: Chain,
+    sums: Sums,
+    told: Told,
+    bytes: Vec<u8>,
+    /// Of what waits.
+    count: usize,
+    lines: u64,
+    is_sealed: bool,
+}
+
+impl Next {
+    fn after(open: &Open) -> Self {
+        let (chain, sums, told) = (open.chain.clone(), open.sums.clone(), open.told.clone());
+        Self { chain, sums, told, bytes: Vec::new(), count: 0, lines: 0, is_sealed: false }
+    }
+
+    /// Whether it is a line now. What is too long for one, or comes after the end, is lost alone.
+    fn append(&mut self, entry: &Entry, counters: &Counters) -> bool {
+        match self.chain.append(entry) {
+            Ok(line) => {
+                self.sums.add(entry);
+                self.lines += 1;
+                self.bytes.extend(line);
+                true
+            }
+            Err(error) => {
+                counters.lost.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("a line of the incident record is lost: {error}");
+                false
+            }
+        }
+    }
+
+    fn seal(&mut self, key: &SigningKey, now: Moment) {
+        if let Ok(seal) = self.chain.seal(key, now) {
+            self.bytes.extend(seal);
+            self.is_sealed = true;
+            let struck = std::mem::take(&mut self.told.struck);
+            self.told.due.extend(struck);
         }
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn record(report: &Report) -> Part {
     for removed in facts.removed.iter().take(MAX_ROWS) {
         let why = match removed.why.as_str() {
             "retention" => "its time was over".to_owned(),
+            "vouched" => "somebody at an address of them passed a test, had a credential or shared it with others".to_owned(),
             "operator" => "the operator wanted it so".to_owned(),
             other => clean::line(other),
         };

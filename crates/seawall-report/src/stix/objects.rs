@@ -235,14 +235,15 @@ fn add_address(bundle: &mut Bundle, address: &Address) -> Result<(), ExportError
         let kind = if to.is_ipv4() { "ipv4-addr" } else { "ipv6-addr" };
         let target = bundle.observable(kind, json!({ "value": to.ip() }), json!({}))?;
         for port in &address.ports {
+            let (first, last) = address.seen_from(*port);
             let traffic = json!({
                 "src_ref": from,
                 "dst_ref": target,
                 "src_port": port,
                 "dst_port": to.port(),
                 "protocols": [if to.is_ipv4() { "ipv4" } else { "ipv6" }, "tcp", "http"],
-                "start": address.first_seen,
-                "end": address.last_seen.max(address.first_seen),
+                "start": first,
+                "end": last,
             });
             refs.push(bundle.observable("network-traffic", traffic, json!({}))?);
         }

@@ -109,14 +109,14 @@ impl Recorder {
                     collector.take(&Entry::Begin(begin.clone()));
                     self.open = Some((begin.since, collector));
                 }
-                Output::Line(entry) => {
+                Output::Line(entry) | Output::Addresses(_, entry) => {
                     let Some((_, collector)) = &mut self.open else { continue };
                     collector.take(entry);
                     if matches!(**entry, Entry::End(_)) {
                         self.settle();
                     }
                 }
-                Output::Seal | Output::Conclude => {}
+                Output::Strike(_) | Output::Seal | Output::Conclude => {}
             }
         }
         match &mut self.out {

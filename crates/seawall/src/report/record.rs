@@ -1,11 +1,13 @@
 //! Reads a record: line by line, bounded, and whatever is in it; and says whether it is what was sealed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use seawall_report::{
-    Collector, Edition, Entry, RecordFacts, RecordFailure, RecordVerifier, Report, VerifiedRecord,
+    Collector, DueFinder, Edition, Entry, Moment, RecordFacts, RecordFailure, RecordVerifier,
+    Report, VerifiedRecord,
 };
 
 use crate::figures::{grouped, readable_size};
@@ -26,22 +28,17 @@ pub(super) struct Lines {
 /// A failure if the file cannot be read, or is no record.
 pub(super) fn read(
     path: &Path,
-    each: impl FnMut(&Entry) -> Result<(), Failure>,
+    mut each: impl FnMut(&Entry) -> Result<(), Failure>,
 ) -> Result<Lines, Failure> {
-    read_through(path, None, each)
+    read_through(path, None, |_, entry| each(entry))
 }
 
 fn read_through(
     path: &Path,
     mut verifier: Option<&mut RecordVerifier>,
-    mut each: impl FnMut(&Entry) -> Result<(), Failure>,
+    mut each: impl FnMut(u64, &Entry) -> Result<(), Failure>,
 ) -> Result<Lines, Failure> {
-    let cannot = |error: std::io::Error| {
-        Failure::failed(
-            format!("cannot read `{}`: {error}", path.display()),
-            "run the command as the user Seawall runs as",
-        )
-    };
+    let cannot = |error: std::io::Error| cannot_read(path, &error);
     let file = File::open(path).map_err(cannot)?;
     let size = file.metadata().map_or(0, |it| it.len());
     let mut progress = Progress::new(size);
@@ -64,7 +61,7 @@ fn read_through(
             continue;
         }
         match serde_json::from_slice::<Entry>(&line) {
-            Ok(entry) => each(&entry)?,
+            Ok(entry) => each(lines.count, &entry)?,
             Err(_) => lines.unread += u64::from(!is_statement(&line)),
         }
         if lines.count == 1 && lines.unread == 1 {
@@ -86,9 +83,15 @@ pub(super) fn report(path: &Path, edition: Edition) -> Result<Report, Failure> {
         Edition::Public => Collector::new(),
         Edition::Sealed => Collector::with_addresses(),
     };
+    let gone = match edition {
+        Edition::Public => BTreeSet::new(),
+        Edition::Sealed => said_to_be_gone(path)?,
+    };
     let mut verifier = RecordVerifier::new(None);
-    let lines = read_through(path, Some(&mut verifier), |entry| {
-        collector.take(entry);
+    let lines = read_through(path, Some(&mut verifier), |number, entry| {
+        if !gone.contains(&number) {
+            collector.take(entry);
+        }
         Ok(())
     })?;
     let verified = verifier.finish();
@@ -106,6 +109,27 @@ pub(super) fn report(path: &Path, edition: Edition) -> Result<Report, Failure> {
         report.unknown.insert(0, sentence);
     }
     Ok(report)
+}
+
+/// Lines of addresses that stand though the record says that they are gone: for a moment while it is written, or as long as the
+/// disk is full. Who was vouched for is shown by no export.
+fn said_to_be_gone(path: &Path) -> Result<BTreeSet<u64>, Failure> {
+    let mut finder = DueFinder::new(Moment::default());
+    let mut file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut piece).map_err(|error| cannot_read(path, &error))? {
+            0 => return Ok(finder.finish().lines.into_iter().collect()),
+            count => finder.take(&piece[..count]),
+        }
+    }
+}
+
+fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(
+        format!("cannot read `{}`: {error}", path.display()),
+        "run the command as the user Seawall runs as",
+    )
 }
 
 fn facts(lines: &Lines, verified: Option<&VerifiedRecord>) -> RecordFacts {
