@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use seawall_report::{
     Address, Addresses, Begin, Chain, Clean, Cohort, CohortCounts, End, Entry, MetCounts, Moment,
@@ -191,6 +191,36 @@ fn incidents_are_listed_with_the_sums_of_their_reports() {
     assert_eq!((&one["verdict"], &one["end"]), (&"attack".into(), &at(8).to_string().into()));
     let listed = folder().run(&["list"]).stdout;
     assert!(listed.contains(ID) && listed.contains("attack"), "{listed}");
+}
+
+#[test]
+fn what_is_listed_is_what_is_shown_and_an_altered_sample_is_said() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/record.jsonl");
+    let record = fs::read_to_string(path).expect("the record of a demo");
+    let folder = Folder::with(ID, &record);
+    let ran = folder.run(&["list", "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    let (listed, shown) = (ran.json(), folder.run(&["show", "last", "--json"]).json());
+    let one = &listed["incidents"][0];
+    for (of_list, of_report) in [
+        (&one["requests"], &shown["totals"]["requests"]),
+        (&one["refused"], &shown["totals"]["refused"]),
+        (&one["start"], &shown["begin"]["since"]),
+        (&one["end"], &shown["until"]),
+        (&one["verdict"], &shown["verdict"]),
+        (&one["origin"], &shown["begin"]["origin"]),
+        (&one["sealed"], &shown["record"]["is_closed"]),
+    ] {
+        assert!(of_list == of_report && !of_list.is_null(), "{one:#}");
+    }
+    // All of a record is checked, also what no figure of the list rests on.
+    for entry in ["row", "word", "source"] {
+        let begins = format!("{{\"entry\":\"{entry}\",");
+        let altered = record.replacen(&begins, &format!("{begins} "), 1);
+        assert_ne!(altered, record);
+        let ran = Folder::with(ID, &altered).run(&["list"]);
+        assert!(ran.stderr.contains("not what was sealed"), "{entry}: {}", ran.stderr);
+    }
 }
 
 #[test]
