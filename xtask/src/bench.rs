@@ -15,6 +15,7 @@ mod idle;
 mod instructions;
 mod load;
 mod record;
+mod rows;
 mod server;
 mod summary;
 
