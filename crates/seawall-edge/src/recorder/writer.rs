@@ -289,7 +289,9 @@ impl<D: Disk> Writer<D> {
         if let Some(trouble) = &self.trouble {
             // Nothing else waited.
             self.waiting.clear();
-            return Err(notes::refused(&trouble.detail));
+            let refusal = notes::refused(&trouble.detail);
+            self.cut();
+            return Err(refusal);
         }
         let Some(open) = &self.open else { return Err(notes::not_open(incident)) };
         Ok(Noted {
@@ -298,6 +300,16 @@ impl<D: Disk> Writer<D> {
             head: open.chain.head().map(|head| head.to_string()).unwrap_or_default(),
             key: self.key.public().id(),
         })
+    }
+
+    /// Cuts what the file has beyond the chain, which may be all of a refused note and its seal: if the program is killed before
+    /// the next write, that would come to stand. If this fails as well, the next write does it.
+    fn cut(&mut self) {
+        let Some(open) = &self.open else { return };
+        let file = self.disk.reopen(&open.incident, open.len);
+        if let Err(error) = file.and_then(|mut file| file.sync()) {
+            tracing::warn!("what is left of a refused note is not cut yet: {error}");
+        }
     }
 
     /// Writes the next lines, to a seal at most: all of them, or none as far as the chain is concerned.

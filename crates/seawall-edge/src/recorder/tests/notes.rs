@@ -37,6 +37,9 @@ fn noted(key: &Arc<SigningKey>, fault: u64) -> (bool, Vec<u8>) {
         assert_eq!((found.unsealed_lines, found.segments), (0, noted.segment));
         assert_eq!(found.head.expect("sealed").to_string(), noted.head);
     }
+    // Whoever is told that it is not written finds nothing of it, if the program is killed now.
+    let text = String::from_utf8_lossy(&disk.0.lock().files[&incident]).into_owned();
+    assert_eq!(text.contains("We did it"), noted.is_ok(), "{fault}");
     go_on(&mut shield, &mut writing);
     let out = shield.close();
     writing.take(shield.wall().into(), out);
