@@ -333,14 +333,22 @@ fn bounded_log(log: &LogFile) -> LogFile {
 
 /// Refusals are "at least so many", so that the larger of two figures is right for both.
 fn merge_address(old: &mut Address, new: &Address) {
+    let mut seen = old.ports_seen();
+    for (port, first, last) in new.ports_seen() {
+        match seen.iter_mut().find(|seen| seen.0 == port) {
+            Some(known) => (known.1, known.2) = (known.1.min(first), known.2.max(last)),
+            None => seen.push((port, first, last)),
+        }
+    }
+    seen.truncate(MAX_PORTS);
     widen(&mut old.first_seen, &mut old.last_seen, new.first_seen, new.last_seen);
+    old.set_seen(&seen);
     old.refused = old.refused.max(new.refused);
     for port in &new.ports {
         if old.ports.len() < MAX_PORTS && !old.ports.contains(port) {
             old.ports.push(*port);
         }
     }
-    new.seen.iter().for_each(|seen| old.add_seen(seen, MAX_PORTS));
     for id in &new.mitigations {
         if old.mitigations.len() < 32 && !old.mitigations.contains(id) {
             old.mitigations.push(*id);

@@ -31,7 +31,7 @@ pub enum Entry {
     Second(Box<Second>),
     /// One request of the sample that was met by a mitigation or refused.
     Row(Box<Row>),
-    /// All others of it, which may be readers': counts of a minute.
+    /// All others of it, which may be readers': counts of minutes.
     Clean(Box<Clean>),
     /// What a keyed hash in rows and signatures was in words.
     Word(Word),
@@ -440,7 +440,7 @@ pub struct Address {
     pub address: String,
     /// Source ports that were seen, eight at most.
     pub ports: Vec<u16>,
-    /// Each of them with its times; empty in records of earlier versions.
+    /// The first four of them with their times; empty in records of earlier versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<PortSeen>,
     /// When the first of its refused requests in the sample was answered, whatever came later.

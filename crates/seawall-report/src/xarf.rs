@@ -183,8 +183,7 @@ fn evidence(report: &Report, address: &Address) -> String {
         format!("refusals seen (there were at least so many): {}", address.refused),
         "protocol: HTTP over TCP, connections established, so the address is not forged".to_owned(),
     ];
-    for port in &address.ports {
-        let (first, last) = address.seen_from(*port);
+    for (port, first, last) in address.ports_seen() {
         lines.push(format!("source port {port}: seen from {first} to {last}"));
     }
     let met = |id: &u32| report.mitigations.iter().find(|one| one.id == *id);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use seawall_detect::{Sample, is_refused};
 use seawall_model::{ClientAddr, Instant, Observation, Test, WallTime};
-use seawall_report::{Address, Moment, PortSeen};
+use seawall_report::{Address, Moment};
 
 use super::rows::moment;
 use super::vouched::Vouched;
@@ -34,7 +34,9 @@ pub(super) struct Refused {
 
 #[derive(Debug)]
 struct Known {
-    seen: Vec<PortSeen>,
+    ports: Vec<u16>,
+    /// The first of them, with their times.
+    seen: Vec<(u16, Moment, Moment)>,
     first: Moment,
     last: Moment,
     refused: u64,
@@ -84,6 +86,7 @@ impl Refused {
                 return;
             }
             None => self.all.entry(ip).or_insert_with(|| Known {
+                ports: Vec::new(),
                 seen: Vec::new(),
                 first: at,
                 last: at,
@@ -184,31 +187,35 @@ impl Refused {
 impl Known {
     /// A port with its times: a provider looks up who had it when.
     fn see(&mut self, port: u16, at: Moment) {
-        let has_room = self.seen.len() < MAX_PORTS;
-        match self.seen.iter_mut().find(|seen| seen.port == port) {
-            Some(seen) => (seen.first, seen.last) = (seen.first.min(at), seen.last.max(at)),
-            None if has_room => {
-                self.seen.push(PortSeen { port, first: at, last: at });
-            }
+        if self.ports.len() < MAX_PORTS && !self.ports.contains(&port) {
+            self.ports.push(port);
+        }
+        let has_room = self.seen.len() < MAX_TIMED_PORTS;
+        match self.seen.iter_mut().find(|seen| seen.0 == port) {
+            Some(seen) => (seen.1, seen.2) = (seen.1.min(at), seen.2.max(at)),
+            None if has_room => self.seen.push((port, at, at)),
             None => {}
         }
     }
 
     fn line(&self, ip: IpAddr) -> Address {
-        Address {
+        let mut address = Address {
             address: ip.to_string(),
-            ports: self.seen.iter().map(|seen| seen.port).collect(),
-            seen: self.seen.clone(),
+            ports: self.ports.clone(),
             first_seen: self.first,
             last_seen: self.last,
             refused: self.refused,
-            destination: None,
             mitigations: self.mitigations.clone(),
-        }
+            ..Address::default()
+        };
+        address.set_seen(&self.seen);
+        address
     }
 }
 
-/// Addresses in a line: at most 200 kB.
+/// Addresses in a line: at most 100 kB.
 const OF_GROUP: usize = 256;
 const MAX_ADDRESSES: usize = 32_768;
 const MAX_PORTS: usize = 8;
+/// Of an address in a record of nine hours that tells 20,000: times of more would be some megabytes.
+const MAX_TIMED_PORTS: usize = 4;

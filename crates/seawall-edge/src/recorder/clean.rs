@@ -1,4 +1,4 @@
-//! What may be readers': counts of a minute, and no request of it by itself.
+//! What may be readers': counts of minutes, and no request of them by itself.
 //!
 //! Of who was vouched for, and of who neither met a mitigation nor was refused, a record says how many there were and what
 //! many of them looked like: what a mitigation meets can be judged only beside that. A look is told once five different
@@ -18,8 +18,6 @@ use super::rows::{self, Thinner};
 pub(super) struct Readers {
     thinner: Thinner,
     from: Option<Moment>,
-    /// How often it was told.
-    minutes: u64,
     /// Those that met no mitigation, and those that did and were vouched for.
     parts: [Part; 2],
 }
@@ -39,6 +37,7 @@ struct Cell {
     clients: [u64; LEAST_CLIENTS],
     different: usize,
     requests: f64,
+    /// The minute in which it was seen first, since 1970.
     since: u64,
 }
 
@@ -46,10 +45,10 @@ impl Readers {
     /// `random`: from 0 to below 1.
     pub(super) fn new(random: f64) -> Self {
         let (thinner, parts) = (Thinner::new(random), Default::default());
-        Self { thinner, from: None, minutes: 0, parts }
+        Self { thinner, from: None, parts }
     }
 
-    /// Takes in a tick of the minute that began at `at` at the latest.
+    /// Takes in a tick that ends at `at`.
     pub(super) fn add(&mut self, sample: &Sample, at: Moment) {
         self.from.get_or_insert(at);
         self.thinner.stir();
@@ -57,7 +56,7 @@ impl Readers {
             let part = &mut self.parts[usize::from(row.met.is_some())];
             part.rows += 1;
             part.requests += 1.0 / p;
-            part.add_looks(row, 1.0 / p, self.minutes);
+            part.add_looks(row, 1.0 / p, at.unix_s() / 60);
         }
     }
 
@@ -71,13 +70,11 @@ impl Readers {
     /// What there is to tell of the time that ends at `until`.
     pub(super) fn tell(&mut self, until: Moment) -> Vec<Clean> {
         let from = self.from.replace(until).unwrap_or(until);
-        let minute = self.minutes;
-        self.minutes += 1;
         let told = self.parts.iter_mut().zip([false, true]).map(|(part, met)| {
             let (rows, requests) = (std::mem::take(&mut part.rows), part.requests);
             part.requests = 0.0;
             let looks = if rows > 0 { part.tell_looks() } else { Vec::new() };
-            part.forget(minute);
+            part.forget(until.unix_s() / 60);
             Clean { from, until, met, rows, requests: tenths(requests), looks }
         });
         told.filter(|told| told.rows > 0).collect()
@@ -125,7 +122,7 @@ impl Part {
     /// What was not told within a quarter of an hour is not told any more.
     fn forget(&mut self, minute: u64) {
         for cells in &mut self.looks {
-            cells.retain(|_, cell| minute - cell.since < MINUTES - 1);
+            cells.retain(|_, cell| minute.saturating_sub(cell.since) < MINUTES);
         }
     }
 }

@@ -474,7 +474,8 @@ impl Story {
         let most = if open.segment < BUSY_SEGMENTS { FIRST } else { LATER };
         open.segment += 1;
         open.seconds = 0;
-        if let Some((_, wall)) = self.last {
+        let is_told = open.segment <= BUSY_SEGMENTS || open.segment.is_multiple_of(LATER_MINUTES);
+        if let Some((_, wall)) = self.last.filter(|_| is_told) {
             self.tell_readers(wall.into(), out);
         }
         self.tell_sources(most, false, around, out);
@@ -623,6 +624,8 @@ const FIRST: Most = Most { sources: 96, addresses: 128 };
 const LATER: Most = Most { sources: 16, addresses: 16 };
 const LAST: Most = Most { sources: 4_096, addresses: 4_096 };
 const BUSY_SEGMENTS: u64 = 60;
+/// So many minutes are counts of readers of, later on.
+const LATER_MINUTES: u64 = 5;
 /// So long each second tells what each mitigation met, the ring included.
 const DETAILED_SEGMENTS: u64 = 10;
 const MET_EVERY_S: u64 = 30;

@@ -5,38 +5,45 @@ use serde::{Deserialize, Serialize};
 use super::Address;
 use crate::Moment;
 
-/// A source port with its times: who runs the network looks up who had it then.
+/// A source port with its times: who runs the network looks up who had it then. Short, because a record may have a hundred
+/// thousand of them: milliseconds after the address was first seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortSeen {
+pub struct PortSeen(
     /// The port.
-    pub port: u16,
+    pub u16,
     /// When a request from it was first seen in the sample.
-    pub first: Moment,
+    pub u64,
     /// When last.
-    pub last: Moment,
-}
+    pub u64,
+);
 
 impl Address {
-    /// When a port was first and last seen; of records of earlier versions, when the address was.
-    pub fn seen_from(&self, port: u16) -> (Moment, Moment) {
-        let of_port = self.seen.iter().find(|seen| seen.port == port);
-        let (first, last) =
-            of_port.map_or((self.first_seen, self.last_seen), |seen| (seen.first, seen.last));
-        (first, last.max(first))
+    /// Sets the times of ports: each with its first and last one.
+    pub fn set_seen(&mut self, ports: &[(u16, Moment, Moment)]) {
+        let since = |at: Moment| at.unix_ms().saturating_sub(self.first_seen.unix_ms());
+        let short = |(port, first, last): &(u16, Moment, Moment)| {
+            PortSeen(*port, since(*first), since(*last))
+        };
+        self.seen = ports.iter().map(short).collect();
     }
 
-    /// Adds what is known of a port elsewhere: of `most` ports at most.
-    pub(crate) fn add_seen(&mut self, new: &PortSeen, most: usize) {
-        let has_room = self.seen.len() < most;
-        match self.seen.iter_mut().find(|seen| seen.port == new.port) {
-            Some(seen) => {
-                (seen.first, seen.last) = (seen.first.min(new.first), seen.last.max(new.last));
-            }
-            None if has_room => self.seen.push(*new),
-            None => {}
-        }
+    /// The ports whose times are known, with their first and last one.
+    pub fn ports_seen(&self) -> Vec<(u16, Moment, Moment)> {
+        let at = |ms: u64| self.first_seen.plus_ms(ms.min(MAX_MS));
+        let each = self.seen.iter();
+        each.map(|seen| (seen.0, at(seen.1), at(seen.2.max(seen.1)))).collect()
+    }
+
+    /// When a port was first and last seen; where that is not known, when the address was.
+    pub fn seen_from(&self, port: u16) -> (Moment, Moment) {
+        let of_port = self.ports_seen().into_iter().find(|seen| seen.0 == port);
+        let of_address = (self.first_seen, self.last_seen.max(self.first_seen));
+        of_port.map_or(of_address, |(_, first, last)| (first, last))
     }
 }
+
+/// A record says what it likes: a year, and no more.
+const MAX_MS: u64 = 366 * 86_400_000;
 
 #[cfg(test)]
 mod tests {
@@ -47,10 +54,11 @@ mod tests {
         let at = Moment::from_unix_ms;
         let mut address = Address { first_seen: at(1), last_seen: at(9), ..Address::default() };
         assert_eq!(address.seen_from(7), (at(1), at(9)));
-        for (port, first, last) in [(7, 4, 5), (7, 3, 4), (8, 6, 6), (9, 1, 1)] {
-            address.add_seen(&PortSeen { port, first: at(first), last: at(last) }, 2);
-        }
+        address.set_seen(&[(7, at(3), at(5)), (8, at(6), at(6))]);
         assert_eq!((address.seen_from(7), address.seen_from(8)), ((at(3), at(5)), (at(6), at(6))));
-        assert_eq!(address.seen.len(), 2);
+        let text = serde_json::to_string(&address).expect("JSON");
+        assert!(text.contains(r#""seen":[[7,2,4],[8,5,5]]"#), "{text}");
+        address.seen = vec![PortSeen(7, u64::MAX, 0)];
+        assert_eq!(address.seen_from(7).0, address.seen_from(7).1);
     }
 }
