@@ -35,6 +35,7 @@ use crate::entry::{
 use crate::note::{MAX_AUTHOR_BYTES, MAX_SOURCE_BYTES, MAX_TEXT_BYTES};
 use crate::report::{REPORT_VERSION, RecordFacts, Report, SampleFacts, StateChange};
 use crate::unknown::{Left, sentences};
+use crate::verdict::Verdict;
 
 /// Sums up a record.
 #[derive(Debug)]
@@ -47,7 +48,9 @@ pub struct Collector {
     doubled: u64,
     state: String,
     states: Bounded<StateChange>,
-    verdict: Option<String>,
+    /// The furthest of all that was said, whatever was said last: the ladder never takes one back, and a record that was cut
+    /// off or put together anew is summed up by the same rule.
+    verdict: Verdict,
     mitigations: Mitigations,
     sources: Sources,
     looks: Looks,
@@ -83,7 +86,7 @@ impl Collector {
             doubled: 0,
             state: String::new(),
             states: Bounded::new(MAX_LISTED),
-            verdict: None,
+            verdict: Verdict::NotJudged,
             mitigations: Mitigations::default(),
             sources: Sources::default(),
             looks: Looks::default(),
@@ -142,8 +145,9 @@ impl Collector {
                 why: words(&removed.why, 32),
             }),
             Entry::End(end) => {
-                let verdict = words(&end.verdict, 32);
-                self.end = Some(End { verdict, ..**end });
+                let verdict = Verdict::of(&end.verdict);
+                self.verdict = self.verdict.max(verdict);
+                self.end = Some(End { verdict: verdict.as_str().to_owned(), ..**end });
             }
         }
     }
@@ -196,7 +200,7 @@ impl Collector {
 
     fn take_step(&mut self, step: &Step) {
         if let Some(verdict) = &step.verdict {
-            self.verdict = Some(words(verdict, 32));
+            self.verdict = self.verdict.max(Verdict::of(verdict));
         }
         if let (StepKind::Moved, Some(change)) = (step.step, &step.mitigation) {
             self.mitigations.take(step.at, change);
@@ -263,13 +267,12 @@ impl Collector {
         if record.timestamps.is_empty() {
             record.timestamps = self.timestamps.items;
         }
-        let verdict = self.end.map(|end| end.verdict).or(self.verdict);
         let mut report = Report {
             report: REPORT_VERSION,
             begin: self.begin.unwrap_or_default(),
             until,
             recorded_until: self.recorded_until,
-            verdict: verdict.unwrap_or_else(|| "mixed".to_owned()),
+            verdict: self.verdict.as_str().to_owned(),
             totals: settled.during.totals(),
             before: settled.before.totals(),
             peak: settled.during.peak.unwrap_or_default(),

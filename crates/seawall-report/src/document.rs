@@ -295,10 +295,28 @@ mod tests {
     }
 
     #[test]
+    fn the_first_page_says_what_it_was_taken_for_and_no_more() {
+        for (verdict, want) in [
+            ("attack", "Seawall took this for an attack"),
+            ("crowd", "was not an attack"),
+            ("mixed", "could not be told from what was measured"),
+            ("", "does not say what Seawall took this for"),
+        ] {
+            let report = Report { verdict: verdict.to_owned(), ..example() };
+            let document = document(&report, &ExportOptions::default()).expect("public");
+            let mut said = String::new();
+            own(&document.first, &mut said);
+            assert!(said.contains(want), "{verdict}: {said}");
+            let is_said = said.contains("took this for an attack");
+            assert_eq!(is_said, verdict == "attack", "{verdict}: {said}");
+        }
+    }
+
+    #[test]
     fn our_own_words_accuse_nobody() {
         use Subject::{Crowd, Devices, Hosting, Proxies, SingleTool, ToolFamily, Tor};
         let subjects = [Tor, Hosting, Proxies, Devices, SingleTool, ToolFamily, Crowd];
-        for verdict in ["attack", "mixed", "crowd"] {
+        for verdict in ["attack", "mixed", "crowd", ""] {
             let mut report = example();
             report.verdict = verdict.to_owned();
             for subject in subjects {

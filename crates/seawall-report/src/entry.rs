@@ -628,7 +628,7 @@ pub struct End {
     pub until: Moment,
     /// When the record was closed.
     pub at: Moment,
-    /// `attack`, `crowd` or `mixed`.
+    /// `attack`, `crowd`, `mixed` (neither could be said), or empty if nobody judged.
     pub verdict: String,
     /// Requests from the first alarm to the last.
     pub requests: u64,

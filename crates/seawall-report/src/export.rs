@@ -187,7 +187,7 @@ pub enum ExportError {
     NoPorts,
     /// Complaints are about attacks that happened.
     #[error(
-        "there is nothing to draft: the record tells of no attack (many readers at once, or a rehearsal)"
+        "there is nothing to draft: the record tells of no attack (many readers at once, what could not be told, or a rehearsal)"
     )]
     NoAttack,
     /// A bug of ours: our own types could not be written.

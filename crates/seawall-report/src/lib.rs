@@ -38,6 +38,7 @@ mod terms;
 #[cfg(test)]
 mod testing;
 mod unknown;
+mod verdict;
 mod verify;
 mod wording;
 pub mod xarf;
@@ -63,4 +64,5 @@ pub use self::report::{
 };
 pub use self::resume::{ResumeError, Resumed, Resumer};
 pub use self::stamp::{StampError, read_stamp, stamp_request};
+pub use self::verdict::Verdict;
 pub use self::verify::{RecordFailure, RecordVerifier, VerifiedRecord};

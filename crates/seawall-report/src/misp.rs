@@ -362,10 +362,12 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_not_tagged_as_an_attack() {
-        let report = Report { verdict: "crowd".to_owned(), ..example() };
-        let event = event(&report, Edition::Public);
-        assert_eq!(event["Tag"], json!([{ "name": "tlp:amber" }]));
-        assert!(!event["Object"].to_string().contains("flooding"));
+    fn what_was_not_taken_for_an_attack_is_not_tagged_as_one() {
+        for verdict in ["crowd", "mixed", ""] {
+            let report = Report { verdict: verdict.to_owned(), ..example() };
+            let event = event(&report, Edition::Public);
+            assert_eq!(event["Tag"], json!([{ "name": "tlp:amber" }]), "{verdict}");
+            assert!(!event["Object"].to_string().contains("flooding"), "{verdict}");
+        }
     }
 }

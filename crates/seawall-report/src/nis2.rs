@@ -12,7 +12,7 @@ use crate::entry::{Cohort, NoteKind, RecordOrigin};
 use crate::export::{ExportError, ExportOptions};
 use crate::report::{CohortTotals, Report};
 use crate::say::{about, count, counted, moment, percent, span};
-use crate::wording;
+use crate::{Verdict, wording};
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,12 +119,18 @@ fn head(text: &mut Text, report: &Report, options: &ExportOptions, stage: Stage)
 
 fn suspicion(text: &mut Text, report: &Report) {
     text.part("Suspected unlawful or malicious act");
-    text.line(match report.verdict.as_str() {
-        _ if report.begin.origin == RecordOrigin::Rehearsal => "Not suspected: this was a rehearsal, and all of its requests were generated on the machine itself.",
-        "crowd" => "Not suspected: by all that was measured many readers came at once, and there was no attack.",
-        "attack" => "Suspected: requests were made in order to keep others from reading (a denial of service). Who made them is not known.",
-        _ => "Not settled: more was asked than is ordinary, and the measurements fit neither readers alone nor an attack alone.",
-    });
+    if report.begin.origin == RecordOrigin::Rehearsal {
+        text.line("Not suspected: this was a rehearsal, and all of its requests were generated on the machine itself.");
+    } else {
+        let answer = match report.taken_for() {
+            Verdict::Attack => {
+                "Suspected (a denial of service; who made the requests is not known)."
+            }
+            Verdict::Crowd => "Not suspected.",
+            Verdict::Undecided | Verdict::NotJudged => "Neither suspected nor ruled out.",
+        };
+        text.line(&format!("{answer} {}", report.taken_for().sentence()));
+    }
     for one in &report.assessments {
         text.line(&one.sentences().join(" "));
     }
@@ -354,6 +360,18 @@ mod tests {
         let report = Report { verdict: "crowd".to_owned(), ..example() };
         assert!(text(&report, Stage::EarlyWarning).contains("Not suspected"));
         assert!(!text(&report, Stage::FinalReport).contains("flood of requests were"));
+    }
+
+    #[test]
+    fn what_could_not_be_told_is_neither_suspected_nor_ruled_out() {
+        for verdict in ["mixed", ""] {
+            let report = Report { verdict: verdict.to_owned(), ..example() };
+            for stage in Stage::ALL {
+                let text = text(&report, stage);
+                assert!(text.contains("Neither suspected nor ruled out. "), "{text}");
+                assert!(!text.contains("HTTP flood"), "{text}");
+            }
+        }
     }
 
     #[test]

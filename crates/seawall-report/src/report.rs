@@ -11,7 +11,7 @@ use crate::entry::{
     Address, Begin, Cohort, Connections, Evidence, Fault, Gap, MetCounts, Move, Note, OriginHealth,
     Removed, Source,
 };
-use crate::{Assessment, Moment};
+use crate::{Assessment, Moment, Verdict};
 
 /// Version of the JSON export, which is this type.
 pub const REPORT_VERSION: u32 = 1;
@@ -27,7 +27,8 @@ pub struct Report {
     pub until: Option<Moment>,
     /// The last second that is in the record, as far as it was read.
     pub recorded_until: Moment,
-    /// `attack`, `crowd` or `mixed`: what the shield thought of it in the end.
+    /// What the shield took it for: `attack`, `crowd`, `mixed` (neither could be said), or empty if it did not judge. The
+    /// furthest of all that the record says ([`Verdict`]).
     pub verdict: String,
     /// Sums from the first alarm to the last (or to the end of what there is).
     pub totals: Totals,
@@ -70,6 +71,13 @@ pub struct Report {
     /// Full addresses. Left out of every edition but the sealed one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<Address>,
+}
+
+impl Report {
+    /// What it was taken for.
+    pub fn taken_for(&self) -> Verdict {
+        Verdict::of(&self.verdict)
+    }
 }
 
 /// Sources in a report; the rest is summed up.

@@ -340,11 +340,13 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_has_no_attack_pattern_and_nothing_malicious() {
-        let report = Report { verdict: "crowd".to_owned(), ..example() };
-        let text = render(&report, &options(Edition::Public)).expect("a bundle");
-        for word in ["attack-pattern", "malicious", "HTTP flood"] {
-            assert!(!text.contains(word), "{word}");
+    fn what_was_not_taken_for_an_attack_has_no_pattern_of_one_and_nothing_malicious() {
+        for verdict in ["crowd", "mixed", ""] {
+            let report = Report { verdict: verdict.to_owned(), ..example() };
+            let text = render(&report, &options(Edition::Public)).expect("a bundle");
+            for word in ["attack-pattern", "malicious", "HTTP flood"] {
+                assert!(!text.contains(word), "{verdict}: {word}");
+            }
         }
     }
 

@@ -4,23 +4,21 @@
 //! Separate so that all of them name the same thing alike.
 
 use crate::entry::{NoteKind, RecordOrigin};
-use crate::{Assessment, Confidence, Likelihood, Report, Subject};
+use crate::{Assessment, Confidence, Likelihood, Report, Subject, Verdict};
 
 /// What happened, in a few words. Neither a flash crowd nor a rehearsal is called an attack.
 pub(crate) fn kind(report: &Report) -> &'static str {
-    match report.verdict.as_str() {
+    match report.taken_for() {
         _ if report.begin.origin == RecordOrigin::Rehearsal => "Rehearsal with generated requests",
-        "attack" => "HTTP flood",
-        "mixed" => "Many readers and an HTTP flood",
-        "crowd" => "Many readers at once",
-        _ => "More requests than usual",
+        Verdict::Attack => "HTTP flood",
+        Verdict::Crowd => "Many readers at once",
+        Verdict::Undecided | Verdict::NotJudged => "More requests than usual",
     }
 }
 
-/// Whether the shield thought that there was an attack in it. A rehearsal is none, whatever it thought.
+/// Whether the shield took it for an attack, and not for something that may be one. A rehearsal is none, whatever it thought.
 pub(crate) fn is_attack(report: &Report) -> bool {
-    report.begin.origin != RecordOrigin::Rehearsal
-        && matches!(report.verdict.as_str(), "attack" | "mixed")
+    report.begin.origin != RecordOrigin::Rehearsal && report.taken_for() == Verdict::Attack
 }
 
 /// The title of an export.
@@ -30,7 +28,7 @@ pub(crate) fn title(report: &Report) -> String {
     format!("{}{on}, {}", kind(report), report.begin.since)
 }
 
-/// The figures in three sentences.
+/// The figures in three sentences, and what it was taken for in one.
 pub(crate) fn summary(report: &Report) -> String {
     let totals = &report.totals;
     let until = match report.until {
@@ -38,7 +36,7 @@ pub(crate) fn summary(report: &Report) -> String {
         None => format!("to {} and going on", report.recorded_until),
     };
     format!(
-        "From {} {until}: {} requests in {} counted seconds, about {:.0} of them ordinary. {} were refused; a mitigation met {}. The busiest second was {} with {} requests.{}",
+        "From {} {until}: {} requests in {} counted seconds, about {:.0} of them ordinary. {} were refused; a mitigation met {}. The busiest second was {} with {} requests. {}{}",
         report.begin.since,
         totals.requests,
         totals.seconds,
@@ -47,6 +45,7 @@ pub(crate) fn summary(report: &Report) -> String {
         totals.matched,
         report.peak.at,
         report.peak.requests,
+        report.taken_for().sentence(),
         origin(report),
     )
 }
@@ -207,12 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_crowd_nor_a_rehearsal_is_called_an_attack() {
-        let crowd = Report { verdict: "crowd".to_owned(), ..Report::default() };
-        let mut rehearsal = Report { verdict: "attack".to_owned(), ..Report::default() };
+    fn only_what_was_taken_for_an_attack_and_is_no_rehearsal_is_called_one() {
+        let of = |verdict: &str| Report { verdict: verdict.to_owned(), ..Report::default() };
+        let mut rehearsal = of("attack");
         assert!(is_attack(&rehearsal));
         rehearsal.begin.origin = RecordOrigin::Rehearsal;
-        for report in [crowd, rehearsal] {
+        for report in [of("crowd"), of("mixed"), of(""), rehearsal] {
             assert!(!is_attack(&report));
             assert!(!title(&report).contains("flood"), "{}", title(&report));
         }

@@ -257,7 +257,10 @@ mod tests {
         let clear = ExportOptions { tlp: Tlp::Clear, ..sealed() };
         check_nothing(&example(), &clear, "cannot be TLP:CLEAR");
         check_nothing(&with(|report| report.addresses.clear()), &sealed(), "no full address");
-        check_nothing(&with(|report| report.verdict = "crowd".to_owned()), &sealed(), "no attack");
+        for verdict in ["crowd", "mixed", ""] {
+            let report = Report { verdict: verdict.to_owned(), ..example() };
+            check_nothing(&report, &sealed(), "no attack");
+        }
         let rehearsal = with(|report| report.begin.origin = RecordOrigin::Rehearsal);
         check_nothing(&rehearsal, &sealed(), "rehearsal");
         let portless = with(|report| report.addresses.iter_mut().for_each(|a| a.ports.clear()));

@@ -251,7 +251,8 @@ fn the_page_says_what_happened_what_was_said_and_what_is_not_known() {
     let page = folder().run(&["show", "last"]).stdout;
     let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
-        "An attack: from 2026-11-22",
+        "From 2026-11-22",
+        "Seawall took this for an attack on availability.",
         "700",
         "met by a signature",
         "blocked at the hardest",

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seawall_report::{Chain, End, Entry, Fault, Gap, Moment, Note, Removed};
+use seawall_report::{Chain, End, Entry, Fault, Gap, Moment, Note, Removed, Verdict};
 use seawall_seal::{Digest, SigningKey};
 
 use super::disk::{Disk, RecordFile};
@@ -117,9 +117,9 @@ impl Sums {
                 }
             }
             Entry::Step(step) => {
-                if let Some(verdict) = &step.verdict {
-                    self.end.verdict.clone_from(verdict);
-                }
+                let furthest = Verdict::of(&self.end.verdict);
+                let verdict = Verdict::of(step.verdict.as_deref().unwrap_or_default());
+                verdict.max(furthest).as_str().clone_into(&mut self.end.verdict);
             }
             _ => {}
         }
@@ -132,10 +132,8 @@ impl Sums {
 
     /// The end of what was recorded, written at `at`.
     pub(super) fn end(&self, at: Moment) -> End {
-        let verdict =
-            if self.end.verdict.is_empty() { "mixed".to_owned() } else { self.end.verdict.clone() };
         let until = if self.end.until == Moment::default() { self.since } else { self.end.until };
-        End { at, until, verdict, ..self.end.clone() }
+        End { at, until, ..self.end.clone() }
     }
 }
 
@@ -525,3 +523,27 @@ impl Trouble {
 const MAX_WAITING: usize = 16_384;
 const FIRST_PAUSE_MS: u64 = 1_000;
 const MAX_PAUSE_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use seawall_report::Step;
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_the_incident_did_not_write_has_the_furthest_verdict_and_makes_none_up() {
+        for (judged, want) in [
+            (&[][..], ""),
+            (&["mixed"], "mixed"),
+            (&["mixed", "crowd"], "crowd"),
+            (&["mixed", "attack", "mixed"], "attack"),
+        ] {
+            let mut sums = Sums::default();
+            for verdict in judged {
+                let verdict = Some((*verdict).to_owned());
+                sums.add(&Entry::Step(Box::new(Step { verdict, ..Step::default() })));
+            }
+            assert_eq!(sums.end(Moment::default()).verdict, want, "{judged:?}");
+        }
+    }
+}

@@ -20,6 +20,7 @@ use super::{Assessment, Confidence, Likelihood, Subject};
 use crate::entry::{RecordOrigin, Source};
 use crate::report::{Look, Report};
 use crate::say::{count, counted, part, ratio};
+use crate::verdict::Verdict;
 
 /// All that can be judged of this report. Deterministic; O(sources + looks).
 pub fn derive(report: &Report) -> Vec<Assessment> {
@@ -27,7 +28,7 @@ pub fn derive(report: &Report) -> Vec<Assessment> {
         return Vec::new();
     }
     let mut judged = Vec::new();
-    if report.verdict == "crowd" {
+    if report.taken_for() == Verdict::Crowd {
         judged.push(crowd(report));
     } else if let Some(met) = Met::of(&report.sources) {
         judged.extend(listed(&met, Subject::Tor, "tor"));

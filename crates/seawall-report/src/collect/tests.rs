@@ -177,14 +177,29 @@ fn states_are_told_when_they_change() {
 }
 
 #[test]
-fn the_verdict_is_the_last_ones() {
+fn the_verdict_is_the_furthest_and_none_is_made_up() {
     let judged = |verdict: &str| {
         let verdict = Some(verdict.to_owned());
         Entry::Step(Box::new(Step { step: StepKind::Judged, verdict, ..Step::default() }))
     };
-    assert_eq!(collect(&[begin(0)]).verdict, "mixed");
-    assert_eq!(collect(&[begin(0), judged("crowd")]).verdict, "crowd");
-    assert_eq!(collect(&[begin(0), judged("crowd"), end(0)]).verdict, "attack");
+    let ended =
+        |verdict: &str| Entry::End(Box::new(End { verdict: verdict.to_owned(), ..End::default() }));
+    for (said, want) in [
+        (vec![], ""),
+        (vec![ended("")], ""),
+        (vec![judged("no word of ours")], ""),
+        (vec![judged("mixed")], "mixed"),
+        (vec![judged("mixed"), judged("crowd")], "crowd"),
+        (vec![judged("crowd"), end(0)], "attack"),
+        // First or last seconds that fit nothing do not undo what was seen between them, nor does an end that was
+        // written after the program broke down.
+        (vec![judged("mixed"), judged("attack"), judged("mixed")], "attack"),
+        (vec![judged("attack"), ended("mixed")], "attack"),
+        (vec![judged("attack"), ended("")], "attack"),
+    ] {
+        let report = collect(&[vec![begin(0)], said.clone()].concat());
+        assert_eq!(report.verdict, want, "{said:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Block, Column, Table, Text, figures, words};
 use crate::entry::NoteKind;
 use crate::report::CohortTotals;
-use crate::{Cohort, Moment, RecordOrigin, Report, say};
+use crate::{Cohort, Moment, RecordOrigin, Report, Verdict, say};
 
 /// What comes first.
 pub(super) fn first_page(report: &Report) -> Vec<Block> {
@@ -79,24 +79,19 @@ fn what(report: &Report) -> String {
 fn verdict(report: &Report) -> String {
     let found = report.mitigations.iter().filter(|each| each.met.matched > 0).count() as u64;
     let matched = say::percent(report.totals.matched, report.totals.requests);
-    match report.verdict.as_str() {
-        "crowd" => "This was not an attack: many readers came at once, and Seawall treated them as readers.".to_owned(),
-        "mixed" => format!(
-            "Many readers came at once, and an attack was among them: {} made up {matched} of all requests.",
-            signatures(found)
-        ),
-        _ if found == 0 => "Seawall took this for an attack, but found nothing that sets those requests apart from those of readers.".to_owned(),
-        _ => format!(
-            "Seawall took this for an attack on availability: {} made up {matched} of all requests.",
-            signatures(found)
-        ),
-    }
+    let taken_for = report.taken_for();
+    let apart = match (taken_for, found) {
+        (Verdict::Crowd, _) => return taken_for.sentence().to_owned(),
+        (_, 0) => "Nothing was found that sets requests apart from those of readers.".to_owned(),
+        _ => format!("{} made up {matched} of all requests.", signatures(found)),
+    };
+    format!("{} {apart}", taken_for.sentence())
 }
 
 fn signatures(found: u64) -> String {
     match found {
-        1 => "requests that look alike in one way".to_owned(),
-        _ => format!("requests that look alike in one of {} ways", say::count(found)),
+        1 => "Requests that look alike in one way".to_owned(),
+        _ => format!("Requests that look alike in one of {} ways", say::count(found)),
     }
 }
 
@@ -260,7 +255,10 @@ fn next(report: &Report) -> Vec<Text> {
     if report.notes.iter().any(|note| matches!(note.kind, NoteKind::Claim | NoteKind::Demand)) {
         steps.push("Keep the originals of the claims and demands quoted below, with all headers. Seawall has only what was typed.".into());
     }
-    if report.verdict == "crowd" {
+    if report.taken_for() == Verdict::Undecided && report.begin.origin != RecordOrigin::Rehearsal {
+        steps.push("Look for what settles it: an event, a link or a broadcast that sent readers at that time, and whether the site's own statistics have them. Write it down with `seawall report note`.".into());
+    }
+    if report.taken_for() == Verdict::Crowd {
         steps.push("Nothing has to be reported. If readers waited, let more pages be cached, or give the origin more room.".into());
     } else if is_live {
         steps.push(Text::plain("Decide whether to report this to a response team (CERT) or the police. Full addresses of sources are removed on ")

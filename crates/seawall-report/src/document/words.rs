@@ -32,7 +32,7 @@ pub(super) fn state(name: &str) -> String {
         "normal" => "ordinary",
         "watch" => "watching",
         "crowd" => "crowd",
-        "mixed" => "crowd and attack",
+        "mixed" => "undecided",
         "attack" => "attack",
         "recovery" => "recovery",
         other => return super::clean::line(other),

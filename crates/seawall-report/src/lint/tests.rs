@@ -73,6 +73,7 @@ fn reports() -> Vec<Report> {
         with(&|_| ()),
         with(&|report| report.verdict = "crowd".to_owned()),
         with(&|report| report.verdict = "mixed".to_owned()),
+        with(&|report| report.verdict.clear()),
         with(&|report| report.begin.origin = RecordOrigin::Replay),
         with(&|report| report.begin.origin = RecordOrigin::Rehearsal),
         with(&|report| {

@@ -163,7 +163,11 @@ const DESCRIPTION: &str = "A flood of HTTP requests, or one signature of it: fig
 const OWN: &[Field] = &[
     many("domain-dst", "domain", "Site that was flooded"),
     field("incident", "text", "Name of the incident at the reporter"),
-    field("verdict", "text", "attack, crowd (many readers and no attack) or mixed"),
+    field(
+        "verdict",
+        "text",
+        "attack, crowd (many readers and no attack) or mixed (it could not be told which); absent if nobody judged",
+    ),
     field(
         "facts-from",
         "text",

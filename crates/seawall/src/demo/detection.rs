@@ -163,8 +163,8 @@ impl Detected {
                 .to_owned();
         };
         let mut text = format!(
-            "Seawall noticed the flood {noticed:.1} s after it began, and took it for {}.",
-            article(&self.verdict)
+            "Seawall noticed the flood {noticed:.1} s after it began, and {}.",
+            took_it_for(&self.verdict)
         );
         if self.was_alarmed_before {
             text.push_str("\nSomething else was out of the ordinary before it; so this is when it said what was new.");
@@ -243,16 +243,16 @@ fn tenths(seconds: f64) -> f64 {
 fn taken_for(state: &str) -> &'static str {
     match state {
         "attack" => "it takes it for an attack",
-        "mixed" => "it takes it for an attack and a crowd together",
+        "mixed" => "it cannot tell yet whether it is an attack or a crowd",
         _ => "it takes it for a crowd so far",
     }
 }
 
-fn article(verdict: &str) -> &'static str {
+fn took_it_for(verdict: &str) -> &'static str {
     match verdict {
-        "attack" => "an attack",
-        "mixed" => "an attack and a crowd together",
-        _ => "a crowd",
+        "attack" => "took it for an attack",
+        "mixed" => "could not tell whether it was an attack or a crowd",
+        _ => "took it for a crowd",
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn as_text(listed: &[Listed]) -> String {
         return "no incidents".to_owned();
     }
     let mut text = format!(
-        "{:<22} {:<20} {:>8} {:<8} {:>15} {:>15}  {}\n",
+        "{:<22} {:<20} {:>8} {:<10} {:>15} {:>15}  {}\n",
         "incident", "since (UTC)", "for", "verdict", "requests", "refused", "record"
     );
     for (id, report) in listed {
@@ -90,10 +90,10 @@ pub(super) fn as_text(listed: &[Listed]) -> String {
         };
         let _ = writeln!(
             text,
-            "{id:<22} {:<20} {:>8} {:<8} {:>15} {:>15}  {state}{origin}",
+            "{id:<22} {:<20} {:>8} {:<10} {:>15} {:>15}  {state}{origin}",
             since[..19].replace('T', " "),
             time_span(long),
-            super::show::plain(&report.verdict),
+            report.taken_for().name(),
             grouped(report.totals.requests),
             grouped(report.totals.refused),
         );

@@ -29,12 +29,6 @@ fn head(page: &mut Page, report: &Report) {
     let begin = &report.begin;
     page.line(&format!("Incident {} at {}", begin.incident, begin.sites.join(", ")));
     page.line("");
-    let what = match report.verdict.as_str() {
-        "attack" => "An attack",
-        "mixed" => "Many readers at once, and an attack among them",
-        "crowd" => "Many readers at once, and no attack",
-        _ => "More than is ordinary; neither crowd nor attack can be said",
-    };
     let until = match report.until {
         Some(until) => format!("to {}", clock(until.to_string().as_str())),
         None => format!("and not over at {}", clock(report.recorded_until.to_string().as_str())),
@@ -42,7 +36,8 @@ fn head(page: &mut Page, report: &Report) {
     let end = report.until.unwrap_or(report.recorded_until);
     let long = time_span(end.unix_s().saturating_sub(begin.since.unix_s()));
     let since = clock(begin.since.to_string().as_str());
-    page.line(&format!("{what}: from {since} {until} ({long})."));
+    page.line(&format!("From {since} {until} ({long})."));
+    page.line(report.taken_for().sentence());
     match begin.origin {
         RecordOrigin::Live => {}
         RecordOrigin::Replay => {
@@ -383,7 +378,7 @@ mod tests {
 
     #[test]
     fn no_page_says_more_than_a_record_can_carry() {
-        for verdict in ["attack", "crowd", "mixed"] {
+        for verdict in ["attack", "crowd", "mixed", ""] {
             let mut report =
                 seawall_report::Collector::new().finish(seawall_report::RecordFacts::default());
             report.verdict = verdict.to_owned();

@@ -226,8 +226,8 @@ impl Frame {
             let next = report.states.get(place + 1).map_or(self.until, |next| next.at);
             let (left, right) = (self.x(change.at), self.x(next));
             let ink = match change.state.as_str() {
-                "attack" | "mixed" => Ink::Alarm,
-                "watch" | "crowd" | "recovery" => Ink::Warning,
+                "attack" => Ink::Alarm,
+                "watch" | "crowd" | "mixed" | "recovery" => Ink::Warning,
                 _ => Ink::Quiet,
             };
             let width = (right - left).max(1.0);
