@@ -77,7 +77,7 @@ impl Surroundings for Busy {
             busy: about(4_000) as f64 / 1e4,
             steal: about(100) as f64 / 1e4,
             resident_bytes: about(300_000_000),
-            link_full: false,
+            link_full: Some(false),
             origin: OriginHealth {
                 limit: 14,
                 in_flight: 12,

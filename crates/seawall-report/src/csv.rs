@@ -109,7 +109,7 @@ pub fn timeline(report: &Report) -> String {
             &bucket.unmet,
             &bucket.unmet_served,
             &bucket.peak_requests,
-            &bucket.link_full,
+            &bucket.link_full.map_or_else(String::new, |it| it.to_string()),
         ]);
     }
     table.text

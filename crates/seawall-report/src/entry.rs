@@ -314,9 +314,9 @@ pub struct Node {
     pub steal: f64,
     /// Bytes of memory that the program holds.
     pub resident_bytes: u64,
-    /// Whether the line and not the machine is the limit.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub link_full: bool,
+    /// Whether the line and not the machine is the limit; `None` where interfaces do not state their speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_full: Option<bool>,
     /// Places for work at the origins, requests there, and requests that wait.
     pub origin: OriginHealth,
     /// What we ourselves lost, by what it was: observations, log lines, events.
@@ -643,7 +643,7 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+// Likewise.
 const fn is_false(it: &bool) -> bool {
     !*it
 }
@@ -683,7 +683,7 @@ mod tests {
             failed: 0,
             late: 0,
         };
-        let node = Node { busy: 0.5, ..Node::default() };
+        let node = Node { busy: 0.5, link_full: Some(false), ..Node::default() };
         let cohorts = vec![cohort];
         let second =
             Second { requests: 7, refused: 7, cohorts, node: Some(node), ..Second::default() };
@@ -691,12 +691,24 @@ mod tests {
             r#"{"opened":0,"handshakes":0,"handshake_failures":0,"resets":0,"slow":0,"refused":0}"#;
         let node = concat!(
             r#"{"rx_bytes":0,"tx_bytes":0,"rx_packets":0,"socket_memory_bytes":0,"busy":0.5,"steal":0.0,"#,
-            r#""resident_bytes":0,"origin":{"limit":0,"in_flight":0,"queued":0,"oldest_wait_ms":0,"healthy":false}}"#
+            r#""resident_bytes":0,"link_full":false,"origin":{"limit":0,"in_flight":0,"queued":0,"oldest_wait_ms":0,"healthy":false}}"#
         );
         let want = format!(
             r#"{{"entry":"second","at":"1970-01-01T00:00:00.000Z","state":"","requests":7,"expected":0.0,"refused":7,"connections":{connections},"cohorts":[{{"cohort":"met","requests":7,"refused":7}}],"node":{node}}}"#
         );
         check(&Entry::Second(Box::new(second)), &want);
+    }
+
+    #[test]
+    fn a_line_that_nobody_knows_the_speed_of_is_not_said_to_have_room() {
+        // Records of before the key could be left out for it say nothing either.
+        let node: Node = serde_json::from_str(
+            r#"{"rx_bytes":0,"tx_bytes":0,"rx_packets":0,"socket_memory_bytes":0,"busy":0.5,"steal":0.0,"resident_bytes":0,"origin":{"limit":0,"in_flight":0,"queued":0,"oldest_wait_ms":0,"healthy":false}}"#,
+        )
+        .expect("a node");
+        assert_eq!(node.link_full, None);
+        let text = serde_json::to_string(&node).expect("JSON");
+        assert!(!text.contains("link_full"), "{text}");
     }
 
     #[test]

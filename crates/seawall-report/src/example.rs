@@ -185,7 +185,7 @@ impl Sums {
             sum.tests_set += counts.tests_set;
             sum.tests_passed += counts.tests_passed;
         }
-        self.node.link_full_s += u64::from(made.is_link_full);
+        *self.node.link_full_s.get_or_insert(0) += u64::from(made.is_link_full);
         self.node.origin_unhealthy_s += u64::from(made.is_origin_down);
         self.node.peak_rx_bytes_per_s = self.node.peak_rx_bytes_per_s.max(made.rx_bytes());
     }
@@ -201,7 +201,7 @@ fn add_to_bucket(bucket: &mut Bucket, made: &Made) {
     bucket.unmet += made.requests() - met.requests;
     bucket.unmet_served += made.served() - met.served;
     bucket.peak_requests = bucket.peak_requests.max(made.requests());
-    bucket.link_full |= made.is_link_full;
+    bucket.link_full = bucket.link_full.max(Some(made.is_link_full));
 }
 
 fn add_to_totals(totals: &mut Totals, made: &Made) {
@@ -423,8 +423,8 @@ mod tests {
         }
         let met: u64 = report.mitigations.iter().map(|each| each.met.matched).sum();
         assert_eq!(met, totals.matched);
-        let full = report.timeline.iter().any(|part| part.link_full);
-        assert_eq!(full, report.node.expect("somebody looked").link_full_s > 0);
+        let full = report.timeline.iter().any(|part| part.link_full == Some(true));
+        assert_eq!(Some(full), report.node.expect("somebody looked").link_full_s.map(|it| it > 0));
     }
 
     #[test]

@@ -188,9 +188,17 @@ fn severity(text: &mut Text, report: &Report) {
         if before > 0 { percent(served_before, before) } else { "not measured".to_owned() }
     ));
     if let Some(node) = &report.node {
+        text.line(&match node.link_full_s {
+            Some(full_s) => format!(
+                "The line to the machine was full for {}.",
+                counted(full_s, "second", "seconds")
+            ),
+            None => {
+                "Whether the line to the machine was full is not known: no interface states its speed.".to_owned()
+            }
+        });
         text.line(&format!(
-            "The line to the machine was full for {}; the sites' own servers were not well for {}.",
-            counted(node.link_full_s, "second", "seconds"),
+            "The sites' own servers were not well for {}.",
             counted(node.origin_unhealthy_s, "second", "seconds")
         ));
     }
@@ -371,6 +379,19 @@ mod tests {
                 assert!(text.contains("Neither suspected nor ruled out. "), "{text}");
                 assert!(!text.contains("HTTP flood"), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn a_line_is_said_to_have_had_room_only_if_somebody_knows_its_speed() {
+        for (link_full_s, want) in [
+            (None, "Whether the line to the machine was full is not known"),
+            (Some(0), "The line to the machine was full for 0 seconds."),
+        ] {
+            let mut report = example();
+            report.node.as_mut().expect("somebody looked").link_full_s = link_full_s;
+            let text = text(&report, Stage::Notification);
+            assert!(text.contains(want), "{text}");
         }
     }
 

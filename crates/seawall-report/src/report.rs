@@ -152,8 +152,8 @@ pub struct Bucket {
     pub unmet_served: u64,
     /// The busiest second.
     pub peak_requests: u64,
-    /// Whether the line was full in any of them.
-    pub link_full: bool,
+    /// Whether the line was full in any of them; `None` where interfaces do not state their speed.
+    pub link_full: Option<bool>,
 }
 
 /// What became of the requests of one cohort.
@@ -269,8 +269,8 @@ pub struct SampleFacts {
 /// What the machine went through from the first alarm to the last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeFacts {
-    /// Seconds in which the line was full.
-    pub link_full_s: u64,
+    /// Seconds in which the line was full; `None` where interfaces do not state their speed.
+    pub link_full_s: Option<u64>,
     /// Most bytes received in one second.
     pub peak_rx_bytes_per_s: u64,
     /// Packets dropped before anybody saw them.

@@ -190,11 +190,13 @@ fn of_what_did_not_arrive(report: &Report, said: &mut Vec<String>) {
         }
         return;
     };
-    if node.link_full_s > 0 {
-        said.push(format!(
+    match node.link_full_s {
+        None => said.push("Whether the line to the machine was full is not known, for no interface states its speed: there may have been more than the figures say.".to_owned()),
+        Some(0) => {}
+        Some(full_s) => said.push(format!(
             "For {} the line to the machine was full. What did not get through is not counted: there was more than the figures say, how much more only the network before the machine can tell.",
-            counted(node.link_full_s, "second", "seconds")
-        ));
+            counted(full_s, "second", "seconds")
+        )),
     }
     let mut dropped = Vec::new();
     for (number, one, many) in
@@ -337,9 +339,15 @@ mod tests {
             Some(Reconstructed { logs: logs.collect(), ..Reconstructed::default() });
         let named = "(access.log.0, access.log.1, access.log.2, access.log.3 and 2 more)";
         check(&replay, &left, named, true);
-        let node = NodeFacts { link_full_s: 61, ..NodeFacts::default() };
-        let full = Report { node: Some(node), ..plain.clone() };
-        check(&full, &left, "For 61 seconds the line", true);
+        for (link_full_s, word, is_said) in [
+            (Some(61), "For 61 seconds the line", true),
+            (None, "no interface states its speed", true),
+            (Some(0), "no interface states its speed", false),
+            (Some(0), "line to the machine was full", false),
+        ] {
+            let node = NodeFacts { link_full_s, ..NodeFacts::default() };
+            check(&Report { node: Some(node), ..plain.clone() }, &left, word, is_said);
+        }
         let without_tls = Left { without_tls: Some(0.9), ..Left::default() };
         check(&plain, &without_tls, "Of 90.0 % of the requests", true);
         check(&replay, &without_tls, "of their TLS", false);

@@ -4,7 +4,7 @@
 //! without `/proc` there is nothing at all. *Sources:* proc(5), Documentation/networking/snmp_counter.rst.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use seawall_report::Node;
 
@@ -32,8 +32,8 @@ struct Reading {
     /// What they hold now.
     socket_pages: u64,
     resident_pages: u64,
-    /// Megabits a second of all interfaces; 0 if none says so.
-    speed: u64,
+    /// Megabits a second of all interfaces together; `None` if one does not say.
+    speed: Option<u64>,
 }
 
 impl Machine {
@@ -64,12 +64,23 @@ impl Machine {
         Some(reading)
     }
 
-    /// Of all interfaces that say theirs: those of virtual machines mostly do not.
-    fn speed(&self) -> u64 {
-        let Ok(all) = fs::read_dir(&self.net) else { return 0 };
-        let of =
-            |path: PathBuf| fs::read_to_string(path.join("speed")).ok()?.trim().parse::<u64>().ok();
-        all.filter_map(|entry| of(entry.ok()?.path())).sum()
+    /// Of all interfaces with a device behind them whose line is not down; `None` if there is none, or one of them does not
+    /// say, as those of virtual machines mostly do not. Bridges and tunnels have no device, and state what nobody measured.
+    fn speed(&self) -> Option<u64> {
+        let text = |path: &Path, name: &str| fs::read_to_string(path.join(name)).ok();
+        let is_line = |path: &PathBuf| {
+            let state = text(path, "operstate").unwrap_or_default();
+            path.join("device").exists() && state.trim() != "down"
+        };
+        let all = fs::read_dir(&self.net).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut sum = None;
+        for path in all.filter(is_line) {
+            // Where it is not known the kernel writes -1, older ones the same without its sign.
+            let speed = text(&path, "speed")?.trim().parse::<u64>().ok()?;
+            let speed = Some(speed).filter(|speed| (1..u64::from(u32::MAX)).contains(speed))?;
+            sum = Some(sum.unwrap_or(0_u64).saturating_add(speed));
+        }
+        sum
     }
 }
 
@@ -145,7 +156,7 @@ impl Reading {
             busy: part(ticks.saturating_sub(idle).saturating_sub(steal)),
             steal: part(steal),
             resident_bytes: self.resident_pages.saturating_mul(PAGE_BYTES),
-            link_full: self.speed > 0 && rx_bytes >= self.speed.saturating_mul(FULL_BYTES),
+            link_full: self.speed.map(|speed| rx_bytes >= speed.saturating_mul(FULL_BYTES)),
             ..Node::default()
         }
     }
@@ -207,15 +218,44 @@ mod tests {
     #[test]
     fn what_was_added_is_told_and_a_line_at_its_speed_is_full() {
         let before = reading([DEV, NETSTAT, STAT, SOCKSTAT]);
-        let mut now = Reading { speed: 100, all: 300, idle: 95, steal: 150, ..before };
+        let mut now = Reading { speed: Some(100), all: 300, idle: 95, steal: 150, ..before };
         now.rx_bytes += 11_249_999;
         let node = now.since(&before);
         assert_eq!((node.rx_bytes, node.busy, node.steal), (11_249_999, 0.25, 0.5));
-        assert!(!node.link_full);
+        assert_eq!(node.link_full, Some(false));
         now.rx_bytes += 1;
-        assert!(now.since(&before).link_full);
+        assert_eq!(now.since(&before).link_full, Some(true));
+        now.speed = None;
+        assert_eq!(now.since(&before).link_full, None, "nobody knows what would be full");
         // Counters that begin anew, as after an interface went, are no negative number.
         assert_eq!(before.since(&now).rx_bytes, 0);
+    }
+
+    #[test]
+    fn a_line_whose_speed_one_interface_does_not_say_has_none() {
+        let check = |interfaces: &[(&str, &[&str])], want| {
+            let net = tempfile::tempdir().expect("the temporary folder is writable");
+            for (name, files) in interfaces {
+                let folder = net.path().join(name);
+                fs::create_dir(&folder).expect("a folder");
+                for file in *files {
+                    let (file, text) = file.split_once('=').unwrap_or((file, ""));
+                    fs::write(folder.join(file), format!("{text}\n")).expect("a file");
+                }
+            }
+            let machine = Machine { net: net.path().to_owned(), ..Machine::new() };
+            assert_eq!(machine.speed(), want, "{interfaces:?}");
+        };
+        let (eth0, eth1) = (&["device", "speed=1000"][..], &["device", "speed=100"][..]);
+        let bridge = ("docker0", &["speed=10000"][..]);
+        check(&[("eth0", eth0), ("eth1", eth1), ("lo", &[]), bridge], Some(1_100));
+        let down = ("eth1", &["device", "speed=-1", "operstate=down"][..]);
+        check(&[("eth0", eth0), down], Some(1_000));
+        for unknown in ["speed=-1", "speed=4294967295", "speed=0", "duplex=full"] {
+            check(&[("eth0", eth0), ("eth1", &["device", unknown]), bridge], None);
+        }
+        check(&[bridge], None);
+        check(&[], None);
     }
 
     proptest! {

@@ -170,7 +170,7 @@ fn matched(met: &[MetCounts]) -> u64 {
 
 fn node_facts(node: &Node) -> NodeFacts {
     let mut facts = NodeFacts {
-        link_full_s: u64::from(node.link_full),
+        link_full_s: node.link_full.map(u64::from),
         peak_rx_bytes_per_s: node.rx_bytes,
         rx_drops: node.rx_drops,
         listen_drops: node.listen_drops,
@@ -190,7 +190,9 @@ fn node_facts(node: &Node) -> NodeFacts {
 }
 
 fn add_node(mine: &mut NodeFacts, its: &NodeFacts) {
-    add(&mut mine.link_full_s, its.link_full_s);
+    if let Some(full_s) = its.link_full_s {
+        add(mine.link_full_s.get_or_insert(0), full_s);
+    }
     mine.peak_rx_bytes_per_s = mine.peak_rx_bytes_per_s.max(its.peak_rx_bytes_per_s);
     add(&mut mine.rx_drops, its.rx_drops);
     add(&mut mine.listen_drops, its.listen_drops);

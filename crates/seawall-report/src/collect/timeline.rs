@@ -53,7 +53,11 @@ impl Timeline {
             unmet,
             unmet_served,
             peak_requests: totals.requests,
-            link_full: tally.node.as_ref().is_some_and(|node| node.link_full_s > 0),
+            link_full: tally
+                .node
+                .as_ref()
+                .and_then(|node| node.link_full_s)
+                .map(|full_s| full_s > 0),
         };
         merge(&mut self.buckets[place], &one);
     }
@@ -95,7 +99,8 @@ fn merge(sum: &mut Bucket, part: &Bucket) {
     add(&mut sum.unmet, part.unmet);
     add(&mut sum.unmet_served, part.unmet_served);
     sum.peak_requests = sum.peak_requests.max(part.peak_requests);
-    sum.link_full |= part.link_full;
+    // Full in one is full, and what nobody knows of one is as before.
+    sum.link_full = sum.link_full.max(part.link_full);
 }
 
 /// As many as the contract of [`crate::Report::timeline`] allows.

@@ -25,8 +25,11 @@ pub(super) fn part(report: &Report) -> Part {
 
 fn machine(report: &Report, node: &NodeFacts) -> Vec<Block> {
     let full = match node.link_full_s {
-        0 => Text::plain("The line was never full."),
-        seconds => Text::plain("The line was full for ")
+        None => {
+            Text::plain("Whether the line was full is not known: no interface states its speed.")
+        }
+        Some(0) => Text::plain("The line was never full."),
+        Some(seconds) => Text::plain("The line was full for ")
             .and_strong(say::span(seconds))
             .and(": what was lost before it reached the machine is in no figure of this report."),
     };

@@ -236,10 +236,10 @@ fn next(report: &Report) -> Vec<Text> {
         steps.push("Leave the protection on. Make this report again when it is over.".into());
     }
     if let Some(node) = &report.node {
-        if node.link_full_s > 0 {
+        if let Some(full_s) = node.link_full_s.filter(|full_s| *full_s > 0) {
             steps.push(Text::plain(format!(
                 "Ask the provider of the line for help: for {} the line itself was full, which nothing on this machine can mend.",
-                say::span(node.link_full_s)
+                say::span(full_s)
             )));
         }
         if node.origin_unhealthy_s > 0 {

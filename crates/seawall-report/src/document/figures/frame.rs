@@ -128,7 +128,8 @@ impl Frame {
         let base = self.bottom;
         let axis = vec![[self.left, base], [self.right, base]];
         self.drawing.put(Shape::Line(axis, Ink::Text));
-        let full = report.timeline.iter().enumerate().filter(|(_, part)| part.link_full);
+        let full =
+            report.timeline.iter().enumerate().filter(|(_, part)| part.link_full == Some(true));
         let mut was_full = false;
         for (place, part) in full {
             let next = report.timeline.get(place + 1).map_or(self.until, |next| next.at);
