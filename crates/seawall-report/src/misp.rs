@@ -149,6 +149,11 @@ impl Event<'_> {
 
     fn source(&self, source: &Source) -> Option<Value> {
         source.prefix.parse::<seawall_model::Prefix>().ok()?;
+        let met = if self.report.is_reconstructed() {
+            format!("{} of them a mitigation would have met", source.met_rows)
+        } else {
+            format!("{} met by a mitigation, {} refused", source.met_rows, source.refused_rows)
+        };
         let registered = match &source.registered {
             Some(registered) => format!(" Registered as {registered}."),
             None => String::new(),
@@ -158,8 +163,8 @@ impl Event<'_> {
             marks => format!(" Marks: {}.", marks.join(", ")),
         };
         let comment = format!(
-            "{} rows of the sample, {} met by a mitigation, {} refused; about {:.0} requests.{registered}{marks}",
-            source.rows, source.met_rows, source.refused_rows, source.requests
+            "{} rows of the sample, {}; about {:.0} requests.{registered}{marks}",
+            source.rows, met, source.requests
         );
         let attribute = self.attribute("source", "ip-src", &source.prefix, &comment);
         Some(seen(attribute, source.first_seen, source.last_seen))
@@ -189,7 +194,11 @@ impl Event<'_> {
             let mut object = Object::new(self, Template::Own, &format!("signature {number}"));
             object.add("signature", &one.signature);
             object.add("mitigation", one.id);
-            object.add("countermeasure", &one.hardest);
+            if report.is_reconstructed() {
+                object.add("countermeasure", format!("would have been {}", one.hardest));
+            } else {
+                object.add("countermeasure", &one.hardest);
+            }
             object.add("matched-requests", one.met.matched);
             object.add("control-requests", one.met.control);
             object.add("blocked-requests", one.met.blocked);

@@ -158,10 +158,23 @@ fn figures(text: &mut Text, report: &Report) {
         count(report.peak.requests),
         moment(report.peak.at)
     ));
-    text.line(&format!(
-        "Refused: {}. Met by a signature: {}. Answered by the sites' own servers: {}; spared them: {}.",
-        count(totals.refused), count(totals.matched), count(totals.origin), count(totals.spared)
-    ));
+    let work = format!(
+        "Answered by the sites' own servers: {}; spared them: {}.",
+        count(totals.origin),
+        count(totals.spared)
+    );
+    text.line(&if report.is_reconstructed() {
+        format!(
+            "Worked out from logs: a signature would have met {}; nobody was refused by it. {work}",
+            count(totals.matched)
+        )
+    } else {
+        format!(
+            "Refused: {}. Met by a signature: {}. {work}",
+            count(totals.refused),
+            count(totals.matched)
+        )
+    });
     if totals.rx_bytes > 0 {
         text.line(&format!(
             "Received: {} bytes; sent: {} bytes.",
@@ -183,8 +196,8 @@ fn severity(text: &mut Text, report: &Report) {
     let ((requests, served), (before, served_before)) =
         (others(&report.cohorts), others(&report.cohorts_before));
     text.line(&format!(
-        "Of {} requests that no signature met, {} were answered with what was asked for; {} in the time before.",
-        count(requests), percent(served, requests),
+        "Of {} requests that no signature {}, {} were answered with what was asked for; {} in the time before.",
+        count(requests), wording::met(report), percent(served, requests),
         if before > 0 { percent(served_before, before) } else { "not measured".to_owned() }
     ));
     if let Some(node) = &report.node {
@@ -221,8 +234,9 @@ fn indicators(text: &mut Text, report: &Report) {
     for history in report.mitigations.iter().filter(|it| !it.signature.is_empty()).take(MAX_LISTED)
     {
         text.line(&format!(
-            "  {} (met {} requests)",
+            "  {} ({} {} requests)",
             one_line(&history.signature),
+            wording::met(report),
             count(history.met.matched)
         ));
     }
@@ -245,6 +259,9 @@ fn indicators(text: &mut Text, report: &Report) {
 
 fn measures(text: &mut Text, report: &Report) {
     text.part("What was done");
+    if report.is_reconstructed() {
+        text.line("Nothing by Seawall, which was not there. By the logs it would have done:");
+    }
     for history in report.mitigations.iter().take(MAX_LISTED) {
         let what = match history.hardest.as_str() {
             "observe" => "watched",
@@ -253,14 +270,20 @@ fn measures(text: &mut Text, report: &Report) {
             "block" => "refused",
             _ => "let through",
         };
-        text.line(&format!(
-            "  {}: at the hardest {what}; {} refused, {} tested",
-            one_line(&history.signature),
-            count(history.met.blocked),
-            count(history.met.tests_set)
-        ));
+        let signature = one_line(&history.signature);
+        text.line(&if report.is_reconstructed() {
+            format!("  {signature}: would at the hardest have been {what}")
+        } else {
+            format!(
+                "  {signature}: at the hardest {what}; {} refused, {} tested",
+                count(history.met.blocked),
+                count(history.met.tests_set)
+            )
+        });
     }
-    if report.mitigations.is_empty() {
+    if report.mitigations.is_empty() && report.is_reconstructed() {
+        text.line("  nothing about any signature");
+    } else if report.mitigations.is_empty() {
         text.line("  no signature was acted on; the work of the sites' own servers was bounded");
     }
     text.gap("what else was done, by whom, and what will be");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{
     Address, Begin, Cohort, Connections, Evidence, Fault, Gap, MetCounts, Move, Note, OriginHealth,
-    Removed, Source,
+    RecordOrigin, Removed, Source,
 };
 use crate::{Assessment, Moment, Verdict};
 
@@ -77,6 +77,11 @@ impl Report {
     /// What it was taken for.
     pub fn taken_for(&self) -> Verdict {
         Verdict::of(&self.verdict)
+    }
+
+    /// Whether it is made of logs of another program: what is said of mitigations there is what would have been done.
+    pub fn is_reconstructed(&self) -> bool {
+        self.begin.origin == RecordOrigin::Replay
     }
 }
 

@@ -21,6 +21,11 @@ pub(crate) fn is_attack(report: &Report) -> bool {
     report.begin.origin != RecordOrigin::Rehearsal && report.taken_for() == Verdict::Attack
 }
 
+/// What a mitigation did, or would have done.
+pub(crate) fn met(report: &Report) -> &'static str {
+    if report.is_reconstructed() { "would have met" } else { "met" }
+}
+
 /// The title of an export.
 pub(crate) fn title(report: &Report) -> String {
     let sites = report.begin.sites.join(", ");
@@ -35,14 +40,17 @@ pub(crate) fn summary(report: &Report) -> String {
         Some(until) => format!("to {until}"),
         None => format!("to {} and going on", report.recorded_until),
     };
+    let met = if report.is_reconstructed() {
+        format!("A mitigation would have met {}; nobody was refused by it.", totals.matched)
+    } else {
+        format!("{} were refused; a mitigation met {}.", totals.refused, totals.matched)
+    };
     format!(
-        "From {} {until}: {} requests in {} counted seconds, about {:.0} of them ordinary. {} were refused; a mitigation met {}. The busiest second was {} with {} requests. {}{}",
+        "From {} {until}: {} requests in {} counted seconds, about {:.0} of them ordinary. {met} The busiest second was {} with {} requests. {}{}",
         report.begin.since,
         totals.requests,
         totals.seconds,
         totals.expected,
-        totals.refused,
-        totals.matched,
         report.peak.at,
         report.peak.requests,
         report.taken_for().sentence(),

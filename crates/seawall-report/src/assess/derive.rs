@@ -17,10 +17,11 @@ use seawall_model::Attribute;
 
 use super::families::{is_browser, is_tool};
 use super::{Assessment, Confidence, Likelihood, Subject};
-use crate::entry::{RecordOrigin, Source};
+use crate::entry::RecordOrigin;
 use crate::report::{Look, Report};
 use crate::say::{count, counted, part, ratio};
 use crate::verdict::Verdict;
+use crate::wording;
 
 /// All that can be judged of this report. Deterministic; O(sources + looks).
 pub fn derive(report: &Report) -> Vec<Assessment> {
@@ -30,7 +31,7 @@ pub fn derive(report: &Report) -> Vec<Assessment> {
     let mut judged = Vec::new();
     if report.taken_for() == Verdict::Crowd {
         judged.push(crowd(report));
-    } else if let Some(met) = Met::of(&report.sources) {
+    } else if let Some(met) = Met::of(report) {
         judged.extend(listed(&met, Subject::Tor, "tor"));
         judged.extend(listed(&met, Subject::Hosting, "hosting"));
         let tool = one_tool(report, &met);
@@ -46,6 +47,8 @@ pub fn derive(report: &Report) -> Vec<Assessment> {
 
 /// Where what mitigations met came from.
 struct Met {
+    /// "met", or "would have met".
+    word: &'static str,
     rows: u64,
     networks: u64,
     /// Requests by source: those met, and whether it has a mark.
@@ -56,9 +59,10 @@ struct Met {
 
 impl Met {
     /// `None` if there is too little to judge.
-    fn of(sources: &[Source]) -> Option<Self> {
-        let mut met = Self { rows: 0, networks: 0, weights: Vec::new(), others: Vec::new() };
-        for source in sources {
+    fn of(report: &Report) -> Option<Self> {
+        let word = wording::met(report);
+        let mut met = Self { word, rows: 0, networks: 0, weights: Vec::new(), others: Vec::new() };
+        for source in &report.sources {
             let weight = source.requests * part(source.met_rows, source.rows);
             if source.met_rows > 0 {
                 met.rows += source.met_rows;
@@ -143,8 +147,9 @@ fn listed(met: &Met, subject: Subject, mark: &str) -> Option<Assessment> {
         confidence: met.confidence(),
         evidence: vec![
             format!(
-                "about {} of the requests that a mitigation met came through networks on the operator's {list}, and {} of all others",
+                "about {} of the requests that a mitigation {} came through networks on the operator's {list}, and {} of all others",
                 ratio(share.middle),
+                met.word,
                 ratio(others)
             ),
             of_sample(met),
@@ -157,8 +162,9 @@ fn listed(met: &Met, subject: Subject, mark: &str) -> Option<Assessment> {
 fn of_sample(met: &Met) -> String {
     let networks = counted(met.networks, "network", "networks");
     format!(
-        "this rests on {} requests of the sample that a mitigation met, of {networks}",
-        count(met.rows)
+        "this rests on {} requests of the sample that a mitigation {}, of {networks}",
+        count(met.rows),
+        met.word
     )
 }
 
@@ -184,8 +190,9 @@ fn one_tool(report: &Report, met: &Met) -> Option<Tool> {
         if registrants(report) >= MANY_REGISTRANTS { Confidence::High } else { met.confidence() };
     let evidence = |look: &Look, what: &str| {
         format!(
-            "{} of the requests that a mitigation met have the same {what}, and {} of all others",
+            "{} of the requests that a mitigation {} have the same {what}, and {} of all others",
             ratio(look.share_of_met),
+            met.word,
             ratio(look.share_of_others)
         )
     };
@@ -259,8 +266,9 @@ fn family(report: &Report) -> Option<Assessment> {
         likelihood: Likelihood::Likely,
         confidence: Confidence::Low,
         evidence: vec![format!(
-            "{} of the requests that a mitigation met call themselves `{}`, and {} of all others",
+            "{} of the requests that a mitigation {} call themselves `{}`, and {} of all others",
             ratio(look.share_of_met),
+            wording::met(report),
             look.text,
             ratio(look.share_of_others)
         )],

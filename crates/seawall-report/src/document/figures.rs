@@ -20,14 +20,12 @@ pub(super) fn rate(report: &Report) -> Figure {
     let most = report.timeline.iter().map(rate_of).fold(0.0, f64::max);
     let draw = |width: f64| {
         let mut frame = Frame::new(report, width, 190.0, Scale::linear(most));
-        frame.begin(
-            report,
-            &[
-                ("asked for", Ink::Asked),
-                ("of them refused", Ink::Refused),
-                ("ordinary", Ink::Ordinary),
-            ],
-        );
+        let mut legend = vec![("asked for", Ink::Asked)];
+        if !report.is_reconstructed() {
+            legend.push(("of them refused", Ink::Refused));
+        }
+        legend.push(("ordinary", Ink::Ordinary));
+        frame.begin(report, &legend);
         for stretch in stretches(&report.timeline) {
             frame.area(&points(stretch, rate_of), Ink::Asked);
             frame.area(&points(stretch, |part| per_second(part.refused, part)), Ink::Refused);

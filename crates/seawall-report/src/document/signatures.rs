@@ -4,14 +4,14 @@ use super::measured::MAX_ROWS;
 use super::{Block, Column, Part, Table, Text, figures, words};
 use crate::entry::Evidence;
 use crate::report::MitigationHistory;
-use crate::{Moment, RecordOrigin, Report, say};
+use crate::{Report, say};
 
 /// Signatures that are shown; the JSON export has all.
 const MAX_SHOWN: usize = 32;
 
 /// What was found and done.
 pub(super) fn part(report: &Report) -> Part {
-    let since = report.begin.since;
+    let is_reconstructed = report.is_reconstructed();
     let mut blocks = Vec::new();
     if report.mitigations.is_empty() {
         blocks.push(Block::Paragraph(
@@ -24,7 +24,7 @@ pub(super) fn part(report: &Report) -> Part {
              that stands beside it."
                 .into(),
         ));
-        if report.begin.origin == RecordOrigin::Replay {
+        if is_reconstructed {
             blocks.push(Block::Paragraph(
                 "Here nobody was put behind others, tested or refused: the facts come from logs, and the steps are \
                  those that would have been taken."
@@ -36,7 +36,7 @@ pub(super) fn part(report: &Report) -> Part {
     let mut by_size: Vec<&MitigationHistory> = report.mitigations.iter().collect();
     by_size.sort_by_key(|history| std::cmp::Reverse(history.met.matched));
     for history in by_size.into_iter().take(MAX_SHOWN) {
-        blocks.extend(one(history, since));
+        blocks.extend(one(report, history));
     }
     if report.mitigations.len() > MAX_SHOWN {
         let more = (report.mitigations.len() - MAX_SHOWN) as u64;
@@ -44,10 +44,11 @@ pub(super) fn part(report: &Report) -> Part {
             format!("{} more are in the JSON export.", say::count(more)).into(),
         ));
     }
-    Part { id: "signatures", heading: "Signatures and what was done".to_owned(), blocks }
+    let done = if is_reconstructed { "would have been" } else { "was" };
+    Part { id: "signatures", heading: format!("Signatures and what {done} done"), blocks }
 }
 
-fn one(history: &MitigationHistory, since: Moment) -> Vec<Block> {
+fn one(report: &Report, history: &MitigationHistory) -> Vec<Block> {
     let met = &history.met;
     let heading = Block::Heading(3, Text::plain(format!("Signature {}", history.id)));
     let terms = history.moves.last().map(|last| last.change.terms.as_slice()).unwrap_or_default();
@@ -76,6 +77,9 @@ fn one(history: &MitigationHistory, since: Moment) -> Vec<Block> {
     };
     let became = match met.matched {
         0 => Text::plain("It met no request: none that looks so came while it was in force."),
+        matched if report.is_reconstructed() => Text::plain("It would have met ")
+            .and_strong(say::counted(matched, "request", "requests"))
+            .and("."),
         matched => Text::plain("It met ")
             .and_strong(say::counted(matched, "request", "requests"))
             .and(format!(
@@ -88,7 +92,7 @@ fn one(history: &MitigationHistory, since: Moment) -> Vec<Block> {
     };
     let mut blocks = vec![heading, words_of, Block::Paragraph(became)];
     blocks.extend(history.strongest().map(|evidence| Block::Paragraph(rests_on(evidence))));
-    blocks.push(Block::Table(moves(history, since)));
+    blocks.push(Block::Table(moves(report, history)));
     blocks
 }
 
@@ -117,12 +121,20 @@ fn rests_on(evidence: &Evidence) -> Text {
     ))
 }
 
-fn moves(history: &MitigationHistory, since: Moment) -> Table {
+fn rung(report: &Report, name: Option<&str>) -> String {
+    match (words::rung(name), name) {
+        (rung, Some(_)) if report.is_reconstructed() => format!("would have been {rung}"),
+        (rung, _) => rung,
+    }
+}
+
+fn moves(report: &Report, history: &MitigationHistory) -> Table {
+    let since = report.begin.since;
     let row = |step: &crate::TimedMove| {
         let (change, evidence) = (&step.change, &step.change.evidence);
         vec![
             say::when(step.at, since).into(),
-            words::rung(change.to.as_deref()).into(),
+            rung(report, change.to.as_deref()).into(),
             words::why(&change.why).into(),
             say::about(evidence.matched_per_s).into(),
             say::ratio(evidence.coverage).into(),
@@ -137,7 +149,11 @@ fn moves(history: &MitigationHistory, since: Moment) -> Table {
         ]
     };
     Table {
-        caption: format!("All that was decided about signature {}", history.id),
+        caption: if report.is_reconstructed() {
+            format!("All that would have been decided about signature {}", history.id)
+        } else {
+            format!("All that was decided about signature {}", history.id)
+        },
         columns: vec![
             Column::text("At (UTC)"),
             Column::text("From then on"),

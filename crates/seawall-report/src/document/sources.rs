@@ -15,10 +15,11 @@ pub(super) fn networks(report: &Report) -> Part {
     let mut blocks = vec![
         Block::Paragraph(
             Text::plain(format!(
-                "Estimated from a sample of {} from {}, which a mitigation met or which were refused. Of all others no \
-                 network is recorded: they may be readers. ",
+                "Estimated from a sample of {} from {}, which a mitigation {}. Of all others no network is recorded: they \
+                 may be readers. ",
                 say::counted(rows, "request", "requests"),
                 say::counted(report.sample.prefixes, "prefix", "prefixes"),
+                if report.is_reconstructed() { "would have met" } else { "met or which were refused" },
             ))
             .and_strong("An address is registered in a country and by somebody; it does not say who acted, nor where they are. ")
             .and("Addresses are cut to /24 and /48 here."),

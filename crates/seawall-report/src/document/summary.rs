@@ -3,7 +3,7 @@
 use super::{Block, Column, Table, Text, figures, words};
 use crate::entry::NoteKind;
 use crate::report::CohortTotals;
-use crate::{Cohort, Moment, RecordOrigin, Report, Verdict, say};
+use crate::{Cohort, Moment, RecordOrigin, Report, Verdict, say, wording};
 
 /// What comes first.
 pub(super) fn first_page(report: &Report) -> Vec<Block> {
@@ -132,15 +132,16 @@ fn felt(report: &Report) -> String {
         ),
     };
     format!(
-        "{sure}Of all requests that no measure of defence met, {} were answered with what was asked for{compared}; \
+        "{sure}Of all requests that no measure of defence {}, {} were answered with what was asked for{compared}; \
          attackers whom nobody had recognised yet are among them.",
+        wording::met(report),
         say::percent(served, unmet)
     )
 }
 
 fn done(report: &Report) -> String {
     let totals = &report.totals;
-    if report.begin.origin == RecordOrigin::Replay {
+    if report.is_reconstructed() {
         return "Nothing was done by Seawall: it was not there.".to_owned();
     }
     if totals.refused == 0 && totals.tests_set == 0 {
@@ -213,7 +214,11 @@ pub(super) fn sums(report: &Report) -> Table {
                 String::new(),
             ),
             row(
-                "Met by a mitigation (a measure of defence)",
+                if report.is_reconstructed() {
+                    "A mitigation (a measure of defence) would have met"
+                } else {
+                    "Met by a mitigation (a measure of defence)"
+                },
                 say::count(totals.matched),
                 say::count(before.matched),
             ),

@@ -112,6 +112,39 @@ fn no_export_says_more_than_a_record_can_carry() {
     }
 }
 
+#[test]
+fn what_was_worked_out_from_logs_is_not_said_to_have_been_done() {
+    let mut report = ours(example());
+    report.begin.origin = RecordOrigin::Replay;
+    (report.totals.refused, report.before.refused, report.node) = (0, 0, None);
+    report.timeline.iter_mut().for_each(|part| part.refused = 0);
+    report.gaps.clear();
+    report.unknown.clear();
+    report.assessments = derive(&report);
+    for history in &mut report.mitigations {
+        (history.met.blocked, history.met.tests_set, history.met.tests_passed) = (0, 0, 0);
+    }
+    let options = ExportOptions::default();
+    let mut texts = vec![
+        crate::stix::render(&report, &options).expect("public"),
+        crate::misp::render(&report, &options).expect("public"),
+        without_markup(&crate::html::render(&report, &options).expect("public")),
+    ];
+    for stage in crate::nis2::Stage::ALL {
+        texts.push(crate::nis2::render(&report, &options, stage).expect("public"));
+    }
+    let texts: Vec<String> = texts.iter().flat_map(|text| said(text)).collect();
+    let (mut seen, is_open) = (0, ["would", "obody", "ould have"]);
+    for sentence in texts.iter().flat_map(|text| text.split(['\n', '.'])) {
+        let is_done = [" refused", " tested", "a mitigation met", "let off"];
+        if is_done.iter().any(|done| sentence.contains(done)) {
+            seen += 1;
+            assert!(is_open.iter().any(|word| sentence.contains(word)), "{sentence}");
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
 /// What a page says, a part a line.
 fn without_markup(page: &str) -> String {
     let parts = page.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));

@@ -214,7 +214,7 @@ const OWN: &[Field] = &[
     field(
         "countermeasure",
         "text",
-        "Hardest countermeasure taken: observe, demote, challenge or block",
+        "Hardest countermeasure taken: observe, demote, challenge or block; `would have been` before it where facts are from logs",
     ),
     field("control-requests", "counter", "Matching requests let off, to see what happens without"),
     field("blocked-requests", "counter", "Matching requests refused"),

@@ -134,12 +134,30 @@ fn add_mitigation(
             json!({ "at": step.at, "from": change.from, "to": change.to, "why": change.why })
         })
         .collect();
+    let (name, description) = if report.is_reconstructed() {
+        (
+            format!("would have been {}: {}", one.hardest, one.signature),
+            format!(
+                "Worked out from logs: {} requests would have matched. Nobody was refused, tested or let off.",
+                one.met.matched
+            ),
+        )
+    } else {
+        (
+            format!("{}: {}", one.hardest, one.signature),
+            format!(
+                "Of {} requests that matched, {} were refused, {} given a cheap test ({} passed) and {} let off to see what happens without.",
+                one.met.matched,
+                one.met.blocked,
+                one.met.tests_set,
+                one.met.tests_passed,
+                one.met.control,
+            ),
+        )
+    };
     let action = json!({
-        "name": format!("{}: {}", one.hardest, one.signature),
-        "description": format!(
-            "Of {} requests that matched, {} were refused, {} given a cheap test ({} passed) and {} let off to see what happens without.",
-            one.met.matched, one.met.blocked, one.met.tests_set, one.met.tests_passed, one.met.control,
-        ),
+        "name": name,
+        "description": description,
         "extensions": extended(json!({
             "mitigation": one.id,
             "signature": one.signature,

@@ -116,7 +116,7 @@ fn looks(page: &mut Page, report: &Report) {
             _ => "left alone",
         };
         let met = &history.met;
-        if report.begin.origin == RecordOrigin::Replay {
+        if report.is_reconstructed() {
             page.point(&format!(
                 "#{} {name}: would have been {rung} at the hardest; {} requests look so.",
                 history.id,

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::entry::Source;
 use crate::report::Network;
 
 /// So many networks with ten rows each, all met, of which the first `marked` have a mark.

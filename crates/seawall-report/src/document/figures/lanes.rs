@@ -2,7 +2,7 @@
 
 use crate::document::drawing::{Anchor, Drawing, Ink, Shape};
 use crate::document::{Figure, words};
-use crate::{Report, say};
+use crate::{Report, say, wording};
 
 use super::WIDTHS;
 
@@ -54,9 +54,11 @@ pub(in crate::document) fn mitigations(report: &Report) -> Figure {
     Figure {
         id: "figure-mitigations",
         caption: "Which signature was answered how, and when".to_owned(),
-        says: "One row for each signature, by its number below. The taller the bar, the harder the answer: put behind \
-               others, given a cheap test, refused. All moves are in the tables that follow."
-            .to_owned(),
+        says: format!(
+            "One row for each signature, by its number below. The taller the bar, the harder the answer{}: put behind \
+             others, given a cheap test, refused. All moves are in the tables that follow.",
+            if report.is_reconstructed() { " would have been" } else { "" }
+        ),
         wide: draw(WIDTHS[0]),
         narrow: draw(WIDTHS[1]),
     }
@@ -89,9 +91,11 @@ pub(in crate::document) fn networks(report: &Report) -> Figure {
     Figure {
         id: "figure-networks",
         caption: "Requests by who registered the network, estimated".to_owned(),
-        says: "Hatched is the part that a mitigation met. A network's registrant is not who acted, and not where \
-               anybody sits."
-            .to_owned(),
+        says: format!(
+            "Hatched is the part that a mitigation {met}. A network's registrant is not who acted, and not where anybody \
+             sits.",
+            met = wording::met(report)
+        ),
         wide: draw(WIDTHS[0]),
         narrow: draw(WIDTHS[1]),
     }
