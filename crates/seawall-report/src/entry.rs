@@ -638,7 +638,7 @@ pub struct End {
     pub matched: u64,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+// serde passes a reference.
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }

@@ -39,7 +39,7 @@ pub(super) fn record(report: &Report) -> Part {
     }
     blocks.extend(how_to_check(report));
     blocks.push(Block::Paragraph(
-        Text::strong("Public key that seals are checked with: ")
+        Text::strong("Public key in the record, to compare with yours: ")
             .and_text(Text::foreign_code(&begin.public_key)),
     ));
     Part { id: "record", heading: "The record, and how to check it".to_owned(), blocks }
@@ -122,13 +122,24 @@ fn logs_table(from: &Reconstructed) -> Table {
 fn how_to_check(report: &Report) -> Vec<Block> {
     let head = report.record.head.as_deref().map(clean::line);
     let mut steps = vec![
-        Text::plain("Ask for the sealed record and get the public key from somewhere else than this report.").clone(),
-        Text::plain("Run ").and_code("seawall verify FILE").and(
-            ". It needs nothing but the file and the key, and names the first line that was altered.",
+        Text::plain(
+            "Ask for the record (record.jsonl), and get the public key (key.pem) another way than this report or the record came: \
+             both hold a copy of the key, which whoever altered them would have replaced.",
+        ),
+        Text::plain("Run ").and_code("seawall verify record.jsonl --key key.pem").and(
+            ". It needs nothing but the two files, and names the first line that was altered.",
+        ),
+        Text::plain(
+            "Compare the head that it prints with one that came another way, too: on paper, in a mail of that time, or stamped by an authority. \
+             That tells whether a record was left out or replaced by another with the same key.",
         ),
     ];
     if let Some(head) = head {
-        steps.push(Text::plain("Compare the head that it prints with ").and_code(head).and("."));
+        steps.push(
+            Text::plain("That this report was made from that record is seen by its head: ")
+                .and_code(head)
+                .and("."),
+        );
     }
     steps.push(
         Text::plain("Without Seawall the same can be done with ")
