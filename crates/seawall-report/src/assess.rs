@@ -58,7 +58,8 @@ pub enum Subject {
     Crowd,
 }
 
-/// How likely, in the seven bands of ICD 203.
+/// How likely, in the seven bands of ICD 203. The rules of today give none below even, since what speaks against a subject
+/// leaves it out; the scale is published whole, because a word says what it means only beside the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Likelihood {

@@ -245,6 +245,11 @@ impl Cohort {
         Self::Tor,
         Self::Unmarked,
     ];
+
+    /// Whether somebody vouched for them, they were seen reading before, or they passed a test.
+    pub const fn is_surely_reader(self) -> bool {
+        matches!(self, Self::SignedIn | Self::KnownReader | Self::Passed)
+    }
 }
 
 /// What became of the requests of one cohort in one second.

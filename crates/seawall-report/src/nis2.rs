@@ -198,7 +198,11 @@ fn severity(text: &mut Text, report: &Report) {
     text.line(&format!(
         "Of {} requests that no signature {}, {} were answered with what was asked for; {} in the time before.",
         count(requests), wording::met(report), percent(served, requests),
-        if before > 0 { percent(served_before, before) } else { "not measured".to_owned() }
+        match before {
+            0 => "not measured".to_owned(),
+            _ if !report.has_comparison() => "too little was measured".to_owned(),
+            _ => percent(served_before, before),
+        }
     ));
     if let Some(node) = &report.node {
         text.line(&match node.link_full_s {

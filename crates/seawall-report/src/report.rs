@@ -79,6 +79,12 @@ impl Report {
         Verdict::of(&self.verdict)
     }
 
+    /// Whether the time before was long enough to compare with: ten times the 16 s over which slow changes are looked for,
+    /// so that what set off the first alarm is a tenth of it at most. It is shorter where a program had just begun.
+    pub const fn has_comparison(&self) -> bool {
+        self.before.seconds >= 160
+    }
+
     /// Whether it is made of logs of another program: what is said of mitigations there is what would have been done.
     pub fn is_reconstructed(&self) -> bool {
         self.begin.origin == RecordOrigin::Replay

@@ -52,8 +52,12 @@ fn of_the_record(report: &Report, left: &Left, said: &mut Vec<String>) {
     let is_end = |fault: &&Fault| matches!(fault.part.as_str(), "program" | "watch");
     if let Some(fault) = report.faults.iter().rfind(is_end) {
         said.push(format!(
-            "The record ends at {} because Seawall was ended or broke down, not because the incident was over: when it was over is not known.",
-            moment(fault.at)
+            "The record ends at {} because Seawall was ended or broke down, not because it had been quiet for long enough. {}, and what came after the end is not known.",
+            moment(fault.at),
+            match report.until {
+                Some(until) => format!("The last alarm in it was at {}", moment(until)),
+                None => "The alarm had not ended".to_owned(),
+            }
         ));
     }
     if !report.record.is_closed {
@@ -353,7 +357,7 @@ mod tests {
         check(&replay, &without_tls, "of their TLS", false);
         let fault = Fault { part: "program".to_owned(), ..Fault::default() };
         let ended = Report { faults: vec![fault], ..plain.clone() };
-        check(&ended, &left, "when it was over is not known", true);
+        check(&ended, &left, "what came after the end is not known", true);
         check(&plain, &Left { words: 3, ..Left::default() }, "3 words", true);
     }
 

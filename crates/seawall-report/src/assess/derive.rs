@@ -3,7 +3,7 @@
 //! | subject | what speaks for it | likelihood |
 //! |---|---|---|
 //! | Tor, hosting | the part of what mitigations met that came through networks on the operator's lists; `low`, the lower end of the 95 % interval (Wilson) of that part | `low` ≥ 0.9: almost certain (Tor) or very likely (hosting: lists of it are rougher); ≥ 0.7: very likely; > 0.5: likely; above 0.4 at least in the middle: roughly even |
-//! | one tool | the most frequent JA4 and the most frequent order of fields: at least `a + b - 1` of all have both; each at least four times as frequent as among others; 20 networks at least | that part ≥ 0.9: very likely; ≥ 0.75: likely |
+//! | one tool | the most frequent JA4 and the most frequent order of fields (user agent where none is known): at least `a + b - 1` of all have both; each at least four times as frequent as among others; 20 networks at least | that part ≥ 0.9: very likely; ≥ 0.75: likely |
 //! | tool family | the most frequent name of a user agent is that of a tool, with 0.8 of what was met, and four times as frequent as among others | likely |
 //! | proxies, devices | one tool by the rule above, over 500 registrants at least (Qurium; detection.md §9), most of it neither hosting nor Tor. It says that it is a browser: proxies; else: devices | likely |
 //! | crowd | the shield's verdict, and that mitigations met less than a tenth of the excess | very likely; likely if they met more |
@@ -18,8 +18,8 @@ use seawall_model::Attribute;
 use super::families::{is_browser, is_tool};
 use super::{Assessment, Confidence, Likelihood, Subject};
 use crate::entry::RecordOrigin;
-use crate::report::{Look, Report};
-use crate::say::{count, counted, part, ratio};
+use crate::report::{CohortTotals, Look, Report};
+use crate::say::{count, counted, moment, part, ratio};
 use crate::verdict::Verdict;
 use crate::wording;
 
@@ -36,7 +36,7 @@ pub fn derive(report: &Report) -> Vec<Assessment> {
         judged.extend(listed(&met, Subject::Hosting, "hosting"));
         let tool = one_tool(report, &met);
         judged.extend(tool.as_ref().and_then(|tool| spread(report, &met, tool)));
-        judged.extend(tool.map(|tool| tool.assessment));
+        judged.extend(tool);
         judged.extend(family(report));
     }
     if report.begin.origin == RecordOrigin::Replay {
@@ -168,12 +168,8 @@ fn of_sample(met: &Met) -> String {
     )
 }
 
-/// One tool, and by what it is told.
-struct Tool {
-    assessment: Assessment,
-}
-
-fn one_tool(report: &Report, met: &Met) -> Option<Tool> {
+/// One tool, told by its greeting and by how its requests are put together.
+fn one_tool(report: &Report, met: &Met) -> Option<Assessment> {
     let greeting = top(report, Attribute::Ja4)?;
     let order = top(report, Attribute::FieldOrder).or_else(|| top(report, Attribute::UserAgent))?;
     let is_own = |look: &Look| look.share_of_met >= 4.0 * look.share_of_others;
@@ -196,29 +192,31 @@ fn one_tool(report: &Report, met: &Met) -> Option<Tool> {
             ratio(look.share_of_others)
         )
     };
-    let assessment = Assessment {
+    let which = match Attribute::FieldOrder.as_str() {
+        name if name == order.attribute => "order of fields",
+        _ => "user agent",
+    };
+    Some(Assessment {
         subject: Subject::SingleTool,
         likelihood,
         confidence,
         evidence: vec![
             evidence(greeting, "TLS greeting (JA4)"),
-            evidence(order, "order of fields or user agent"),
+            evidence(order, which),
             of_sample(met),
         ],
         alternatives: vec![
             "several tools that are built on the same library".to_owned(),
             "many readers of one version of a browser or an app".to_owned(),
         ],
-        would_change: vec![
-            "a browser or an app in wide use that makes the same greeting and the same order"
-                .to_owned(),
-        ],
-    };
-    Some(Tool { assessment })
+        would_change: vec![format!(
+            "a browser or an app in wide use that makes the same greeting with the same {which}"
+        )],
+    })
 }
 
 /// One tool on very many networks of people.
-fn spread(report: &Report, met: &Met, tool: &Tool) -> Option<Assessment> {
+fn spread(report: &Report, met: &Met, tool: &Assessment) -> Option<Assessment> {
     let registrants = registrants(report);
     let of_people = met.share(|marks| !marks.iter().any(|it| it == "tor" || it == "hosting"));
     let knows_hosting =
@@ -238,7 +236,7 @@ fn spread(report: &Report, met: &Met, tool: &Tool) -> Option<Assessment> {
         count(registrants),
         ratio(of_people.middle)
     )];
-    evidence.extend(tool.assessment.evidence.iter().take(2).cloned());
+    evidence.extend(tool.evidence.iter().take(2).cloned());
     Some(Assessment {
         subject,
         likelihood: Likelihood::Likely,
@@ -282,17 +280,43 @@ fn family(report: &Report) -> Option<Assessment> {
 fn crowd(report: &Report) -> Assessment {
     let (totals, met) = (&report.totals, part(report.totals.matched, report.totals.excess));
     let likelihood = if met < 0.1 { Likelihood::VeryLikely } else { Likelihood::Likely };
-    let mut evidence = vec![
-        format!(
-            "{} requests beyond what is ordinary came with the same mix of clients, pages and things that pages load as ordinary readers",
-            count(totals.excess)
-        ),
-        format!("mitigations met {} requests, {} of the excess", count(totals.matched), ratio(met)),
-    ];
-    if report.sample.prefixes > 0 {
+    let mut evidence = Vec::new();
+    if let Some(judged) = report.states.iter().find(|change| change.state == "crowd") {
         evidence.push(format!(
-            "the sample has {}",
-            counted(report.sample.prefixes, "source network", "source networks")
+            "the watch took it for a crowd from {} on, by what clients are, what they load and how they go on; the figures of that are not in the record",
+            moment(judged.at)
+        ));
+    }
+    evidence.push(format!(
+        "{} requests came beyond what is ordinary; a mitigation {} {}, as many as {} of that",
+        count(totals.excess),
+        wording::met(report),
+        count(totals.matched),
+        ratio(met)
+    ));
+    let readers = |cohorts: &[CohortTotals]| {
+        let (all, sure) = cohorts.iter().fold((0_u64, 0_u64), |(all, sure), it| {
+            let its = if it.cohort.is_surely_reader() { it.requests } else { 0 };
+            (all.saturating_add(it.requests), sure.saturating_add(its))
+        });
+        part(sure, all)
+    };
+    let sure = readers(&report.cohorts);
+    if sure > 0.0 {
+        let before = match report.has_comparison() {
+            true => format!(", and of those before {}", ratio(readers(&report.cohorts_before))),
+            false => String::new(),
+        };
+        evidence.push(format!(
+            "of the requests {} came from clients who were surely readers{before}",
+            ratio(sure)
+        ));
+    }
+    if totals.tests_set > 0 {
+        evidence.push(format!(
+            "of {} that were set {} were passed",
+            counted(totals.tests_set, "cheap test", "cheap tests"),
+            count(totals.tests_passed)
         ));
     }
     Assessment {

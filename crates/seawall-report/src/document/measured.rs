@@ -89,7 +89,7 @@ fn numbers(report: &Report) -> Table {
 
 /// What became of whom.
 pub(super) fn readers(report: &Report) -> Part {
-    let (readers, served) = summary::sum(&report.cohorts, summary::is_surely_reader);
+    let (readers, served) = summary::sum(&report.cohorts, Cohort::is_surely_reader);
     let sure = match readers {
         0 => Text::plain("No request came from somebody who was surely a reader."),
         _ => Text::plain("Of ")
@@ -102,6 +102,14 @@ pub(super) fn readers(report: &Report) -> Part {
         let (name, what) = words::cohort(cohort);
         Text::strong(name).and(format!(": {what}."))
     });
+    let before = if report.has_comparison() {
+        "The same before it, for comparison".to_owned()
+    } else {
+        format!(
+            "The same in the {} before it: too short to compare",
+            say::span(report.before.seconds)
+        )
+    };
     Part {
         id: "readers",
         heading: "What readers got".to_owned(),
@@ -109,7 +117,7 @@ pub(super) fn readers(report: &Report) -> Part {
             Block::Paragraph(sure),
             Block::Figure(figures::success(report)),
             Block::Table(cohorts("Who asked, and what became of it, during the incident", &report.cohorts)),
-            Block::Table(cohorts("The same before it, for comparison", &report.cohorts_before)),
+            Block::Table(cohorts(&before, &report.cohorts_before)),
             Block::Paragraph("Each request is counted once, in the first group of this list that fits. Late is more than two seconds, and a part of what was answered.".into()),
             Block::List(meaning.to_vec()),
         ],

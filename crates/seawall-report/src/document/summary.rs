@@ -85,13 +85,19 @@ fn verdict(report: &Report) -> String {
         (_, 0) => "Nothing was found that sets requests apart from those of readers.".to_owned(),
         _ => format!("{} made up {matched} of all requests.", signatures(found)),
     };
-    format!("{} {apart}", taken_for.sentence())
+    let sentence = match report.begin.origin {
+        RecordOrigin::Rehearsal if taken_for == Verdict::Attack => {
+            "Seawall took what was generated for an attack on availability."
+        }
+        _ => taken_for.sentence(),
+    };
+    format!("{sentence} {apart}")
 }
 
 fn signatures(found: u64) -> String {
     match found {
-        1 => "Requests that look alike in one way".to_owned(),
-        _ => format!("Requests that look alike in one of {} ways", say::count(found)),
+        1 => "Requests that look alike".to_owned(),
+        _ => format!("Requests of {} kinds, each alike in itself,", say::count(found)),
     }
 }
 
@@ -103,11 +109,6 @@ pub(super) fn sum(cohorts: &[CohortTotals], which: impl Fn(Cohort) -> bool) -> (
         .fold((0, 0), |sum, each| (sum.0 + each.requests, sum.1 + each.served))
 }
 
-/// Who surely is a reader.
-pub(super) fn is_surely_reader(cohort: Cohort) -> bool {
-    matches!(cohort, Cohort::SignedIn | Cohort::KnownReader | Cohort::Passed)
-}
-
 fn is_unmet(cohort: Cohort) -> bool {
     cohort != Cohort::Met
 }
@@ -115,25 +116,28 @@ fn is_unmet(cohort: Cohort) -> bool {
 fn felt(report: &Report) -> String {
     let (unmet, served) = sum(&report.cohorts, is_unmet);
     let (before, served_before) = sum(&report.cohorts_before, is_unmet);
-    let (readers, readers_served) = sum(&report.cohorts, is_surely_reader);
+    let (readers, readers_served) = sum(&report.cohorts, Cohort::is_surely_reader);
     let compared = match before {
         0 => String::new(),
+        _ if !report.has_comparison() => String::new(),
         _ => format!(
             " ({} in the {} before)",
             say::percent(served_before, before),
             say::span(report.before.seconds)
         ),
     };
+    // How many that rests on stands beside it: of a handful, or of none, it says little.
     let sure = match readers {
-        0 => String::new(),
+        0 => "No request came from somebody who was surely a reader. ".to_owned(),
         _ => format!(
-            "People known to be readers got what they asked for in {} of their requests. ",
+            "People known to be readers made {}, and got what they asked for in {} of them. ",
+            say::counted(readers, "request", "requests"),
             say::percent(readers_served, readers)
         ),
     };
     format!(
         "{sure}Of all requests that no measure of defence {}, {} were answered with what was asked for{compared}; \
-         attackers whom nobody had recognised yet are among them.",
+         readers, programs, and attackers whom nobody had recognised yet are among them.",
         wording::met(report),
         say::percent(served, unmet)
     )
@@ -151,11 +155,29 @@ fn done(report: &Report) -> String {
         );
     }
     format!(
-        "Seawall refused {} ({}), gave a cheap test to {}, and let the origin (the server that makes the pages) work for {}.",
+        "Seawall refused {} ({}), gave a cheap test to {}, and let the origin (the server that makes the pages) work for {}.{}",
         say::large(totals.refused, "request", "requests"),
         say::percent(totals.refused, totals.requests),
         say::large(totals.tests_set, "other", "others"),
         say::large(totals.origin, "request", "requests"),
+        held(report),
+    )
+}
+
+/// Why much of what a mitigation met was answered: who sees only how much was refused takes the rest for a failure.
+fn held(report: &Report) -> String {
+    let (met, served) = sum(&report.cohorts, |cohort| cohort == Cohort::Met);
+    // The origin may have worked for some of them: so many at least it did not.
+    let from_copies = served.saturating_sub(report.totals.origin);
+    if from_copies == 0 {
+        return String::new();
+    }
+    format!(
+        " Of the {} that a measure of defence met, {} were answered all the same, at least {} of them with copies of pages that \
+         Seawall holds: that costs the origin nothing, and is refused only to who asks for too many.",
+        say::count(met),
+        say::count(served),
+        say::count(from_copies),
     )
 }
 
@@ -166,7 +188,7 @@ fn key_figures(report: &Report) -> Table {
     let mut place = 0;
     table.rows.retain(|_| {
         place += 1;
-        matches!(place, 2 | 3 | 6 | 8 | 10 | 11)
+        matches!(place, 2 | 3 | 6 | 7 | 8 | 10 | 11)
     });
     table
 }
@@ -174,6 +196,7 @@ fn key_figures(report: &Report) -> Table {
 /// The sums during the incident and before.
 pub(super) fn sums(report: &Report) -> Table {
     let (totals, before) = (&report.totals, &report.before);
+    let has_comparison = report.has_comparison();
     let per_second = |number: u64, seconds: u64| match seconds {
         0 => "\u{2013}".to_owned(),
         seconds => say::about(number as f64 / seconds as f64),
@@ -188,7 +211,11 @@ pub(super) fn sums(report: &Report) -> Table {
         columns: vec![
             Column::text("What"),
             Column::number("During"),
-            Column::number("Before, for comparison"),
+            Column::number(if report.has_comparison() {
+                "Before, for comparison"
+            } else {
+                "Before, too short to compare"
+            }),
         ],
         rows: vec![
             row("Time that was counted", say::span(totals.seconds), say::span(before.seconds)),
@@ -202,7 +229,7 @@ pub(super) fn sums(report: &Report) -> Table {
             row(
                 "Requests a second, on average",
                 per_second(totals.requests, totals.seconds),
-                per_second(before.requests, before.seconds),
+                per_second(before.requests, if has_comparison { before.seconds } else { 0 }),
             ),
             row(
                 "Requests in the busiest second",
@@ -228,7 +255,7 @@ pub(super) fn sums(report: &Report) -> Table {
             row(
                 "Met no mitigation, and were answered",
                 say::percent(served, unmet),
-                say::percent(served_before, unmet_before),
+                say::percent(served_before, if has_comparison { unmet_before } else { 0 }),
             ),
         ],
     }

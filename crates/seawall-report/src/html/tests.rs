@@ -119,6 +119,40 @@ fn what_is_no_attack_live_or_over_says_so_at_the_top() {
 }
 
 #[test]
+fn a_time_before_that_is_too_short_is_compared_with_nothing() {
+    for (seconds, is_compared) in [(900, true), (160, true), (159, false), (2, false)] {
+        let mut report = example();
+        report.before.seconds = seconds;
+        let page = public(&report);
+        let first = page.split("<nav").next().unwrap_or_default();
+        assert_eq!(first.contains(" before)"), is_compared, "{seconds}: {first}");
+        assert_eq!(first.contains("for comparison"), is_compared, "{seconds}: {first}");
+        assert_eq!(page.contains("too short to compare"), !is_compared, "{seconds}");
+    }
+}
+
+#[test]
+fn the_first_page_says_of_how_many_readers_and_what_was_answered_from_copies() {
+    let first =
+        |report: &Report| public(report).split("<nav").next().unwrap_or_default().to_owned();
+    let mut report = example();
+    assert!(first(&report).contains("People known to be readers made "), "{}", first(&report));
+    for cohort in &mut report.cohorts {
+        let is_met = cohort.cohort == crate::Cohort::Met;
+        (cohort.requests, cohort.served) = if is_met { (900, 700) } else { (0, 0) };
+    }
+    report.totals.origin = 40;
+    let page = first(&report);
+    assert!(page.contains("No request came from somebody who was surely a reader"), "{page}");
+    assert!(
+        page.contains("700 were answered all the same, at least 660 of them with copies"),
+        "{page}"
+    );
+    report.totals.origin = 700;
+    assert!(!first(&report).contains("with copies"), "{}", first(&report));
+}
+
+#[test]
 fn a_report_of_nothing_is_a_page_all_the_same() {
     let page = public(&Report::default());
     assert!(page.contains("</html>") && !page.contains("NaN") && !page.contains("inf"));

@@ -73,7 +73,8 @@ fn figures(page: &mut Page, report: &Report) {
         &format!("{}; spared {}", of(totals.origin), grouped(totals.spared)),
     );
     row("server errors", totals.server_errors, &of(totals.server_errors));
-    let in_time = format!("requests in {}", time_span(before.seconds));
+    let short = if report.has_comparison() { "" } else { ": too short to compare" };
+    let in_time = format!("requests in {}{short}", time_span(before.seconds));
     row("before", before.requests, &in_time);
     page.line("");
     page.line(&format!("rate  {}", bars(&report.timeline)));
@@ -163,7 +164,7 @@ fn readers(page: &mut Page, report: &Report) {
             of(now.tested),
             of(now.failed),
             of(now.late),
-            before.map_or("-".to_owned(), served)
+            before.filter(|_| report.has_comparison()).map_or("-".to_owned(), served)
         ));
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::entry::Source;
+use crate::entry::{Cohort, Source};
 use crate::report::Network;
 
 /// So many networks with ten rows each, all met, of which the first `marked` have a mark.
@@ -81,6 +81,11 @@ fn one_large_network_is_one_witness() {
 fn one_tool_needs_a_greeting_and_an_order_of_its_own() {
     let found = judged(&tool(100));
     assert_eq!(found, [(Subject::SingleTool, Likelihood::VeryLikely, Confidence::Moderate)]);
+    let rests_on = |report: &Report| derive(report)[0].evidence.join("\n");
+    assert!(rests_on(&tool(100)).contains("the same order of fields"), "{}", rests_on(&tool(100)));
+    let mut from_logs = tool(100);
+    from_logs.looks[1] = look("user agent", "x/1", 0.96, 0.02);
+    assert!(rests_on(&from_logs).contains("the same user agent"), "{}", rests_on(&from_logs));
     let mut common = tool(100);
     common.looks[0].share_of_others = 0.5;
     assert_eq!(judged(&common), [], "a browser that readers have as well");
@@ -126,6 +131,28 @@ fn a_crowd_is_said_to_be_no_attack() {
     );
     report.totals.matched = 500;
     assert_eq!(derive(&report)[0].likelihood, Likelihood::Likely);
+    let said = |report: &Report| derive(report)[0].evidence.join("\n");
+    assert_eq!(said(&report).lines().count(), 1, "nothing is said that has no figure");
+    report.states = vec![crate::report::StateChange {
+        at: crate::Moment::default(),
+        state: "crowd".to_owned(),
+    }];
+    (report.totals.tests_set, report.totals.tests_passed) = (40, 38);
+    let cohort = |cohort, requests| crate::report::CohortTotals {
+        cohort,
+        requests,
+        served: requests,
+        refused: 0,
+        tested: 0,
+        failed: 0,
+        late: 0,
+    };
+    report.cohorts = vec![cohort(Cohort::KnownReader, 30), cohort(Cohort::Unmarked, 70)];
+    for words in
+        ["from 1970-01-01 00:00:00 UTC on", "40 cheap tests that were set 38", "30.0 % came"]
+    {
+        assert!(said(&report).contains(words), "`{words}` is not in: {}", said(&report));
+    }
 }
 
 #[test]
