@@ -83,8 +83,10 @@ pub struct Config {
 pub struct Evidence {
     /// Whether anything is.
     pub enabled: bool,
-    /// How long full addresses are kept, and how long a record at least. Default 30 days.
+    /// How long full addresses are kept, and how long a record at least where room is needed. Default 30 days.
     pub retention: Duration,
+    /// How long a record is kept at most, unless it is pinned. Default a year.
+    pub record_retention: Duration,
     /// Who alone can read full addresses; empty: they are written in the open.
     pub encrypt_to: Vec<Recipient>,
     /// Who is asked for stamps of the time on records; `None`, the default: nobody.
@@ -93,8 +95,14 @@ pub struct Evidence {
 
 impl Default for Evidence {
     fn default() -> Self {
-        let retention = Duration::from_secs(30 * 86_400);
-        Self { enabled: true, retention, encrypt_to: Vec::new(), timestamp_authority: None }
+        let day = Duration::from_secs(86_400);
+        Self {
+            enabled: true,
+            retention: 30 * day,
+            record_retention: 365 * day,
+            encrypt_to: Vec::new(),
+            timestamp_authority: None,
+        }
     }
 }
 

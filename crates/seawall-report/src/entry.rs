@@ -93,6 +93,17 @@ pub struct Begin {
     pub attributes: Vec<String>,
     /// When full addresses are removed at the latest.
     pub remove_addresses_at: Moment,
+    /// When all of the record is removed, unless it is pinned; `None` if nobody removes it, and in records of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove_record_at: Option<Moment>,
+}
+
+impl Begin {
+    /// When the record was made: of an incident of old logs that is later than the incident.
+    pub fn made_at(&self) -> Moment {
+        self.reconstructed.as_ref().map_or(self.since, |it| it.at)
+    }
 }
 
 /// What a record rests on that was made afterwards. All other times of it are those of the logs.

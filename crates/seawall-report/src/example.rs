@@ -95,6 +95,7 @@ fn begin() -> Begin {
             .map(str::to_owned)
             .to_vec(),
         remove_addresses_at: at(END_S).plus_ms(30 * 86_400_000),
+        remove_record_at: Some(at(END_S).plus_ms(365 * 86_400_000)),
     }
 }
 

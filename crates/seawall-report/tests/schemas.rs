@@ -130,7 +130,9 @@ fn lines_of_records_are_what_their_schema_says() {
     let key = seawall_seal::SigningKey::generate().expect("a key");
     let reconstructed =
         Reconstructed { logs: vec![LogFile::default()], ..Reconstructed::default() };
-    let begin = Begin { reconstructed: Some(reconstructed), ..Begin::default() };
+    let remove_record_at = Some(seawall_report::Moment::default());
+    let reconstructed = Some(reconstructed);
+    let begin = Begin { reconstructed, remove_record_at, ..Begin::default() };
     let (mut chain, mut bytes) = Chain::begin(&begin, &key).expect("it begins");
     for entry in &entries {
         bytes.extend(chain.append(entry).expect("it may stand there"));

@@ -396,6 +396,23 @@ fn the_ledger_says_how_many_addresses_are_kept_and_until_when() {
 }
 
 #[test]
+fn the_ledger_says_until_when_all_of_a_record_is_kept() {
+    let mut entries = entries();
+    let old = Folder::with(ID, &text(&entries)).run(&["privacy"]).stdout;
+    assert!(old.contains("until `evidence.record_retention` after it was made"), "{old}");
+    let Entry::Begin(begin) = &mut entries[0] else { unreachable!("a record begins with it") };
+    begin.remove_record_at = Some(at(2_000_000));
+    let folder = Folder::with(ID, &text(&entries));
+    let (kept, page) = (folder.run(&["privacy", "--json"]).json(), folder.run(&["privacy"]).stdout);
+    assert_eq!(kept["incidents"][0]["remove_record_at"], at(2_000_000).to_string());
+    assert_eq!(kept["incidents"][0]["pinned"], false);
+    assert!(page.contains(&format!("all of it until {};", at(2_000_000))), "{page}");
+    fs::write(folder.path("state/incidents").join(ID).join("pinned"), "").expect("written");
+    let page = folder.run(&["privacy"]).stdout;
+    assert!(page.contains("until the file `pinned` beside it is taken away"), "{page}");
+}
+
+#[test]
 fn a_record_that_is_being_written_or_damaged_is_read_as_far_as_it_goes() {
     let whole = text(&entries());
     let torn = Folder::with(ID, &whole[..whole.len() - 40]);

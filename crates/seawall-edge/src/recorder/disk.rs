@@ -8,6 +8,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use seawall_report::{Entry, Moment};
+
 use crate::state_file::MODE;
 
 /// Where records are kept.
@@ -83,6 +85,23 @@ pub(super) struct Kept {
     pub(super) bytes: u64,
     /// The operator put a file `pinned` beside it: it is not removed.
     pub(super) is_pinned: bool,
+    /// When it was made, and when it goes, by its first line.
+    pub(super) made: Option<Moment>,
+    pub(super) remove_at: Option<Moment>,
+}
+
+impl Kept {
+    /// A record that begins with these bytes.
+    pub(super) fn new(incident: String, bytes: u64, is_pinned: bool, start: &[u8]) -> Self {
+        let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let begin = match serde_json::from_slice(line) {
+            Ok(Entry::Begin(begin)) => Some(begin),
+            _ => None,
+        };
+        let made = begin.as_ref().map(|begin| begin.made_at());
+        let remove_at = begin.and_then(|begin| begin.remove_record_at);
+        Self { incident, bytes, is_pinned, made, remove_at }
+    }
 }
 
 /// The folder.
@@ -150,7 +169,11 @@ impl Disk for Folder {
             let Some(incident) = dir.file_name().and_then(|name| name.to_str()) else { continue };
             let Ok(record) = fs::metadata(dir.join(RECORD)) else { continue };
             let is_pinned = dir.join(PINNED).exists();
-            all.push(Kept { incident: incident.to_owned(), bytes: record.len(), is_pinned });
+            let mut start = Vec::new();
+            let read = File::open(dir.join(RECORD));
+            // Of what cannot be read the name says when it began.
+            let _ = read.and_then(|file| file.take(MAX_START_BYTES).read_to_end(&mut start));
+            all.push(Kept::new(incident.to_owned(), record.len(), is_pinned, &start));
         }
         // Names begin with the time.
         all.sort_unstable_by(|one, other| one.incident.cmp(&other.incident));
@@ -231,6 +254,8 @@ pub(super) const INCIDENTS: &str = "incidents";
 const RECORD: &str = "record.jsonl";
 const BESIDE: &str = "record.jsonl.new";
 const PINNED: &str = "pinned";
+/// A first line has 2 kB, and 100 kB with as many logs as it may name.
+const MAX_START_BYTES: u64 = 1 << 17;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Records between incidents: ended after a kill, freed of addresses when their time is over, counted against their part of
 //! the disk, removed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tracing::error;
 
 use super::disk::{Disk, Kept};
 use super::writer::{Sums, Writer};
+use crate::config::Evidence;
 
 /// Ends every record that a kill or a crash left open: what is sealed stays as it is, whole lines behind it are sealed
 /// with a `gap` that says what happened, and the end is written with the sums of what was recorded. What goes on when the
@@ -99,36 +100,78 @@ impl Reader {
     }
 }
 
-/// Removes records while all of them take more than they may: the oldest first, but none before its retention is over, none
-/// that is pinned, and never the one that is written. Says to the writer what the others take.
-pub(super) fn make_room<D: Disk>(
-    writer: &mut Writer<D>,
-    (retention, max_bytes): (Duration, u64),
-    now: Moment,
-) {
-    let open = writer.incident().map(str::to_owned);
-    let mut kept = match writer.disk().list() {
-        Ok(kept) => kept,
-        Err(error) => return error!("the incident records cannot be looked at: {error}"),
-    };
-    kept.retain(|record| Some(&record.incident) != open.as_ref());
-    let mut bytes: u64 = kept.iter().map(|record| record.bytes).sum();
-    for record in kept {
-        if bytes <= max_bytes / 2 || !is_due(&record, retention, now) {
-            continue;
-        }
-        match writer.disk().remove(&record.incident) {
-            Ok(()) => {
-                bytes -= record.bytes;
-                tracing::info!(
-                    seawall.incident.record = %record.incident,
-                    "a record whose time is over made room"
-                );
-            }
-            Err(error) => error!("an incident record cannot be removed: {error}"),
-        }
+/// Removes records whose time is over, but none that is pinned, and never the one that is written.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// After that records make room for others.
+    retention: Duration,
+    /// After that a record goes that does not say itself when.
+    record_retention: Duration,
+    max_bytes: u64,
+    /// Whose time was over at the last look.
+    due: BTreeSet<String>,
+}
+
+impl Room {
+    pub(super) fn new(evidence: &Evidence, max_bytes: u64) -> Self {
+        let Evidence { retention, record_retention, .. } = *evidence;
+        Self { retention, record_retention, max_bytes, due: BTreeSet::new() }
     }
-    writer.set_closed_bytes(bytes);
+
+    /// To be called once an hour. A record goes if its time was over at the last look as well, so that a clock that is wrong by
+    /// years when the program starts costs none. While all take more than half of what they may, the oldest go whose
+    /// retention is over. Says to the writer what is left.
+    pub(super) fn make<D: Disk>(&mut self, writer: &mut Writer<D>, now: Moment) {
+        let open = writer.incident().map(str::to_owned);
+        let mut kept = match writer.disk().list() {
+            Ok(kept) => kept,
+            Err(error) => return error!("the incident records cannot be looked at: {error}"),
+        };
+        kept.retain(|record| Some(&record.incident) != open.as_ref());
+        let over = kept.iter().filter(|record| self.is_over(record, now));
+        let due = over.map(|record| record.incident.clone()).collect();
+        let was_due = std::mem::replace(&mut self.due, due);
+        let mut bytes: u64 = kept.iter().map(|record| record.bytes).sum();
+        for record in kept {
+            let is_over = was_due.contains(&record.incident) && self.due.contains(&record.incident);
+            let makes_room = bytes > self.max_bytes / 2 && self.may_make_room(&record, now);
+            if !is_over && !makes_room {
+                continue;
+            }
+            match writer.disk().remove(&record.incident) {
+                Ok(()) => {
+                    bytes -= record.bytes;
+                    tracing::info!(
+                        seawall.incident.record = %record.incident,
+                        "a record whose time is over was removed"
+                    );
+                }
+                Err(error) => error!("an incident record cannot be removed: {error}"),
+            }
+        }
+        writer.set_closed_bytes(bytes);
+    }
+
+    /// Whether a record goes. What has no date stays.
+    fn is_over(&self, record: &Kept, now: Moment) -> bool {
+        let after_all = || Some(made(record)?.plus_ms(ms(self.record_retention)));
+        let until = record.remove_at.or_else(after_all);
+        !record.is_pinned && until.is_some_and(|until| until <= now)
+    }
+
+    fn may_make_room(&self, record: &Kept, now: Moment) -> bool {
+        let over = made(record).map(|made| made.plus_ms(ms(self.retention)));
+        !record.is_pinned && over.is_some_and(|over| over <= now)
+    }
+}
+
+/// When a record was made, by its first line, or else its name.
+fn made(record: &Kept) -> Option<Moment> {
+    record.made.or_else(|| began(&record.incident))
+}
+
+fn ms(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Takes lines of addresses out of closed records when their time is over: `remove_addresses_at` of line 1 is a promise.
@@ -332,12 +375,6 @@ fn write_without<D: Disk>(
     file.append(&out).and_then(|()| file.sync()).map_err(text)?;
     disk.replace(incident).map_err(text)?;
     Ok(len + out.len() as u64)
-}
-
-fn is_due(record: &Kept, retention: Duration, now: Moment) -> bool {
-    let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
-    let over = began(&record.incident).map(|began| began.plus_ms(retention));
-    !record.is_pinned && over.is_some_and(|over| over <= now)
 }
 
 /// When an incident of this name began.

@@ -56,6 +56,8 @@ pub struct About {
     pub run: String,
     /// How long full addresses are kept.
     pub retention: Duration,
+    /// How long the record is; zero: nobody removes it.
+    pub record_retention: Duration,
 }
 
 /// What is known of clients and the machine outside of what was sampled.
@@ -421,6 +423,7 @@ impl Story {
         // What is made of old logs is kept for as long as what is new.
         let made_at = self.about.reconstructed.as_ref().map_or(since, |it| it.at);
         let remove_at = made_at.plus_ms(ms(self.about.retention));
+        let remove_record_at = made_at.plus_ms(ms(self.about.record_retention));
         let recorded_from = self.ring.front().map_or(since, |(second, _)| second.at);
         let about = &self.about;
         let (sites, config_sha256) = around.configuration();
@@ -438,6 +441,7 @@ impl Story {
             clock: around.clock(),
             attributes: Attribute::ALL.map(|attribute| attribute.as_str().to_owned()).to_vec(),
             remove_addresses_at: remove_at,
+            remove_record_at: Some(remove_record_at).filter(|at| *at > made_at),
             // The chain knows the version of the form and the key, the writer the digest of the program.
             ..Begin::default()
         })));

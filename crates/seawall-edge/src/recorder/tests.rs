@@ -27,6 +27,7 @@ use super::{keep, rows};
 mod addresses;
 mod notes;
 mod readers;
+mod retention;
 mod stamps;
 mod vouched;
 
@@ -494,10 +495,9 @@ impl Disk for Memory {
     fn list(&mut self) -> io::Result<Vec<Kept>> {
         let inner = self.0.lock();
         let records = inner.files.iter().filter(|(name, _)| !name.ends_with(BESIDE));
-        let kept = records.map(|(incident, bytes)| Kept {
-            incident: incident.clone(),
-            bytes: bytes.len() as u64,
-            is_pinned: incident.ends_with("-pinn"),
+        let kept = records.map(|(incident, bytes)| {
+            let is_pinned = incident.ends_with("-pinn");
+            Kept::new(incident.clone(), bytes.len() as u64, is_pinned, bytes)
         });
         Ok(kept.collect())
     }
@@ -693,22 +693,4 @@ fn what_does_not_fit_into_memory_while_the_disk_is_full_is_a_gap() {
         _ => None,
     });
     assert_eq!(gap.expect("said").why, "disk_full");
-}
-
-#[test]
-fn records_make_room_when_their_time_is_over_and_not_before() {
-    let key = Arc::new(SigningKey::generate().expect("a key"));
-    let disk = Memory::default();
-    let of = |day: u32, kind: &str| format!("202611{day:02}T100800Z-{kind}");
-    for name in [of(1, "0001"), of(2, "pinn"), of(3, "0003"), of(20, "0004")] {
-        disk.0.lock().files.insert(name, vec![b'x'; 1_000]);
-    }
-    let mut writing = writer(&disk, &key);
-    let now = Moment::parse("2026-11-22T10:00:00.000Z").expect("a moment");
-    let week = Duration::from_secs(7 * 86_400);
-    let names = || disk.0.lock().files.keys().cloned().collect::<Vec<_>>();
-    keep::make_room(&mut writing, (week, 8_000), now);
-    assert_eq!(names().len(), 4, "there is room");
-    keep::make_room(&mut writing, (week, 100), now);
-    assert_eq!(names(), [of(2, "pinn"), of(20, "0004")]);
 }

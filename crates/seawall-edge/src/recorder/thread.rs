@@ -11,7 +11,7 @@ use seawall_report::{Addresses, Entry, Moment};
 use seawall_seal::{Digest, Hasher, Recipient, encrypt};
 
 use super::disk::{Disk, Folder};
-use super::keep::Expiry;
+use super::keep::{Expiry, Room};
 use super::stamps::{Asker, Remote, Stamps};
 use super::story::Output;
 use super::writer::Writer;
@@ -42,7 +42,7 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
     let counters = Arc::clone(&shared.evidence);
     let folder = Folder::new(&config.state_dir);
     let mut writer = Writer::new(folder, key, Arc::clone(&counters), max_bytes);
-    let retention = config.evidence.retention;
+    let room = Room::new(&config.evidence, max_bytes);
     let recipients = config.evidence.encrypt_to.clone();
     // A rehearsal speaks with nobody outside.
     let authority = config.evidence.timestamp_authority.clone().filter(|_| !is_rehearsal);
@@ -57,7 +57,7 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
     let thread = std::thread::Builder::new().name("seawall-record".to_owned());
     let run = move || {
         keep::end_interrupted(&mut writer, clock::wall().into());
-        write(&mut writer, &messages, (retention, max_bytes), &recipients, stamps);
+        write(&mut writer, &messages, room, &recipients, stamps);
     };
     let thread = match thread.spawn(run) {
         Ok(thread) => thread,
@@ -82,6 +82,7 @@ fn about(config: &Config, shared: &Shared, is_rehearsal: bool) -> About {
         reconstructed: None,
         run: shared.run.text(),
         retention: config.evidence.retention,
+        record_retention: config.evidence.record_retention,
     }
 }
 
@@ -107,7 +108,7 @@ fn destination(listens: &[Listen]) -> Option<SocketAddr> {
 fn write<D: Disk, A: Asker>(
     writer: &mut Writer<D>,
     messages: &Receiver<Message>,
-    bounds: (Duration, u64),
+    mut room: Room,
     recipients: &[Recipient],
     mut stamps: Option<Stamps<A>>,
 ) {
@@ -117,7 +118,7 @@ fn write<D: Disk, A: Asker>(
         let now = Moment::from(clock::wall());
         if looked.is_none_or(|looked| now.seconds_since(looked) >= LOOK_EVERY_S || now < looked) {
             looked = Some(now);
-            keep::make_room(writer, bounds, now);
+            room.make(writer, now);
         }
         expiry.turn(writer, now);
         keep::strike(writer, now);

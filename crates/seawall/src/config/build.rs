@@ -425,6 +425,9 @@ fn read_evidence(report: &mut Report<'_>, root: &mut Section<'_>, config: &mut C
     if let Some(retention) = evidence.duration(report, "retention", day..=3_650 * day) {
         config.evidence.retention = retention;
     }
+    if let Some(retention) = evidence.duration(report, "record_retention", day..=3_650 * day) {
+        config.evidence.record_retention = retention;
+    }
     let recipients = evidence.list(report, "encrypt_to", (Code::Recipient, value::recipient));
     config.evidence.encrypt_to =
         recipients.unwrap_or_default().into_iter().map(|it| it.value).collect();

@@ -153,6 +153,7 @@ fn recorder(wanted: Option<Wanted>, own_host: Option<&str>) -> ([u64; 2], Record
         run: reconstructed.as_ref().map_or(String::new(), |it| name_of(it)[..12].to_owned()),
         reconstructed,
         retention: Evidence::default().retention,
+        record_retention: Evidence::default().record_retention,
         ..About::default()
     };
     let sites = own_host.map(str::to_owned).into_iter().collect();

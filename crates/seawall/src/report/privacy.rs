@@ -29,6 +29,9 @@ struct Kept {
     in_the_open: u64,
     encrypted: u64,
     remove_at: Option<Moment>,
+    /// When all of it goes, and whether a file keeps it.
+    remove_record_at: Option<Moment>,
+    is_pinned: bool,
     /// Lines that were removed because their time was over.
     removed: u64,
     /// Networks, cut to /24 and /48.
@@ -56,9 +59,11 @@ pub(super) fn ledger(place: &Place) -> Result<Ledger, Failure> {
 
 fn kept(id: &str, path: &Path) -> Kept {
     let bytes = path.metadata().map_or(0, |it| it.len());
-    let mut kept = Kept { id: id.to_owned(), bytes, ..Kept::default() };
+    let is_pinned = path.with_file_name("pinned").exists();
+    let mut kept = Kept { id: id.to_owned(), bytes, is_pinned, ..Kept::default() };
     let read = record::read(path, |entry| {
         match entry {
+            Entry::Begin(begin) => kept.remove_record_at = begin.remove_record_at,
             Entry::Addresses(line) => kept.take(line),
             Entry::Removed(removed) => kept.removed += removed.lines.len() as u64,
             Entry::Source(_) => kept.prefixes += 1,
@@ -83,6 +88,17 @@ impl Kept {
         }
         self.in_the_open += line.addresses.len() as u64;
         self.remove_at = self.remove_at.max(Some(line.remove_at));
+    }
+
+    /// Until when rows, networks and notes are there: they go with the record.
+    fn until(&self) -> String {
+        match self.remove_record_at {
+            _ if self.is_pinned => {
+                "all of it until the file `pinned` beside it is taken away".to_owned()
+            }
+            Some(at) => format!("all of it until {at}; a file `pinned` beside it would keep it"),
+            None => "all of it until `evidence.record_retention` after it was made; a file `pinned` beside it would keep it".to_owned(),
+        }
     }
 
     fn addresses(&self) -> String {
@@ -137,6 +153,8 @@ pub(super) fn as_json(ledger: &Ledger) -> Value {
             "addresses_encrypted": kept.encrypted,
             "remove_at": kept.remove_at,
             "removed_lines": kept.removed,
+            "remove_record_at": kept.remove_record_at,
+            "pinned": kept.is_pinned,
             "prefix_lines": kept.prefixes,
             "rows": kept.rows,
             "clean_rows": kept.clean_rows,
@@ -166,6 +184,7 @@ pub(super) fn as_text(ledger: &Ledger) -> String {
             "    {} sampled requests and {} lines about networks, cut to /24 and /48; {} notes of people",
             grouped(kept.rows), grouped(kept.prefixes), grouped(kept.notes)
         ));
+        lines.push(format!("    {}", kept.until()));
         if kept.clean_rows > 0 {
             lines.push(format!(
                 "    {} of them may be readers', without network: an earlier version wrote such requests one by one",
@@ -175,6 +194,8 @@ pub(super) fn as_text(ledger: &Ledger) -> String {
     }
     if ledger.incidents.is_empty() {
         lines.push("  none".to_owned());
+    } else {
+        lines.push("    A date is kept by Seawall while it runs on this folder and records; what it finds over at a start goes within two hours.".to_owned());
     }
     lines.push("    Who was neither met nor refused, or was vouched for, is in a record as counts alone. Full addresses are only those of sources that were refused".to_owned());
     lines.push(

@@ -62,7 +62,13 @@ pub(super) const KEYS: &[Key] = &[
         "evidence.retention",
         "duration",
         "\"30d\"",
-        "How long an incident's record is kept at least, and how long full addresses stay in it at most. `1d` to `3650d`.",
+        "How long full addresses stay in an incident's record at most. When records take half of their part of `disk`, older ones make room. `1d` to `3650d`.",
+    ),
+    now(
+        "evidence.record_retention",
+        "duration",
+        "\"365d\"",
+        "How long an incident's record is kept at most, with all that is in it, unless a file `pinned` lies beside it. `1d` to `3650d`.",
     ),
     now(
         "evidence.encrypt_to",
