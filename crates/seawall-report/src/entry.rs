@@ -456,7 +456,7 @@ pub struct Address {
     pub address: String,
     /// Source ports that were seen, eight at most.
     pub ports: Vec<u16>,
-    /// The first four of them with their times; empty in records of earlier versions.
+    /// The first two of them with their times; empty in records of earlier versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<PortSeen>,
     /// When the first of its refused requests in the sample was answered, whatever came later.

@@ -217,5 +217,5 @@ impl Known {
 const OF_GROUP: usize = 256;
 const MAX_ADDRESSES: usize = 32_768;
 const MAX_PORTS: usize = 8;
-/// Of an address in a record of nine hours that tells 20,000: times of more would be some megabytes.
-const MAX_TIMED_PORTS: usize = 4;
+/// A complaint needs one. In a record of nine hours, which tells 20,000 addresses, each is half a megabyte.
+const MAX_TIMED_PORTS: usize = 2;

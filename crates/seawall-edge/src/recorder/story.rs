@@ -629,7 +629,7 @@ const LATER: Most = Most { sources: 16, addresses: 16 };
 const LAST: Most = Most { sources: 4_096, addresses: 4_096 };
 const BUSY_SEGMENTS: u64 = 60;
 /// So many minutes are counts of readers of, later on.
-const LATER_MINUTES: u64 = 5;
+const LATER_MINUTES: u64 = 10;
 /// So long each second tells what each mitigation met, the ring included.
 const DETAILED_SEGMENTS: u64 = 10;
 const MET_EVERY_S: u64 = 30;

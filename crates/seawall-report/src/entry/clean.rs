@@ -8,7 +8,7 @@ use super::Row;
 use crate::Moment;
 
 /// What was drawn of requests against whom nothing speaks: who was vouched for, and who neither met a mitigation nor was
-/// refused. Counts of a minute, or of five after the first hour, and no request by itself.
+/// refused. Counts of a minute, or of ten after the first hour, and no request by itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clean {
     /// From when on.
