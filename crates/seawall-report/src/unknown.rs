@@ -51,13 +51,16 @@ fn of_the_record(report: &Report, left: &Left, said: &mut Vec<String>) {
     }
     let is_end = |fault: &&Fault| matches!(fault.part.as_str(), "program" | "watch");
     if let Some(fault) = report.faults.iter().rfind(is_end) {
-        said.push(format!(
-            "The record ends at {} because Seawall was ended or broke down, not because it had been quiet for long enough. {}, and what came after the end is not known.",
-            moment(fault.at),
-            match report.until {
-                Some(until) => format!("The last alarm in it was at {}", moment(until)),
-                None => "The alarm had not ended".to_owned(),
+        let after = match report.until {
+            Some(until) => {
+                let long_s = fault.at.unix_s().saturating_sub(until.unix_s());
+                format!("{} after the last alarm in the record", span(long_s))
             }
+            None => "while the alarm went on".to_owned(),
+        };
+        said.push(format!(
+            "Seawall was ended or broke down at {}, {after}: what came then is not known.",
+            moment(fault.at)
         ));
     }
     if !report.record.is_closed {
@@ -230,9 +233,11 @@ fn of_what_did_not_arrive(report: &Report, said: &mut Vec<String>) {
 fn of_clients(report: &Report, left: &Left, said: &mut Vec<String>) {
     let sample = &report.sample;
     if sample.rows > 0 {
+        // Those that sources were counted from are more than the record holds one by one.
+        let of_sources = report.networks.iter().fold(0_u64, |sum, it| sum.saturating_add(it.rows));
         said.push(format!(
-            "Sources and what requests looked like are estimated from a sample of {} that stand for about {}; totals over time are complete counts.",
-            counted(sample.rows, "request", "requests"), about(sample.requests)
+            "What requests looked like is estimated from a sample of {} that stand for about {}, where they came from out of {} that were looked at; totals over time are complete counts.",
+            counted(sample.rows, "request", "requests"), about(sample.requests), count(of_sources)
         ));
     } else {
         said.push("No requests were sampled: where they came from and what they looked like is not known.".to_owned());
@@ -357,7 +362,7 @@ mod tests {
         check(&replay, &without_tls, "of their TLS", false);
         let fault = Fault { part: "program".to_owned(), ..Fault::default() };
         let ended = Report { faults: vec![fault], ..plain.clone() };
-        check(&ended, &left, "what came after the end is not known", true);
+        check(&ended, &left, "what came then is not known", true);
         check(&plain, &Left { words: 3, ..Left::default() }, "3 words", true);
     }
 

@@ -8,7 +8,8 @@ use crate::{Cohort, Report, say};
 pub(super) fn timeline(report: &Report) -> Part {
     let since = report.begin.since;
     let states = Table {
-        caption: "What Seawall thought of it".to_owned(),
+        caption: "What Seawall thought of it: the strip above figures over time, in words"
+            .to_owned(),
         columns: vec![Column::text("From (UTC)"), Column::text("State")],
         rows: report
             .states
@@ -24,7 +25,7 @@ pub(super) fn timeline(report: &Report) -> Part {
         heading: "Timeline".to_owned(),
         blocks: vec![
             Block::Paragraph(Text::plain(format!(
-                "Recorded from {} to {}. The first alarm was at {}. Counts are complete but for the gaps; nothing here is estimated.",
+                "Recorded from {} to {}. The first alarm was at {}. Counts are complete but for the gaps; only what would have been ordinary is estimated.",
                 say::full(report.begin.recorded_from),
                 say::full(report.recorded_until.plus_ms(1_000)),
                 say::clock(since),

@@ -20,8 +20,8 @@ pub(super) fn part(report: &Report) -> Part {
     } else {
         blocks.push(Block::Paragraph(
             "A signature is what requests have in common and readers have not. What meets one is answered by steps: \
-             behind others, a cheap test, refusal. Each step down the table was taken by itself, for the reason \
-             that stands beside it."
+             behind others, a cheap test, refusal. Seawall took each step down the table without being asked, \
+             unless its reason says so."
                 .into(),
         ));
         if is_reconstructed {

@@ -15,7 +15,7 @@ pub(super) fn networks(report: &Report) -> Part {
     let mut blocks = vec![
         Block::Paragraph(
             Text::plain(format!(
-                "Estimated from a sample of {} from {}, which a mitigation {}. Of all others no network is recorded: they \
+                "Estimated from {} from {} that were looked at one by one, and which a mitigation {}. Of all others no network is recorded: they \
                  may be readers. ",
                 say::counted(rows, "request", "requests"),
                 say::counted(report.sample.prefixes, "prefix", "prefixes"),

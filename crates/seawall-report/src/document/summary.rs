@@ -87,7 +87,7 @@ fn verdict(report: &Report) -> String {
     };
     let sentence = match report.begin.origin {
         RecordOrigin::Rehearsal if taken_for == Verdict::Attack => {
-            "Seawall took what was generated for an attack on availability."
+            "Seawall took the generated requests to be an attack on availability."
         }
         _ => taken_for.sentence(),
     };
@@ -137,7 +137,7 @@ fn felt(report: &Report) -> String {
     };
     format!(
         "{sure}Of all requests that no measure of defence {}, {} were answered with what was asked for{compared}; \
-         readers, programs, and attackers whom nobody had recognised yet are among them.",
+         attackers whom nobody had recognised yet are among them.",
         wording::met(report),
         say::percent(served, unmet)
     )
@@ -173,8 +173,8 @@ fn held(report: &Report) -> String {
         return String::new();
     }
     format!(
-        " Of the {} that a measure of defence met, {} were answered all the same, at least {} of them with copies of pages that \
-         Seawall holds: that costs the origin nothing, and is refused only to who asks for too many.",
+        " Of the {} that a measure of defence met, {} were answered all the same, at least {} of them with copies in hand, at \
+         no cost to the origin.",
         say::count(met),
         say::count(served),
         say::count(from_copies),
@@ -188,7 +188,7 @@ fn key_figures(report: &Report) -> Table {
     let mut place = 0;
     table.rows.retain(|_| {
         place += 1;
-        matches!(place, 2 | 3 | 6 | 7 | 8 | 10 | 11)
+        matches!(place, 2 | 3 | 6 | 8 | 10 | 11)
     });
     table
 }

@@ -68,7 +68,7 @@ pub(super) fn why(name: &str) -> String {
         "reader_hurt" => "a synthetic reader was kept from reading; taken back",
         "no_effect" => "what is too much did not become less",
         "weaker" => "the evidence was not enough any more",
-        "crowd" => "this is a crowd",
+        "crowd" => "it was taken for a crowd",
         "ceased" => "what it means had ceased",
         "no_room" => "there were more important ones",
         "operator" => "the operator wanted it so",
