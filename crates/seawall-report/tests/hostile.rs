@@ -8,8 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use seawall_report::{
-    Address, Edition, ExportOptions, MitigationHistory, Move, Note, Report, Source, TimedMove,
-    Word, example, html, json, lint, misp, stix, xarf,
+    Address, Addresses, Begin, Cohort, CohortCounts, Collector, Connections, Edition, End, Entry,
+    ExportOptions, Lost, MetCounts, MitigationHistory, Moment, Move, Node, Note, OriginHealth,
+    RecordFacts, Report, Second, Source, Step, StepKind, TimedMove, Word, csv, example, html, json,
+    lint, misp, nis2, pdf, stix, xarf,
 };
 use serde_json::Value;
 
@@ -153,4 +155,142 @@ fn our_own_words_claim_no_more_than_a_record_carries() {
             assert_eq!(lint::lint(text), [], "{text}");
         }
     }
+}
+
+/// What cannot be more: the largest figure of a line.
+const MOST: u64 = u64::MAX;
+
+/// A second with the largest figure in each field.
+fn largest_second(place: u64) -> Second {
+    let counts = |cohort| CohortCounts {
+        cohort,
+        requests: MOST,
+        served: MOST,
+        refused: MOST,
+        tested: MOST,
+        failed: MOST,
+        late: MOST,
+    };
+    let met = MetCounts {
+        id: 1,
+        matched: MOST,
+        control: MOST,
+        blocked: MOST,
+        tests_set: MOST,
+        tests_passed: MOST,
+    };
+    let connections = Connections {
+        opened: MOST,
+        handshakes: MOST,
+        handshake_failures: MOST,
+        resets: MOST,
+        slow: MOST,
+        refused: MOST,
+    };
+    Second {
+        at: Moment::from_unix_ms(place * 1_000),
+        state: "attack".to_owned(),
+        requests: MOST,
+        expected: f64::MAX,
+        pages: MOST,
+        origin: MOST,
+        spared: MOST,
+        origin_cost_ms: MOST,
+        client_errors: MOST,
+        server_errors: MOST,
+        refused: MOST,
+        tests_set: MOST,
+        tests_passed: MOST,
+        new_clients: MOST,
+        connections,
+        cohorts: Cohort::ALL.map(counts).to_vec(),
+        met: vec![met],
+        node: Some(largest_node()),
+        ..Second::default()
+    }
+}
+
+fn largest_node() -> Node {
+    let lost = |what: &str| Lost { what: what.to_owned(), count: MOST };
+    Node {
+        rx_bytes: MOST,
+        tx_bytes: MOST,
+        rx_drops: MOST,
+        listen_drops: MOST,
+        syn_cookies: MOST,
+        resident_bytes: MOST,
+        busy: f64::MAX,
+        steal: f64::MAX,
+        origin: OriginHealth { oldest_wait_ms: MOST, ..OriginHealth::default() },
+        lost: vec![lost("observations"), lost("record_lines")],
+        ..Node::default()
+    }
+}
+
+/// What is made of such seconds and of networks and an address with such figures.
+fn largest() -> Report {
+    let source = |place: u64| Source {
+        prefix: format!("203.0.{place}.0/24"),
+        rows: MOST,
+        met_rows: MOST,
+        refused_rows: MOST,
+        requests: f64::MAX,
+        addresses: u32::MAX,
+        marks: vec!["tor".to_owned(), "hosting".to_owned()],
+        mitigations: vec![1],
+        ..Source::default()
+    };
+    let address = Address {
+        address: "203.0.113.17".to_owned(),
+        ports: vec![40_112],
+        refused: MOST,
+        ..Address::default()
+    };
+    let begin = Begin {
+        since: Moment::from_unix_ms(100_000),
+        sites: vec!["daily.example".to_owned()],
+        ..Begin::default()
+    };
+    let mut collector = Collector::with_addresses();
+    collector.take(&Entry::Begin(Box::new(begin)));
+    (0..200).for_each(|place| collector.take(&Entry::Second(Box::new(largest_second(place)))));
+    (0..9).for_each(|place| collector.take(&Entry::Source(Box::new(source(place)))));
+    let addresses = Addresses { addresses: vec![address], count: MOST, ..Addresses::default() };
+    collector.take(&Entry::Addresses(Box::new(addresses)));
+    let moved = Move { id: 1, to: Some("block".to_owned()), ..Move::default() };
+    let at = Moment::from_unix_ms(101_000);
+    let step = Step { at, step: StepKind::Moved, mitigation: Some(moved), ..Step::default() };
+    collector.take(&Entry::Step(Box::new(step)));
+    let until = Moment::from_unix_ms(180_000);
+    let end =
+        End { until, at: until, verdict: "attack".to_owned(), requests: MOST, ..End::default() };
+    collector.take(&Entry::End(Box::new(end)));
+    collector.finish(RecordFacts::default())
+}
+
+#[test]
+fn the_largest_figures_are_shown_in_every_format() {
+    let report = largest();
+    assert_eq!((report.totals.requests, report.before.requests), (u64::MAX, u64::MAX));
+    for edition in [Edition::Public, Edition::Sealed] {
+        let options = ExportOptions { edition, ..ExportOptions::default() };
+        let page = html::render(&report, &options).expect("a page");
+        assert!(page.contains("18,446,744,073,709,551,615"), "what is too large stays the largest");
+        pdf::render(&report, &options).expect("a PDF");
+        for text in [
+            json::render(&report, &options).expect("JSON"),
+            stix::render(&report, &options).expect("STIX"),
+            misp::render(&report, &options).expect("MISP"),
+        ] {
+            parsed(&text);
+        }
+        csv::render(&report, &options).expect("a table");
+        for stage in nis2::Stage::ALL {
+            nis2::render(&report, &options, stage).expect("a text");
+        }
+    }
+    let sealed = ExportOptions { edition: Edition::Sealed, ..ExportOptions::default() };
+    parsed(&xarf::render(&report, &sealed).expect("drafts"));
+    xarf::mbox(&report, &sealed).expect("mails");
+    assert!(!csv::totals(&report).is_empty() && !csv::timeline(&report).is_empty());
 }

@@ -65,7 +65,7 @@ impl Met {
         for source in &report.sources {
             let weight = source.requests * part(source.met_rows, source.rows);
             if source.met_rows > 0 {
-                met.rows += source.met_rows;
+                met.rows = met.rows.saturating_add(source.met_rows);
                 met.networks += 1;
                 met.weights.push((weight, source.marks.clone()));
             }

@@ -33,8 +33,10 @@ fn machine(report: &Report, node: &NodeFacts) -> Vec<Block> {
             .and_strong(say::span(seconds))
             .and(": what was lost before it reached the machine is in no figure of this report."),
     };
-    let lost = match node.lost.values().sum::<u64>() {
-        0 => Block::Paragraph("Seawall lost nothing of what it saw for want of room.".into()),
+    let lost = match node.lost.values().max() {
+        None | Some(0) => {
+            Block::Paragraph("Seawall lost nothing of what it saw for want of room.".into())
+        }
         _ => Block::List(
             node.lost
                 .iter()

@@ -46,13 +46,13 @@ fn numbers(report: &Report) -> Table {
     let since = report.begin.since;
     let rows = report.timeline.chunks(parts).map(|chunk| {
         let sum = chunk.iter().fold(Bucket::default(), |mut sum, part| {
-            sum.seconds += part.seconds;
-            sum.requests += part.requests;
+            sum.seconds = sum.seconds.saturating_add(part.seconds);
+            sum.requests = sum.requests.saturating_add(part.requests);
             sum.expected += part.expected;
-            sum.refused += part.refused;
-            sum.origin += part.origin;
-            sum.unmet += part.unmet;
-            sum.unmet_served += part.unmet_served;
+            sum.refused = sum.refused.saturating_add(part.refused);
+            sum.origin = sum.origin.saturating_add(part.origin);
+            sum.unmet = sum.unmet.saturating_add(part.unmet);
+            sum.unmet_served = sum.unmet_served.saturating_add(part.unmet_served);
             sum.peak_requests = sum.peak_requests.max(part.peak_requests);
             sum
         });

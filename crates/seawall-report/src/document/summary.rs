@@ -103,10 +103,9 @@ fn signatures(found: u64) -> String {
 
 /// Requests and what was served of those that `which` chooses.
 pub(super) fn sum(cohorts: &[CohortTotals], which: impl Fn(Cohort) -> bool) -> (u64, u64) {
-    cohorts
-        .iter()
-        .filter(|each| which(each.cohort))
-        .fold((0, 0), |sum, each| (sum.0 + each.requests, sum.1 + each.served))
+    cohorts.iter().filter(|each| which(each.cohort)).fold((0_u64, 0_u64), |sum, each| {
+        (sum.0.saturating_add(each.requests), sum.1.saturating_add(each.served))
+    })
 }
 
 fn is_unmet(cohort: Cohort) -> bool {
