@@ -223,6 +223,46 @@ fn what_is_listed_is_what_is_shown_and_an_altered_sample_is_said() {
     }
 }
 
+/// Another process has other random numbers, and it is later there.
+#[test]
+fn two_exports_of_one_record_are_equal_to_the_byte_in_every_form() {
+    let folder = Folder::with(ID, &sealed(&entries()));
+    let mut all = Vec::new();
+    for format in ["html", "pdf", "json", "csv", "stix", "misp", "nis2", "xarf"] {
+        for edition in ["public", "sealed"] {
+            if (format, edition) == ("xarf", "public") {
+                continue;
+            }
+            let made = ["1", "2"].map(|time| {
+                let out = format!("{format}-{edition}-{time}");
+                let export =
+                    ["export", ID, "--format", format, "--edition", edition, "--out", &out];
+                let ran = folder.run(&export);
+                assert_eq!(ran.code, Some(0), "{out}: {}", ran.stderr);
+                contents(&folder.path(&out))
+            });
+            // Not `assert_eq`: it would print both.
+            assert!(!made[0].is_empty() && made[0] == made[1], "{format}, {edition}");
+            all.extend(made[0].iter().map(|(name, _)| name.clone()));
+        }
+    }
+    assert!(all.len() > 16, "forms of several files have all of them: {all:?}");
+}
+
+/// The files of a folder by name, or the one file.
+fn contents(path: &Path) -> Vec<(String, Vec<u8>)> {
+    if path.is_file() {
+        return vec![(String::new(), fs::read(path).expect("readable"))];
+    }
+    let files = fs::read_dir(path).expect("a folder").flatten().map(|file| {
+        let name = file.file_name().to_string_lossy().into_owned();
+        (name, fs::read(file.path()).expect("readable"))
+    });
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    files
+}
+
 #[test]
 fn no_incident_is_no_failure() {
     let folder = Folder(tempfile::tempdir().expect("a folder"));
