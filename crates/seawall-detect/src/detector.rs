@@ -34,7 +34,7 @@ use crate::sample::Sample;
 use crate::signs::{self, ProbeCounts, Tests, without_ordinary};
 use crate::tally::Tallies;
 use crate::visitors::{Arrivals, NEW_MS, Visitors};
-use crate::watch::Watch;
+use crate::watch::{Watch, is_no_crowds};
 use crate::who::Who;
 use crate::window::Window;
 use crate::words::Words;
@@ -235,7 +235,7 @@ impl Detector {
         // Just after a start it may be the middle of an attack.
         let is_known = self.channels.is_known() && self.now_ms > STARTED_MS;
         let has_begun = self.watch.step(&alarms, is_pressed, is_known, seconds);
-        self.follow(tick, has_begun);
+        self.follow(tick, has_begun, &alarms);
         let candidates = self.mine(has_begun, &alarms);
         self.finding(tick, alarms, candidates)
     }
@@ -436,7 +436,7 @@ impl Detector {
     }
 
     /// Everything that is done less often than each tick.
-    fn follow(&mut self, tick: &Tick<'_>, has_begun: bool) {
+    fn follow(&mut self, tick: &Tick<'_>, has_begun: bool, alarms: &[Alarm]) {
         let state = self.watch.state();
         if state == TrafficState::Normal {
             self.began_ms = self.now_ms.saturating_sub(BEFORE_MS);
@@ -452,12 +452,21 @@ impl Detector {
             } else {
                 let evidence = self.evidence();
                 self.log_odds = evidence.log_odds();
-                self.watch.judge(evidence.verdict());
+                self.watch.judge(match evidence.verdict() {
+                    Verdict::Crowd if is_no_crowds(alarms, self.growth()) => Verdict::Mixed,
+                    verdict => verdict,
+                });
             }
         }
         if self.now_ms >= self.minute.ends_ms {
             self.end_minute(tick.wall);
         }
+    }
+
+    /// How many times as many requests there are as would be ordinary.
+    fn growth(&self) -> f64 {
+        let rates = self.rates();
+        rates.requests / rates.requests_expected.max(1e-9)
     }
 
     /// Puts the samples of the last two seconds together.

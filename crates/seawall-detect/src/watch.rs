@@ -44,6 +44,10 @@ const OUT_OF_PROPORTION: f64 = 10.0;
 /// In a window alone, where it takes forty a second to be an alarm at all.
 const OUT_OF_PROPORTION_AT_ONCE: f64 = 5.0;
 
+/// From so many a second on, and so many times what is explained by how many come, abuse of a protocol is no crowd's.
+const ABUSED_PER_S: f64 = 5.0;
+const ABUSED_TIMES: f64 = 3.0;
+
 impl Watch {
     pub(crate) const fn state(&self) -> TrafficState {
         self.state
@@ -157,6 +161,18 @@ fn is_out_of_proportion(alarms: &[Alarm]) -> bool {
     !has_requests && alarms.iter().any(is_many)
 }
 
+/// Whether something goes on that no crowd does, however much its requests look like one's: a protocol is abused beyond
+/// what comes of `growth` times as many requests as are ordinary (people on trains break off connections as well), or
+/// there are connections without requests.
+pub(crate) fn is_no_crowds(alarms: &[Alarm], growth: f64) -> bool {
+    let is_abused = |alarm: &Alarm| {
+        alarm.channel.is_abuse()
+            && alarm.observed >= ABUSED_PER_S
+            && alarm.observed > ABUSED_TIMES * growth.max(1.0) * alarm.expected
+    };
+    alarms.iter().any(is_abused) || is_out_of_proportion(alarms)
+}
+
 fn watched(alarms: &[Alarm], is_pressed: bool) -> TrafficState {
     let is_calm = alarms.is_empty() && !is_pressed;
     if is_calm { TrafficState::Normal } else { TrafficState::Watch }
@@ -164,6 +180,7 @@ fn watched(alarms: &[Alarm], is_pressed: bool) -> TrafficState {
 
 #[cfg(test)]
 mod tests {
+    use std::vec;
     use std::vec::Vec;
 
     use super::*;
@@ -249,6 +266,25 @@ mod tests {
             let mut watch = Watch::default();
             watch.step(&alarms, false, false, 0.25);
             assert_eq!(watch.state(), wanted);
+        }
+    }
+
+    #[test]
+    fn what_abuses_a_protocol_beyond_its_numbers_is_no_crowd() {
+        let resets = |observed, expected| Alarm { observed, expected, ..alarm(Channel::Resets) };
+        let many = Alarm { observed: 110.0, ..alarm(Channel::Connections) };
+        for (alarms, growth, want) in [
+            (vec![resets(50.0, 1.0)], 1.0, true),
+            (vec![resets(50.0, 1.0)], 20.0, false),
+            (vec![resets(70.0, 1.0)], 20.0, true),
+            (vec![resets(2.0, 0.0)], 0.9, false),
+            (vec![resets(5.0, 0.0)], 0.0, true),
+            (vec![alarm(Channel::Requests)], 10.0, false),
+            (vec![many], 1.0, true),
+            (vec![many, alarm(Channel::Requests)], 10.0, false),
+            (vec![], 1.0, false),
+        ] {
+            assert_eq!(is_no_crowds(&alarms, growth), want, "{alarms:?} at {growth}");
         }
     }
 

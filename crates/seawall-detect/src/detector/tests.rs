@@ -417,6 +417,25 @@ fn news_is_only_watched_while_the_origin_bears_it_and_a_crowd_when_it_does_not()
 }
 
 #[test]
+fn a_crowd_among_which_streams_are_reset_by_the_hundred_is_none() {
+    let (bytes, _) = World::watched(50.0, 15);
+    let mut world = World::again(50.0, 3, &bytes);
+    let mut news = flash_crowd(950.0);
+    world.suffer(&mut news, 160);
+    world.stress.queue_delay_ms = 120.0;
+    let calm = world.suffer(&mut news, 160);
+    let crowd = TrafficState::Alarmed(Verdict::Crowd);
+    assert_eq!(calm.last().expect("ticks").state, crowd);
+    let mut abused = |world: &mut World| {
+        news(world);
+        (0..100).for_each(|_| world.window.signal(ConnectionSignal::Reset));
+    };
+    let during = world.suffer(&mut abused, 40);
+    let last = &during[20..];
+    assert!(last.iter().all(|finding| is_alarmed(finding.state) && finding.state != crowd));
+}
+
+#[test]
 fn a_feed_that_everybody_polls_on_the_hour_is_no_alarm() {
     let (bytes, _) = World::watched(5.0, 15);
     let mut world = World::again(5.0, 4, &bytes);
