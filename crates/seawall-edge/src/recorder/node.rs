@@ -54,7 +54,7 @@ impl Machine {
         let mut reading = Reading::default();
         let stat = fs::read_to_string(self.proc.join("stat")).ok()?;
         reading.processors(&stat);
-        reading.interfaces(&text("net/dev"));
+        reading.interfaces(&text("net/dev"), &self.lines());
         reading.listeners(&text("net/netstat"));
         reading.sockets(&text("net/sockstat"));
         let mut resident =
@@ -68,13 +68,9 @@ impl Machine {
     /// say, as those of virtual machines mostly do not. Bridges and tunnels have no device, and state what nobody measured.
     fn speed(&self) -> Option<u64> {
         let text = |path: &Path, name: &str| fs::read_to_string(path.join(name)).ok();
-        let is_line = |path: &PathBuf| {
-            let state = text(path, "operstate").unwrap_or_default();
-            path.join("device").exists() && state.trim() != "down"
-        };
-        let all = fs::read_dir(&self.net).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_up = |path: &PathBuf| text(path, "operstate").unwrap_or_default().trim() != "down";
         let mut sum = None;
-        for path in all.filter(is_line) {
+        for path in self.lines().into_iter().filter(is_up) {
             // Where it is not known the kernel writes -1, older ones the same without its sign.
             let speed = text(&path, "speed")?.trim().parse::<u64>().ok()?;
             let speed = Some(speed).filter(|speed| (1..u64::from(u32::MAX)).contains(speed))?;
@@ -82,14 +78,23 @@ impl Machine {
         }
         sum
     }
+
+    /// The interfaces that have a device behind them. What bonds, bridges and tunnels carry goes over one of these.
+    fn lines(&self) -> Vec<PathBuf> {
+        let all = fs::read_dir(&self.net).into_iter().flatten();
+        let all = all.filter_map(|entry| Some(entry.ok()?.path()));
+        all.filter(|path| path.join("device").exists()).collect()
+    }
 }
 
 impl Reading {
-    /// `/proc/net/dev`: all interfaces but loopback.
-    fn interfaces(&mut self, text: &str) {
+    /// `/proc/net/dev`: `lines`, so that nothing counts twice; where there are none, as in a container, all but loopback.
+    fn interfaces(&mut self, text: &str, lines: &[PathBuf]) {
+        let is_line = |name: &str| lines.iter().any(|line| line.ends_with(name));
         for line in text.lines() {
             let Some((name, counters)) = line.split_once(':') else { continue };
-            if name.trim() == "lo" {
+            let name = name.trim();
+            if name == "lo" || !lines.is_empty() && !is_line(name) {
                 continue;
             }
             let counters: Vec<u64> = counters.split_whitespace().map(number).collect();
@@ -189,7 +194,7 @@ mod tests {
 
     fn reading(parts: [&str; 4]) -> Reading {
         let mut reading = Reading::default();
-        reading.interfaces(parts[0]);
+        reading.interfaces(parts[0], &[]);
         reading.listeners(parts[1]);
         reading.processors(parts[2]);
         reading.sockets(parts[3]);
@@ -213,6 +218,21 @@ mod tests {
             ..Reading::default()
         };
         assert_eq!(read, want);
+    }
+
+    #[test]
+    fn what_goes_over_a_line_and_a_bond_above_it_counts_once() {
+        let check = |lines: &[&str], want: u64| {
+            let dev = "eth0: 70 0\n eth1: 30 0\n bond0: 100 0\nbond0.7: 90 0\n lo: 900 0\n";
+            let lines: Vec<PathBuf> =
+                lines.iter().map(|name| Path::new("/sys/class/net").join(name)).collect();
+            let mut reading = Reading::default();
+            reading.interfaces(dev, &lines);
+            assert_eq!(reading.rx_bytes, want, "{lines:?}");
+        };
+        check(&["eth0", "eth1"], 100);
+        check(&["eth1"], 30);
+        check(&[], 290);
     }
 
     #[test]
