@@ -59,6 +59,7 @@ impl AdminView for View {
             baseline_is_generated: told.baseline_is_generated,
             memory_bytes: resident_bytes(),
             memory_pressure: self.shared.memory.step().index(),
+            evidence_fault: self.shared.evidence.fault.lock().clone(),
             events: self.shared.events.last(clock::wall()),
         }
     }

@@ -66,6 +66,7 @@ fn render(status: &Value) -> String {
         line("", Some(words::line(one)));
     }
     line("memory", whole(status, "memory_bytes").map(|bytes| memory(status, bytes)));
+    line("evidence", word(status, "evidence_fault").map(|why| not_recorded(&why)));
     let lists = status.get("lists").and_then(Value::as_array);
     for (at, list) in lists.into_iter().flatten().enumerate() {
         line(if at == 0 { "lists" } else { "" }, Some(loaded(list)));
@@ -83,6 +84,11 @@ fn memory(status: &Value, bytes: u64) -> String {
         None | Some(0) => readable_size(bytes),
         Some(step) => format!("{}, pressure {step} of 3", readable_size(bytes)),
     }
+}
+
+/// That the incident leaves no record just now.
+fn not_recorded(why: &str) -> String {
+    format!("cannot be written, which changes nothing for readers: {why}")
 }
 
 /// Events shown; `--json` has them all.
@@ -209,6 +215,15 @@ mod tests {
             render(&status),
             "version     0.1.0\nuptime      1h 1m\nstate       normal\nrequests    12.3/s\n\
              origin      healthy, 3 requests at work of at most 256, 0 waiting\nmitigations 0\nmemory      117MiB\n"
+        );
+    }
+
+    #[test]
+    fn evidence_is_told_of_only_while_it_cannot_be_written() {
+        assert_eq!(render(&json!({"evidence_fault": null})), "");
+        assert_eq!(
+            render(&json!({"evidence_fault": "No space left on device (os error 28)"})),
+            "evidence    cannot be written, which changes nothing for readers: No space left on device (os error 28)\n"
         );
     }
 

@@ -61,6 +61,13 @@ fn metric(disk: &SmallDisk, name: &str) -> f64 {
     line.and_then(|figure| figure.parse().ok()).unwrap_or_else(|| panic!("no {name} in {body}"))
 }
 
+/// What the operator is told.
+fn status(disk: &SmallDisk) -> String {
+    let told = run(disk, &["--config", "seawall.toml", "status"]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    told.stdout
+}
+
 /// Whether somebody gets what is asked for.
 fn is_served(shield: &Shield, from: IpAddr, start: &str, fields: &str) -> bool {
     !Client::new(shield.address(), from).ask(start, fields, "")
@@ -117,11 +124,13 @@ fn a_full_disk_costs_no_reader_a_page_and_the_record_says_it_when_there_is_room(
     check_defence(&attack.shield);
     check_sealed(&disk, &["--open"]);
     note(&disk).check_failed(1, &["No space left"]);
+    assert!(status(&disk).contains("evidence    cannot be written"), "{}", status(&disk));
     let written = metric(&disk, "seawall_evidence_lines_total");
 
     disk.free();
     attack.shield.wait_for("the incident record is written again");
     check_defence(&attack.shield);
+    assert!(!status(&disk).contains("evidence"), "{}", status(&disk));
     assert!(metric(&disk, "seawall_evidence_lines_total") > written);
     let lost = metric(&disk, "seawall_evidence_lines_lost_total");
     assert!(lost < 1.0, "what came meanwhile fits into memory: {lost}");

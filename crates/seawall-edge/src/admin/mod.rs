@@ -357,6 +357,8 @@ pub struct Status {
     pub memory_bytes: u64,
     /// How short memory is, from 0 to 3.
     pub memory_pressure: usize,
+    /// Why the record of an incident cannot be written at the moment, as the system says it.
+    pub evidence_fault: Option<String>,
     /// Protocols broken by clients lately, newest first.
     pub events: Vec<EventStatus>,
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use seawall_report::{Chain, End, Entry, Fault, Gap, Moment, Note, Removed, Verdict};
 use seawall_seal::{Digest, SigningKey};
 
@@ -26,6 +27,8 @@ pub(crate) struct Counters {
     pub(crate) faults: AtomicU64,
     pub(crate) stamps: AtomicU64,
     pub(crate) stamp_failures: AtomicU64,
+    /// What the disk says, while it takes nothing.
+    pub(crate) fault: Mutex<Option<String>>,
 }
 
 /// Writes to `D`.
@@ -247,6 +250,7 @@ impl<D: Disk> Writer<D> {
             }
         }
         let Some(trouble) = self.trouble.take() else { return };
+        *self.counters.fault.lock() = None;
         let told = trouble.told(now);
         tracing::warn!(lost = trouble.lost, "the incident record is written again");
         self.waiting.push_back(Output::Line(Box::new(told)));
@@ -431,6 +435,7 @@ impl<D: Disk> Writer<D> {
                 tracing::error!(
                     "the incident record cannot be written, which changes nothing for readers: {error}"
                 );
+                *self.counters.fault.lock() = Some(error.to_string());
                 self.trouble = Some(Trouble {
                     since: now,
                     why,

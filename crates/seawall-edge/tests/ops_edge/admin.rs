@@ -42,6 +42,7 @@ impl AdminView for View {
             mitigations: Vec::new(),
             memory_bytes: 1_000,
             memory_pressure: 0,
+            evidence_fault: None,
             events: Vec::new(),
         }
     }
@@ -218,7 +219,7 @@ fn socket_answers_status_metrics_and_purge() {
     };
     let (answers, purged) = with_server(|| AdminServer::bind(Some(&path), None, None), client);
     let [status, metrics, purge, unwritable, nowhere] = answers;
-    let want = r#"{"version":"0.1.0","uptime_s":7,"state":"normal","requests_per_s":1.5,"origin":{"limit":256,"in_flight":3,"queued":0,"waiting":{"signed_in":0,"aged_reader":0,"passed":0,"anonymous":0,"demoted":0,"background":0},"oldest_wait_ms":0,"streams":0,"slowdown":0.0,"shedding":false,"healthy":true},"work_by_country":[],"lists":[],"emergency":false,"alarms":[],"expected_per_s":0.0,"baseline_clients":0,"baseline_is_generated":false,"mode":"act","mitigations":[],"memory_bytes":1000,"memory_pressure":0,"events":[]}"#;
+    let want = r#"{"version":"0.1.0","uptime_s":7,"state":"normal","requests_per_s":1.5,"origin":{"limit":256,"in_flight":3,"queued":0,"waiting":{"signed_in":0,"aged_reader":0,"passed":0,"anonymous":0,"demoted":0,"background":0},"oldest_wait_ms":0,"streams":0,"slowdown":0.0,"shedding":false,"healthy":true},"work_by_country":[],"lists":[],"emergency":false,"alarms":[],"expected_per_s":0.0,"baseline_clients":0,"baseline_is_generated":false,"mode":"act","mitigations":[],"memory_bytes":1000,"memory_pressure":0,"evidence_fault":null,"events":[]}"#;
     assert_eq!(status, Answer { status: 200, body: want.into() });
     assert_eq!(metrics.body, b"seawall_build_info{version=\"x\"} 1\n");
     assert_eq!(purge.body, b"{\"removed\":3}");
