@@ -92,20 +92,13 @@ const fn case(
 /// # Errors
 /// When a server cannot be started or answers wrongly. A missed bar is printed, not an error.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
-    if let Some((first, rest)) = arguments.split_first()
-        && first == "admission"
-    {
-        return admission::run(root, rest);
-    }
-    if let Some((first, rest)) = arguments.split_first()
-        && first == "archive"
-    {
-        return archive::run(root, rest);
-    }
-    if let Some((first, rest)) = arguments.split_first()
-        && first == "record"
-    {
-        return record::run(root, rest);
+    if let Some((first, rest)) = arguments.split_first() {
+        match first.as_str() {
+            "admission" => return admission::run(root, rest),
+            "archive" => return archive::run(root, rest),
+            "record" => return record::run(root, rest),
+            _ => {}
+        }
     }
     let options = options(arguments)?;
     if let Some(mode) = options.instructions {

@@ -93,8 +93,10 @@ usage: cargo xtask TASK
                                            CPU per request against nginx and HAProxy
   bench admission [--only ROW] [--seconds N] [--addresses N] [--check] [--json] [--program FILE]
                                            what a flood costs readers and the origin
-  bench archive [--only many|handbook] [--urls N] [--check] [--program FILE]
+  bench archive [--only many|handbook] [--urls N] [--check] [--json] [--program FILE]
                                            what the copy of a site takes, and whether it is right
+  bench record [--only incident|cost|in-time] [--hours N] [--rate N] [--check] [--json] [--program FILE]
+                                           what the record of an incident takes and costs
   differential [--seed N] [--count N]      HTTP/1 framing against nginx and HAProxy
   real-site  [--only NAME]... [--seconds N] [--json] [--keep] [--without-only | --program FILE]
                                            WordPress with and without Seawall in front, and

@@ -14,8 +14,8 @@ use super::admission::conditions;
 /// What the command line asks for.
 #[derive(Debug, Default)]
 pub(super) struct Flags {
-    pub(super) only: Option<String>,
-    pub(super) check: bool,
+    only: Option<String>,
+    check: bool,
     json: bool,
     program: Option<PathBuf>,
 }

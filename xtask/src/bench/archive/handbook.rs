@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Line;
 use crate::Outcome;
 use crate::process::{Running, bound, free_port, is_root, output, scratch, write};
 use crate::site::readers::Readers;
+use crate::table::{Bar, Line};
 
 /// Where the package puts it; a folder for each language.
 const PAGES: &str = "/usr/share/doc/debian-handbook/html";
@@ -79,35 +79,34 @@ pub(super) fn run(root: &Path, program: &Path) -> Outcome<Vec<Line>> {
     let share = |of: u64| bytes as f64 * 100.0 / of as f64;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let pages = fetched.keys().filter(|path| path.ends_with(".html")).count();
+    let most =
+        |what: &str, found: f64, bar: f64, unit| Line::new(what, found, unit, Bar::AtMost(bar));
     Ok(vec![
-        Line::at_most("handbook: crawl at the default politeness", crawl.seconds, 600.0, "s"),
-        Line::at_most("handbook: archive of what was fetched", share(raw), 60.0, "%"),
-        Line::at_most("handbook: archive of the package, both on disk", share(package), 60.0, "%"),
-        Line::told(format!(
-            "handbook: {:.2} MiB are {:.1} MiB of contents, of which {:.1} MiB were fetched, each once",
+        most("crawl at the default politeness", crawl.seconds, 600.0, "s")
+            .note(format!("it worked {:.1} s of a processor", crawl.worked_s)),
+        most("archive of what was fetched", share(raw), 60.0, "%").note(format!(
+            "{} URLs, {pages} of them pages, {:.1} MiB",
+            fetched.len(),
+            mib(raw)
+        )),
+        most("archive of the package, both on disk", share(package), 60.0, "%").note(format!(
+            "{:.2} MiB are {:.1} MiB of contents, of which {:.1} MiB were fetched, each once",
             mib(package),
             mib(package_contents),
             mib(once)
         )),
-        Line::told(format!(
-            "handbook: archive and index {:.2} MiB, the index {:.2} MiB of them; {:.1} % of those contents",
-            mib(bytes),
+        Line::new("archive and index", mib(bytes), "MiB", Bar::None).note(format!(
+            "the index {:.2} MiB of them; {:.1} % of those contents",
             mib(index),
             share(package_contents)
         )),
-        Line::told(format!("handbook: the crawl worked {:.1} s of a processor", crawl.worked_s)),
-        Line::at_most("handbook: memory that is no file", crawl.anonymous_mib, 40.0, "MiB"),
-        Line::told(format!(
-            "handbook: resident {:.1} MiB at the start and {:.1} MiB at most",
+        most("memory that is no file", crawl.anonymous_mib, 40.0, "MiB").note(format!(
+            "resident {:.1} MiB at the start and {:.1} MiB at most",
             crawl.begin_mib, crawl.peak_mib
         )),
-        Line::at_most("handbook: answers that are wrong or missing", wrong as f64, 0.0, ""),
-        Line::at_most("handbook: a copy with the origin away, p99", p99, 50.0, "ms"),
-        Line::told(format!(
-            "handbook: {} URLs, {pages} of them pages, {:.1} MiB; slowest copy {first_ms:.1} ms",
-            fetched.len(),
-            mib(raw)
-        )),
+        most("answers that are wrong or missing", wrong as f64, 0.0, ""),
+        most("a copy with the origin away, p99", p99, 50.0, "ms")
+            .note(format!("the slowest {first_ms:.1} ms")),
     ])
 }
 
