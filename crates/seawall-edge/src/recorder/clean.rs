@@ -94,7 +94,11 @@ impl Part {
                 continue;
             }
             let new = || Cell { since: minute, ..Cell::default() };
-            cells.entry(value).or_insert_with(new).add(row.identity, requests);
+            let cell = cells.entry(value).or_insert_with(new);
+            if cell.different < LEAST_CLIENTS && cell.is_old(minute) {
+                *cell = new();
+            }
+            cell.add(row.identity, requests);
         }
     }
 
@@ -122,12 +126,17 @@ impl Part {
     /// What was not told within a quarter of an hour is not told any more.
     fn forget(&mut self, minute: u64) {
         for cells in &mut self.looks {
-            cells.retain(|_, cell| minute.saturating_sub(cell.since) < MINUTES);
+            cells.retain(|_, cell| !cell.is_old(minute));
         }
     }
 }
 
 impl Cell {
+    /// Whether it was seen first a quarter of an hour ago, or so much later than now: the clock was set back.
+    const fn is_old(&self, minute: u64) -> bool {
+        minute.abs_diff(self.since) >= MINUTES
+    }
+
     fn add(&mut self, client: u64, requests: f64) {
         self.requests += requests;
         if self.different < LEAST_CLIENTS && !self.clients[..self.different].contains(&client) {

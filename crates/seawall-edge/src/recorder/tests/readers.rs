@@ -3,6 +3,7 @@
 use seawall_report::Clean;
 
 use super::*;
+use crate::recorder::clean::Readers;
 
 fn reader(number: u32, look: u32) -> Observation {
     let [_, b, c, d] = number.to_be_bytes();
@@ -107,4 +108,45 @@ fn a_look_that_five_had_within_a_quarter_of_an_hour_is_told_with_all_of_its_requ
         });
         assert_eq!(of_look(&out, "abc"), want);
     }
+}
+
+#[derive(Clone, Copy)]
+enum Minute {
+    /// Somebody else comes, with the same look.
+    Came(u64),
+    /// Counts are told.
+    Told(u64),
+}
+
+#[test]
+fn a_quarter_of_an_hour_is_none_the_longer_for_counts_of_ten_minutes_or_a_clock_that_is_set_back() {
+    use Minute::{Came, Told};
+    let check = |minutes: &[Minute], want: &[f64]| {
+        let (mut readers, mut window) = (Readers::new(0.5), Window::new(SEED));
+        let (mut clients, mut told) = (0, Vec::new());
+        let at = |minute: u64| Moment::from_unix_ms((BEGAN_S + minute * 60) * 1_000);
+        for minute in minutes {
+            match minute {
+                Came(minute) => {
+                    clients += 1;
+                    let _ = window.observe(&reader(clients, 0xabc));
+                    readers.add(window.rows(), at(*minute));
+                    window.clear();
+                }
+                Told(minute) => told.extend(readers.tell(at(*minute))),
+            }
+        }
+        let looks = told.iter().flat_map(|told| &told.looks);
+        let of = looks.filter(|look| look.attribute == Attribute::UserAgent.as_str());
+        let found: Vec<f64> = of.filter_map(|look| look.values.get("abc").copied()).collect();
+        assert_eq!(found, want);
+    };
+    let four = [Came(61), Came(64), Came(68), Told(70), Came(72)];
+    check(&[&four[..], &[Came(75), Told(80)]].concat(), &[5.0]);
+    check(&[&four[..], &[Came(78), Told(80)]].concat(), &[]);
+    // Who comes anew is counted anew.
+    let five = [Came(78), Came(79), Came(79), Told(80), Came(81), Came(82), Told(90)];
+    check(&[&four[..], &five].concat(), &[5.0]);
+    // Set back by forty minutes: half an hour passes.
+    check(&[&four[..], &[Told(31), Came(61), Told(62)]].concat(), &[]);
 }
