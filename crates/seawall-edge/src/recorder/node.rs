@@ -5,15 +5,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use seawall_model::Instant;
 use seawall_report::Node;
+
+use crate::clock;
 
 /// Reads the counters once a second and gives what was added.
 #[derive(Debug)]
 pub(super) struct Machine {
     proc: PathBuf,
     net: PathBuf,
-    before: Option<Reading>,
+    before: Option<(Instant, Reading)>,
 }
 
 /// Counters since the start of the machine.
@@ -42,11 +46,11 @@ impl Machine {
     }
 
     /// What was added since the last call; `None` the first time, and where there is no `/proc`. A second that was longer or
-    /// shorter than one is taken as it is.
+    /// shorter than one is told as it is.
     pub(super) fn read(&mut self) -> Option<Node> {
-        let now = self.counters()?;
-        let before = self.before.replace(now)?;
-        Some(now.since(&before))
+        let (at, now) = (clock::now(), self.counters()?);
+        let (then, before) = self.before.replace((at, now))?;
+        Some(now.since(&before, at.saturating_since(then)))
     }
 
     fn counters(&self) -> Option<Reading> {
@@ -139,7 +143,8 @@ impl Reading {
         self.socket_pages = words.nth(1).map(number).unwrap_or_default();
     }
 
-    fn since(&self, before: &Self) -> Node {
+    /// What was added in `took` since `before`.
+    fn since(&self, before: &Self, took: Duration) -> Node {
         let ticks = self.all.saturating_sub(before.all);
         let part = |ticks_of: u64| {
             if ticks == 0 {
@@ -161,7 +166,10 @@ impl Reading {
             busy: part(ticks.saturating_sub(idle).saturating_sub(steal)),
             steal: part(steal),
             resident_bytes: self.resident_pages.saturating_mul(PAGE_BYTES),
-            link_full: self.speed.map(|speed| rx_bytes >= speed.saturating_mul(FULL_BYTES)),
+            link_full: self.speed.filter(|_| took >= LEAST).map(|speed| {
+                let full = speed.saturating_mul(FULL_BYTES) as f64 * took.as_secs_f64();
+                rx_bytes as f64 >= full
+            }),
             ..Node::default()
         }
     }
@@ -176,6 +184,8 @@ fn number(text: &str) -> u64 {
 const PAGE_BYTES: u64 = 4_096;
 /// Nine tenths of a megabit, in bytes: more does not go through beside the gaps between packets.
 const FULL_BYTES: u64 = 112_500;
+/// In less a handful of packets looks like a full line. Seconds are as short in which the clock is set, or the program ends.
+const LEAST: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
@@ -240,15 +250,20 @@ mod tests {
         let before = reading([DEV, NETSTAT, STAT, SOCKSTAT]);
         let mut now = Reading { speed: Some(100), all: 300, idle: 95, steal: 150, ..before };
         now.rx_bytes += 11_249_999;
-        let node = now.since(&before);
+        let second = Duration::from_secs(1);
+        let node = now.since(&before, second);
         assert_eq!((node.rx_bytes, node.busy, node.steal), (11_249_999, 0.25, 0.5));
         assert_eq!(node.link_full, Some(false));
         now.rx_bytes += 1;
-        assert_eq!(now.since(&before).link_full, Some(true));
+        assert_eq!(now.since(&before, second).link_full, Some(true));
+        let late = Duration::from_millis(1_250);
+        assert_eq!(now.since(&before, late).link_full, Some(false), "in more than a second");
+        assert_eq!(now.since(&before, second / 2).link_full, Some(true));
+        assert_eq!(now.since(&before, second / 3).link_full, None, "it is too short to tell");
         now.speed = None;
-        assert_eq!(now.since(&before).link_full, None, "nobody knows what would be full");
+        assert_eq!(now.since(&before, second).link_full, None, "nobody knows what would be full");
         // Counters that begin anew, as after an interface went, are no negative number.
-        assert_eq!(before.since(&now).rx_bytes, 0);
+        assert_eq!(before.since(&now, second).rx_bytes, 0);
     }
 
     #[test]
@@ -282,10 +297,10 @@ mod tests {
         #[test]
         fn any_text_is_read_and_nothing_breaks(parts: [String; 4], cut in 0..300usize) {
             let read = reading([&parts[0], &parts[1], &parts[2], &parts[3]]);
-            let _ = read.since(&Reading::default());
+            let _ = read.since(&Reading::default(), Duration::ZERO);
             for text in [DEV, NETSTAT, STAT, SOCKSTAT] {
                 let text = text.get(..cut).unwrap_or(text);
-                let _ = reading([text; 4]).since(&read);
+                let _ = reading([text; 4]).since(&read, Duration::MAX);
             }
         }
     }
