@@ -52,7 +52,8 @@ impl Vouched {
     }
 
     pub(super) fn insert(&self, client: ClientAddr) {
-        let half = &self.halves[self.newer.load(Ordering::Relaxed)];
+        // After a turn nobody sees in it what stood there before.
+        let half = &self.halves[self.newer.load(Ordering::Acquire)];
         for bit in self.bits(client) {
             let (word, mask) = (&half[bit / 64], 1 << (bit % 64));
             // What is read by all stays in all caches.
