@@ -96,12 +96,14 @@ impl Vouched {
 
 /// Another key than that of other tables with the same seed.
 const OTHER: u64 = 0x7ec0_4de4;
-/// With 100,000 clients in it one in 150 of all others is taken for one of them, and not told.
+/// With 100,000 clients in a half one in 100 of all others is taken for one of them, and not told.
 const BITS: usize = 1 << 20;
 const LASTS: Duration = Duration::from_secs(6 * 3_600);
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
@@ -120,5 +122,15 @@ mod tests {
         vouched.hear(client("2001:db8::1"), (Standing::Anonymous, Test::None), true);
         assert!(vouched.contains(client("2001:db8::ffff:1")), "the same /64");
         assert!(!vouched.contains(client("2001:db8:0:1::1")), "the next one");
+    }
+
+    #[test]
+    fn one_in_a_hundred_is_taken_for_one_of_a_hundred_thousand() {
+        let vouched = Vouched::new([1, 2]);
+        let client = |number: u32| ClientAddr::new(Ipv4Addr::from_bits(number).into());
+        (0..100_000).for_each(|number| vouched.insert(client(number)));
+        assert!((0..100_000).all(|number| vouched.contains(client(number))));
+        let taken = (100_000..200_000).filter(|number| vouched.contains(client(*number))).count();
+        assert!((900..1_100).contains(&taken), "{taken}");
     }
 }
