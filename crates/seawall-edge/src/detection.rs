@@ -344,8 +344,9 @@ pub(crate) fn look(
     if is_watching {
         let is_recognised = exempt == Exempt::Known || facts.identity.is_holder();
         // Of every request, also of one that is not in the sample or that nobody observes.
-        let vouched = &ctx.worker.shared.vouched;
-        vouched.hear(facts.client, (facts.standing, test), is_recognised || network.is_tor);
+        if let Some(vouched) = &ctx.worker.shared.vouched {
+            vouched.hear(facts.client, (facts.standing, test), is_recognised || network.is_tor);
+        }
         ctx.worker.watch.note(Seen {
             number: times.number,
             attributes,

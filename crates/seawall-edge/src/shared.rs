@@ -50,8 +50,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// What was written of incidents.
     pub(crate) evidence: Arc<Counters>,
-    /// Whose address stands in no record.
-    pub(crate) vouched: Arc<Vouched>,
+    /// Whose address stands in no record; `None` if nothing is recorded.
+    pub(crate) vouched: Option<Arc<Vouched>>,
     /// For what people have to say of the one that goes on.
     pub(crate) notes: Notes,
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -114,6 +114,7 @@ impl Shared {
         let limiters = Limiters::new(&limits, parts.seed);
         let budgets = OriginBudget::new(&limits, parts.seed);
         memory.begin(limiters.bytes() + budgets.bytes());
+        let vouched = config.evidence.enabled.then(|| Arc::new(Vouched::new(parts.seed)));
         Self {
             limiters,
             budgets,
@@ -131,7 +132,7 @@ impl Shared {
             spool: parts.spool,
             metrics: parts.metrics,
             evidence: Arc::default(),
-            vouched: Arc::new(Vouched::new(parts.seed)),
+            vouched,
             notes: Notes::default(),
             tls: parts.tls,
             pacer,

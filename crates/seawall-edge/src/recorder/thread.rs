@@ -26,11 +26,10 @@ const DISK_SHARE: u64 = 5;
 
 /// Begins to record, if it is wanted and possible; else says why not.
 pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) -> Option<Recorder> {
+    // Of whom nobody takes note, nothing is recorded.
+    let vouched = Arc::clone(shared.vouched.as_ref()?);
     let policy = shared.policy.load();
     let config = &policy.config;
-    if !config.evidence.enabled {
-        return None;
-    }
     let key = match sealing_key(&config.state_dir) {
         Ok(key) => Arc::new(key),
         Err(error) => {
@@ -68,7 +67,7 @@ pub(crate) fn start(shared: &Arc<Shared>, seed: [u64; 2], is_rehearsal: bool) ->
     };
     shared.notes.open(sender.clone());
     let about = about(config, shared, is_rehearsal);
-    let story = Story::with_vouched(about, seed, Arc::clone(&shared.vouched));
+    let story = Story::with_vouched(about, seed, vouched);
     let around = Around::new(Arc::clone(shared));
     Some(Recorder { story, around, sender, counters, thread, kept: Vec::new(), lost: None })
 }
