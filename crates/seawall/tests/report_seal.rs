@@ -9,7 +9,8 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use seawall_report::{
-    Address, Addresses, Begin, Chain, End, Entry, Moment, RecordVerifier, Second, VerifiedRecord,
+    Address, Addresses, Begin, Chain, End, Entry, Moment, RecordVerifier, Removed, Second,
+    VerifiedRecord,
 };
 use seawall_seal::SigningKey;
 
@@ -140,6 +141,28 @@ fn a_sealed_copy_is_the_record_says_its_head_and_can_be_checked_alone() {
     assert_eq!(mode & 0o777, 0o600);
     let checked = run_in(folder.dir.path(), &["verify", "sealed.jsonl", "--json"]);
     assert_eq!((checked.code, &checked.json()["head"]), (Some(0), &head.into()));
+}
+
+#[test]
+fn addresses_that_the_record_says_are_gone_are_not_copied_though_they_still_stand() {
+    let removed = Removed { at: at(2), lines: vec![3], why: "vouched".to_owned() };
+    let (first, said) = (vec![second(1), addresses()], Entry::Removed(removed));
+    let closed = vec![vec![said, second(2), end()]];
+    // Where it is not sealed that they are gone, the copy does not say so either.
+    let open = Folder::with(std::slice::from_ref(&first), &closed[0]);
+    for (folder, code, is_told) in
+        [(Folder::with(&[&[first][..], &closed].concat(), &[]), 0, false), (open, 1, true)]
+    {
+        let done = folder.seal();
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert_eq!(done.stderr.contains("It holds no full address"), !is_told, "{}", done.stderr);
+        let copy = fs::read_to_string(folder.path("sealed.jsonl")).expect("written");
+        assert_eq!(copy.contains("192.0.2.77"), is_told, "{copy}");
+        let checked = run_in(folder.dir.path(), &["verify", "sealed.jsonl", "--json"]);
+        assert_eq!(checked.code, Some(code), "{}", checked.stderr);
+        let head = folder.verified().head.expect("sealed").to_string();
+        assert_eq!(checked.json()["head"], head);
+    }
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! `seawall report seal`: a copy of a record to keep or hand on, up to its last seal.
 //!
 //! What is written is checked twice: the record before anything is written, and the copy while it is, because the record
-//! may grow or lose addresses meanwhile. Nothing is overwritten, and only its owner can read it.
+//! may grow or lose addresses meanwhile. Addresses that it says are gone are not copied, though they may still stand in it.
+//! Nothing is overwritten, and only its owner can read it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use seawall_report::{Entry, MAX_LINE_BYTES, Moment, RecordVerifier, VerifiedRecord};
+use seawall_report::{
+    DueFinder, Entry, MAX_LINE_BYTES, Moment, RecordVerifier, Remover, VerifiedRecord,
+};
 use serde_json::json;
 
 use crate::Done;
@@ -38,10 +41,16 @@ pub(super) fn run(path: &Path, out: &Path, is_json: bool) -> Done {
     };
     let mut record = File::open(path).map_err(cannot_read)?;
     let found = verify(&mut record, path)?;
-    record.rewind().map_err(cannot_read)?;
+    let mut finder = DueFinder::new(Moment::default());
+    each_sealed(&mut record, &found, |line| {
+        finder.take(line);
+        Ok(())
+    })
+    .map_err(cannot_read)?;
+    let struck = Remover::new(finder.finish().lines);
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
     let file = opened.map_err(|error| cannot_write(out, &error))?;
-    let written = copy(record, file, out, &found);
+    let written = copy(&mut record, struck, file, out, &found);
     if written.is_err() {
         // It was not there before; what is half of a copy is of no use.
         let _ = fs::remove_file(out);
@@ -92,21 +101,43 @@ fn verify(record: &mut File, path: &Path) -> Result<VerifiedRecord, Failure> {
     Ok(found)
 }
 
-/// Copies the sealed lines, and checks what was copied.
-fn copy(record: File, file: File, out: &Path, found: &VerifiedRecord) -> Result<Held, Failure> {
-    let mut reader = BufReader::with_capacity(1 << 16, record);
-    let mut writer = BufWriter::with_capacity(1 << 16, file);
-    let mut verifier = RecordVerifier::new(Some(found.key));
-    let (mut held, mut line) = (Held::default(), Vec::new());
-    let failed = |error: std::io::Error| cannot_write(out, &error);
+/// Gives `each` the sealed lines one by one, from the first on.
+fn each_sealed(
+    record: &mut File,
+    found: &VerifiedRecord,
+    mut each: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    record.rewind()?;
+    let (mut reader, mut line) = (BufReader::with_capacity(1 << 16, record), Vec::new());
     for _ in 0..found.sealed_lines {
         line.clear();
         let limit = MAX_LINE_BYTES as u64 + 1;
-        reader.by_ref().take(limit).read_until(b'\n', &mut line).map_err(failed)?;
-        verifier.take(&line);
-        held.take(&line);
-        writer.write_all(&line).map_err(failed)?;
+        reader.by_ref().take(limit).read_until(b'\n', &mut line)?;
+        each(&line)?;
     }
+    Ok(())
+}
+
+/// Copies the sealed lines without those that are `struck`, and checks what was copied.
+fn copy(
+    record: &mut File,
+    mut struck: Remover,
+    file: File,
+    out: &Path,
+    found: &VerifiedRecord,
+) -> Result<Held, Failure> {
+    let mut writer = BufWriter::with_capacity(1 << 16, file);
+    let mut verifier = RecordVerifier::new(Some(found.key));
+    let (mut held, mut kept) = (Held::default(), Vec::new());
+    let failed = |error: std::io::Error| cannot_write(out, &error);
+    each_sealed(record, found, |line| {
+        kept.clear();
+        struck.take(line, &mut kept).map_err(std::io::Error::other)?;
+        verifier.take(&kept);
+        held.take(&kept);
+        writer.write_all(&kept)
+    })
+    .map_err(failed)?;
     writer.flush().and_then(|()| writer.get_ref().sync_all()).map_err(failed)?;
     match verifier.finish() {
         Ok(copied) if copied.head == found.head && copied.torn_bytes == 0 => Ok(held),
