@@ -37,15 +37,14 @@ impl Pattern {
 
 /// Whether an origin may read `path` as something else than it says. O(n), no allocation.
 pub(crate) fn is_ambiguous(path: &[u8]) -> bool {
-    let mut after_slash = false;
+    let is_odd = |byte: u8| byte == b'%' || byte == b'\\';
+    let (Some(&first), Some(&last)) = (path.first(), path.last()) else { return false };
+    // Without a branch by byte, so that many are compared at once.
+    let odd = path.iter().zip(&path[1..]).fold(false, |odd, (&byte, &next)| {
+        odd | is_odd(byte) | (byte == b'/') & ((next == b'/') | (next == b'.'))
+    });
     // A first segment may stand without a slash before it.
-    path.first() == Some(&b'.')
-        || path.iter().any(|&byte| {
-            let odd =
-                byte == b'%' || byte == b'\\' || (after_slash && (byte == b'/' || byte == b'.'));
-            after_slash = byte == b'/';
-            odd
-        })
+    odd || is_odd(last) || first == b'.'
 }
 
 /// Room for a normalised path, on the stack of the caller.
