@@ -6,6 +6,7 @@
 
 mod cost;
 mod incident;
+mod path;
 
 use std::path::{Path, PathBuf};
 
@@ -26,9 +27,10 @@ struct Scene<'a> {
 }
 
 /// What can be measured.
-const fn rows<'a>() -> [Row<Scene<'a>>; 3] {
+const fn rows<'a>() -> [Row<Scene<'a>>; 4] {
     [
         ("incident", incident::run),
+        ("path", path::run),
         ("cost", cost::run),
         ("in-time", |scene| admission::record_in_time(scene.root, &scene.program, &scene.folder)),
     ]

@@ -42,7 +42,7 @@ pub(crate) use self::notes::Notes;
 pub use self::reconstruction::{Reconstruction, Recorded};
 pub use self::story::{About, Output, Seen, Story, Surroundings};
 pub(crate) use self::thread::start;
-pub(crate) use self::vouched::Vouched;
+pub use self::vouched::Vouched;
 pub(crate) use self::writer::Counters;
 use crate::clock;
 use crate::gates;

@@ -14,7 +14,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The filter: two halves of 128 KiB, of which the older is forgotten every six hours.
 #[derive(Debug)]
-pub(crate) struct Vouched {
+pub struct Vouched {
     seed: [u64; 2],
     halves: [Box<[AtomicU64]>; 2],
     /// The half that is written.
@@ -24,7 +24,7 @@ pub(crate) struct Vouched {
 
 impl Vouched {
     /// `seed`: random and secret.
-    pub(crate) fn new(seed: [u64; 2]) -> Self {
+    pub fn new(seed: [u64; 2]) -> Self {
         let empty = || (0..BITS / 64).map(|_| AtomicU64::new(0)).collect();
         let halves = [empty(), empty()];
         Self { seed, halves, newer: AtomicUsize::new(0), turned: Mutex::new(None) }
@@ -32,7 +32,7 @@ impl Vouched {
 
     /// Takes note of a request of `client` for whom something speaks: a credential or a list, a passed test, or that it is an
     /// exit of Tor, which many share. About 50 ns, for those alone; no lock.
-    pub(crate) fn hear(
+    pub fn hear(
         &self,
         client: ClientAddr,
         (standing, test): (Standing, Test),

@@ -14,11 +14,10 @@ use crate::table::{Bar, Line};
 
 use super::Scene;
 
-/// The bars of the record, in millions of bytes, seconds and nanoseconds.
+/// The bars of the record, in millions of bytes and seconds.
 const RECORD_MB: f64 = 64.0;
 const REPORT_S: f64 = 10.0;
 const REPORT_MB: f64 = 100.0;
-const REQUEST_NS: f64 = 100.0;
 /// The time before an incident that its record has.
 const BEFORE_S: u64 = 900;
 
@@ -118,7 +117,7 @@ fn about(scene: &Scene<'_>, written: &Value, path: &Path) -> Outcome<Vec<Line>> 
             "recording, on the thread that watches",
             number("story_ns_per_request"),
             "ns/request",
-            Bar::AtMost(REQUEST_NS),
+            Bar::None,
         )
         .note(ticks),
         Line::new(
