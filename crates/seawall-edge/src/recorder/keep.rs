@@ -282,23 +282,23 @@ pub(super) fn strike<D: Disk>(writer: &mut Writer<D>, now: Moment) {
     let Some((incident, lines)) = writer.struck(now) else { return };
     // Who replaces it takes the lock that who writes on it holds.
     writer.release();
-    let done = write_without(writer, &incident, &lines).map_err(|error| {
-        let discarded = writer.disk().discard(&incident);
-        let error = discarded.err().map_or(error.clone(), |other| format!("{error}; {other}"));
-        error!(
-            seawall.incident.record = %incident,
-            "addresses of who was vouched for stay in a record, tried again in a minute: {error}"
-        );
-        now.plus_ms(STRIKE_AGAIN_MS)
-    });
-    if done.is_ok() {
-        tracing::info!(
+    let done = write_without(writer, &incident, &lines);
+    match &done {
+        Ok(_) => tracing::info!(
             seawall.incident.record = %incident,
             lines = lines.len(),
             "addresses of who was vouched for were taken out of a record"
-        );
+        ),
+        Err(error) => {
+            let discarded = writer.disk().discard(&incident);
+            let error = discarded.err().map_or(error.clone(), |other| format!("{error}; {other}"));
+            error!(
+                seawall.incident.record = %incident,
+                "addresses of who was vouched for stay in a record, tried again in a minute: {error}"
+            );
+        }
     }
-    writer.replaced(done);
+    writer.replaced(done.ok(), now);
 }
 
 fn find<D: Disk>(
@@ -395,4 +395,3 @@ pub(super) fn began(incident: &str) -> Option<Moment> {
 /// So late at most a line goes, but for those of a record that is written.
 const EXPIRE_EVERY_S: f64 = 60.0;
 const AGAIN_MS: u64 = 600_000;
-const STRIKE_AGAIN_MS: u64 = 60_000;

@@ -17,7 +17,7 @@ use super::authority::{AskError, ask_for_stamp};
 use super::disk::{Disk, Kept};
 use super::keep::{add, began};
 use super::story::Output;
-use super::writer::Writer;
+use super::writer::{Writer, waits};
 use crate::config::TimestampAuthority;
 
 /// Who asks an authority, without waiting.
@@ -117,9 +117,7 @@ impl<A: Asker> Stamps<A> {
             }
             return;
         }
-        // A clock that was set back does not make it wait for longer.
-        let waits = |(until, pause): (Moment, u64)| now < until && now.plus_ms(pause) >= until;
-        if self.pause.is_some_and(waits) {
+        if self.pause.is_some_and(|(until, pause)| waits(now, until, pause)) {
             return;
         }
         let wanted = self.of_the_open(writer, now).or_else(|| self.of_the_closed(writer, now));

@@ -662,6 +662,23 @@ fn a_full_disk_or_a_kill_at_any_moment_leaves_a_record_that_is_honest() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_while_the_disk_is_full_delays_nothing() {
+    let key = Arc::new(SigningKey::generate().expect("a key"));
+    let disk = Memory::default();
+    let mut writing = writer(&disk, &key);
+    let mut shield = Shield::new();
+    disk.0.lock().faults = 0..2;
+    let opened = shield.open();
+    let now = Moment::from(shield.wall());
+    writing.take(now, opened);
+    assert!(writing.is_in_trouble());
+    writing.turn(now.plus_ms(500));
+    assert!(writing.is_in_trouble(), "it waits for a second");
+    writing.turn(Moment::from_unix_ms(now.unix_ms() - 86_400_000));
+    assert!(!writing.is_in_trouble());
+}
+
+#[test]
 fn what_does_not_fit_into_memory_while_the_disk_is_full_is_a_gap() {
     let key = Arc::new(SigningKey::generate().expect("a key"));
     let disk = Memory::default();

@@ -191,7 +191,7 @@ impl<D: Disk> Writer<D> {
     pub(super) fn struck(&self, now: Moment) -> Option<(String, Vec<u64>)> {
         let open = self.open.as_ref()?;
         let is_time = self.trouble.is_none() && self.waiting.is_empty();
-        let is_due = !open.told.due.is_empty() && now >= open.told.retry_at;
+        let is_due = !open.told.due.is_empty() && !waits(now, open.told.retry_at, STRIKE_AGAIN_MS);
         let lines = || open.told.due.iter().copied().collect();
         (is_time && is_due).then(|| (open.incident.clone(), lines()))
     }
@@ -203,16 +203,16 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// The file was replaced by one of `len` bytes without the lines that had to go; or it could not be, and is to be tried
-    /// again at a time.
-    pub(super) fn replaced(&mut self, done: Result<u64, Moment>) {
+    /// The file was replaced by one of `len` bytes without the lines that had to go; or at `now` it could not be, and is to be
+    /// tried again.
+    pub(super) fn replaced(&mut self, done: Option<u64>, now: Moment) {
         let Some(open) = &mut self.open else { return };
         match done {
-            Ok(len) => {
+            Some(len) => {
                 open.len = len;
                 open.told.due.clear();
             }
-            Err(retry_at) => open.told.retry_at = retry_at,
+            None => open.told.retry_at = now.plus_ms(STRIKE_AGAIN_MS),
         }
     }
 
@@ -241,7 +241,8 @@ impl<D: Disk> Writer<D> {
 
     /// Tries again, if it is time.
     pub(super) fn turn(&mut self, now: Moment) {
-        if self.trouble.as_ref().is_some_and(|trouble| now < trouble.retry_at) {
+        let waits = |trouble: &Trouble| waits(now, trouble.retry_at, trouble.pause_ms);
+        if self.trouble.as_ref().is_some_and(waits) {
             return;
         }
         while !self.waiting.is_empty() {
@@ -525,9 +526,15 @@ impl Trouble {
     }
 }
 
+/// Whether what waits for `until`, a pause from when it was said, waits still. Not for longer if the clock was set back.
+pub(super) fn waits(now: Moment, until: Moment, pause_ms: u64) -> bool {
+    now < until && until <= now.plus_ms(pause_ms)
+}
+
 const MAX_WAITING: usize = 16_384;
 const FIRST_PAUSE_MS: u64 = 1_000;
 const MAX_PAUSE_MS: u64 = 60_000;
+const STRIKE_AGAIN_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
