@@ -176,25 +176,56 @@ fn ms(length: Duration) -> u64 {
 
 /// Takes lines of addresses out of closed records when their time is over: `remove_addresses_at` of line 1 is a promise.
 ///
-/// A record is read whole when it is first seen and when something in it is due; between those nothing is read. One record
-/// a turn, so that lines wait for one at most. Never the record that is written: what is due in it goes once it is closed.
+/// A record is read whole when it is first seen, an hour before something in it is due and when it is; between those nothing
+/// is read. What is due goes if an hour ago it was due by now, so that a clock that is wrong by years for a moment costs nothing.
+/// One record a turn, so that lines wait for one at most. Never the record that is written: what is due in it goes once it is
+/// closed.
 #[derive(Debug, Default)]
 pub(super) struct Expiry {
     looked: Option<Moment>,
-    /// Closed records: how long each was when it was read, and when it has to be read again.
-    known: BTreeMap<String, (u64, Option<Moment>)>,
+    known: BTreeMap<String, Known>,
     todo: VecDeque<Kept>,
+}
+
+/// A closed record that was read.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// How long it was.
+    bytes: u64,
+    /// When it has to be read again.
+    next: Option<Moment>,
+    /// Whether what is due then goes.
+    is_sure: bool,
+}
+
+impl Known {
+    /// Of a record in which something is due at `due`.
+    fn new(bytes: u64, due: Option<Moment>, now: Moment) -> Self {
+        let is_sure = due.is_some_and(|due| due <= now.plus_ms(SURE_MS));
+        let next = due.map(|due| match is_sure {
+            true => due.max(now.plus_ms(SURE_MS)),
+            false => Moment::from_unix_ms(due.unix_ms() - SURE_MS),
+        });
+        Self { bytes, next, is_sure }
+    }
+
+    fn is_due(&self, now: Moment) -> bool {
+        self.next.is_some_and(|next| next <= now)
+    }
 }
 
 impl Expiry {
     /// Looks into one record, if it is time. What fails is said, and tried again.
     pub(super) fn turn<D: Disk>(&mut self, writer: &mut Writer<D>, now: Moment) {
-        let looked = self.looked;
-        if looked.is_none_or(|looked| now.seconds_since(looked) >= EXPIRE_EVERY_S || now < looked) {
-            if looked.is_some_and(|looked| now < looked) {
-                // The clock was set back: what was to be tried again is tried now.
-                self.known.clear();
-            }
+        let since = |looked| now.seconds_since(looked) >= EXPIRE_EVERY_S;
+        // By less it waits for the clock to catch up.
+        let is_set_back =
+            self.looked.is_some_and(|looked| looked.seconds_since(now) >= EXPIRE_EVERY_S);
+        if is_set_back {
+            // What was to be read again by the other clock is read now.
+            self.known.clear();
+        }
+        if is_set_back || self.looked.is_none_or(since) {
             self.looked = Some(now);
             self.list(writer, now);
         }
@@ -203,17 +234,20 @@ impl Expiry {
         if writer.incident() == Some(&*incident) {
             return;
         }
-        let next = match expire(writer, &incident, now) {
-            Ok(next) => next,
+        let known = self.known.get(&incident);
+        let is_sure = known.is_some_and(|known| known.is_sure && known.is_due(now));
+        let until = if is_sure { now } else { Moment::default() };
+        let known = match expire(writer, &incident, until, now) {
+            Ok(next) => Known::new(record.bytes, next, now),
             Err(error) => {
                 error!(
                     seawall.incident.record = %incident,
                     "addresses whose time is over stay in a record, tried again in ten minutes: {error}"
                 );
-                Some(now.plus_ms(AGAIN_MS))
+                Known { bytes: record.bytes, next: Some(now.plus_ms(AGAIN_MS)), is_sure }
             }
         };
-        self.known.insert(incident, (record.bytes, next));
+        self.known.insert(incident, known);
     }
 
     /// Which records have to be read.
@@ -225,30 +259,32 @@ impl Expiry {
         self.known.retain(|incident, _| kept.iter().any(|record| record.incident == *incident));
         let known = &self.known;
         let is_wanted = |record: &Kept| match known.get(&record.incident) {
-            Some((bytes, next)) => *bytes != record.bytes || next.is_some_and(|next| next <= now),
+            Some(known) => known.bytes != record.bytes || known.is_due(now),
             None => true,
         };
         self.todo = kept.into_iter().filter(is_wanted).collect();
     }
 }
 
-/// Takes out what is due in a record that is not written any more, and says when there is more to do.
+/// Takes out what was due at `until` in a record that is not written any more, and what an entry says is gone; says when there
+/// is more to do.
 ///
 /// In this order, so that a crash leaves nothing unsaid: the entry that says it, sealed and synced; the record without those
 /// lines beside the old one, synced; the new one in the place of the old.
 fn expire<D: Disk>(
     writer: &mut Writer<D>,
     incident: &str,
+    until: Moment,
     now: Moment,
 ) -> Result<Option<Moment>, String> {
-    let (mut due, mut next) = find(writer, incident, now).map_err(|error| error.to_string())?;
+    let (mut due, mut next) = find(writer, incident, until).map_err(|error| error.to_string())?;
     if due.lines.is_empty() {
         return Ok(next);
     }
     // What a full disk left of an earlier try is cut or sealed first.
     match end(writer, incident, now) {
         Ok(true) => {
-            (due, next) = find(writer, incident, now).map_err(|error| error.to_string())?;
+            (due, next) = find(writer, incident, until).map_err(|error| error.to_string())?;
         }
         Ok(false) => {}
         Err(error) => tracing::warn!(seawall.incident.record = %incident, "{error}"),
@@ -304,9 +340,9 @@ pub(super) fn strike<D: Disk>(writer: &mut Writer<D>, now: Moment) {
 fn find<D: Disk>(
     writer: &mut Writer<D>,
     incident: &str,
-    now: Moment,
+    until: Moment,
 ) -> io::Result<(Due, Option<Moment>)> {
-    let mut finder = DueFinder::new(now);
+    let mut finder = DueFinder::new(until);
     writer.disk().read(incident, &mut |piece| finder.take(piece))?;
     let next = finder.next();
     Ok((finder.finish(), next))
@@ -394,4 +430,5 @@ pub(super) fn began(incident: &str) -> Option<Moment> {
 
 /// So late at most a line goes, but for those of a record that is written.
 const EXPIRE_EVERY_S: f64 = 60.0;
+const SURE_MS: u64 = 3_600_000;
 const AGAIN_MS: u64 = 600_000;

@@ -13,6 +13,7 @@ use crate::recorder::disk::Folder;
 use crate::recorder::keep::Expiry;
 use crate::recorder::thread::complete;
 
+const HOUR_MS: u64 = 3_600_000;
 /// Who is refused again and again.
 const BOTS: [[u8; 4]; 3] = [[203, 0, 113, 71], [203, 0, 113, 72], [198, 51, 100, 73]];
 /// Of the test alone, and its other half.
@@ -62,6 +63,11 @@ fn key() -> Arc<SigningKey> {
     Arc::new(SigningKey::generate().expect("a key"))
 }
 
+/// Lines go that were seen to be due soon, an hour before.
+fn look_ahead(expiry: &mut Expiry, writer: &mut Writer<Memory>, due: Moment) {
+    expiry.turn(writer, Moment::from_unix_ms(due.unix_ms() - HOUR_MS));
+}
+
 /// So many turns, a minute apart, as the writer's thread takes them.
 fn turns(expiry: &mut Expiry, writer: &mut Writer<Memory>, from: Moment, count: u64) {
     (0..count).for_each(|turn| expiry.turn(writer, from.plus_ms(turn * 60_000)));
@@ -81,8 +87,9 @@ fn addresses_stay_until_their_time_is_over_and_are_nowhere_after_it() {
         disk.0.lock().files.first_key_value().map(|it| (it.0.clone(), it.1.clone())).expect("one");
     let Entry::Begin(begin) = &verified(&bytes, &key)[0] else { panic!("it begins") };
     let promised = begin.remove_addresses_at;
-    for at in [incident.1, Moment::from_unix_ms(promised.unix_ms() - 1)] {
-        expiry.turn(&mut writer, at);
+    expiry.turn(&mut writer, incident.1);
+    for before_ms in [HOUR_MS, 1] {
+        expiry.turn(&mut writer, Moment::from_unix_ms(promised.unix_ms() - before_ms));
         assert!(text(&disk) == before, "before it is due nothing changes");
     }
     turns(&mut expiry, &mut writer, promised, 2);
@@ -117,6 +124,7 @@ fn a_full_disk_or_a_kill_while_addresses_are_taken_out_delays_that_and_breaks_no
                 }
             }
             let (mut again, mut expiry) = (writer(&disk, &key), Expiry::default());
+            look_ahead(&mut expiry, &mut again, due);
             turns(&mut expiry, &mut again, due, 3);
             let is_done = addresses_in(&text(&disk)) == 0;
             broken += u64::from(!is_done);
@@ -127,6 +135,7 @@ fn a_full_disk_or_a_kill_while_addresses_are_taken_out_delays_that_and_breaks_no
             if is_killed {
                 (again, expiry) = (writer(&disk, &key), Expiry::default());
                 keep::end_interrupted(&mut again, due);
+                look_ahead(&mut expiry, &mut again, due.plus_ms(180_000));
             }
             turns(&mut expiry, &mut again, due.plus_ms(180_000), 15);
             let files = disk.0.lock().files.clone();
@@ -153,8 +162,28 @@ fn the_record_that_is_written_is_left_alone_until_it_is_closed() {
     assert!(text(&disk) == before && addresses_in(&before) > 0);
     writing.take(due(last).plus_ms(200_000), end);
     turns(&mut expiry, &mut writing, due(last).plus_ms(240_000), 2);
+    turns(&mut expiry, &mut writing, due(last).plus_ms(240_000 + HOUR_MS), 2);
     assert_eq!(addresses_in(&text(&disk)), 0);
     verified(disk.0.lock().files.values().next().expect("one"), &key);
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_years_for_a_moment_costs_no_address_and_a_step_of_a_second_no_hour() {
+    let (key, disk) = (key(), Memory::default());
+    let mut writing = writer(&disk, &key);
+    let incident = record(&[]);
+    write(&mut writing, &incident);
+    let (mut expiry, wrong) = (Expiry::default(), due(incident.1).plus_ms(10_000 * HOUR_MS));
+    for (now, count) in [(wrong, 30), (incident.1, 90), (wrong, 30), (incident.1, 1)] {
+        turns(&mut expiry, &mut writing, now, count);
+        assert_eq!(addresses_in(&text(&disk)), 3);
+    }
+    let before = |ms: u64| Moment::from_unix_ms(due(incident.1).unix_ms() - ms);
+    for now in [before(HOUR_MS), before(HOUR_MS + 1_000), before(HOUR_MS / 2), before(0)] {
+        assert_eq!(addresses_in(&text(&disk)), 3);
+        expiry.turn(&mut writing, now);
+    }
+    assert_eq!(addresses_in(&text(&disk)), 0);
 }
 
 #[test]
@@ -164,6 +193,7 @@ fn addresses_go_from_a_record_of_another_key_too() {
     let first = key();
     write(&mut writer(&disk, &first), &incident);
     let (mut again, mut expiry) = (writer(&disk, &key()), Expiry::default());
+    look_ahead(&mut expiry, &mut again, due(incident.1));
     turns(&mut expiry, &mut again, due(incident.1), 2);
     assert_eq!(addresses_in(&text(&disk)), 0);
     let mut verifier = RecordVerifier::new(Some(first.public()));
@@ -180,7 +210,9 @@ fn addresses_are_taken_out_of_files_as_well() {
     let mut writer = Writer::new(folder, Arc::clone(&key), Arc::default(), 1 << 30);
     write(&mut writer, &incident);
     let mut expiry = Expiry::default();
-    expiry.turn(&mut writer, due(incident.1));
+    for hours in 0..2 {
+        expiry.turn(&mut writer, due(incident.1).plus_ms(hours * HOUR_MS));
+    }
     let record = std::fs::read_dir(dir.path().join("incidents")).expect("a folder").next();
     let record = record.expect("one").expect("readable").path();
     let names: Vec<_> = std::fs::read_dir(&record)
@@ -213,6 +245,7 @@ fn addresses_are_for_the_recipient_alone_where_there_is_one() {
     assert_eq!(read, BOTS.map(|bot| Ipv4Addr::from(bot).to_string()).into());
     // What is encrypted goes, too, when its time is over.
     let (mut again, mut expiry) = (writer(&disk, &key), Expiry::default());
+    look_ahead(&mut expiry, &mut again, due(incident.1));
     turns(&mut expiry, &mut again, due(incident.1), 1);
     assert!(!self::text(&disk).contains("AGE ENCRYPTED"));
 }
