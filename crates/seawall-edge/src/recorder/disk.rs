@@ -4,7 +4,7 @@
 //! only grows, but for lines of addresses that are taken out of a closed one: it is written anew beside and renamed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -91,10 +91,9 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// A record that begins with these bytes.
-    pub(super) fn new(incident: String, bytes: u64, is_pinned: bool, start: &[u8]) -> Self {
-        let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let begin = match serde_json::from_slice(line) {
+    /// A record with this first line.
+    pub(super) fn new(incident: String, bytes: u64, is_pinned: bool, first: &[u8]) -> Self {
+        let begin = match serde_json::from_slice(first) {
             Ok(Entry::Begin(begin)) => Some(begin),
             _ => None,
         };
@@ -169,11 +168,11 @@ impl Disk for Folder {
             let Some(incident) = dir.file_name().and_then(|name| name.to_str()) else { continue };
             let Ok(record) = fs::metadata(dir.join(RECORD)) else { continue };
             let is_pinned = dir.join(PINNED).exists();
-            let mut start = Vec::new();
-            let read = File::open(dir.join(RECORD));
+            let mut first = Vec::new();
+            let file = File::open(dir.join(RECORD)).map(|file| file.take(MAX_FIRST_BYTES));
             // Of what cannot be read the name says when it began.
-            let _ = read.and_then(|file| file.take(MAX_START_BYTES).read_to_end(&mut start));
-            all.push(Kept::new(incident.to_owned(), record.len(), is_pinned, &start));
+            let _ = file.and_then(|file| BufReader::new(file).read_until(b'\n', &mut first));
+            all.push(Kept::new(incident.to_owned(), record.len(), is_pinned, &first));
         }
         // Names begin with the time.
         all.sort_unstable_by(|one, other| one.incident.cmp(&other.incident));
@@ -255,11 +254,30 @@ const RECORD: &str = "record.jsonl";
 const BESIDE: &str = "record.jsonl.new";
 const PINNED: &str = "pinned";
 /// A first line has 2 kB, and 100 kB with as many logs as it may name.
-const MAX_START_BYTES: u64 = 1 << 17;
+const MAX_FIRST_BYTES: u64 = 1 << 17;
 
 #[cfg(test)]
 mod tests {
+    use seawall_report::Begin;
+
     use super::*;
+
+    #[test]
+    fn when_a_record_goes_stands_in_its_first_line_however_long_that_is() {
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let mut folder = Folder::new(state.path());
+        let remove_record_at = Some(Moment::from_unix_ms(1));
+        for (name, sites) in [("long", 5_000), ("none", 0), ("short", 1)] {
+            let sites = vec!["www.example.org".to_owned(); sites];
+            let begin = Begin { sites, remove_record_at, ..Begin::default() };
+            let mut line = serde_json::to_vec(&Entry::Begin(Box::new(begin))).expect("JSON");
+            line.extend(if name == "none" { &b""[..] } else { b"\n{\"entry\":\"end\"}\n" });
+            let mut file = folder.create(name).expect("own folder");
+            file.append(&line[usize::from(name == "none")..]).expect("room");
+        }
+        let goes = folder.list().expect("own folder").into_iter().map(|it| it.remove_at);
+        assert_eq!(goes.collect::<Vec<_>>(), [remove_record_at, None, remove_record_at]);
+    }
 
     #[test]
     fn what_another_program_added_after_reading_is_neither_cut_nor_left_behind() {

@@ -497,7 +497,8 @@ impl Disk for Memory {
         let records = inner.files.iter().filter(|(name, _)| !name.ends_with(BESIDE));
         let kept = records.map(|(incident, bytes)| {
             let is_pinned = incident.ends_with("-pinn");
-            Kept::new(incident.clone(), bytes.len() as u64, is_pinned, bytes)
+            let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            Kept::new(incident.clone(), bytes.len() as u64, is_pinned, first)
         });
         Ok(kept.collect())
     }
