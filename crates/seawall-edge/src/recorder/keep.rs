@@ -1,7 +1,7 @@
 //! Records between incidents: ended after a kill, freed of addresses when their time is over, counted against their part of
 //! the disk, removed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
@@ -108,34 +108,32 @@ pub(super) struct Room {
     /// After that a record goes that does not say itself when.
     record_retention: Duration,
     max_bytes: u64,
-    /// Whose time was over at the last look.
-    due: BTreeSet<String>,
+    /// When it looked last.
+    looked: Option<Moment>,
 }
 
 impl Room {
     pub(super) fn new(evidence: &Evidence, max_bytes: u64) -> Self {
         let Evidence { retention, record_retention, .. } = *evidence;
-        Self { retention, record_retention, max_bytes, due: BTreeSet::new() }
+        Self { retention, record_retention, max_bytes, looked: None }
     }
 
-    /// To be called once an hour. A record goes if its time was over at the last look as well, so that a clock that is wrong by
-    /// years when the program starts costs none. While all take more than half of what they may, the oldest go whose
-    /// retention is over. Says to the writer what is left.
+    /// To be called once an hour. A record goes if its time was over at the last look, so that a clock that is wrong by years
+    /// when the program starts costs none. While all take more than half of what they may, the oldest go whose retention was
+    /// over then. Says to the writer what is left.
     pub(super) fn make<D: Disk>(&mut self, writer: &mut Writer<D>, now: Moment) {
         let open = writer.incident().map(str::to_owned);
+        // If the clock was set back since, nothing was over for sure.
+        let looked = self.looked.replace(now).filter(|looked| *looked <= now).unwrap_or_default();
         let mut kept = match writer.disk().list() {
             Ok(kept) => kept,
             Err(error) => return error!("the incident records cannot be looked at: {error}"),
         };
         kept.retain(|record| Some(&record.incident) != open.as_ref());
-        let over = kept.iter().filter(|record| self.is_over(record, now));
-        let due = over.map(|record| record.incident.clone()).collect();
-        let was_due = std::mem::replace(&mut self.due, due);
         let mut bytes: u64 = kept.iter().map(|record| record.bytes).sum();
         for record in kept {
-            let is_over = was_due.contains(&record.incident) && self.due.contains(&record.incident);
-            let makes_room = bytes > self.max_bytes / 2 && self.may_make_room(&record, now);
-            if !is_over && !makes_room {
+            let makes_room = bytes > self.max_bytes / 2 && self.may_make_room(&record, looked);
+            if !makes_room && !self.is_over(&record, looked) {
                 continue;
             }
             match writer.disk().remove(&record.incident) {
@@ -153,15 +151,15 @@ impl Room {
     }
 
     /// Whether a record goes. What has no date stays.
-    fn is_over(&self, record: &Kept, now: Moment) -> bool {
+    fn is_over(&self, record: &Kept, looked: Moment) -> bool {
         let after_all = || Some(made(record)?.plus_ms(ms(self.record_retention)));
         let until = record.remove_at.or_else(after_all);
-        !record.is_pinned && until.is_some_and(|until| until <= now)
+        !record.is_pinned && until.is_some_and(|until| until <= looked)
     }
 
-    fn may_make_room(&self, record: &Kept, now: Moment) -> bool {
+    fn may_make_room(&self, record: &Kept, looked: Moment) -> bool {
         let over = made(record).map(|made| made.plus_ms(ms(self.retention)));
-        !record.is_pinned && over.is_some_and(|over| over <= now)
+        !record.is_pinned && over.is_some_and(|over| over <= looked)
     }
 }
 

@@ -35,6 +35,12 @@ fn a_writer(disk: &Memory) -> Writer<Memory> {
     writer(disk, &Arc::new(SigningKey::generate().expect("a key")))
 }
 
+/// An hour apart: what was over at the first look goes.
+fn look_twice(room: &mut Room, writing: &mut Writer<Memory>, now: Moment) {
+    room.make(writing, now);
+    room.make(writing, now.plus_ms(3_600_000));
+}
+
 #[test]
 fn records_make_room_when_their_time_is_over_and_not_before() {
     let disk = Memory::default();
@@ -44,9 +50,9 @@ fn records_make_room_when_their_time_is_over_and_not_before() {
     }
     let mut writing = a_writer(&disk);
     let now = at("2026-11-22T10:00:00.000Z");
-    room(8_000).make(&mut writing, now);
+    look_twice(&mut room(8_000), &mut writing, now);
     assert_eq!(names(&disk).len(), 4, "there is room");
-    room(100).make(&mut writing, now);
+    look_twice(&mut room(100), &mut writing, now);
     assert_eq!(names(&disk), [of(2, "pinn"), of(20, "0004")]);
 }
 
@@ -66,10 +72,7 @@ fn a_record_goes_on_its_own_date_or_else_after_the_time_that_is_configured() {
     put(&disk, "no record", None);
     let (mut writing, mut room) = (a_writer(&disk), room(u64::MAX));
     let mut after = |days: u64| {
-        // Two looks, an hour apart.
-        for hour in 0..2 {
-            room.make(&mut writing, since.plus_ms(days * DAY_MS + hour * 3_600_000 + 5_000));
-        }
+        look_twice(&mut room, &mut writing, since.plus_ms(days * DAY_MS + 5_000));
         names(&disk).iter().map(|name| name[name.len() - 4..].to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(after(9), ["0010", "0040", "pinn", "0030", "name", "cord"]);
@@ -80,16 +83,23 @@ fn a_record_goes_on_its_own_date_or_else_after_the_time_that_is_configured() {
 
 #[test]
 fn a_clock_that_is_wrong_by_years_for_a_moment_costs_no_record() {
-    let disk = Memory::default();
-    put(&disk, "20261101T100800Z-0001", None);
-    let (mut writing, mut room) = (a_writer(&disk), room(u64::MAX));
-    for now in ["2099-01-01T00:00:00.000Z", "2026-11-02T00:00:00.000Z", "2099-01-01T00:00:00.000Z"]
-    {
-        room.make(&mut writing, at(now));
-        assert_eq!(names(&disk).len(), 1);
+    // Where there is room, and where it is wanted.
+    for max_bytes in [u64::MAX, 100] {
+        let disk = Memory::default();
+        put(&disk, "20261101T100800Z-0001", None);
+        let (mut writing, mut room) = (a_writer(&disk), room(max_bytes));
+        for now in [
+            "2099-01-01T00:00:00.000Z",
+            "2026-11-02T00:00:00.000Z",
+            "2099-01-01T00:00:01.000Z",
+            "2099-01-01T00:00:00.000Z",
+        ] {
+            room.make(&mut writing, at(now));
+            assert_eq!(names(&disk).len(), 1, "{now}");
+        }
+        room.make(&mut writing, at("2099-01-01T01:00:00.000Z"));
+        assert!(names(&disk).is_empty());
     }
-    room.make(&mut writing, at("2099-01-01T01:00:00.000Z"));
-    assert!(names(&disk).is_empty());
 }
 
 #[test]
@@ -100,9 +110,9 @@ fn a_record_of_old_logs_is_as_old_as_when_it_was_made() {
     let since = at("2021-05-01T10:00:00.000Z");
     put(&disk, "20210501T100000Z-0001", Some(Begin { since, reconstructed, ..Begin::default() }));
     let mut writing = a_writer(&disk);
-    room(100).make(&mut writing, made.plus_ms(6 * DAY_MS));
+    look_twice(&mut room(100), &mut writing, made.plus_ms(6 * DAY_MS));
     assert_eq!(names(&disk).len(), 1, "it is not a week old");
-    room(100).make(&mut writing, made.plus_ms(7 * DAY_MS));
+    look_twice(&mut room(100), &mut writing, made.plus_ms(7 * DAY_MS));
     assert!(names(&disk).is_empty());
 }
 
