@@ -17,6 +17,7 @@ mod figures;
 mod mitigate;
 mod output;
 mod pass;
+mod pieces;
 mod purge;
 mod replay;
 mod report;

@@ -15,6 +15,8 @@ use ruzstd::decoding::StreamingDecoder;
 use seawall_report::LogFile;
 use seawall_seal::Hasher;
 
+use crate::pieces::Pieces;
+
 /// Longer lines are no lines of a log.
 pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
 
@@ -56,15 +58,10 @@ impl Source {
             let why = "it is no file that could be read again";
             return Err(io::Error::new(io::ErrorKind::NotSeekable, why));
         }
-        let (mut hasher, mut bytes, mut piece) = (Hasher::new(), 0, vec![0; BUFFER_BYTES]);
-        loop {
-            match file.read(&mut piece)? {
-                0 => break,
-                count => {
-                    bytes += count as u64;
-                    hasher.update(&piece[..count]);
-                }
-            }
+        let (mut hasher, mut bytes, mut pieces) = (Hasher::new(), 0, Pieces::of(&mut file));
+        while let Some(piece) = pieces.next()? {
+            bytes += piece.len() as u64;
+            hasher.update(piece);
         }
         file.rewind()?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

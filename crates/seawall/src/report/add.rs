@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ use super::place::{self, Place};
 use crate::cli::TargetArgs;
 use crate::figures::grouped;
 use crate::output::{Failure, say, with_causes};
+use crate::pieces::Pieces;
 use crate::{Done, admin, target};
 
 /// What came of it.
@@ -195,20 +196,12 @@ fn open(path: &Path) -> Result<Option<File>, Failure> {
 }
 
 fn resume(file: &mut File, path: &Path, key: &SigningKey) -> Result<(Chain, Resumed), Failure> {
-    let mut resumer = Resumer::new(key);
-    let mut piece = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => resumer.take(&piece[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                return Err(Failure::failed(
-                    format!("cannot read `{}`: {error}", path.display()),
-                    "check the disk",
-                ));
-            }
-        }
+    let cannot = |error| {
+        Failure::failed(format!("cannot read `{}`: {error}", path.display()), "check the disk")
+    };
+    let (mut resumer, mut pieces) = (Resumer::new(key), Pieces::of(file));
+    while let Some(piece) = pieces.next().map_err(cannot)? {
+        resumer.take(piece);
     }
     resumer.finish().map_err(|error| {
         Failure::failed(

@@ -12,6 +12,7 @@ use seawall_report::{
 
 use crate::figures::{grouped, readable_size};
 use crate::output::{Failure, say};
+use crate::pieces::Pieces;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -114,15 +115,13 @@ pub(super) fn report(path: &Path, edition: Edition) -> Result<Report, Failure> {
 /// Lines of addresses that stand though the record says that they are gone: for a moment while it is written, or as long as the
 /// disk is full. Who was vouched for is shown by no export.
 fn said_to_be_gone(path: &Path) -> Result<BTreeSet<u64>, Failure> {
+    let cannot = |error: std::io::Error| cannot_read(path, &error);
+    let mut pieces = Pieces::of(File::open(path).map_err(cannot)?);
     let mut finder = DueFinder::new(Moment::default());
-    let mut file = File::open(path).map_err(|error| cannot_read(path, &error))?;
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut piece).map_err(|error| cannot_read(path, &error))? {
-            0 => return Ok(finder.finish().lines.into_iter().collect()),
-            count => finder.take(&piece[..count]),
-        }
+    while let Some(piece) = pieces.next().map_err(cannot)? {
+        finder.take(piece);
     }
+    Ok(finder.finish().lines.into_iter().collect())
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {

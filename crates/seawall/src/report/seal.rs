@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::Done;
 use crate::figures::{grouped, readable_size};
 use crate::output::{self, Failure, say};
+use crate::pieces::Pieces;
 
 /// Full addresses in a copy.
 #[derive(Default)]
@@ -60,20 +61,15 @@ pub(super) fn run(path: &Path, out: &Path, is_json: bool) -> Done {
 
 /// What stands of the record, if all that is sealed is right.
 fn verify(record: &mut File, path: &Path) -> Result<VerifiedRecord, Failure> {
-    let mut verifier = RecordVerifier::new(None);
-    let mut piece = vec![0; 256 << 10];
-    loop {
-        match record.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => verifier.take(&piece[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                return Err(Failure::failed(
-                    format!("cannot read `{}`: {error}", path.display()),
-                    "check the disk, and look for another copy of the record",
-                ));
-            }
-        }
+    let cannot = |error| {
+        Failure::failed(
+            format!("cannot read `{}`: {error}", path.display()),
+            "check the disk, and look for another copy of the record",
+        )
+    };
+    let (mut verifier, mut pieces) = (RecordVerifier::new(None), Pieces::of(record));
+    while let Some(piece) = pieces.next().map_err(cannot)? {
+        verifier.take(piece);
     }
     let found = verifier.finish().and_then(|found| match found.complaint() {
         // Lines that nobody sealed, or no end yet, are only left out of the copy.

@@ -5,7 +5,6 @@
 //! seal that is stamped.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use seawall_edge::config::TimestampAuthority;
@@ -15,6 +14,7 @@ use seawall_report::{Entry, Moment, RecordVerifier, Timestamp, VerifiedRecord};
 use super::{TimestampArgs, add, place};
 use crate::config::{self, machine::Machine, value};
 use crate::output::{self, Failure, say, with_causes};
+use crate::pieces::Pieces;
 use crate::{Done, target, times};
 
 /// Asks for the stamp, and adds it.
@@ -93,13 +93,10 @@ fn verify(path: &Path) -> Result<VerifiedRecord, Failure> {
             "run the command as the user Seawall runs as",
         )
     };
-    let mut file = File::open(path).map_err(cannot)?;
-    let (mut verifier, mut piece) = (RecordVerifier::new(None), vec![0; 256 << 10]);
-    loop {
-        match file.read(&mut piece).map_err(cannot)? {
-            0 => break,
-            count => verifier.take(&piece[..count]),
-        }
+    let mut pieces = Pieces::of(File::open(path).map_err(cannot)?);
+    let mut verifier = RecordVerifier::new(None);
+    while let Some(piece) = pieces.next().map_err(cannot)? {
+        verifier.take(piece);
     }
     verifier.finish().map_err(|failure| {
         Failure::failed(

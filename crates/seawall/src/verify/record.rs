@@ -1,7 +1,7 @@
 //! `seawall verify` of the record of an incident.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use seawall_report::{RecordFailure, RecordVerifier, VerifiedRecord};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Args;
 use crate::Done;
 use crate::output::{self, Failure, say};
+use crate::pieces::Pieces;
 
 /// Whether the file looks like a record, whole or altered. A package is a ZIP file.
 pub(super) fn is_one(path: &Path) -> bool {
@@ -64,16 +65,12 @@ fn check(
     path: &Path,
     trusted: Option<PublicKey>,
 ) -> io::Result<Result<VerifiedRecord, RecordFailure>> {
-    let mut file = File::open(path)?;
+    let mut pieces = Pieces::of(File::open(path)?);
     let mut verifier = RecordVerifier::new(trusted);
-    let mut piece = vec![0; PIECE_BYTES];
-    while !verifier.has_failed() {
-        match file.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => verifier.take(&piece[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    while !verifier.has_failed()
+        && let Some(piece) = pieces.next()?
+    {
+        verifier.take(piece);
     }
     Ok(verifier.finish())
 }
@@ -156,5 +153,3 @@ fn remarks(record: &VerifiedRecord, is_trusted: bool) -> String {
 
 /// So much is looked at to see what a file is: line 1 of a record is shorter.
 const HEAD_BYTES: u64 = 64 << 10;
-
-const PIECE_BYTES: usize = 256 << 10;
