@@ -35,15 +35,27 @@ impl Font {
 
     /// How wide bytes of WinAnsi are at `size`.
     pub(super) fn width(self, bytes: &[u8], size: f64) -> f64 {
-        let of = |byte: &u8| {
-            let place = usize::from(byte.saturating_sub(32));
-            match self {
-                Self::Regular => widths::REGULAR.get(place).copied().unwrap_or(600),
-                Self::Bold => widths::BOLD.get(place).copied().unwrap_or(600),
-                Self::Code => 600,
-            }
+        bytes.iter().map(|byte| self.thousandths(*byte)).sum::<f64>() * size / 1_000.0
+    }
+
+    /// How many of `bytes` take at most `room`.
+    fn fitting(self, bytes: &[u8], size: f64, room: f64) -> usize {
+        let mut sum = 0.0;
+        let fits = |byte: &&u8| {
+            sum += self.thousandths(**byte);
+            sum * size / 1_000.0 <= room
         };
-        bytes.iter().map(|byte| f64::from(of(byte))).sum::<f64>() * size / 1_000.0
+        bytes.iter().take_while(fits).count()
+    }
+
+    /// How wide a byte is, in thousandths of the size.
+    fn thousandths(self, byte: u8) -> f64 {
+        let place = usize::from(byte.saturating_sub(32));
+        f64::from(match self {
+            Self::Regular => widths::REGULAR.get(place).copied().unwrap_or(600),
+            Self::Bold => widths::BOLD.get(place).copied().unwrap_or(600),
+            Self::Code => 600,
+        })
     }
 }
 
@@ -139,10 +151,7 @@ fn place(lines: &mut Vec<Line>, mut piece: Piece, room: f64) {
             continue;
         }
         // Longer than a line: a digest, or an address of a page. What is shown is broken, what it is stays whole.
-        let fits = (1..piece.bytes.len())
-            .rev()
-            .find(|end| line.width + piece.font.width(&piece.bytes[..*end], piece.size) <= room)
-            .unwrap_or(1);
+        let fits = piece.font.fitting(&piece.bytes, piece.size, room - line.width).max(1);
         if fits >= piece.bytes.len() {
             append(line, piece, 0.0);
             return;
