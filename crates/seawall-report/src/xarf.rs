@@ -20,8 +20,6 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use seawall_seal::{Digest, name_uuid};
-use serde::Serializer as _;
-use serde::ser::Error as _;
 use serde_json::{Value, json};
 
 use crate::entry::Address;
@@ -36,13 +34,24 @@ pub use self::mail::{Draft, mails, mbox};
 /// # Errors
 /// [`ExportError`], where there is nothing to draft or the edition may not be shown.
 pub fn render(report: &Report, options: &ExportOptions) -> Result<String, ExportError> {
-    let complaints = complaints(report, options)?;
-    let mut text = Vec::new();
-    // One at a time: all of them as values take several times what their text does.
-    let reports = complaints.iter().map(|one| to_json(report, options, one));
-    serde_json::Serializer::pretty(&mut text).collect_seq(reports)?;
-    text.push(b'\n');
-    Ok(String::from_utf8(text).map_err(serde_json::Error::custom)?)
+    pieces(report, options)?.collect()
+}
+
+/// The same in pieces, each made when it is asked for: thousands of reports are beyond what an export may take of memory.
+///
+/// # Errors
+/// As [`render`], at once or with a piece.
+pub fn pieces<'r>(
+    report: &'r Report,
+    options: &'r ExportOptions,
+) -> Result<impl Iterator<Item = Result<String, ExportError>> + 'r, ExportError> {
+    let list = complaints(report, options)?;
+    let reports = list.into_iter().enumerate().map(move |(place, one)| {
+        let text = serde_json::to_string_pretty(&to_json(report, options, &one))?;
+        let before = if place == 0 { "[" } else { "," };
+        Ok(format!("{before}\n  {}", text.replace('\n', "\n  ")))
+    });
+    Ok(reports.chain(std::iter::once(Ok("\n]\n".to_owned()))))
 }
 
 /// The version of the format.

@@ -58,9 +58,17 @@ impl Failure {
 /// # Errors
 /// A failure if nobody takes it.
 pub(crate) fn data(text: &str) -> Done {
+    bytes(text.trim_end_matches('\n').as_bytes())?;
+    bytes(b"\n")
+}
+
+/// Writes data to standard output as it is.
+///
+/// # Errors
+/// As [`data`].
+pub(crate) fn bytes(bytes: &[u8]) -> Done {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.trim_end_matches('\n').as_bytes());
-    match written.and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::ClosedPipe),
         Err(error) => Err(Failure::failed(

@@ -20,11 +20,10 @@ pub struct Draft {
     pub text: String,
 }
 
-/// The drafts as mails, ordered by network, each made when it is asked for: thousands of them are beyond what an export
-/// may take of memory.
+/// The drafts as mails, ordered by network, each made when it is asked for, as [`super::pieces`] are.
 ///
 /// # Errors
-/// As [`super::render`], at once or with a draft.
+/// As [`super::pieces`].
 pub fn mails<'r>(
     report: &'r Report,
     options: &'r ExportOptions,

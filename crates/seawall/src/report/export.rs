@@ -15,7 +15,7 @@ use seawall_report::{
 
 use super::{ExportArgs, record};
 use crate::Done;
-use crate::figures::readable_size;
+use crate::figures::{grouped, readable_size};
 use crate::output::{self, Failure, say, with_causes};
 
 /// In which form.
@@ -45,12 +45,18 @@ enum Made<'r> {
     Text(String),
     /// One file that is no text.
     Bytes(Vec<u8>),
-    /// Several files, by their names, each made when it is its turn: there may be thousands.
-    Files(Box<dyn Iterator<Item = Result<Named, Failure>> + 'r>),
+    /// Several files, each made when it is its turn: there may be thousands.
+    Files(Box<dyn Iterator<Item = Result<Named<'r>, Failure>> + 'r>),
 }
 
-/// A name and what is in it.
-type Named = (String, Vec<u8>);
+/// A name and what is in it, piece by piece.
+type Named<'r> = (String, Texts<'r>);
+type Texts<'r> = Box<dyn Iterator<Item = Result<String, ExportError>> + 'r>;
+
+/// What is in a file, in one piece.
+fn whole<'r>(text: String) -> Texts<'r> {
+    Box::new(std::iter::once(Ok(text)))
+}
 
 /// Writes an export of the record at `path`.
 ///
@@ -81,14 +87,20 @@ pub(super) fn run(path: &Path, args: &ExportArgs) -> Done {
         },
         Made::Files(files) => {
             let Some(folder) = &args.out else { return print(files, args.format) };
+            fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+            let mut written = Written::default();
             for file in files {
-                let (name, bytes) = file?;
-                write(&in_folder(folder, &name)?, &bytes, is_private)?;
+                let (name, pieces) = file?;
+                let mut fresh = Fresh::new(&folder.join(name), is_private)?;
+                for piece in pieces {
+                    fresh.put(text(piece)?.as_bytes())?;
+                }
+                written.add(fresh.close()?);
             }
             if args.format == Format::Csv {
-                write_sample(path, folder, args.edition)?;
+                write_sample(path, folder, args.edition, &mut written)?;
             }
-            Ok(())
+            written.settle(folder)
         }
     }
 }
@@ -98,7 +110,7 @@ fn make<'r>(
     report: &'r Report,
     options: &'r ExportOptions,
 ) -> Result<Made<'r>, Failure> {
-    let files = |files: Vec<Named>| Made::Files(Box::new(files.into_iter().map(Ok)));
+    let files = |files: Vec<Named<'r>>| Made::Files(Box::new(files.into_iter().map(Ok)));
     Ok(match format {
         Format::Html => Made::Text(text(html::render(report, options))?),
         Format::Pdf => Made::Bytes(text(pdf::render(report, options))?),
@@ -108,9 +120,9 @@ fn make<'r>(
         Format::Nis2 => files(nis2_texts(report, options)?),
         Format::Json => Made::Text(text(json::render(report, options))?),
         Format::Csv => files(vec![
-            ("sources.csv".to_owned(), text(csv::render(report, options))?.into_bytes()),
-            ("totals.csv".to_owned(), csv::totals(report).into_bytes()),
-            ("timeline.csv".to_owned(), csv::timeline(report).into_bytes()),
+            ("sources.csv".to_owned(), whole(text(csv::render(report, options))?)),
+            ("totals.csv".to_owned(), whole(csv::totals(report))),
+            ("timeline.csv".to_owned(), whole(csv::timeline(report))),
         ]),
     })
 }
@@ -119,22 +131,22 @@ fn make<'r>(
 fn drafts<'r>(
     report: &'r Report,
     options: &'r ExportOptions,
-) -> Result<impl Iterator<Item = Result<Named, Failure>> + 'r, Failure> {
-    let all = ("xarf.json".to_owned(), text(xarf::render(report, options))?.into_bytes());
+) -> Result<impl Iterator<Item = Result<Named<'r>, Failure>> + 'r, Failure> {
+    let pieces: Texts<'r> = Box::new(text(xarf::pieces(report, options))?);
     let mails = text(xarf::mails(report, options))?.map(|draft| {
         let draft = text(draft)?;
         // An address of IPv6 has colons, which not every system takes in a name.
         let name: String =
             draft.source.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        Ok((format!("{name}.eml"), draft.text.into_bytes()))
+        Ok((format!("{name}.eml"), whole(draft.text)))
     });
-    Ok(std::iter::once(Ok(all)).chain(mails))
+    Ok(std::iter::once(Ok(("xarf.json".to_owned(), pieces))).chain(mails))
 }
 
-fn nis2_texts(report: &Report, options: &ExportOptions) -> Result<Vec<Named>, Failure> {
+fn nis2_texts<'r>(report: &Report, options: &ExportOptions) -> Result<Vec<Named<'r>>, Failure> {
     let each = nis2::Stage::ALL.into_iter().map(|stage| {
         let written = text(nis2::render(report, options, stage))?;
-        Ok((format!("{}.txt", stage.as_str()), written.into_bytes()))
+        Ok((format!("{}.txt", stage.as_str()), whole(written)))
     });
     each.collect()
 }
@@ -168,10 +180,12 @@ pub(super) fn text<T>(rendered: Result<T, ExportError>) -> Result<T, Failure> {
 }
 
 /// Of several files the first is what a pipe gets: the others need a folder.
-fn print(mut files: impl Iterator<Item = Result<Named, Failure>>, format: Format) -> Done {
+fn print<'r>(mut files: impl Iterator<Item = Result<Named<'r>, Failure>>, format: Format) -> Done {
     let Some(first) = files.next() else { return Ok(()) };
-    let (name, bytes) = first?;
-    output::data(&String::from_utf8_lossy(&bytes))?;
+    let (name, pieces) = first?;
+    for piece in pieces {
+        output::bytes(text(piece)?.as_bytes())?;
+    }
     if std::io::stderr().is_terminal() {
         let others = files.map(|file| file.map(|(name, _)| name)).collect::<Result<Vec<_>, _>>()?;
         let more = if format == Format::Csv { ", sample.csv, readers.csv, words.csv" } else { "" };
@@ -185,28 +199,17 @@ fn print(mut files: impl Iterator<Item = Result<Named, Failure>>, format: Format
 
 /// A pipe gets it; a terminal could not show it.
 fn print_bytes(bytes: &[u8]) -> Done {
-    let mut stdout = std::io::stdout().lock();
-    if stdout.is_terminal() {
+    if std::io::stdout().is_terminal() {
         return Err(Failure::usage(
             "this form is no text, and a terminal cannot show it",
             "add `--out FILE`",
         ));
     }
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(cannot_write(Path::new("standard output"), &error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn in_folder(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
-    fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
-    Ok(folder.join(name))
+    output::bytes(bytes)
 }
 
 /// The sample is read a second time and written line by line: it is never held whole.
-fn write_sample(path: &Path, folder: &Path, edition: Edition) -> Done {
+fn write_sample(path: &Path, folder: &Path, edition: Edition, written: &mut Written) -> Done {
     let fresh = |name: &str| Fresh::new(&folder.join(name), edition == Edition::Sealed);
     let mut to_sample = fresh("sample.csv")?;
     let mut to_readers = fresh("readers.csv")?;
@@ -222,15 +225,46 @@ fn write_sample(path: &Path, folder: &Path, edition: Edition) -> Done {
         Entry::Word(word) => to_words.put(csv::words_line(word).as_bytes()),
         _ => Ok(()),
     })?;
-    to_sample.finish()?;
-    to_readers.finish()?;
-    to_words.finish()
+    for file in [to_sample, to_readers, to_words] {
+        written.add(file.close()?);
+    }
+    Ok(())
 }
 
 fn write(path: &Path, bytes: &[u8], is_private: bool) -> Done {
     let mut file = Fresh::new(path, is_private)?;
     file.put(bytes)?;
-    file.finish()
+    file.sync()?;
+    let size = readable_size(file.close()?);
+    say(&format!("wrote {} ({size})", path.display()));
+    Ok(())
+}
+
+/// Files of a folder.
+#[derive(Default)]
+struct Written {
+    files: u64,
+    bytes: u64,
+}
+
+impl Written {
+    fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+
+    /// Has the disk take all of them at once: of thousands of drafts each by itself takes longer than making it.
+    fn settle(self, folder: &Path) -> Done {
+        let synced = File::open(folder).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+        synced.map_err(|error| cannot_write(folder, &error))?;
+        say(&format!(
+            "wrote {} files to {} ({})",
+            grouped(self.files),
+            folder.display(),
+            readable_size(self.bytes)
+        ));
+        Ok(())
+    }
 }
 
 /// A file that takes its name when it is whole.
@@ -258,14 +292,19 @@ impl Fresh {
         self.file.write_all(bytes).map_err(|error| cannot_write(&self.path, &error))
     }
 
-    fn finish(mut self) -> Done {
-        let flushed = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+    fn sync(&mut self) -> Done {
+        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(|error| cannot_write(&self.path, &error))
+    }
+
+    /// Gives it its name, and says how many bytes it has.
+    fn close(mut self) -> Result<u64, Failure> {
+        let flushed = self.file.flush();
         flushed
             .and_then(|()| fs::rename(&self.beside, &self.path))
             .map_err(|error| cannot_write(&self.path, &error))?;
         self.is_whole = true;
-        say(&format!("wrote {} ({})", self.path.display(), readable_size(self.written)));
-        Ok(())
+        Ok(self.written)
     }
 }
 
