@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use crate::entry::{Cohort, NoteKind, RecordOrigin};
+use crate::entry::{NoteKind, RecordOrigin};
 use crate::export::{ExportError, ExportOptions};
 use crate::report::{CohortTotals, Report};
 use crate::say::{about, count, counted, moment, percent, span};
@@ -187,14 +187,8 @@ fn figures(text: &mut Text, report: &Report) {
 fn severity(text: &mut Text, report: &Report) {
     text.part("Severity and impact");
     figures(text, report);
-    let others = |cohorts: &[CohortTotals]| {
-        let others = cohorts.iter().filter(|it| it.cohort != Cohort::Met);
-        others.fold((0_u64, 0_u64), |(requests, served), it| {
-            (requests.saturating_add(it.requests), served.saturating_add(it.served))
-        })
-    };
-    let ((requests, served), (before, served_before)) =
-        (others(&report.cohorts), others(&report.cohorts_before));
+    let (requests, served) = CohortTotals::unmet(&report.cohorts);
+    let (before, served_before) = CohortTotals::unmet(&report.cohorts_before);
     text.line(&format!(
         "Of {} requests that no signature {}, {} were answered with what was asked for; {} in the time before.",
         count(requests), wording::met(report), percent(served, requests),
@@ -267,13 +261,7 @@ fn measures(text: &mut Text, report: &Report) {
         text.line("Nothing by Seawall, which was not there. By the logs it would have done:");
     }
     for history in report.mitigations.iter().take(MAX_LISTED) {
-        let what = match history.hardest.as_str() {
-            "observe" => "watched",
-            "demote" => "answered after all others",
-            "challenge" => "answered after a cheap test",
-            "block" => "refused",
-            _ => "let through",
-        };
+        let what = history.hardest_in_words();
         let signature = one_line(&history.signature);
         text.line(&if report.is_reconstructed() {
             format!("  {signature}: would at the hardest have been {what}")
@@ -390,23 +378,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_crowd_is_not_suspected() {
-        let report = Report { verdict: "crowd".to_owned(), ..example() };
-        assert!(text(&report, Stage::EarlyWarning).contains("Not suspected"));
-        assert!(!text(&report, Stage::FinalReport).contains("flood of requests were"));
+    /// Whether an attack is suspected is said, and nothing else is called one.
+    #[track_caller]
+    fn check_suspicion(report: &Report, want: &str) {
+        for stage in Stage::ALL {
+            let text = text(report, stage);
+            assert!(text.contains(&format!("\n{want}")), "{text}");
+            let is_called_one = text.contains("Type: HTTP flood");
+            let is_one = want.starts_with("Suspected") && stage == Stage::FinalReport;
+            assert_eq!(is_called_one, is_one, "{text}");
+        }
     }
 
     #[test]
-    fn what_could_not_be_told_is_neither_suspected_nor_ruled_out() {
-        for verdict in ["mixed", ""] {
-            let report = Report { verdict: verdict.to_owned(), ..example() };
-            for stage in Stage::ALL {
-                let text = text(&report, stage);
-                assert!(text.contains("Neither suspected nor ruled out. "), "{text}");
-                assert!(!text.contains("HTTP flood"), "{text}");
-            }
-        }
+    fn only_what_was_taken_for_an_attack_that_happened_is_suspected() {
+        let of = |verdict: &str| Report { verdict: verdict.to_owned(), ..example() };
+        check_suspicion(&of("attack"), "Suspected (a denial of service; ");
+        check_suspicion(&of("crowd"), "Not suspected. ");
+        check_suspicion(&of("mixed"), "Neither suspected nor ruled out. ");
+        check_suspicion(&of(""), "Neither suspected nor ruled out. ");
+        let mut rehearsal = of("attack");
+        rehearsal.begin.origin = RecordOrigin::Rehearsal;
+        check_suspicion(&rehearsal, "Not suspected: this was a rehearsal");
     }
 
     #[test]
@@ -419,17 +412,6 @@ mod tests {
             report.node.as_mut().expect("somebody looked").link_full_s = link_full_s;
             let text = text(&report, Stage::Notification);
             assert!(text.contains(want), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_rehearsal_is_not_suspected() {
-        let mut report = example();
-        report.begin.origin = RecordOrigin::Rehearsal;
-        for stage in Stage::ALL {
-            let text = text(&report, stage);
-            assert!(text.contains("Not suspected: this was a rehearsal"), "{text}");
-            assert!(!text.contains("HTTP flood"), "{text}");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::entry::{
     Address, Begin, Cohort, Connections, Evidence, Fault, Gap, MetCounts, Move, Note, OriginHealth,
     RecordOrigin, Removed, Source,
 };
-use crate::{Assessment, Moment, Verdict};
+use crate::{Assessment, Moment, Verdict, wording};
 
 /// Version of the JSON export, which is this type.
 pub const REPORT_VERSION: u32 = 1;
@@ -167,6 +167,23 @@ pub struct Bucket {
     pub link_full: Option<bool>,
 }
 
+impl Bucket {
+    /// Adds a part that comes after it.
+    pub(crate) fn merge(&mut self, part: &Self) {
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        self.seconds = self.seconds.saturating_add(part.seconds);
+        add(&mut self.requests, part.requests);
+        self.expected += part.expected;
+        add(&mut self.refused, part.refused);
+        add(&mut self.origin, part.origin);
+        add(&mut self.unmet, part.unmet);
+        add(&mut self.unmet_served, part.unmet_served);
+        self.peak_requests = self.peak_requests.max(part.peak_requests);
+        // Full in one is full, and what nobody knows of one is as before.
+        self.link_full = self.link_full.max(part.link_full);
+    }
+}
+
 /// What became of the requests of one cohort.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CohortTotals {
@@ -184,6 +201,21 @@ pub struct CohortTotals {
     pub failed: u64,
     /// Answered after more than two seconds.
     pub late: u64,
+}
+
+impl CohortTotals {
+    /// Requests of those that `which` chooses, and how many were answered with what was asked for.
+    pub(crate) fn sum(all: &[Self], which: impl Fn(Cohort) -> bool) -> (u64, u64) {
+        let chosen = all.iter().filter(|each| which(each.cohort));
+        chosen.fold((0, 0), |(requests, served): (u64, u64), each| {
+            (requests.saturating_add(each.requests), served.saturating_add(each.served))
+        })
+    }
+
+    /// The same of all that no mitigation met.
+    pub(crate) fn unmet(all: &[Self]) -> (u64, u64) {
+        Self::sum(all, |cohort| cohort != Cohort::Met)
+    }
 }
 
 /// One mitigation, from when it was found to when it ceased.
@@ -207,6 +239,11 @@ impl MitigationHistory {
     pub fn strongest(&self) -> Option<&Evidence> {
         let all = self.moves.iter().map(|step| &step.change.evidence);
         all.max_by(|a, b| a.matched_per_s.total_cmp(&b.matched_per_s))
+    }
+
+    /// What became, at the hardest, of what it met: one form in every text.
+    pub fn hardest_in_words(&self) -> &'static str {
+        wording::rung(&self.hardest).unwrap_or("let through")
     }
 }
 

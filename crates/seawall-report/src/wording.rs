@@ -3,6 +3,8 @@
 //!
 //! Separate so that all of them name the same thing alike.
 
+use seawall_model::Rung;
+
 use crate::entry::{NoteKind, RecordOrigin};
 use crate::{Assessment, Confidence, Likelihood, Report, Subject, Verdict};
 
@@ -150,6 +152,16 @@ pub(crate) fn judgement(one: &Assessment) -> String {
         }
     }
     text
+}
+
+/// What a rung does to what is on it; `None` of a name that is none.
+pub(crate) fn rung(name: &str) -> Option<&'static str> {
+    Some(match Rung::ALL.into_iter().find(|rung| rung.as_str() == name)? {
+        Rung::Observe => "only counted",
+        Rung::Demote => "put behind others",
+        Rung::Challenge => "given a cheap test",
+        Rung::Block => "refused",
+    })
 }
 
 /// Whose words a note is.

@@ -295,7 +295,7 @@ fn the_page_says_what_happened_what_was_said_and_what_is_not_known() {
         "Seawall took this for an attack on availability.",
         "700",
         "met by a signature",
-        "blocked at the hardest",
+        "refused at the hardest",
         "a claim, by others, source: https://social.example/1",
         "“We did it”",
         "What is not known",

@@ -1,6 +1,6 @@
 //! The timeline: parts of equal length that grow as the record does, so that nobody needs to know its length before.
 
-use super::bounds::add;
+use super::bounds::{add, figure};
 use super::tally::Tally;
 use crate::Moment;
 use crate::report::Bucket;
@@ -59,7 +59,7 @@ impl Timeline {
                 .and_then(|node| node.link_full_s)
                 .map(|full_s| full_s > 0),
         };
-        merge(&mut self.buckets[place], &one);
+        self.buckets[place].merge(&one);
     }
 
     /// The part in which a second is, after making parts longer until there is one.
@@ -71,7 +71,7 @@ impl Timeline {
             let together = usize::try_from(together).unwrap_or(1);
             let longer = self.buckets.chunks(together).map(|parts| {
                 let mut sum = Bucket::default();
-                parts.iter().for_each(|part| merge(&mut sum, part));
+                parts.iter().for_each(|part| sum.merge(part));
                 sum
             });
             self.buckets = longer.collect();
@@ -85,22 +85,10 @@ impl Timeline {
         let from = Moment::from_unix_ms(self.from_ms.unwrap_or_default());
         for (place, bucket) in (0_u64..).zip(&mut self.buckets) {
             bucket.at = from.plus_ms(place * WIDTHS_S[self.width] * 1_000);
+            bucket.expected = figure(bucket.expected);
         }
         self.buckets
     }
-}
-
-fn merge(sum: &mut Bucket, part: &Bucket) {
-    sum.seconds = sum.seconds.saturating_add(part.seconds);
-    add(&mut sum.requests, part.requests);
-    sum.expected = super::bounds::figure(sum.expected + part.expected);
-    add(&mut sum.refused, part.refused);
-    add(&mut sum.origin, part.origin);
-    add(&mut sum.unmet, part.unmet);
-    add(&mut sum.unmet_served, part.unmet_served);
-    sum.peak_requests = sum.peak_requests.max(part.peak_requests);
-    // Full in one is full, and what nobody knows of one is as before.
-    sum.link_full = sum.link_full.max(part.link_full);
 }
 
 /// As many as the contract of [`crate::Report::timeline`] allows.

@@ -45,17 +45,8 @@ fn numbers(report: &Report) -> Table {
     let parts = report.timeline.len().div_ceil(MAX_ROWS).max(1);
     let since = report.begin.since;
     let rows = report.timeline.chunks(parts).map(|chunk| {
-        let sum = chunk.iter().fold(Bucket::default(), |mut sum, part| {
-            sum.seconds = sum.seconds.saturating_add(part.seconds);
-            sum.requests = sum.requests.saturating_add(part.requests);
-            sum.expected += part.expected;
-            sum.refused = sum.refused.saturating_add(part.refused);
-            sum.origin = sum.origin.saturating_add(part.origin);
-            sum.unmet = sum.unmet.saturating_add(part.unmet);
-            sum.unmet_served = sum.unmet_served.saturating_add(part.unmet_served);
-            sum.peak_requests = sum.peak_requests.max(part.peak_requests);
-            sum
-        });
+        let mut sum = Bucket::default();
+        chunk.iter().for_each(|part| sum.merge(part));
         let at = chunk.first().map_or(since, |part| part.at);
         [
             say::when(at, since),
@@ -90,7 +81,7 @@ fn numbers(report: &Report) -> Table {
 
 /// What became of whom.
 pub(super) fn readers(report: &Report) -> Part {
-    let (readers, served) = summary::sum(&report.cohorts, Cohort::is_surely_reader);
+    let (readers, served) = CohortTotals::sum(&report.cohorts, Cohort::is_surely_reader);
     let sure = match readers {
         0 => Text::plain("No request came from somebody who was surely a reader."),
         _ => Text::plain("Of ")

@@ -101,21 +101,10 @@ fn signatures(found: u64) -> String {
     }
 }
 
-/// Requests and what was served of those that `which` chooses.
-pub(super) fn sum(cohorts: &[CohortTotals], which: impl Fn(Cohort) -> bool) -> (u64, u64) {
-    cohorts.iter().filter(|each| which(each.cohort)).fold((0_u64, 0_u64), |sum, each| {
-        (sum.0.saturating_add(each.requests), sum.1.saturating_add(each.served))
-    })
-}
-
-fn is_unmet(cohort: Cohort) -> bool {
-    cohort != Cohort::Met
-}
-
 fn felt(report: &Report) -> String {
-    let (unmet, served) = sum(&report.cohorts, is_unmet);
-    let (before, served_before) = sum(&report.cohorts_before, is_unmet);
-    let (readers, readers_served) = sum(&report.cohorts, Cohort::is_surely_reader);
+    let (unmet, served) = CohortTotals::unmet(&report.cohorts);
+    let (before, served_before) = CohortTotals::unmet(&report.cohorts_before);
+    let (readers, readers_served) = CohortTotals::sum(&report.cohorts, Cohort::is_surely_reader);
     let compared = match before {
         0 => String::new(),
         _ if !report.has_comparison() => String::new(),
@@ -165,7 +154,7 @@ fn done(report: &Report) -> String {
 
 /// Why much of what a mitigation met was answered: who sees only how much was refused takes the rest for a failure.
 fn held(report: &Report) -> String {
-    let (met, served) = sum(&report.cohorts, |cohort| cohort == Cohort::Met);
+    let (met, served) = CohortTotals::sum(&report.cohorts, |cohort| cohort == Cohort::Met);
     // The origin may have worked for some of them: so many at least it did not.
     let from_copies = served.saturating_sub(report.totals.origin);
     if from_copies == 0 {
@@ -200,8 +189,8 @@ pub(super) fn sums(report: &Report) -> Table {
         0 => "\u{2013}".to_owned(),
         seconds => say::about(number as f64 / seconds as f64),
     };
-    let (unmet, served) = sum(&report.cohorts, is_unmet);
-    let (unmet_before, served_before) = sum(&report.cohorts_before, is_unmet);
+    let (unmet, served) = CohortTotals::unmet(&report.cohorts);
+    let (unmet_before, served_before) = CohortTotals::unmet(&report.cohorts_before);
     let row = |name: &str, during: String, earlier: String| {
         vec![Text::plain(name), during.into(), earlier.into()]
     };

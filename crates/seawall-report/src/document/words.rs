@@ -1,6 +1,6 @@
 //! Names of closed lists, in words.
 
-use crate::{Cohort, Report};
+use crate::{Cohort, Report, wording};
 
 /// The name of what was attacked.
 pub(super) fn site(report: &Report) -> String {
@@ -42,15 +42,8 @@ pub(super) fn state(name: &str) -> String {
 
 /// What a rung does.
 pub(super) fn rung(name: Option<&str>) -> String {
-    match name {
-        None => "nothing",
-        Some("observe") => "only counted",
-        Some("demote") => "put behind others",
-        Some("challenge") => "given a cheap test",
-        Some("block") => "refused",
-        Some(other) => return super::clean::line(other),
-    }
-    .to_owned()
+    let Some(name) = name else { return "nothing".to_owned() };
+    wording::rung(name).map_or_else(|| super::clean::line(name), str::to_owned)
 }
 
 /// Why a mitigation was moved.

@@ -109,14 +109,7 @@ fn looks(page: &mut Page, report: &Report) {
         } else {
             &history.signature
         };
-        let rung = match history.hardest.as_str() {
-            "observe" => "watched",
-            "demote" => "put behind others",
-            "challenge" => "tested",
-            "block" => "blocked",
-            _ => "left alone",
-        };
-        let met = &history.met;
+        let (rung, met) = (history.hardest_in_words(), &history.met);
         if report.is_reconstructed() {
             page.point(&format!(
                 "#{} {name}: would have been {rung} at the hardest; {} requests look so.",
