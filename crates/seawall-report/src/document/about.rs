@@ -182,6 +182,11 @@ pub(super) fn glossary() -> Part {
             "Prefix, /24, /48",
             "a block of neighbouring addresses; shown instead of full ones, so that no reader can be found",
         ),
+        (
+            "Refused",
+            "answered with an error of Seawall's own instead of what was asked for: because of a signature, a list or a limit of \
+             the operator, a budget that one client had used up, or for want of room; a cheap test is none",
+        ),
         ("Request", "one thing that a browser or a program asks for; a page is often made of many"),
         ("Signature", "what requests of an attack have in common, and readers have not"),
         ("Spared", "what the origin would have had to work for without Seawall"),

@@ -83,7 +83,7 @@ fn numbers(report: &Report) -> Table {
 pub(super) fn readers(report: &Report) -> Part {
     let (readers, served) = CohortTotals::sum(&report.cohorts, Cohort::is_surely_reader);
     let sure = match readers {
-        0 => Text::plain("No request came from somebody who was surely a reader."),
+        0 => Text::plain(words::NO_SURE_READER),
         _ => Text::plain("Of ")
             .and(say::counted(readers, "request", "requests"))
             .and(" by people who were surely readers (signed in, known, or past the test) ")

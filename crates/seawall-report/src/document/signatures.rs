@@ -2,7 +2,7 @@
 
 use super::measured::MAX_ROWS;
 use super::{Block, Column, Part, Table, Text, figures, words};
-use crate::entry::Evidence;
+use crate::entry::{Evidence, MetCounts};
 use crate::report::MitigationHistory;
 use crate::{Report, say};
 
@@ -83,17 +83,30 @@ fn one(report: &Report, history: &MitigationHistory) -> Vec<Block> {
         matched => Text::plain("It met ")
             .and_strong(say::counted(matched, "request", "requests"))
             .and(format!(
-                ". Of them {} were refused, {} were given a cheap test ({} passed), and {} were let off to see what would happen without.",
+                ". Of them {} were refused on the step of refusal, {} were given a cheap test ({} passed), and {} were let off to see what would happen without.{}",
                 say::count(met.blocked),
                 say::count(met.tests_set),
                 say::count(met.tests_passed),
                 say::count(met.control),
+                others(met),
             )),
     };
     let mut blocks = vec![heading, words_of, Block::Paragraph(became)];
     blocks.extend(history.strongest().map(|evidence| Block::Paragraph(rests_on(evidence))));
     blocks.push(Block::Table(moves(report, history)));
     blocks
+}
+
+/// What became of the rest: who adds up the figures would miss it.
+fn others(met: &MetCounts) -> String {
+    let told = [met.blocked, met.tests_set, met.control];
+    match told.into_iter().fold(met.matched, u64::saturating_sub) {
+        0 => String::new(),
+        rest => format!(
+            " The other {} were answered, with copies in hand or by the origin, or refused on an earlier step for another reason.",
+            say::count(rest)
+        ),
+    }
 }
 
 /// Natural logarithm of 10^-9.

@@ -140,7 +140,7 @@ pub(super) fn looks(report: &Report) -> Part {
         vec![Block::Paragraph("Nobody looked at how requests were made.".into())]
     } else {
         vec![
-            Block::Paragraph("Estimated from the sample. Anybody can send any of this: it tells requests apart, and says nothing about who made them. What is rare, or only readers', has no words in the record and is left out here.".into()),
+            Block::Paragraph("Estimated from the sample. Anybody can send any of this: it tells requests apart, and says nothing about who made them. What is rare, or only readers', has no words in the record and is left out here. In paths and queries {n} stands for any number, {id} and {random} for what looks like an identifier or made up, and {other} for what is not shown; in brackets stands what a value is (mixed: letters and digits).".into()),
             Block::Table(table),
         ]
     };

@@ -116,7 +116,7 @@ fn felt(report: &Report) -> String {
     };
     // How many that rests on stands beside it: of a handful, or of none, it says little.
     let sure = match readers {
-        0 => "No request came from somebody who was surely a reader. ".to_owned(),
+        0 => format!("{} ", words::NO_SURE_READER),
         _ => format!(
             "People known to be readers made {}, and got what they asked for in {} of them. ",
             say::counted(readers, "request", "requests"),

@@ -12,6 +12,9 @@ pub(super) fn site(report: &Report) -> String {
     }
 }
 
+/// Where nobody was: readers may have been there all the same.
+pub(super) const NO_SURE_READER: &str = "Of no request it is certain that a reader made it: nobody was signed in, known from before or past the test.";
+
 pub(super) fn cohort(cohort: Cohort) -> (&'static str, &'static str) {
     match cohort {
         Cohort::SignedIn => ("Signed in", "the site or the operator vouched for them"),

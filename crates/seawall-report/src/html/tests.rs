@@ -143,7 +143,7 @@ fn the_first_page_says_of_how_many_readers_and_what_was_answered_from_copies() {
     }
     report.totals.origin = 40;
     let page = first(&report);
-    assert!(page.contains("No request came from somebody who was surely a reader"), "{page}");
+    assert!(page.contains("Of no request it is certain that a reader made it"), "{page}");
     assert!(
         page.contains("700 were answered all the same, at least 660 of them with copies"),
         "{page}"
