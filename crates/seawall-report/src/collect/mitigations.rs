@@ -119,7 +119,7 @@ fn bounded(change: &Move) -> Move {
 
 const MAX_HELD: usize = 1_024;
 const MAX_MOVES_EACH: usize = 256;
-/// With terms 10 MB at most.
+/// With terms 20 MB at most.
 const MAX_MOVES: usize = 4_096;
 const MAX_TERMS: usize = 16;
 

@@ -160,7 +160,7 @@ fn networks(sources: &[Source]) -> Vec<Network> {
     networks
 }
 
-/// Three times what is shown, about 10 MB.
+/// Three times what is shown: about 10 MB, and 40 MB where each says all that it may.
 const MAX_HELD: usize = 3 * MAX_SOURCES;
 const MAX_MARKS: usize = 8;
 const MAX_MITIGATIONS: usize = 32;
