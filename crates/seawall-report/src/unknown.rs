@@ -6,6 +6,7 @@
 use crate::entry::{End, Fault, Gap, RecordOrigin};
 use crate::report::Report;
 use crate::say::{about, count, counted, listed, moment, part, ratio, span};
+use crate::wording;
 
 /// What a collector knows beyond its report: what did not fit, or was not as it should be.
 #[derive(Debug, Default)]
@@ -170,14 +171,7 @@ fn of_time(report: &Report, left: &Left, said: &mut Vec<String>) {
 }
 
 fn gap(gap: &Gap) -> String {
-    let why = match gap.why.as_str() {
-        "killed" => "the program was ended or broke down",
-        "disk_full" => "the disk was full",
-        "disk_error" => "the disk failed",
-        "overload" => "the machine had too much to do",
-        "clock_jump" => "the clock was set",
-        other => other,
-    };
+    let why = wording::gap(&gap.why).unwrap_or(&gap.why);
     let until = match gap.until {
         Some(until) => format!("to {} ({})", moment(until), span(gap_s(gap))),
         None => "on, until when is not known".to_owned(),

@@ -164,6 +164,18 @@ pub(crate) fn rung(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Why there is a gap; `None` of a reason that a later version gives.
+pub(crate) fn gap(why: &str) -> Option<&'static str> {
+    Some(match why {
+        "killed" => "the program was ended or broke down",
+        "disk_full" => "the disk was full",
+        "disk_error" => "the disk failed",
+        "overload" => "the recorder could not keep up",
+        "clock_jump" => "the clock was set",
+        _ => return None,
+    })
+}
+
 /// Whose words a note is.
 pub(crate) const fn note(kind: NoteKind) -> &'static str {
     match kind {

@@ -145,6 +145,8 @@ fn our_own_words_claim_no_more_than_a_record_carries() {
         let mut found = Vec::new();
         texts(&parsed(&stix::render(&report, &sealed()).expect("STIX")), &mut found);
         texts(&parsed(&misp::render(&report, &sealed()).expect("MISP")), &mut found);
+        let drafts = nis2::Stage::ALL.map(|stage| nis2::render(&report, &sealed(), stage));
+        found.extend(drafts.map(|one| one.expect("a text")));
         if verdict == "attack" {
             texts(&parsed(&xarf::render(&report, &sealed()).expect("drafts")), &mut found);
             let options = sealed();

@@ -75,15 +75,7 @@ pub(super) fn why(name: &str) -> String {
 
 /// Why there is a gap.
 pub(super) fn gap(why: &str) -> String {
-    match why {
-        "killed" => "the program was ended from outside",
-        "disk_full" => "the disk was full",
-        "disk_error" => "the disk failed",
-        "overload" => "the recorder could not keep up",
-        "clock_jump" => "the clock was set",
-        other => return super::clean::line(other),
-    }
-    .to_owned()
+    wording::gap(why).map_or_else(|| super::clean::line(why), str::to_owned)
 }
 
 /// What was lost.
