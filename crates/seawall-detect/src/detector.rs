@@ -223,7 +223,7 @@ impl Detector {
             tick.window.followed(),
             self.now_ms,
             |looks| clients.push(*looks),
-            |id, is_restless| told.told(id, is_restless),
+            |id, some, restless| told.told(id, some, restless),
         );
         self.new_clients = arrivals.new_clients as u64;
         self.keep(tick, seconds);
@@ -520,18 +520,22 @@ impl Detector {
         targets.sure *= excess;
         referrers.sure *= excess;
         let onset_s = self.onset.seconds(rates.requests_expected);
-        let unevenness = behaviour.unevenness;
+        // Where those who are too many ask for no page, how pages are read tells of the others.
+        let new_readers = new * behaviour.readers;
         Evidence {
             divergence: Sign::of(divergence, drawn).times(excess * (1.0 - self.cold())),
             whole_pages: Sign::of(
                 without_ordinary(whole.part, ordinary.whole_pages, new),
                 whole.of,
             )
-            .times(2.0 * new),
+            .times(2.0 * new_readers),
             cacheable: Sign::of(without_ordinary(cacheable, ordinary.cacheable, excess), count)
                 .times(2.0 * excess),
-            pace: Sign::of(behaviour.pace / ordinary.pace_p95.max(1.0), behaviour.paced).times(new),
-            unevenness: unevenness.map_or(Sign::default(), |value| Sign { value, sure: new }),
+            pace: Sign::of(behaviour.pace / ordinary.pace_p95.max(1.0), behaviour.paced)
+                .times(new_readers),
+            unevenness: behaviour
+                .unevenness
+                .map_or(Sign::default(), |value| Sign { value, sure: new_readers }),
             targets,
             onset_s: onset_s.map_or(Sign::default(), |value| Sign { value, sure: 1.0 }),
             referrers,

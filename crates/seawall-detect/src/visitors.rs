@@ -98,6 +98,8 @@ pub(crate) struct Share {
 pub(crate) struct Behaviour {
     /// Clients in all, estimated.
     pub(crate) clients: f64,
+    /// Which part of those who came five seconds ago or earlier asked for a page then.
+    pub(crate) readers: f64,
     /// Of those whose first page is five seconds old: who loaded two parts of it.
     pub(crate) whole_pages: Share,
     /// Of those who came again: who brought a cookie.
@@ -192,6 +194,7 @@ impl Visitors {
         };
         let is_ripe =
             |visitor: &Visitor| visitor.page_ms > 0 && now_ms - visitor.page_ms >= PARTS_MS;
+        let settled = who.iter().filter(|who| now_ms - who.first_ms >= PARTS_MS).count();
         let mut paces: Vec<f64> =
             who.iter().filter(|visitor| is_ripe(visitor)).map(|who| who.pace(now_ms)).collect();
         paces.sort_unstable_by(f64::total_cmp);
@@ -206,6 +209,7 @@ impl Visitors {
             .collect();
         Behaviour {
             clients: who.len() as f64 / part_of(self.bar),
+            readers: paces.len() as f64 / settled.max(1) as f64,
             whole_pages: share(&is_ripe, &|visitor| visitor.is_whole()),
             cookies: share(&|visitor| visitor.again_ms > 0, &|visitor| visitor.has_cookie),
             pace: at(0.5),

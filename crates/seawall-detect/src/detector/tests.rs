@@ -291,6 +291,20 @@ fn flood_of_queries(per_s: f64) -> impl FnMut(&mut World) {
     }
 }
 
+/// A tool that sends three forms, from two thousand addresses, and asks for no page.
+fn flood_of_forms(per_s: f64) -> impl FnMut(&mut World) {
+    move |world| {
+        for _ in 0..world.random.arrivals(per_s) {
+            let client = bot(world.random.below(2_000), 3);
+            let form = 700 + world.random.below(3);
+            let mut observation = world.request(&client, RequestKind::Other, form, form);
+            observation.is_cacheable = false;
+            observation.work = Work::Spared;
+            world.put(0, observation);
+        }
+    }
+}
+
 /// What looks in every field of a browser like readers, and walks over the pages of the site: from
 /// 20,000 addresses a page in five seconds each, and nothing of what belongs to them.
 fn flood_like_browsers(per_s: f64) -> impl FnMut(&mut World) {
@@ -399,6 +413,20 @@ fn floods_are_no_crowds_and_two_are_attacks() {
     assert_eq!(verdicts(&mut flood_of_one_page(500.0)), attack);
     assert_eq!(verdicts(&mut flood_of_queries(500.0)), attack);
     assert!(is_alarmed(verdicts(&mut flood_like_browsers(500.0))));
+}
+
+#[test]
+fn how_readers_read_speaks_for_nobody_who_asks_for_no_page() {
+    let (bytes, _) = World::watched(50.0, 15);
+    let mut world = World::again(50.0, 3, &bytes);
+    world.suffer(&mut flood_of_forms(80.0), 120);
+    let forms = world.detector.evidence();
+    assert!(forms.whole_pages.sure < 0.1 && forms.pace.sure < 0.1, "{forms:?}");
+    assert_eq!(forms.verdict(), Verdict::Attack);
+    let mut world = World::again(50.0, 3, &bytes);
+    world.suffer(&mut flood_of_queries(80.0), 120);
+    let pages = world.detector.evidence();
+    assert!(pages.whole_pages.sure > 0.4 && pages.pace.sure > 0.2, "{pages:?}");
 }
 
 #[test]
