@@ -127,7 +127,7 @@ pub enum Why {
     NobodyPasses,
     /// Those it meets go on beyond the budget of pages in hand.
     BeyondBudget,
-    /// Those it meets want what no test can be put before, none of them was recognised, and most go on though
+    /// Those it meets want what no test can be put before, none of them was recognised, and many go on though
     /// they are told to wait.
     NoReaders,
     /// Too many of those it meets pass the test, were recognised, or wait when they are told to.

@@ -8,14 +8,14 @@
 //! | 2 | a synthetic reader was kept from reading by it, and others were not | one rung down, at least to demote; from there it rests |
 //! | 3 | this is a crowd | it rests; one that was proven is demoted |
 //! | 4 | of those it meets, more than 1 % of the tests set are passed, or, of work that no test can be put before where that is most, more than one in a hundred is by somebody who was recognised | one rung down, not below demote |
-//! | 4b | on block, no test can be put before most of what it meets, and of 64 clients who are told to wait less than a quarter go on | challenge |
+//! | 4b | on block, no test can be put before most of what it meets, and of 64 clients who are told to wait fewer than one in five go on | challenge |
 //! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
 //! | 6 | what it means is no more than twice what is ordinary or a request a second above it, for 10 s; or the site has no excess worth explaining, for 10 s | it rests |
 //! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
 //! | 8 | on demote for 1 s, and its evidence bears a test | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
-//! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who are told to wait most go on for ten seconds | block |
+//! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who are told to wait more than two in five go on for ten seconds | block |
 //! | 12 | on challenge, its evidence bears blocking, and it was proven before by rules 9 to 11 | block |
 //!
 //! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. What rests does so for ten seconds at least,
@@ -144,17 +144,18 @@ fn has_no_readers(measure: &Measure) -> bool {
         && measure.evidence.coverage >= MIN_MAIN
 }
 
-/// Whether most of its clients go on though they are told to wait: an app that is new has nobody who was recognised
-/// either, but its people give up or come back later.
+/// Whether many of its clients go on though they are told to wait: an app that is new has nobody who was recognised
+/// either, but its people give up or come back later. Two in five: of bots that ask every three seconds, each time
+/// after another while, half pause for seven seconds within ten by chance.
 fn is_restless(measure: &Measure) -> bool {
     let counts = measure.recent.counts;
-    counts.told >= MIN_TOLD && counts.restless.saturating_mul(2) > counts.told
+    counts.told >= MIN_TOLD && counts.restless.saturating_mul(5) > counts.told.saturating_mul(2)
 }
 
 /// Whether few do.
 fn is_patient(measure: &Measure) -> bool {
     let counts = measure.recent.counts;
-    counts.told >= 2 * MIN_TOLD && counts.restless.saturating_mul(4) < counts.told
+    counts.told >= 2 * MIN_TOLD && counts.restless.saturating_mul(5) < counts.told
 }
 
 fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {

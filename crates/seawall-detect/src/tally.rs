@@ -26,8 +26,8 @@ pub struct MitigationCounts {
     /// Of them: pages and such work within what they may have, by somebody of whom it was checked that they were here
     /// to read before, or may be here. They are not touched, and the signature means readers as much as these are many.
     pub recognised: u64,
-    /// Clients with work that no test can be put before who were told to wait, of those who are followed: when that
-    /// begins, and again each ten seconds for which they go on.
+    /// Clients with work that no test can be put before who were told to wait, of those who are followed: each
+    /// time that begins, and each ten seconds for which they go on, seventeen seconds later, when it is sure what they did.
     pub told: u64,
     /// Of those: they went on for ten seconds and never waited for as long as they were told to.
     pub restless: u64,
@@ -87,11 +87,11 @@ impl Tallies {
         counts.blocked += u64::from(is_blocked);
     }
 
-    /// Adds somebody who was told to wait.
-    pub(crate) fn told(&mut self, id: MitigationId, is_restless: bool) {
+    /// Adds some who were told to wait, and some who did not.
+    pub(crate) fn told(&mut self, id: MitigationId, told: u32, restless: u32) {
         if let Some(counts) = self.of(id) {
-            counts.told += 1;
-            counts.restless += u64::from(is_restless);
+            counts.told += u64::from(told);
+            counts.restless += u64::from(restless);
         }
     }
 

@@ -5,6 +5,7 @@
 //! again when there is room. It deliberately does **not** judge anybody.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -60,6 +61,8 @@ pub(crate) struct Visitors {
     gave_way: u32,
     /// How many choices were made.
     draws: u64,
+    /// Who was told to wait, earliest first: they count once it can be said whether they did.
+    waiting: VecDeque<Waiting>,
 }
 
 /// What a tick brought.
@@ -80,8 +83,30 @@ struct Visit {
     is_let_off: bool,
     /// Whether it counts for the mix.
     is_mixed: bool,
-    /// Whether it was told to wait, as [`Visitor::told`] has it.
-    told: Option<bool>,
+    /// What became of its being told to wait.
+    waits: Waits,
+}
+
+/// Those who were told to wait in one window for one mitigation.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    since_ms: u64,
+    id: MitigationId,
+    told: u32,
+    /// Of them: [`Waits::Restless`].
+    restless: u32,
+}
+
+/// What a client does who is told to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// Nothing that is looked at, or nothing new.
+    No,
+    /// From now on it is watched whether it does.
+    Begins,
+    /// It went on for ten seconds, since `since_ms`, and never waited for as long as it was told to. From now on it is
+    /// watched again.
+    Restless { since_ms: u64 },
 }
 
 /// Shares of clients, and of how many.
@@ -126,6 +151,8 @@ const WAITS_MS: u64 = 7_000;
 /// Who was told to wait and has not done so for so long means no good. Libraries that try again by themselves do so three
 /// to five times, later each time.
 const GOES_ON_MS: u64 = 10_000;
+/// As many windows of a quarter of a second as are in those seventeen seconds, and more, with sixteen mitigations each.
+const MAX_WAITING: usize = 2_048;
 /// And so often it counts for the mix: as long as a page takes to load.
 const MIX_MS: u64 = 2_000;
 
@@ -139,17 +166,19 @@ impl Visitors {
             looked_ms: 0,
             gave_way: 0,
             draws: 0,
+            waiting: VecDeque::with_capacity(MAX_WAITING),
         }
     }
 
     /// Takes in what was seen in a window that ended at `now_ms`, above 0. Tells `mix` of each client how it
-    /// looks, once in two seconds, and `told` of who was told to wait, and whether they went on all the same.
+    /// looks, once in two seconds, and `told` of how many were told to wait, and how many of them have gone on for ten
+    /// seconds all the same, once that is sure.
     pub(crate) fn take(
         &mut self,
         followed: &Followed,
         now_ms: u64,
         mut mix: impl FnMut(&Attributes),
-        mut told: impl FnMut(MitigationId, bool),
+        mut told: impl FnMut(MitigationId, u32, u32),
     ) -> Arrivals {
         let bar = self.settled_bar.min(followed.bar());
         let (mut new, mut polls) = (0u32, 0u32);
@@ -162,13 +191,19 @@ impl Visitors {
             if visit.is_mixed {
                 mix(&seen.attributes);
             }
-            if let (Some(id), Some(is_restless)) = (seen.untested, visit.told) {
-                told(id, is_restless);
+            if let Some(id) = seen.untested {
+                self.note_waiting(id, visit.waits, now_ms);
             }
             if place <= bar {
                 new += u32::from(visit.is_new);
                 polls += u32::from(visit.is_let_off);
             }
+        }
+        while let Some(of) = self.waiting.front()
+            && now_ms.saturating_sub(of.since_ms) >= GOES_ON_MS + WAITS_MS
+        {
+            told(of.id, of.told, of.restless);
+            self.waiting.pop_front();
         }
         self.adapt(now_ms);
         let each = 1.0 / part_of(bar);
@@ -228,7 +263,30 @@ impl Visitors {
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.places)
+        size_of_val(&*self.places) + self.waiting.capacity() * size_of::<Waiting>()
+    }
+
+    fn note_waiting(&mut self, id: MitigationId, waits: Waits, now_ms: u64) {
+        if waits == Waits::No {
+            return;
+        }
+        if let Waits::Restless { since_ms } = waits
+            && let Some(of) = self.waiting_since(since_ms, id)
+        {
+            of.restless += 1;
+        }
+        if let Some(of) = self.waiting_since(now_ms, id) {
+            of.told += 1;
+        } else if self.waiting.len() < MAX_WAITING {
+            // Beyond it nobody is counted rather than somebody forgotten.
+            self.waiting.push_back(Waiting { since_ms: now_ms, id, told: 1, restless: 0 });
+        }
+    }
+
+    fn waiting_since(&mut self, since_ms: u64, id: MitigationId) -> Option<&mut Waiting> {
+        let first = self.waiting.partition_point(|of| of.since_ms < since_ms);
+        let of_then = self.waiting.range_mut(first..).take_while(|of| of.since_ms == since_ms);
+        of_then.into_iter().find(|of| of.id == id)
     }
 
     fn visit(&mut self, seen: &Seen, now_ms: u64) -> Visit {
@@ -308,13 +366,15 @@ impl Visitor {
         if is_mixed {
             self.mixed_ms = now_ms;
         }
-        Visit { is_new, is_let_off, is_mixed, told: self.told(seen, now_ms) }
+        Visit { is_new, is_let_off, is_mixed, waits: self.waits(seen, now_ms) }
     }
 
-    /// Whether it counts as somebody who is told to wait, and whether it has gone on for ten seconds all the same:
-    /// people press a button again or give up, and programs try a few times and then later; a flood goes on.
-    fn told(&mut self, seen: &Seen, now_ms: u64) -> Option<bool> {
-        seen.untested?;
+    /// Whether it has gone on for ten seconds though it was told to wait: people press a button again or give up, and
+    /// programs try a few times and then later; a flood goes on.
+    fn waits(&mut self, seen: &Seen, now_ms: u64) -> Waits {
+        if seen.untested.is_none() {
+            return Waits::No;
+        }
         if now_ms - self.told_ms >= WAITS_MS {
             (self.told_since_ms, self.told_ms) = (0, 0);
         }
@@ -323,11 +383,11 @@ impl Visitor {
         if seen.is_put_off {
             self.told_ms = now_ms;
         }
-        if is_restless || is_first && seen.is_put_off {
-            self.told_since_ms = now_ms;
-            return Some(is_restless);
+        if !(is_restless || is_first && seen.is_put_off) {
+            return Waits::No;
         }
-        None
+        let since_ms = core::mem::replace(&mut self.told_since_ms, now_ms);
+        if is_restless { Waits::Restless { since_ms } } else { Waits::Begins }
     }
 
     /// Whether it loaded what belongs to its first page, as browsers do.
@@ -387,7 +447,7 @@ mod tests {
     fn take(visitors: &mut Visitors, all: &[Seen], now_ms: u64) -> Arrivals {
         let mut followed = Followed::new();
         all.iter().for_each(|seen| followed.put(seen));
-        visitors.take(&followed, now_ms, |_| (), |_, _| ())
+        visitors.take(&followed, now_ms, |_| (), |_, _, _| ())
     }
 
     #[test]
@@ -474,48 +534,47 @@ mod tests {
         assert!(visitors.heap_bytes() < 3 << 20);
     }
 
-    /// What is counted of a client that asks at `seconds`, told to wait each time.
-    fn told(seconds: &[u64]) -> Vec<bool> {
+    /// How often a client that asks at `seconds` is told to wait, as far as it can be said by then whether it does, and how
+    /// often it does not; it is `put_off` at some of them.
+    fn told(seconds: &[u64], put_off: impl Fn(u64) -> bool) -> [u32; 2] {
         let mut visitors = Visitors::new();
-        let asks = Seen { untested: Some(MitigationId(3)), is_put_off: true, ..seen(7, 0, 0) };
-        let mut told = Vec::new();
-        for second in seconds {
+        let mut counts = [0, 0];
+        for second in 0..=90 {
             let mut followed = Followed::new();
-            followed.put(&asks);
-            let on_told = |id, is_restless| {
+            if seconds.contains(&second) {
+                let (untested, is_put_off) = (Some(MitigationId(3)), put_off(second));
+                followed.put(&Seen { untested, is_put_off, ..seen(7, 0, 0) });
+            }
+            let on_told = |id, told, restless| {
                 assert_eq!(id, MitigationId(3));
-                told.push(is_restless);
+                counts = [counts[0] + told, counts[1] + restless];
+                assert!(restless <= told, "somebody is restless who was not told to wait");
             };
-            visitors.take(&followed, 1_000 * second, |_| (), on_told);
+            visitors.take(&followed, 1_000 * second + 1, |_| (), on_told);
         }
-        told
+        counts
     }
 
     #[test]
     fn who_goes_on_for_ten_seconds_though_told_to_wait_is_restless() {
         let flood: Vec<u64> = (10..=40).step_by(2).collect();
-        assert_eq!(told(&flood), [false, true, true, true]);
+        assert_eq!(told(&flood, |_| true), [4, 3]);
         // Somebody who presses a button again, a library that tries later each time, and a program that does as told.
-        assert_eq!(told(&[10, 12, 13]), [false]);
-        assert_eq!(told(&[10, 11, 13, 17, 25, 41]), [false; 3]);
-        assert_eq!(told(&[10, 18, 26, 34, 42]), [false; 5]);
+        assert_eq!(told(&[10, 12, 13], |_| true), [1, 0]);
+        assert_eq!(told(&[10, 11, 13, 17, 25, 41], |_| true), [3, 0]);
+        assert_eq!(told(&[10, 18, 26, 34, 42], |_| true), [5, 0]);
+    }
+
+    #[test]
+    fn who_was_told_to_wait_counts_once_it_can_be_said_whether_it_does() {
+        assert_eq!(told(&[74], |_| true), [0, 0]);
+        assert_eq!(told(&[73], |_| true), [1, 0]);
     }
 
     #[test]
     fn who_is_served_meanwhile_was_not_told_to_wait() {
-        let mut visitors = Visitors::new();
-        for second in 10..60u64 {
-            let is_put_off = second.is_multiple_of(9);
-            let asks = Seen { untested: Some(MitigationId(3)), is_put_off, ..seen(7, 0, 0) };
-            let mut followed = Followed::new();
-            followed.put(&asks);
-            visitors.take(
-                &followed,
-                1_000 * second,
-                |_| (),
-                |_, is_restless| assert!(!is_restless),
-            );
-        }
+        let all: Vec<u64> = (10..60).collect();
+        assert_eq!(told(&all, |second| second.is_multiple_of(9))[1], 0);
     }
 
     #[test]

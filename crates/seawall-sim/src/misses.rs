@@ -64,12 +64,7 @@ pub const MISSES: &[KnownMiss] = &[
     KnownMiss {
         scenario: "A18",
         what: "attack reaching the origin",
-        why: "forms cannot be tested, and are blocked only once it is sure that it is an attack: here it stays undecided",
-    },
-    KnownMiss {
-        scenario: "A19",
-        what: "alarms after that",
-        why: "dear pages of readers that met pressed the origin for three seconds, two minutes after it was over",
+        why: "forms cannot be tested, and are blocked once it is sure that their senders do not wait: from twenty seconds on",
     },
     KnownMiss {
         scenario: "B1",

@@ -218,7 +218,7 @@ fn meaning(cause: Cause) -> Meaning {
             "Usually nothing: it ends by itself. If a program of yours is kept out, add its address to `network.allow`.",
         ),
         Cause::SignatureBlock => (
-            "The request looks like an attack that is going on, and hardly any reader known from before looks like that. Hardly any of its clients passed the cheap test, or they asked for more stored pages than people read; where no test can be put, as with forms, hardly any was recognised and most went on though they were told to wait.",
+            "The request looks like an attack that is going on, and hardly any reader known from before looks like that. Hardly any of its clients passed the cheap test, or they asked for more stored pages than people read; where no test can be put, as with forms, hardly any was recognised and many went on though they were told to wait.",
             "An error with status 429. Stored pages were served as ever.",
             "Usually nothing: it ends by itself within minutes of the attack. If a reader was kept out, `seawall mitigate list` shows which mitigation it may have been, and `seawall mitigate veto ID --for 2h` stops it; who is signed in, or known from before, is never refused for this.",
         ),
