@@ -209,6 +209,11 @@ impl AdaptiveLimiter {
         self.limited_at = now;
     }
 
+    /// Somebody who does not look like an attack had `template`.
+    pub(crate) fn note_wanted(&mut self, template: u64) {
+        self.costs.note_wanted(template);
+    }
+
     /// Takes one request that ended. O(1); every window a median of at most 50 values more, in a
     /// probe one of 15.
     pub fn observe(&mut self, now: Instant, sample: WorkSample) {

@@ -54,6 +54,8 @@ struct Slot {
     uses: u32,
     /// Latencies at low load learnt from.
     lows: u32,
+    /// Answers to somebody who does not look like an attack.
+    wanted: u32,
 }
 
 /// A latency at low load.
@@ -169,6 +171,15 @@ impl TemplateCosts {
         self.failing -= u32::from(before.is_failing());
     }
 
+    /// Somebody who does not look like an attack was answered: what is dear is dear beside such pages. An attack that asks
+    /// for a few dear ones, where the site asks its origin for a few kinds and has the rest in hand, would else be what
+    /// is ordinary here as soon as eight answers each are known. O(1).
+    pub(crate) fn note_wanted(&mut self, template: u64) {
+        if let Some(slot) = self.existing(template) {
+            slot.wanted = slot.wanted.saturating_add(1);
+        }
+    }
+
     /// Takes one successful latency. Returns it as a multiple of what the template takes at low load, or
     /// what all do, if that is not known: a flood of pages that nobody asked for before must not look
     /// like an origin at ease. O(1); every eighth at low load 96 values are sorted. No allocation.
@@ -250,7 +261,7 @@ impl TemplateCosts {
         self.scratch.clear();
         // Over templates and not over requests: whoever asks a thousand times for one page must not
         // decide what counts as dear. Seen often, or random paths would.
-        let known = self.slots.iter().filter(|slot| slot.template != 0 && slot.is_measured());
+        let known = self.slots.iter().filter(|slot| slot.template != 0 && slot.is_ordinary());
         self.scratch.extend(known.map(|slot| slot.base_us));
         if let Some(median) = median(&mut self.scratch) {
             self.median_us = median;
@@ -309,6 +320,11 @@ impl Slot {
     /// Whether what it takes is believed.
     const fn is_measured(&self) -> bool {
         self.lows >= TRUSTED_USES
+    }
+
+    /// Whether it has a say in what counts as dear.
+    const fn is_ordinary(&self) -> bool {
+        self.is_measured() && self.wanted >= TRUSTED_USES
     }
 
     /// Whether it is known to fail most of the time at low load.
@@ -379,6 +395,7 @@ mod tests {
         for _ in 0..times {
             costs.note_answer(template, Answered::Well, Load::Low);
             costs.note_latency(template, latency_us, Load::Low);
+            costs.note_wanted(template);
         }
     }
 
@@ -393,6 +410,31 @@ mod tests {
         assert_eq!(costs.price(PAGE), Price::Ordinary);
         assert!((5.0..7.0).contains(&costs.relative(SEARCH)), "{}", costs.relative(SEARCH));
         assert_eq!(costs.relative(7 << 45), 1.0, "one not known costs what the median does");
+    }
+
+    #[test]
+    fn what_only_an_attack_asks_for_stays_dear_however_many_kinds_it_asks_for() {
+        let mut costs = TemplateCosts::new(64);
+        let (api, forum, search) = (PAGE, PAGE + (1 << 60), PAGE + (2 << 60));
+        let wanted = [(api, 7_000.0), (forum, 33_000.0), (search, 66_000.0)];
+        wanted.iter().for_each(|&(kind, latency_us)| see(&mut costs, kind, latency_us, 100));
+        let dear = [SEARCH, SEARCH + (1 << 60), SEARCH + (2 << 60), SEARCH + (3 << 60)];
+        for _ in 0..100 {
+            for kind in dear {
+                costs.note_answer(kind, Answered::Well, Load::Low);
+                costs.note_latency(kind, 660_000.0, Load::Low);
+            }
+        }
+        for kind in dear {
+            assert_eq!(costs.price(kind), Price::Expensive);
+            assert!(costs.relative(kind) > 5.0, "{}", costs.relative(kind));
+        }
+        for (kind, _) in wanted {
+            assert_eq!(costs.price(kind), Price::Ordinary);
+        }
+        // Where readers ask for them as well, they are what the site is.
+        dear.iter().for_each(|&kind| see(&mut costs, kind, 660_000.0, 100));
+        dear.iter().for_each(|&kind| assert_eq!(costs.price(kind), Price::Ordinary));
     }
 
     #[test]

@@ -264,6 +264,40 @@ fn of_dear_pages_that_are_demoted_one_is_at_work() {
 }
 
 #[test]
+fn an_attack_on_a_few_dear_kinds_goes_one_at_a_time_however_long_it_lasts() {
+    let kind = |kind: u64, class| WorkRequest { template: kind << 60, ..of(class, 1) };
+    let rounds = |class| {
+        let mut gate = OriginGate::new(pinned(16, 20));
+        for round in 0..200u64 {
+            let pages = [(1, 7), (2, 35), (3, 60)];
+            let dear = [(10, 660), (11, 700), (12, 640), (13, 680)];
+            let pages = pages.map(|(page, ms)| (kind(page, WorkClass::Anonymous), ms));
+            for (request, ms) in
+                pages.into_iter().chain(dear.map(|(one, ms)| (kind(one, class), ms)))
+            {
+                let mut permit = granted(gate.request(at_ms(round * 1_000), request, || 0));
+                permit.note(at_ms(round * 1_000 + ms), WorkOutcome::Success);
+                gate.release(at_ms(round * 1_000 + ms), permit);
+            }
+        }
+        gate
+    };
+    let mut gate = rounds(WorkClass::Demoted);
+    let now = at_ms(300_000);
+    let _first = granted(gate.request(now, kind(10, WorkClass::Demoted), || 1));
+    for one in [10, 11, 12, 13] {
+        queued(gate.request(now, kind(one, WorkClass::Demoted), || 2));
+    }
+    let _page = granted(gate.request(now, kind(3, WorkClass::Anonymous), || 3));
+    // What readers ask for as much is what this site is.
+    let mut gate = rounds(WorkClass::Anonymous);
+    let all: Vec<OriginPermit> = (10..14)
+        .map(|one| granted(gate.request(now, kind(one, WorkClass::Demoted), || 4)))
+        .collect();
+    assert_eq!(all.len(), 4);
+}
+
+#[test]
 fn demoted_requests_that_wait_neither_turn_the_order_nor_shut_readers_out() {
     let mut gate = OriginGate::new(pinned(1, 1_000));
     let mut permit = granted(ask(&mut gate, anonymous(1), 0));

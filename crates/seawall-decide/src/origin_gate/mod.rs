@@ -6,10 +6,10 @@
 //! class whoever asked for least lately. Background work gets spare capacity only.
 //!
 //! Kept shares, once such a reader was seen in the last minute: a fifth of the limit for signed-in and
-//! aged readers, a tenth for Tor exits. Templates that cost over five times the median one, and what the
-//! operator calls costly, may fill a quarter of the limit; where it fell under them, what is above their quarter does
-//! not count, and nothing is learnt from it. What became a stream (WebSocket, event stream) leaves the limit for a lane of
-//! its own, a quarter of the upper end; one identity takes at most a quarter of that lane, and a fifth of
+//! aged readers, a tenth for Tor exits. Templates that cost over five times the median one of those that others
+//! than an attack ask for, and what the operator calls costly, may fill a quarter of the limit; where it fell under
+//! them, what is above their quarter does not count, and nothing is learnt from it. What became a stream (WebSocket,
+//! event stream) leaves the limit for a lane of its own, a quarter of the upper end; one identity takes at most a quarter of that lane, and a fifth of
 //! it is kept for signed-in and aged readers.
 //!
 //! Sans-IO: the caller keeps it under one short mutex, wakes the waiters `W` that are handed out, and
@@ -323,6 +323,9 @@ impl<W> OriginGate<W> {
                 is_beside_dear,
             };
             self.limiter.observe(now, sample);
+            if permit.class != WorkClass::Demoted {
+                self.limiter.note_wanted(permit.template);
+            }
         }
     }
 
