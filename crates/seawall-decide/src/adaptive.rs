@@ -282,6 +282,8 @@ impl AdaptiveLimiter {
         let before = self.costs.speed();
         let result = step(&mut self.costs);
         self.slowdown *= before / self.costs.speed();
+        // Of another unit slowdown knows nothing.
+        self.costs.rescale();
         result
     }
 

@@ -56,6 +56,8 @@ struct Slot {
     lows: u32,
     /// Answers to somebody who does not look like an attack.
     wanted: u32,
+    /// Whether anything was learnt from it since [`TemplateCosts::rescale`] last did something.
+    is_current: bool,
 }
 
 /// A latency at low load.
@@ -231,6 +233,7 @@ impl TemplateCosts {
         if let Some(slot) = self.existing(template) {
             track_median(&mut slot.base_us, latency_us, 0.16);
             slot.lows += 1;
+            slot.is_current = true;
             self.measured += u32::from(slot.is_measured());
         }
     }
@@ -246,9 +249,33 @@ impl TemplateCosts {
             track_median(&mut self.overall_us, latency_us / speed, 0.04);
             if let Some(slot) = self.existing(template).filter(|slot| slot.is_measured()) {
                 slot.lows = slot.lows.saturating_add(1);
+                slot.is_current = true;
                 let step = if slot.lows < 32 { 0.16 } else { 0.04 };
                 track_median(&mut slot.base_us, latency_us / speed, step);
             }
+        }
+    }
+
+    /// Brings the speed back to about 1 when it is far from it. Nothing says how much of what is common to all is the
+    /// speed's and how much stands in what is noted, and chance and rounding move them against each other, mostly the same
+    /// way: in the end to infinity. So the unit of what is noted is changed, by twos, so that nothing is rounded and
+    /// no latency is another one than before. But of what nobody asked for since the last time the note stays as it was:
+    /// that the speed came to be so far off says nothing of such a page. O(templates), once in thousands of answers.
+    pub(crate) fn rescale(&mut self) {
+        let by = match self.speed.ratio() {
+            ratio if ratio >= ASTRAY => ASTRAY,
+            ratio if ratio <= 1.0 / ASTRAY => 1.0 / ASTRAY,
+            _ => return,
+        };
+        self.speed.rescale(by);
+        self.overall_us *= by;
+        self.median_us *= by;
+        self.batch.iter_mut().for_each(|low| low.ratio /= by);
+        for slot in &mut self.slots {
+            if slot.is_current {
+                slot.base_us *= by;
+            }
+            slot.is_current = false;
         }
     }
 
@@ -381,6 +408,8 @@ const TRUSTED_USES: u32 = 8;
 const EXPENSIVE: f32 = 5.0;
 /// From so many templates on whose cost is believed, one never seen is out of the ordinary.
 const MANY: u32 = 3;
+/// So many times as slow or as fast as noted is far off. A power of two.
+const ASTRAY: f32 = 4.0;
 /// Latencies at low load that are enough to begin with.
 const FIRST: usize = 3;
 
@@ -435,6 +464,63 @@ mod tests {
         // Where readers ask for them as well, they are what the site is.
         dear.iter().for_each(|&kind| see(&mut costs, kind, 660_000.0, 100));
         dear.iter().for_each(|&kind| assert_eq!(costs.price(kind), Price::Ordinary));
+    }
+
+    /// As uneven as pages of one kind are: from a third of the middle to three times.
+    fn uneven(state: &mut u64, middle_us: f32) -> f32 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let at = (*state >> 40) as f32 / (1u64 << 24) as f32;
+        middle_us * if at < 0.5 { 1.0 / (3.0 - 4.0 * at) } else { 4.0 * at - 1.0 }
+    }
+
+    #[test]
+    fn after_hours_costs_are_what_they_were() {
+        let mut costs = TemplateCosts::new(64);
+        let (page, api) = (PAGE + (1 << 60), PAGE + (2 << 60));
+        let mut state = 1;
+        for kind in [SEARCH; 40] {
+            see(&mut costs, kind, uneven(&mut state, 400_000.0), 1);
+            see(&mut costs, page, uneven(&mut state, 40_000.0), 1);
+        }
+        for round in 0..400_000 {
+            see(&mut costs, page, uneven(&mut state, 40_000.0), 1);
+            see(&mut costs, api, uneven(&mut state, 4_000.0), 1);
+            costs.rescale();
+            if round % 10_000 != 9_999 {
+                continue;
+            }
+            let takes = |kind| costs.latency(kind).map_or(0.0, |latency| latency.as_secs_f32());
+            for (kind, want) in [(page, 0.04), (api, 0.004)] {
+                assert!((0.3..3.0).contains(&(takes(kind) / want)), "{} s", takes(kind));
+            }
+            // What nobody asked for since is off by what the speed was, and no further.
+            let off = takes(SEARCH) / takes(page) / 10.0;
+            assert!((0.05..20.0).contains(&off), "{off} times as dear as it was");
+            assert!((1.0 / 8.0..=8.0).contains(&costs.speed()), "{}", costs.speed());
+        }
+        let ratio = costs.note_latency(page, 400_000.0, Load::High);
+        assert!((4.0..25.0).contains(&ratio), "a page that takes ten times as long: {ratio}");
+    }
+
+    #[test]
+    fn another_unit_changes_no_latency_and_no_price() {
+        let mut costs = TemplateCosts::new(64);
+        let (page, api) = (PAGE + (1 << 60), PAGE + (2 << 60));
+        let mut state = 1;
+        let mut rescaled = 0;
+        for _ in 0..20_000 {
+            for (kind, middle_us) in [(page, 40_000.0), (api, 4_000.0), (SEARCH, 400_000.0)] {
+                see(&mut costs, kind, uneven(&mut state, middle_us), 1);
+            }
+            let all = |costs: &TemplateCosts| {
+                [page, api, SEARCH].map(|kind| (costs.latency(kind), costs.price(kind)))
+            };
+            let (before, speed, overall_us) = (all(&costs), costs.speed(), costs.overall_us());
+            costs.rescale();
+            assert_eq!((all(&costs), costs.overall_us()), (before, overall_us));
+            rescaled += u32::from(costs.speed() != speed);
+        }
+        assert!(rescaled > 0, "{}", costs.speed());
     }
 
     #[test]

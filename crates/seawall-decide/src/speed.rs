@@ -46,6 +46,12 @@ impl Speed {
         self.median
     }
 
+    /// What templates are noted with is `by` times as much from now on.
+    pub(crate) fn rescale(&mut self, by: f32) {
+        self.ratios.iter_mut().for_each(|ratio| *ratio /= by);
+        self.median /= by;
+    }
+
     /// By what part latencies may be above the median for no more reason than chance: the standard error of
     /// it, and that of a few dozen values to be compared with it.
     pub(crate) const fn doubt(&self) -> f32 {
