@@ -146,7 +146,7 @@ fn has_no_readers(measure: &Measure) -> bool {
 
 /// Whether many of its clients go on though they are told to wait: an app that is new has nobody who was recognised
 /// either, but its people give up or come back later. Two in five: of bots that ask every three seconds, each time
-/// after another while, half pause for seven seconds within ten by chance.
+/// after another while, two in five pause for seven seconds within ten by chance, and of those that ask every four three.
 fn is_restless(measure: &Measure) -> bool {
     let counts = measure.recent.counts;
     counts.told >= MIN_TOLD && counts.restless.saturating_mul(5) > counts.told.saturating_mul(2)
@@ -218,7 +218,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(10);
 const MIN_TESTS: u64 = 200;
 const MIN_PASSED: u64 = 3;
-/// Of so many clients it can be said whether most of them wait.
+/// Of so many clients it can be said how many of them wait.
 const MIN_TOLD: u64 = 32;
 /// What explains less of what is too much is not what is wrong.
 const MIN_MAIN: f64 = 0.25;

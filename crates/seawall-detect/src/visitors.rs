@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::mem::replace;
 
 use seawall_model::{Attributes, MitigationId};
 
@@ -45,6 +46,8 @@ pub(crate) struct Visitor {
     /// Since when it is told to wait and does not, and when that was last said; 0 if it is not.
     told_since_ms: u64,
     told_ms: u64,
+    /// For which mitigation it was told so at first.
+    told_for: MitigationId,
 }
 
 /// Clients of the last minutes. 2.5 MB, taken once.
@@ -63,6 +66,8 @@ pub(crate) struct Visitors {
     draws: u64,
     /// Who was told to wait, earliest first: they count once it can be said whether they did.
     waiting: VecDeque<Waiting>,
+    /// When a window was taken in last.
+    taken_ms: u64,
 }
 
 /// What a tick brought.
@@ -104,9 +109,9 @@ enum Waits {
     No,
     /// From now on it is watched whether it does.
     Begins,
-    /// It went on for ten seconds, since `since_ms`, and never waited for as long as it was told to. From now on it is
-    /// watched again.
-    Restless { since_ms: u64 },
+    /// It went on for ten seconds and never waited for as long as it was told to, at `since_ms` for `told_for`. From now on
+    /// it is watched again.
+    Restless { since_ms: u64, told_for: MitigationId },
 }
 
 /// Shares of clients, and of how many.
@@ -167,6 +172,7 @@ impl Visitors {
             gave_way: 0,
             draws: 0,
             waiting: VecDeque::with_capacity(MAX_WAITING),
+            taken_ms: 0,
         }
     }
 
@@ -180,6 +186,10 @@ impl Visitors {
         mut mix: impl FnMut(&Attributes),
         mut told: impl FnMut(MitigationId, u32, u32),
     ) -> Arrivals {
+        if now_ms.saturating_sub(replace(&mut self.taken_ms, now_ms)) >= WAITS_MS {
+            // The machine stood still: nobody waited, and nobody went on.
+            self.waiting.clear();
+        }
         let bar = self.settled_bar.min(followed.bar());
         let (mut new, mut polls) = (0u32, 0u32);
         for seen in followed.seen() {
@@ -270,8 +280,9 @@ impl Visitors {
         if waits == Waits::No {
             return;
         }
-        if let Waits::Restless { since_ms } = waits
-            && let Some(of) = self.waiting_since(since_ms, id)
+        // What it meets now may be another one: fields rotate, and signatures are replaced.
+        if let Waits::Restless { since_ms, told_for } = waits
+            && let Some(of) = self.waiting_since(since_ms, told_for)
         {
             of.restless += 1;
         }
@@ -285,8 +296,8 @@ impl Visitors {
 
     fn waiting_since(&mut self, since_ms: u64, id: MitigationId) -> Option<&mut Waiting> {
         let first = self.waiting.partition_point(|of| of.since_ms < since_ms);
-        let of_then = self.waiting.range_mut(first..).take_while(|of| of.since_ms == since_ms);
-        of_then.into_iter().find(|of| of.id == id)
+        let mut of_then = self.waiting.range_mut(first..).take_while(|of| of.since_ms == since_ms);
+        of_then.find(|of| of.id == id)
     }
 
     fn visit(&mut self, seen: &Seen, now_ms: u64) -> Visit {
@@ -372,9 +383,7 @@ impl Visitor {
     /// Whether it has gone on for ten seconds though it was told to wait: people press a button again or give up, and
     /// programs try a few times and then later; a flood goes on.
     fn waits(&mut self, seen: &Seen, now_ms: u64) -> Waits {
-        if seen.untested.is_none() {
-            return Waits::No;
-        }
+        let Some(id) = seen.untested else { return Waits::No };
         if now_ms - self.told_ms >= WAITS_MS {
             (self.told_since_ms, self.told_ms) = (0, 0);
         }
@@ -386,8 +395,9 @@ impl Visitor {
         if !(is_restless || is_first && seen.is_put_off) {
             return Waits::No;
         }
-        let since_ms = core::mem::replace(&mut self.told_since_ms, now_ms);
-        if is_restless { Waits::Restless { since_ms } } else { Waits::Begins }
+        let since_ms = replace(&mut self.told_since_ms, now_ms);
+        let told_for = replace(&mut self.told_for, id);
+        if is_restless { Waits::Restless { since_ms, told_for } } else { Waits::Begins }
     }
 
     /// Whether it loaded what belongs to its first page, as browsers do.
@@ -537,16 +547,24 @@ mod tests {
     /// How often a client that asks at `seconds` is told to wait, as far as it can be said by then whether it does, and how
     /// often it does not; it is `put_off` at some of them.
     fn told(seconds: &[u64], put_off: impl Fn(u64) -> bool) -> [u32; 2] {
+        told_by(|_| 3, seconds, put_off)
+    }
+
+    /// The same where it meets another mitigation at some of them.
+    fn told_by(
+        met: impl Fn(u64) -> u32,
+        seconds: &[u64],
+        put_off: impl Fn(u64) -> bool,
+    ) -> [u32; 2] {
         let mut visitors = Visitors::new();
         let mut counts = [0, 0];
         for second in 0..=90 {
             let mut followed = Followed::new();
             if seconds.contains(&second) {
-                let (untested, is_put_off) = (Some(MitigationId(3)), put_off(second));
+                let (untested, is_put_off) = (Some(MitigationId(met(second))), put_off(second));
                 followed.put(&Seen { untested, is_put_off, ..seen(7, 0, 0) });
             }
-            let on_told = |id, told, restless| {
-                assert_eq!(id, MitigationId(3));
+            let on_told = |_, told, restless| {
                 counts = [counts[0] + told, counts[1] + restless];
                 assert!(restless <= told, "somebody is restless who was not told to wait");
             };
@@ -563,6 +581,29 @@ mod tests {
         assert_eq!(told(&[10, 12, 13], |_| true), [1, 0]);
         assert_eq!(told(&[10, 11, 13, 17, 25, 41], |_| true), [3, 0]);
         assert_eq!(told(&[10, 18, 26, 34, 42], |_| true), [5, 0]);
+    }
+
+    #[test]
+    fn who_goes_on_is_restless_whatever_it_looks_like_by_then() {
+        let flood: Vec<u64> = (10..=40).step_by(2).collect();
+        for met in [|second| (second % 4) as u32, |second| (second / 11) as u32] {
+            assert_eq!(told_by(met, &flood, |_| true), [4, 3]);
+        }
+    }
+
+    #[test]
+    fn while_the_machine_stands_still_nobody_waits() {
+        let mut visitors = Visitors::new();
+        let mut followed = Followed::new();
+        followed.put(&Seen { untested: Some(MitigationId(3)), is_put_off: true, ..seen(7, 0, 0) });
+        for now_ms in [1_000, 1_000 + WAITS_MS, 2_000 + WAITS_MS] {
+            visitors.take(&followed, now_ms, |_| (), |_, told, _| assert_eq!(told, 0));
+        }
+        let mut counted = 0;
+        for second in 10..40 {
+            visitors.take(&Followed::new(), 1_000 * second, |_| (), |_, told, _| counted += told);
+        }
+        assert_eq!(counted, 1, "what was before it counts for nothing");
     }
 
     #[test]
