@@ -251,6 +251,20 @@ pub(crate) fn build_seawall(root: &Path) -> Outcome<PathBuf> {
     Ok(target(root).join("release/seawall"))
 }
 
+/// Builds an example of a crate in release mode and says where it is.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn build_example(root: &Path, package: &str, example: &str) -> Outcome<PathBuf> {
+    visible(
+        Command::new("cargo")
+            .args(["build", "--release", "--locked", "--quiet"])
+            .args(["--package", package, "--example", example])
+            .current_dir(root),
+    )?;
+    Ok(target(root).join("release/examples").join(example))
+}
+
 /// Builds the product as the tests use it and says where it is. After a run of all tests there is
 /// nothing left to build.
 ///

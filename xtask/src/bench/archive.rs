@@ -6,12 +6,11 @@
 mod handbook;
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
 use super::rows::{Flags, Row};
-use crate::process::{bound, output, scratch, target, visible};
+use crate::process::{bound, build_example, output, scratch};
 use crate::table::{Bar, Line};
 use crate::{Outcome, setup};
 
@@ -47,9 +46,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Outcome {
 
 /// An index of so many URLs: made by one process, asked by another.
 fn many(root: &Path, urls: u64) -> Outcome<Vec<Line>> {
-    let build = ["build", "--release", "--locked", "-p", "seawall-archive", "--example", "many"];
-    visible(Command::new("cargo").args(build).current_dir(root))?;
-    let program = target(root).join("release/examples/many").to_string_lossy().into_owned();
+    let program = build_example(root, "seawall-archive", "many")?;
+    let program = program.to_string_lossy();
     let folder = scratch(root, "bench-archive-many")?;
     let dir = folder.join("archive");
     let command = |what: &str| {

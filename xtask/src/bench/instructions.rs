@@ -11,7 +11,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::process::{output, target, visible};
+use crate::process::{build_example, output};
 use crate::{Outcome, setup};
 
 /// Calls in the first run; twice as many in the second.
@@ -75,13 +75,7 @@ pub(super) fn run(root: &Path, mode: Mode) -> Outcome<Vec<Value>> {
     setup::instructions()?;
     let (mut report, mut risen) = (Vec::new(), Vec::new());
     for case in CASES {
-        visible(
-            Command::new("cargo")
-                .args(["build", "--release", "--locked", "--quiet"])
-                .args(["--package", case.package, "--example", case.example])
-                .current_dir(root),
-        )?;
-        let program = target(root).join("release/examples").join(case.example);
+        let program = build_example(root, case.package, case.example)?;
         let (once, twice) = (count(&program, case, CALLS)?, count(&program, case, 2 * CALLS)?);
         let each = twice.saturating_sub(once) / CALLS;
         let change = Change::of(each, case.on_file);

@@ -4,10 +4,11 @@
 //! `addresses` can vary only what a request over plain HTTP/1.1 can, and its figure has the heap's slack
 //! in it. For two workers, on which the bar is, and for more: each has windows of its own.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::process::{output, target, visible};
+use crate::process::{build_example, output};
 use crate::table::{Bar, Line};
 
 use super::Scene;
@@ -21,17 +22,11 @@ const WORKERS: [usize; 3] = [2, 8, 16];
 /// # Errors
 /// When the example does not build, or says something else than it should.
 pub(super) fn run(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
-    visible(
-        Command::new("cargo")
-            .args(["build", "--release", "--locked", "--quiet"])
-            .args(["--package", "seawall-edge", "--example", "count_state"])
-            .current_dir(scene.root),
-    )?;
-    WORKERS.into_iter().map(|workers| measure(scene, workers)).collect()
+    let program = build_example(scene.root, "seawall-edge", "count_state")?;
+    WORKERS.into_iter().map(|workers| measure(scene, &program, workers)).collect()
 }
 
-fn measure(scene: &Scene<'_>, workers: usize) -> Outcome<Line> {
-    let program = target(scene.root).join("release/examples/count_state");
+fn measure(scene: &Scene<'_>, program: &Path, workers: usize) -> Outcome<Line> {
     let counts = [workers.to_string(), scene.addresses.to_string()];
     let said = output(Command::new(program).args(counts))?.stdout;
     let said = String::from_utf8_lossy(&said);

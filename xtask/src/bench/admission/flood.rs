@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::process::{output, random_hex, target, visible};
+use crate::process::{build_example, output, random_hex};
 use crate::table::{Bar, Line};
 
 use super::Scene;
@@ -254,10 +254,7 @@ fn play(scene: &Scene<'_>, play: Play) -> Outcome<Found> {
 
 /// `Cookie` field values of readers who have been known for two days.
 fn credentials(scene: &Scene<'_>, secret: &str) -> Outcome<Vec<String>> {
-    let example = ["build", "--release", "--locked", "--quiet"];
-    let which = ["--package", "seawall-decide", "--example", "aged_readers"];
-    visible(Command::new("cargo").args(example).args(which).current_dir(scene.root))?;
-    let program = target(scene.root).join("release/examples/aged_readers");
+    let program = build_example(scene.root, "seawall-decide", "aged_readers")?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let since = now.map_or(0, |now| now.as_secs()).saturating_sub(TWO_DAYS_S).to_string();
     let said = output(Command::new(program).args([secret, &since, CREDENTIALS]))?.stdout;

@@ -4,12 +4,12 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::process::{bound, output, target, visible};
+use crate::process::{bound, build_example, output};
 use crate::table::{Bar, Line};
 
 use super::Scene;
@@ -68,14 +68,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
 
 /// Records an incident in virtual time; what the program says of it.
 fn record(scene: &Scene<'_>, state: &Path) -> Outcome<Value> {
-    visible(
-        Command::new("cargo")
-            .args(["build", "--release", "--locked", "--quiet"])
-            .args(["--package", "seawall-edge", "--example", "record_incident"])
-            .current_dir(scene.root),
-    )?;
+    let program = build_example(scene.root, "seawall-edge", "record_incident")?;
     eprintln!("{} hours are recorded, which takes some minutes", scene.hours);
-    let program = target(scene.root).join("release/examples/record_incident");
     let mut command = bound(&program.to_string_lossy());
     command.arg(state).args([(scene.hours * 3_600).to_string(), scene.rate.to_string()]);
     let said = output(&mut command)?.stdout;

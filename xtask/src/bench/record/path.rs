@@ -3,11 +3,10 @@
 //! By itself and not in the real program, whose noise is larger than the bar (`cost`). All else that a record needs is
 //! either what detection takes note of anyway, or done by the threads that watch and write (`incident`).
 
-use std::process::Command;
 use std::time::Instant;
 
 use crate::Outcome;
-use crate::process::{bound, output, target, visible};
+use crate::process::{bound, build_example, output};
 use crate::table::{Bar, Line};
 
 use super::Scene;
@@ -29,13 +28,7 @@ const CASES: [(&str, &str); 3] = [
 /// # Errors
 /// When the example is not built, or fails.
 pub(super) fn run(scene: &Scene<'_>) -> Outcome<Vec<Line>> {
-    visible(
-        Command::new("cargo")
-            .args(["build", "--release", "--locked", "--quiet"])
-            .args(["--package", "seawall-edge", "--example", "count_heard"])
-            .current_dir(scene.root),
-    )?;
-    let program = target(scene.root).join("release/examples/count_heard");
+    let program = build_example(scene.root, "seawall-edge", "count_heard")?;
     let timed = |case: &str, calls: u32| {
         let mut command = bound(&program.to_string_lossy());
         let began = Instant::now();
