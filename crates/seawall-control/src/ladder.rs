@@ -145,8 +145,8 @@ fn has_no_readers(measure: &Measure) -> bool {
 }
 
 /// Whether many of its clients go on though they are told to wait: an app that is new has nobody who was recognised
-/// either, but its people give up or come back later. Two in five: of bots that ask every three seconds, each time
-/// after another while, two in five pause for seven seconds within ten by chance, and of those that ask every four three.
+/// either, but its people give up or come back later. Two in five, because bots that ask every few
+/// seconds, each time after another while, pause for seven seconds within ten by chance as well.
 fn is_restless(measure: &Measure) -> bool {
     let counts = measure.recent.counts;
     counts.told >= MIN_TOLD && counts.restless.saturating_mul(5) > counts.told.saturating_mul(2)

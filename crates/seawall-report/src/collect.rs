@@ -2,7 +2,7 @@
 //!
 //! Separate because every export and every judgement rests on these sums, and because a record may come from a stranger: each
 //! table has a bound, and what did not fit is counted and said in [`Report::unknown`]. A record that was made to fill every table took
-//! 120 MB, and 160 MB with addresses (2026-11-23); one of nine hours as it is written takes a fifth of that.
+//! 120 MB, and 160 MB with addresses (2026-11-23).
 //!
 //! How seconds are counted: each line once. Seconds that end before the first alarm are the time before; those that begin no
 //! later than the last alarm are the incident; those after it are only in the timeline. Two seconds of one name are there when the clock was set back: both are
