@@ -9,8 +9,16 @@
 //! Among strangers a network has a sixteenth while more than half of their burst is spent, so that one
 //! network does not shut out those of all others; before, it may have all there is.
 //!
-//! One for each worker, because a worker's thread is what is scarce. Memory is fixed: 32 KiB. It
-//! measures nothing itself; the time spent is an argument.
+//! Beyond the same half those strangers come first who had few handshakes lately. An address (a /64)
+//! that had eight full ones at once, and then more than one in five seconds, is behind them: it gets what
+//! they leave, and all there is while half of the burst is not spent. No browser needs that many, and
+//! ten thousand bots that open a connection for each request do. Not so an address that many share: a Tor
+//! exit, one where several readers are known, what seems to be a CDN. Only handshakes that were had count,
+//! so that trying again harms nobody.
+//!
+//! One for each worker, because a worker's thread is what is scarce. Memory is fixed: 32 KiB; how many
+//! handshakes an address had stands in the table that all workers share ([`Limiters`]). It measures nothing
+//! itself; the time spent is an argument.
 
 use alloc::boxed::Box;
 use core::net::IpAddr;
@@ -18,6 +26,10 @@ use core::time::Duration;
 
 use seawall_model::{ClientAddr, Instant, Limits};
 use siphasher::sip128::SipHasher13;
+
+use crate::budget::{OriginBudget, Whence};
+use crate::limiters::{Limiters, SEEN_NANOS};
+use crate::table::Table;
 
 /// The budgets of one worker.
 #[derive(Debug)]
@@ -35,13 +47,52 @@ pub struct HandshakeBudget {
     shares: Shares,
 }
 
-/// What a client has to show with its hello.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
-    /// Credentialed readers were seen in its network.
-    pub known_network: bool,
+/// A ClientHello, as far as the budget asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Hello {
+    /// Who sent it.
+    pub client: ClientAddr,
     /// It brings a session ticket. A claim.
-    pub ticket: bool,
+    pub offers_ticket: bool,
+}
+
+/// Decides whether there is time for a handshake; `None`: close the connection, before any cryptography.
+///
+/// `seems_shared` is asked last: whether the address seems to stand for many for another reason than those
+/// that are known here. O(1), no allocation.
+pub fn handshake_gate(
+    (table, limiters, budgets): (&Table, &Limiters, &OriginBudget),
+    handshakes: &mut HandshakeBudget,
+    now: Instant,
+    Hello { client, offers_ticket }: Hello,
+    seems_shared: impl FnOnce() -> bool,
+) -> Option<HandshakeTurn> {
+    let is_one = || {
+        !table.is_tor_exit(client.ip())
+            && budgets.people(Whence { client, asn: None }) == 1
+            && !seems_shared()
+    };
+    let shown = Shown {
+        known_network: budgets.knows_network(client),
+        ticket: offers_ticket,
+        came_often: limiters.shook_often(now, client) && is_one(),
+    };
+    let turn = handshakes.admit(now, client, shown)?;
+    if turn.on == On::Nothing {
+        limiters.note_shake(now, client);
+    }
+    Some(turn)
+}
+
+/// What speaks for a client, or against it, when its hello comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shown {
+    /// Credentialed readers were seen in its network.
+    known_network: bool,
+    /// It brings a session ticket. A claim.
+    ticket: bool,
+    /// It had more full handshakes lately than one person needs.
+    came_often: bool,
 }
 
 /// A handshake that was let through; what it costs is charged to it.
@@ -77,14 +128,7 @@ impl HandshakeBudget {
         self.shares = Shares::of(limits);
     }
 
-    /// Whether there is time for another handshake; `None`: close the connection, before any
-    /// cryptography. O(1), no allocation.
-    pub fn admit(
-        &mut self,
-        now: Instant,
-        client: ClientAddr,
-        shown: Shown,
-    ) -> Option<HandshakeTurn> {
+    fn admit(&mut self, now: Instant, client: ClientAddr, shown: Shown) -> Option<HandshakeTurn> {
         let shares = self.shares;
         if !self.all.admits(now, shares.all) {
             return None;
@@ -99,9 +143,10 @@ impl HandshakeBudget {
         } else if shown.known_network && self.owed.debt(network(client)).admits(now, shares.network)
         {
             On::Network
-        } else if self.strangers.admits(now, shares.strangers)
-            && (self.strangers.admits(now, shares.ease)
-                || self.crowds.debt(network(client)).admits(now, shares.crowd))
+        } else if self.strangers.admits(now, shares.ease)
+            || !shown.came_often
+                && self.strangers.admits(now, shares.strangers)
+                && self.crowds.debt(network(client)).admits(now, shares.crowd)
         {
             On::Nothing
         } else {
@@ -148,7 +193,7 @@ struct Shares {
     strangers: Rate,
     claims: Rate,
     network: Rate,
-    /// Strangers', up to where nobody asks for their networks.
+    /// Strangers', up to where nobody asks for their networks, nor how often they came.
     ease: Rate,
     /// What a network of strangers has beyond that.
     crowd: Rate,
@@ -247,6 +292,32 @@ impl Owed {
     }
 }
 
+/// How many full handshakes an address had lately: GCRA, when the next one is due, in ticks of
+/// [`SEEN_NANOS`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shakes(u32);
+
+impl Shakes {
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether another one now would be too soon.
+    pub(crate) const fn is_often(self, now_tick: u32) -> bool {
+        self.0.saturating_sub(now_tick) > (SHAKES - 1) * SHAKE_TICKS
+    }
+
+    /// With one more, now.
+    pub(crate) fn plus_one(self, now_tick: u32) -> Self {
+        let due = self.0.max(now_tick).saturating_add(SHAKE_TICKS);
+        Self(due.min(now_tick.saturating_add(MOST_SHAKES * SHAKE_TICKS)))
+    }
+}
+
 /// The /24 or /48, told apart from every identity.
 fn network(client: ClientAddr) -> u128 {
     match client.truncated() {
@@ -258,6 +329,12 @@ fn network(client: ClientAddr) -> u128 {
 /// Claims of one address that are not proved: eight at once, then one in five seconds.
 const CLAIM: Rate = Rate { percent: 20, burst: Duration::from_secs(7) };
 const CLAIM_COST: Duration = Duration::from_secs(1);
+/// Full handshakes that one person may need at once: a browser without HTTP/2 opens six connections.
+const SHAKES: u32 = 8;
+/// Until one more may be needed: five seconds.
+const SHAKE_TICKS: u32 = (5_000_000_000 / SEEN_NANOS) as u32;
+/// However many there were: after twenty seconds of quiet an address is a stranger as others are.
+const MOST_SHAKES: u32 = SHAKES + 3;
 const WAYS: usize = 4;
 const SETS: usize = 256;
 /// However dear a handshake was: nobody is kept out for longer than this.
@@ -265,14 +342,19 @@ const MAX_DEBT_NANOS: u64 = 60_000_000_000;
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
     use core::net::Ipv4Addr;
+
+    use seawall_model::{Identity, Prefix};
+
+    use crate::table::TableSource;
 
     use super::*;
 
     const COST: Duration = Duration::from_millis(1);
-    const STRANGER: Shown = Shown { known_network: false, ticket: false };
-    const KNOWN: Shown = Shown { known_network: true, ticket: false };
-    const CLAIMANT: Shown = Shown { known_network: false, ticket: true };
+    const STRANGER: Shown = Shown { known_network: false, ticket: false, came_often: false };
+    const KNOWN: Shown = Shown { known_network: true, ..STRANGER };
+    const CLAIMANT: Shown = Shown { ticket: true, ..STRANGER };
 
     fn budget() -> HandshakeBudget {
         HandshakeBudget::new(&Limits::default(), [1, 2])
@@ -409,5 +491,124 @@ mod tests {
         let mut budget = HandshakeBudget::new(&limits, [1, 2]);
         let mut ask = |us| shake(&mut budget, us, client(1, 1), STRANGER, false);
         assert!(ask(0) && !ask(1) && !ask(59_000_000) && ask(61_000_000));
+    }
+
+    /// The gate with all that it asks, for one worker.
+    struct Gate {
+        table: Table,
+        limiters: Limiters,
+        budgets: OriginBudget,
+        handshakes: HandshakeBudget,
+    }
+
+    impl Gate {
+        fn new() -> Self {
+            let (limits, seed) = (Limits::default(), [1, 2]);
+            let tor_exit = Prefix::new(tor_exit().ip(), 32).expect("a prefix");
+            let table = TableSource { tor_exits: vec![tor_exit], ..TableSource::default() };
+            Self {
+                table: Table::compile(table),
+                limiters: Limiters::new(&limits, seed),
+                budgets: OriginBudget::new(&limits, seed),
+                handshakes: HandshakeBudget::new(&limits, seed),
+            }
+        }
+
+        fn shake(&mut self, us: u64, client: ClientAddr) -> bool {
+            let (hello, by) = (
+                Hello { client, offers_ticket: false },
+                (&self.table, &self.limiters, &self.budgets),
+            );
+            let cdn = || client == cdn();
+            let turn = handshake_gate(by, &mut self.handshakes, at_us(us), hello, cdn);
+            turn.is_some_and(|mut turn| {
+                self.handshakes.charge(at_us(us), &mut turn, COST);
+                true
+            })
+        }
+
+        fn knows(&self, client: ClientAddr, readers: u64) {
+            for reader in 0..readers {
+                let from = Whence { client, asn: None };
+                self.budgets.saw_reader(20_000, Identity::of_holder(reader), from);
+            }
+        }
+
+        /// Lets strangers, each new, spend three quarters of their burst.
+        fn press(&mut self, us: u64) {
+            for number in 0..375 {
+                self.shake(us, client(0x80_0000 + number, 1));
+            }
+        }
+    }
+
+    fn tor_exit() -> ClientAddr {
+        client(0x10_0000, 1)
+    }
+
+    fn cdn() -> ClientAddr {
+        client(0x10_0001, 1)
+    }
+
+    #[test]
+    fn bots_that_come_again_and_again_wait_behind_strangers() {
+        let mut gate = Gate::new();
+        let (mut strangers, mut bots) = (0, 0);
+        for turn in 0..40_000u32 {
+            let us = u64::from(turn) * 500;
+            // Ten times a second each of 200, from 100 networks: four times what all strangers have.
+            let bot = gate.shake(us, client(turn % 100, turn / 100 % 2));
+            let is_stranger_due = turn % 40 == 0;
+            let stranger = is_stranger_due && gate.shake(us, client(0xc0_0000 + turn / 40, 7));
+            // In the first seconds they are no more known than strangers are.
+            if us >= 10_000_000 {
+                (bots, strangers) = (bots + u32::from(bot), strangers + u32::from(stranger));
+            }
+        }
+        assert_eq!(strangers, 500, "every one of fifty a second");
+        assert!((4_400..4_600).contains(&bots), "what they leave: {bots}");
+    }
+
+    #[test]
+    fn who_comes_again_and_again_has_all_that_nobody_else_wants() {
+        let mut gate = Gate::new();
+        let got = in_ten_seconds(|us| gate.shake(us, client(1, 1)));
+        assert!((5_240..=5_260).contains(&got), "half of ten seconds and of the burst: {got}");
+    }
+
+    #[test]
+    fn addresses_that_many_share_are_not_put_behind() {
+        // Beside what its network has, if anybody is known there.
+        for (who, readers, want) in
+            [(client(1, 1), 0, 0), (tor_exit(), 0, 32), (cdn(), 0, 32), (client(1, 1), 2, 126 + 32)]
+        {
+            let mut gate = Gate::new();
+            (0..20).for_each(|_| assert!(gate.shake(0, who), "there is room"));
+            gate.knows(who, readers);
+            gate.press(1);
+            let got = (0..1_000).filter(|_| gate.shake(2, who)).count();
+            assert_eq!(got, want, "with {readers} readers known");
+        }
+    }
+
+    #[test]
+    fn a_browser_with_six_connections_is_no_bot() {
+        let mut gate = Gate::new();
+        for us in [0, 60_000_000] {
+            gate.press(us);
+            assert_eq!((0..20).filter(|_| gate.shake(us + 1, client(1, 1))).count(), 8);
+        }
+    }
+
+    #[test]
+    fn however_often_it_came_an_address_is_a_stranger_again_after_twenty_seconds() {
+        let mut gate = Gate::new();
+        let who = client(1, 1);
+        // For an hour, while nobody else comes.
+        (0..3_600).for_each(|s| assert!(gate.shake(s * 1_000_000, who)));
+        for (s, want) in [(3_610, false), (3_621, true)] {
+            gate.press(s * 1_000_000);
+            assert_eq!(gate.shake(s * 1_000_000, who), want, "at {s} s");
+        }
     }
 }

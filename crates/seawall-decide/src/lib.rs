@@ -73,7 +73,7 @@ pub use crate::egress::{Egress, EgressAsked, EgressConfig, EgressTicket};
 pub use crate::gates::{
     CROWD, accept_gate, bar_gate, decide, hello_gate, note_misbehaviour, route_gate,
 };
-pub use crate::handshakes::{HandshakeBudget, HandshakeTurn, Shown};
+pub use crate::handshakes::{HandshakeBudget, HandshakeTurn, Hello, handshake_gate};
 pub use crate::held_gate::held_gate;
 pub use crate::ja4_rules::{InvalidJa4Rule, Ja4Rule};
 pub use crate::limiters::{DEMAND_ONE, Limiters, Look, Tested};

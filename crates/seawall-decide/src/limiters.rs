@@ -1,7 +1,8 @@
 //! What is remembered of clients: one fixed table of atomics, shared by all workers.
 //!
 //! Per identity (the holder of a credential, or a /32 of IPv4, a /64 of IPv6): the held-page budget (GCRA, one word), the decayed
-//! demand on origins, that of the heaviest look among it, and the number of open connections; per look of
+//! demand on origins, that of the heaviest look among it, the number of open connections, and how many full
+//! handshakes it had lately ([`crate::handshake_gate`]); per look of
 //! an identity its demand and its part of the held pages that an address has beyond that budget
 //! ([`crate::held_gate`]). 40 bytes each, allocated once from `limits.max_clients`: 5 MiB at the default
 //! of 2^17. It never grows.
@@ -38,6 +39,7 @@ use seawall_model::{ClientAddr, Fingerprint, Identity, Instant, Limits, Misbehav
 use siphasher::sip::SipHasher13;
 
 use crate::decay::{Decayed, ONE};
+use crate::handshakes::Shakes;
 use crate::hashed::Hashed;
 use crate::held_gate::{HeldBudget, LOOKS};
 use crate::offenders::{Bar, Offenders};
@@ -183,6 +185,23 @@ impl Limiters {
     pub fn open_connections(&self, client: ClientAddr) -> u32 {
         let found = self.find(self.place(client.into(), None));
         found.map_or(0, |record| record.set.open[record.way].load(Ordering::Relaxed))
+    }
+
+    /// Whether this address had more full handshakes lately than one person needs. O(1), no allocation.
+    pub(crate) fn shook_often(&self, now: Instant, client: ClientAddr) -> bool {
+        self.find(self.place(client.into(), None)).is_some_and(|record| {
+            let bits = record.set.shakes[record.way].load(Ordering::Relaxed);
+            Shakes::from_bits(bits).is_often(tick(now))
+        })
+    }
+
+    /// Notes a full handshake of this address. O(1), no allocation.
+    pub(crate) fn note_shake(&self, now: Instant, client: ClientAddr) {
+        let Some(record) = self.touch(now, self.place(client.into(), None)) else { return };
+        let word = &record.set.shakes[record.way];
+        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
+            Some(Shakes::from_bits(bits).plus_one(tick(now)).to_bits())
+        });
     }
 
     /// The demand of this identity on origins, with a half-life of 30 s, in units of
@@ -380,6 +399,7 @@ impl Limiters {
         set.held[way].store(0, Ordering::Relaxed);
         set.demand[way].store(0, Ordering::Relaxed);
         set.open[way].store(0, Ordering::Relaxed);
+        set.shakes[way].store(0, Ordering::Relaxed);
         // Sequentially consistent with the look around below, so that of two workers inserting
         // the same tag at least one sees the other.
         set.tags[way].store(tag, Ordering::SeqCst);
@@ -410,7 +430,7 @@ impl Place {
     }
 }
 
-/// Eight records of 40 bytes (36 used), field by field: finding a record touches one cache line,
+/// Eight records of 40 bytes, field by field: finding a record touches one cache line,
 /// and each kind of update one more.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -425,6 +445,8 @@ struct Set {
     /// The same, of the heaviest look of an address. All demands decay alike, so the heaviest stays it.
     heaviest: [AtomicU64; WAYS],
     open: [AtomicU32; WAYS],
+    /// [`Shakes`] bits.
+    shakes: [AtomicU32; WAYS],
 }
 
 impl Set {
@@ -464,7 +486,7 @@ struct Record<'a> {
 impl Record<'_> {
     fn see(&self, now: Instant) {
         let seen = &self.set.seen[self.way];
-        let tick = u32::try_from(now.as_nanos() / SEEN_NANOS).unwrap_or(u32::MAX);
+        let tick = tick(now);
         // Written only when it changes, so that busy records do not travel between cores for it.
         if seen.load(Ordering::Relaxed) != tick {
             seen.store(tick, Ordering::Relaxed);
@@ -521,6 +543,10 @@ impl Record<'_> {
     }
 }
 
+fn tick(now: Instant) -> u32 {
+    u32::try_from(now.as_nanos() / SEEN_NANOS).unwrap_or(u32::MAX)
+}
+
 const WAYS: usize = 8;
 /// 2^31 sets would be 512 GiB: a typing error is not an allocation.
 const MAX_SETS: usize = 1 << 24;
@@ -533,7 +559,7 @@ const LOOK: u32 = 1 << 31;
 /// In the place of a look: what all of them behind an address share.
 const ALL_LOOKS: Look = Look(0);
 /// 67 ms: the tick wraps after nine years.
-const SEEN_NANOS: u64 = 1 << 26;
+pub(crate) const SEEN_NANOS: u64 = 1 << 26;
 
 #[cfg(test)]
 mod tests;

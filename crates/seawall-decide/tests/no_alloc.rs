@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use seawall_decide::{
-    Attributer, DEMAND_ONE, Exempt, Limiters, Mitigations, NetworkClass, OriginBudget, RouteRule,
-    SiteRules, Table, TableSource, Whence, accept_gate, decide, held_gate, hello_gate,
+    Attributer, DEMAND_ONE, Exempt, HandshakeBudget, Hello, Limiters, Mitigations, NetworkClass,
+    OriginBudget, RouteRule, SiteRules, Table, TableSource, Whence, accept_gate, decide,
+    handshake_gate, held_gate, hello_gate,
 };
 use seawall_model::{
     Attribute, BodyLength, Cause, ClientAddr, Decision, Facts, Fields, Fingerprint, Held, Identity,
@@ -65,6 +66,7 @@ fn gates_and_limiters_allocate_nothing() {
     let limits = Limits { max_clients: 64, ..Limits::default() };
     let limiters = Limiters::new(&limits, [1, 2]);
     let budgets = OriginBudget::new(&limits, [1, 2]);
+    let mut handshakes = HandshakeBudget::new(&limits, [1, 2]);
     let (table, cases) = (table(limits), cases());
     let from = Whence { client: cases[0].client, asn: None };
     (0..9).for_each(|reader| budgets.saw_reader(20_000, Identity::of_holder(reader), from));
@@ -89,6 +91,9 @@ fn gates_and_limiters_allocate_nothing() {
             let passer_by = ClientAddr::new(IpAddr::V4(Ipv4Addr::from_bits(round)));
             note(accept_gate(&table, &limiters, now, passer_by, 0));
             note(hello_gate(&table, &limiters, now, passer_by, &Fingerprint::default()));
+            let hello = Hello { client: passer_by, offers_ticket: round % 2 == 0 };
+            let by = (&table, &limiters, &budgets);
+            let _ = handshake_gate(by, &mut handshakes, now, hello, || false);
             limiters.connection_opened(now, passer_by);
             limiters.note_demand(now, passer_by, DEMAND_ONE);
             limiters.connection_closed(now, passer_by);

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
-use seawall_decide::{MemoryStep, Shown, accept_gate, bar_gate, hello_gate, lacks_memory};
+use seawall_decide::{
+    Hello, MemoryStep, accept_gate, bar_gate, handshake_gate, hello_gate, lacks_memory,
+};
 use seawall_model::{
     Cause, ClientAddr, ConnectionSignal, Decision, Fingerprint, Instant, Limits, Misbehaviour,
 };
@@ -407,20 +409,18 @@ async fn handshake(
     let config = worker.shared.tls.clone().ok_or(Unshaken::Failed)?;
     let budget = &worker.handshakes;
     let exempt = decision.cause() == Cause::AllowList || opened.via_proxy;
-    let shown = Shown {
-        known_network: worker.shared.budgets.knows_network(opened.client),
-        ticket: hello.offers_resumption,
-    };
-    let mut turn = match exempt {
-        true => None,
-        false => match budget.borrow_mut().admit(now, opened.client, shown) {
-            Some(turn) => Some(turn),
-            None => {
-                refused(worker, Cause::HandshakeBudget);
-                return Err(Unshaken::Refused);
-            }
-        },
-    };
+    let mut turn = None;
+    if !exempt {
+        let (shared, client) = (&worker.shared, opened.client);
+        let hello = Hello { client, offers_ticket: hello.offers_resumption };
+        let by = (&policy.table, &shared.limiters, &shared.budgets);
+        let seems_cdn = || shared.is_suspected_cdn(client.ip());
+        turn = handshake_gate(by, &mut budget.borrow_mut(), now, hello, seems_cdn);
+        if turn.is_none() {
+            refused(worker, Cause::HandshakeBudget);
+            return Err(Unshaken::Refused);
+        }
+    }
     let mut accept = pin!(TlsAcceptor::from(config).accept(Replay::new(early.freeze(), tcp)));
     // The whole answer to a hello is computed in one poll; what is charged there is what it cost.
     let accepted = poll_fn(|cx| {

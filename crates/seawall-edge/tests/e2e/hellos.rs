@@ -1,7 +1,7 @@
 //! What a TLS hello meets before any cryptography: fingerprints and the budget of handshakes.
 
 use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 use seawall_edge::config::Config;
 use seawall_wire::client_hello;
+use socket2::{Domain, Socket, Type};
 
 use crate::client::Client;
 use crate::origin::Origin;
@@ -40,7 +41,14 @@ fn hello(config: &Arc<ClientConfig>) -> ClientConnection {
 }
 
 fn open(shield: &Shield) -> TcpStream {
-    let tcp = TcpStream::connect(shield.addresses()[0]).expect("loopback connects");
+    open_from(Ipv4Addr::LOCALHOST, shield)
+}
+
+fn open_from(source: Ipv4Addr, shield: &Shield) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket is to be had");
+    socket.bind(&SocketAddr::from((source, 0)).into()).expect("loopback is bound");
+    socket.connect(&shield.addresses()[0].into()).expect("loopback connects");
+    let tcp = TcpStream::from(socket);
     tcp.set_read_timeout(Some(Duration::from_secs(30))).expect("socket option");
     tcp
 }
@@ -48,7 +56,15 @@ fn open(shield: &Shield) -> TcpStream {
 /// Asks for a page on a new connection; how the handshake went, or `None` if not one byte was
 /// answered to the hello.
 fn shake(shield: &Shield, config: &Arc<ClientConfig>) -> Option<HandshakeKind> {
-    let (mut conn, mut tcp) = (hello(config), open(shield));
+    shake_from(Ipv4Addr::LOCALHOST, shield, config)
+}
+
+fn shake_from(
+    source: Ipv4Addr,
+    shield: &Shield,
+    config: &Arc<ClientConfig>,
+) -> Option<HandshakeKind> {
+    let (mut conn, mut tcp) = (hello(config), open_from(source, shield));
     conn.write_tls(&mut tcp).expect("the socket takes a hello");
     match conn.read_tls(&mut tcp) {
         Ok(0) => return None,
@@ -135,6 +151,31 @@ fn a_ticket_that_is_no_good_is_no_free_pass() {
     }
     // Eight at once, and one more for each five seconds that this takes.
     assert!((8..100).contains(&passed), "some are believed until they fail: {passed}");
+}
+
+#[test]
+fn who_shakes_hands_again_and_again_waits_behind_who_does_not() {
+    let origin = Origin::page(FRESH, "hello");
+    let (shield, _dir) = shield(&origin, |config| {
+        config.workers = 1;
+        // Many handshakes at once, and then hardly any.
+        config.limits.handshake_share_percent = 1;
+        config.limits.handshake_burst = Duration::from_millis(200);
+    });
+    let new = || client(&shield, &[]);
+    let bot = Ipv4Addr::new(127, 0, 1, 1);
+    for at in 0..12 {
+        assert!(shake_from(bot, &shield, &new()).is_some(), "there is room for number {at}");
+    }
+    // Until half of what strangers have is spent; none of them comes from the bot's /24, nor twice.
+    let mut others = (1..=255).flat_map(|c| [2, 3].map(|b| Ipv4Addr::new(127, b, c, 1)));
+    let mut other = || others.next().expect("half a thousand of them spend it");
+    while shake_from(bot, &shield, &new()).is_some() {
+        assert!(shake_from(other(), &shield, &new()).is_some(), "a stranger before the bot");
+    }
+    assert!(shake_from(other(), &shield, &new()).is_some(), "another one");
+    let neighbour = Ipv4Addr::new(127, 0, 1, 2);
+    assert!(shake_from(neighbour, &shield, &new()).is_some(), "its network is not to blame");
 }
 
 #[test]

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_decide::{
-    HandshakeBudget, Limiters, OriginBudget, OriginGate, OriginGateConfig, OriginPermit,
+    HandshakeBudget, Hello, Limiters, OriginBudget, OriginGate, OriginGateConfig, OriginPermit,
     StreamPermit, Table, TableSource, Templater, TestAsker, TestOutcome, Turn, TurnAsker, Whence,
-    Wish, accept_gate, decide, held_gate, note_misbehaviour, test_gate,
+    Wish, accept_gate, decide, handshake_gate, held_gate, note_misbehaviour, test_gate,
 };
 use seawall_detect::{GateReading, OriginMeter, OriginStress, Window};
 use seawall_model::{
@@ -319,11 +319,10 @@ impl Shield for Seawall {
             return Err(cause);
         }
         self.watch.signal(ConnectionSignal::Handshake, 1);
-        let shown = seawall_decide::Shown {
-            known_network: self.budgets.knows_network(client),
-            ticket: has_ticket,
-        };
-        let Some(mut turn) = self.handshakes.admit(now, client, shown) else {
+        let hello = Hello { client, offers_ticket: has_ticket };
+        let by = (&self.table, &self.limiters, &self.budgets);
+        let admitted = handshake_gate(by, &mut self.handshakes, now, hello, || false);
+        let Some(mut turn) = admitted else {
             self.watch.signal(ConnectionSignal::Refused, 1);
             return Err(Cause::HandshakeBudget);
         };

@@ -64,7 +64,7 @@ pub(super) const KEYS: &[Key] = &[
         "limits.handshake_share",
         "whole number",
         "50",
-        "Percent of a core, per worker, for TLS handshakes of unknown clients; closed beyond, before any cryptography. Under pressure one network of them (/24, /48) has a sixteenth of it. 1 to 100.",
+        "Percent of a core, per worker, for TLS handshakes of unknown clients; closed beyond, before any cryptography. Under pressure one network of them (/24, /48) has a sixteenth of it, and an address that shook hands eight times and goes on more than once in five seconds has what others leave. 1 to 100.",
     ),
     now(
         "limits.known_handshake_share",
