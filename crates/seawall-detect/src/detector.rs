@@ -33,6 +33,7 @@ use crate::onset::Onset;
 use crate::sample::Sample;
 use crate::signs::{self, ProbeCounts, Tests, without_ordinary};
 use crate::tally::Tallies;
+use crate::usual::Usual;
 use crate::visitors::{Arrivals, NEW_MS, Visitors};
 use crate::watch::{Watch, is_no_crowds};
 use crate::who::Who;
@@ -108,6 +109,8 @@ pub struct Detector {
     minute: Minute,
     /// When what goes on may have begun.
     began_ms: u64,
+    /// Clients that would be here had it not; `None` while nothing does.
+    usual: Option<Usual>,
     log_odds: f64,
     new_clients: u64,
     safe_per_s: f64,
@@ -204,6 +207,7 @@ impl Detector {
             judged_ms: 0,
             minute: Minute { ends_ms: 60_000, is_ordinary: true, was_ordinary: false },
             began_ms: 0,
+            usual: None,
             log_odds: 0.0,
             new_clients: 0,
             safe_per_s: UNKNOWN_CAPACITY_PER_S,
@@ -440,7 +444,10 @@ impl Detector {
         let state = self.watch.state();
         if state == TrafficState::Normal {
             self.began_ms = self.now_ms.saturating_sub(BEFORE_MS);
+            self.usual = None;
         } else {
+            let (visitors, began_ms) = (&self.visitors, self.began_ms);
+            self.usual.get_or_insert_with(|| visitors.usual(began_ms));
             self.minute.is_ordinary = false;
             self.gather();
         }
@@ -505,11 +512,7 @@ impl Detector {
         let rates = self.rates();
         let excess = 1.0 - (rates.requests_expected / rates.requests.max(1e-9)).min(1.0);
         let behaviour = self.visitors.behaviour(self.began_ms, self.now_ms);
-        let since_s = self.now_ms.saturating_sub(self.began_ms) as f64 / 1_000.0;
-        let usual_clients = since_s.min(60.0)
-            * self
-                .channels
-                .expected(Channel::NewClients, self.prior(Channel::NewClients) * self.cold());
+        let usual_clients = self.usual_clients();
         let new = 1.0 - (usual_clients / behaviour.clients.max(1e-9)).min(1.0);
         let ordinary = &self.ordinary;
         let (whole, cookies) = (behaviour.whole_pages, behaviour.cookies);
@@ -545,6 +548,17 @@ impl Detector {
                 .times((ordinary.cookies - 0.3) / 0.4),
             tests: self.tests.sign(),
         }
+    }
+
+    /// How many clients would be here of those who came since what goes on began.
+    fn usual_clients(&self) -> f64 {
+        let since_ms = self.now_ms.saturating_sub(self.began_ms);
+        let by_rate = || {
+            let prior = self.prior(Channel::NewClients) * self.cold();
+            let seconds = since_ms as f64 / 1_000.0;
+            seconds.min(60.0) * self.channels.expected(Channel::NewClients, prior)
+        };
+        self.usual.as_ref().and_then(|usual| usual.clients(since_ms)).unwrap_or_else(by_rate)
     }
 
     /// How little is known of what is ordinary: 1 (nothing) to 0. 500 clients are half of it.

@@ -46,6 +46,7 @@ mod tally;
 #[cfg(test)]
 mod testing;
 mod top;
+mod usual;
 mod visitors;
 mod watch;
 mod who;

