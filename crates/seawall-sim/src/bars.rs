@@ -15,6 +15,8 @@ use crate::cohorts::{COHORTS, Cohort};
 use crate::record::{Phase, Record, ViewRecord, Want};
 use crate::scenario::Scenario;
 
+mod times;
+
 /// How a value relates to its bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -94,7 +96,7 @@ const MAX_BYTES: usize = 96 << 20;
 
 /// The table of one scenario.
 pub fn judge(scenario: Scenario, runs: &[Run]) -> Vec<Row> {
-    let mut table = Table { runs, rows: Vec::new() };
+    let mut table = Table { runs, rows: Vec::new(), is_with_signature: false };
     match scenario {
         Scenario::Attack(attack) => table.attack(attack),
         Scenario::Benign(benign) => table.benign(benign),
@@ -107,6 +109,8 @@ pub fn judge(scenario: Scenario, runs: &[Run]) -> Vec<Row> {
 struct Table<'a> {
     runs: &'a [Run],
     rows: Vec<Row>,
+    /// Whether views count only from when there has to be a signature for the pulse that they are in.
+    is_with_signature: bool,
 }
 
 impl Table<'_> {
@@ -131,21 +135,39 @@ impl Table<'_> {
                 _ => {}
             }
         }
-        self.times("time to detect", Some(detected), time_to_detect);
         let is_mimicry = attack.class == Class::Mimicry;
-        self.times("time to mitigate", Some((3.0, 6.0)), time_to_mitigate);
+        if is_mimicry {
+            // Who cannot be told from readers is noticed as a crowd as well, and rationed like one; and of
+            // newcomers who share the origin with it not all are promised to be served.
+            self.times("time to detect", Some(detected), times::to_notice);
+            self.times("taken for more than a crowd", None, times::to_detect);
+            self.times("time to mitigate", Some((3.0, 6.0)), times::to_mitigate_mimicry);
+            self.times("99 % of all views good", None, times::to_mitigate);
+        } else {
+            self.times("time to detect", Some(detected), times::to_detect);
+            self.times("time to mitigate", Some((3.0, 6.0)), times::to_mitigate);
+        }
         let settled = if is_mimicry { SETTLED_MIMICRY } else { SETTLED };
         self.goodput("cacheable", 0.999 - lenience, settled, |view| view.want == Want::Cacheable);
         self.goodput("cacheable from the first moment", 0.99 - lenience, Duration::ZERO, |view| {
             view.want == Want::Cacheable
         });
-        let (known, newcomers) = if is_mimicry { (0.98, 0.80) } else { (0.99, 0.99) };
+        let (known, newcomers) =
+            if is_mimicry { (times::MIMICRY_KNOWN, times::MIMICRY_NEW) } else { (0.99, 0.99) };
+        if let crate::attacks::Timing::Pulse(..) = attack.timing {
+            // Bars of dynamic pages hold once a signature exists, and each pulse may be another attack.
+            self.goodput("dynamic, newcomers, pulses from their beginning", 0.0, settled, |view| {
+                view.want == Want::DynamicNew
+            });
+            self.is_with_signature = true;
+        }
         self.goodput("dynamic, known readers", known - lenience, settled, |view| {
             view.want == Want::DynamicKnown
         });
         self.goodput("dynamic, newcomers", newcomers - lenience, settled, |view| {
             view.want == Want::DynamicNew
         });
+        self.is_with_signature = false;
         self.collateral(settled);
         if attack.class != Class::Connections {
             self.reach(if is_mimicry { 0.10 } else { 0.01 }, settled);
@@ -158,7 +180,7 @@ impl Table<'_> {
         if attack.waves.len() > 1 && attack.timing != crate::attacks::Timing::Steady {
             self.waves();
         }
-        self.normal_again();
+        self.normal_again(times::normal_after_attack);
     }
 
     fn special(&mut self, special: &Special, settled: Duration) {
@@ -259,14 +281,14 @@ impl Table<'_> {
             self.none("editors' failures", failed, None);
         }
         let alarms: usize =
-            self.runs.iter().map(|run| usize::from(alarm_at(&run.record).is_some())).sum();
+            self.runs.iter().map(|run| usize::from(times::alarm_at(&run.record).is_some())).sum();
         if bars.no_alarm {
             self.none("alarms", alarms, None);
         } else {
             let told = format!("{alarms} of {} seeds", self.runs.len());
             self.row("alarms (mixed or attack)", String::new(), told, Verdict::Told, None);
         }
-        self.normal_again();
+        self.normal_again(times::normal_after_surge);
     }
 
     fn ordinary(&mut self) {
@@ -289,9 +311,12 @@ impl Table<'_> {
     }
 
     fn views(&self, skip: Duration) -> impl Iterator<Item = &ViewRecord> + '_ {
+        let is_counted = move |record: &Record, view: &ViewRecord| {
+            (record.from + skip..record.until).contains(&view.began)
+                && !(self.is_with_signature && times::is_before_signature(record, view.began))
+        };
         self.runs.iter().flat_map(move |run| {
-            let (from, until) = (run.record.from + skip, run.record.until);
-            run.record.views.iter().filter(move |view| (from..until).contains(&view.began))
+            run.record.views.iter().filter(move |view| is_counted(&run.record, view))
         })
     }
 
@@ -363,24 +388,24 @@ impl Table<'_> {
 
     /// A time for each seed, in seconds; infinite if it did not come to that.
     fn times(&mut self, what: &str, bars: Option<(f64, f64)>, of: fn(&Record) -> f64) {
-        let mut times: Vec<(f64, u64)> =
+        let mut all: Vec<(f64, u64)> =
             self.runs.iter().map(|run| (of(&run.record), run.seed)).collect();
-        times.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let at = |part: f64| {
-            let last = times.len().saturating_sub(1);
-            times.get((part * last as f64).ceil() as usize).copied().unwrap_or((f64::INFINITY, 0))
-        };
-        let (median, most) = (at(0.5), at(0.95));
-        let value = format!("p50 {}, p95 {}", seconds(median.0), seconds(most.0));
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let of = |percent| times::percentile(&all, percent).map_or(f64::INFINITY, |time| time.0);
+        let (median, most, worst) = (of(50), of(95), of(100));
+        let mut value = format!("p50 {}, p95 {}", seconds(median), seconds(most));
+        if worst > most {
+            value += &format!(", worst {}", seconds(worst));
+        }
         let (bar, verdict) = match bars {
             None => (String::new(), Verdict::Told),
             Some((half, nearly)) => {
-                let is_met = median.0 <= half + 1e-9 && most.0 <= nearly + 1e-9;
+                let is_met = median <= half + 1e-9 && most <= nearly + 1e-9;
                 let verdict = if is_met { Verdict::Met } else { Verdict::Missed };
                 (format!("p50 <= {half} s, p95 <= {nearly} s"), verdict)
             }
         };
-        self.row(what, bar, value, verdict, times.last().map(|last| last.1));
+        self.row(what, bar, value, verdict, all.last().map(|last| last.1));
     }
 
     /// The highest value over seeds, and its seed.
@@ -487,29 +512,21 @@ impl Table<'_> {
                 seen.push(wave.1);
             }
         }
-        for (what, mut times, bar) in
-            [("a new wave is met", fresh, 3.0), ("a repeated wave is met", again, 2.0)]
-        {
-            times.sort_by(f64::total_cmp);
-            let last = times.len().saturating_sub(1);
-            let at = times.get((0.95 * last as f64).ceil() as usize).copied();
-            let Some(at) = at else { continue };
+        for (what, mut all, bar) in [
+            ("a new wave is met", fresh, times::NEW_WAVE_S),
+            ("a repeated wave is met", again, times::REPEATED_WAVE_S),
+        ] {
+            all.sort_by(f64::total_cmp);
+            let Some(at) = times::percentile(&all, 95).copied() else { continue };
             let verdict = if at <= bar { Verdict::Met } else { Verdict::Missed };
             self.row(what, format!("p95 <= {bar} s"), seconds(at), verdict, None);
         }
     }
 
-    fn normal_again(&mut self) {
-        self.times("normal again", None, normal_again);
-        let late: Vec<u64> = self
-            .runs
-            .iter()
-            .filter(|run| normal_again(&run.record) > NORMAL_AGAIN_S)
-            .map(|run| run.seed)
-            .collect();
-        let what = "seeds not normal 90 s after";
-        self.none(what, late.len(), late.first().copied());
-        let alarms = self.runs.iter().map(|run| alarms_after(&run.record)).sum();
+    fn normal_again(&mut self, since_end: fn(&Record) -> f64) {
+        let bar = Some((NORMAL_AGAIN_S, NORMAL_AGAIN_S));
+        self.times("normal again", bar, since_end);
+        let alarms = self.runs.iter().map(|run| times::alarms_after(&run.record)).sum();
         self.none("alarms after that", alarms, None);
         let mut after = Tally::default();
         for run in self.runs {
@@ -538,69 +555,6 @@ impl Table<'_> {
         self.row("memory", bar, value, verdict, Some(worst));
         debug_assert_eq!(COHORTS.len(), 7);
     }
-}
-
-fn alarm_at(record: &Record) -> Option<Instant> {
-    let during = |at: Instant| at >= record.from && at < record.until;
-    let mut states = record.states.iter();
-    states.find(|(at, is_alarmed, ..)| *is_alarmed && during(*at)).map(|(at, ..)| *at)
-}
-
-/// From the beginning to the first alarm; one from before counts as none, because it is not of this.
-fn time_to_detect(record: &Record) -> f64 {
-    alarm_at(record).map_or(f64::INFINITY, |at| at.saturating_since(record.from).as_secs_f64())
-}
-
-/// The start of the first 5 s in which 99 % of all transactions are good.
-fn time_to_mitigate(record: &Record) -> f64 {
-    const BINS_PER_S: f64 = 4.0;
-    let length = record.until.saturating_since(record.from).as_secs_f64();
-    let bins = (length * BINS_PER_S) as usize;
-    let mut all = vec![Tally::default(); bins];
-    for view in &record.views {
-        if view.began >= record.from {
-            let at = view.began.saturating_since(record.from).as_secs_f64() * BINS_PER_S;
-            if let Some(bin) = all.get_mut(at as usize) {
-                bin.note(view.is_good);
-            }
-        }
-    }
-    let window = (5.0 * BINS_PER_S) as usize;
-    let is_good = |bins: &[Tally]| {
-        let (of, good) = bins.iter().fold((0, 0), |(of, good), bin| (of + bin.of, good + bin.good));
-        good as f64 >= 0.99 * of as f64
-    };
-    let first = all.windows(window).position(is_good);
-    first.map_or(f64::INFINITY, |bin| bin as f64 / BINS_PER_S)
-}
-
-/// From the end until the state is normal.
-fn normal_again(record: &Record) -> f64 {
-    normal_at(record).map_or(f64::INFINITY, |at| at.saturating_since(record.until).as_secs_f64())
-}
-
-/// When it is normal for the first time after the end, which it may have been all along.
-fn normal_at(record: &Record) -> Option<Instant> {
-    let before = record.states.iter().rfind(|(at, ..)| *at <= record.until);
-    if before.is_none_or(|(_, _, is_normal, _)| *is_normal) {
-        return Some(record.until);
-    }
-    let mut after = record.states.iter().filter(|(at, ..)| *at > record.until);
-    after.find(|(_, _, is_normal, _)| *is_normal).map(|(at, ..)| *at)
-}
-
-/// Alarms that began once it was normal again: of ordinary traffic.
-fn alarms_after(record: &Record) -> usize {
-    let Some(normal) = normal_at(record) else { return 0 };
-    let after = record.states.iter().filter(|(at, ..)| *at > normal);
-    let mut was_alarmed = false;
-    after
-        .filter(|(_, is_alarmed, ..)| {
-            let begins = *is_alarmed && !was_alarmed;
-            was_alarmed = *is_alarmed;
-            begins
-        })
-        .count()
 }
 
 fn percent(part: f64) -> String {

@@ -27,23 +27,8 @@ pub const MISSES: &[KnownMiss] = &[
     },
     KnownMiss {
         scenario: "A10",
-        what: "time to mitigate",
-        why: "bots whose TLS and fields are those of browsers get no signature; newcomers share with them what the origin can do",
-    },
-    KnownMiss {
-        scenario: "A10",
         what: "hardest hit cohort: cgnat",
         why: "who is refused behind a carrier's address is sent around once for a turn of its own, and nobody else is",
-    },
-    KnownMiss {
-        scenario: "A12",
-        what: "dynamic, newcomers*",
-        why: "each wave is another attack, and what readers lose before its signature is found counts here: three waves of two to four seconds",
-    },
-    KnownMiss {
-        scenario: "A15",
-        what: "time to detect",
-        why: "500 browsers that load whole pages look like readers until their pages press the origin",
     },
     KnownMiss {
         scenario: "A15",
@@ -65,11 +50,6 @@ pub const MISSES: &[KnownMiss] = &[
         scenario: "A18",
         what: "attack reaching the origin",
         why: "forms cannot be tested, and are blocked once it is sure that their senders do not wait: from twenty seconds on",
-    },
-    KnownMiss {
-        scenario: "B1",
-        what: "seeds not normal 90 s after",
-        why: "readers of the crowd go on for fifty seconds after no more come, and their state is a crowd; a minute of recovery follows",
     },
 ];
 
