@@ -438,6 +438,18 @@ impl Table<'_> {
             let what = format!("hardest hit cohort: {}", cohort.name());
             self.row(&what, "<= 3 times the mean".to_owned(), value, verdict, None);
         }
+        // Nothing is asked of who is sent around, who would have been refused; it is seen, and so it is told.
+        let mut around: BTreeMap<Cohort, Tally> = BTreeMap::new();
+        for view in self.views(settled) {
+            around.entry(view.cohort).or_default().note(!view.is_sent_around);
+        }
+        let most = around.iter().map(|(cohort, tally)| (1.0 - tally.rate(), *cohort));
+        if let Some((share, cohort)) =
+            most.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|most| most.0 > 0.0)
+        {
+            let what = format!("sent around, most of all {}", cohort.name());
+            self.row(&what, String::new(), percent(share), Verdict::Told, None);
+        }
         let delayed = self.tally(settled, |_| true, |view| view.waited_ms <= 2_000);
         let value = percent(1.0 - delayed.rate());
         self.row("delayed by more than 2 s", String::new(), value, Verdict::Told, None);

@@ -296,7 +296,7 @@ impl World {
             Answer::Refused(_) => self.bots.refused += 1,
             Answer::Test(step) => {
                 let ticket = match step {
-                    TestStep::Around { pass, ticket } => {
+                    TestStep::Around { pass, ticket, .. } => {
                         self.bots.refused += 1;
                         if skill >= Skill::Cookies {
                             self.bots.passes.insert((number, bot), pass);

@@ -26,11 +26,6 @@ pub const MISSES: &[KnownMiss] = &[
         why: "an attacker who knows every measure: each of its sources stays within a reader's budget",
     },
     KnownMiss {
-        scenario: "A10",
-        what: "hardest hit cohort: cgnat",
-        why: "who is refused behind a carrier's address is sent around once for a turn of its own, and nobody else is",
-    },
-    KnownMiss {
         scenario: "A15",
         what: "time to mitigate",
         why: "they pass the test, so nothing goes beyond rationing what the origin can do",
@@ -40,12 +35,6 @@ pub const MISSES: &[KnownMiss] = &[
         what: "dynamic, newcomers*",
         why: "bots and readers behind shared addresses wear the same looks, so what is put behind others meets both",
     },
-    KnownMiss {
-        scenario: "A15",
-        what: "hardest hit cohort: cgnat",
-        why: "who is refused behind a carrier's address is sent around once for a turn of its own, and nobody else is",
-    },
-    KnownMiss { scenario: "A16", what: "hardest hit cohort: tor", why: "the same at Tor exits" },
     KnownMiss {
         scenario: "A18",
         what: "attack reaching the origin",

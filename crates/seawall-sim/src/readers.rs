@@ -255,6 +255,7 @@ impl World {
             refused: None,
             met: None,
             is_challenged: false,
+            is_sent_around: false,
             is_verified,
             is_shared: (0..cohorts::SHARED_ADDRESSES)
                 .any(|place| cohorts::shared_address(place) == visitor.client),
@@ -367,7 +368,11 @@ impl World {
     /// A reader does what a test asks, as its browser does by itself.
     fn follow_test(&mut self, number: u32, step: TestStep, rtt: Duration) {
         let Some(view) = self.readers.views.find_mut(number) else { return };
-        view.record.is_challenged = true;
+        match step {
+            TestStep::Around { is_turn: true, .. } => view.record.is_sent_around = true,
+            TestStep::Around { .. } | TestStep::Wait(_) => view.record.is_challenged = true,
+            TestStep::Clean => {}
+        }
         view.tests += 1;
         // A browser gives up a page that redirects without end; a feed reader keeps no cookie.
         if view.tests > 4 || view.record.cohort == Cohort::Feeds {
@@ -375,7 +380,7 @@ impl World {
         }
         let mut wait = Duration::ZERO;
         match step {
-            TestStep::Around { pass, ticket } => {
+            TestStep::Around { pass, ticket, .. } => {
                 view.ticket = Some(ticket);
                 if let Some(session) = self.readers.sessions.find_mut(view.session) {
                     session.reader.pass = Some(pass);

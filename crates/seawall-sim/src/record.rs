@@ -45,6 +45,8 @@ pub struct ViewRecord {
     pub met: Option<Rung>,
     /// Whether a test was set.
     pub is_challenged: bool,
+    /// Whether it was sent around for a turn instead of being refused.
+    pub is_sent_around: bool,
     /// Whether the reader is a crawler whose name was verified.
     pub is_verified: bool,
     /// Whether its address is one that is shared.

@@ -99,6 +99,8 @@ pub enum TestStep {
         pass: String,
         /// and with this in the address.
         ticket: String,
+        /// Whether it is for a turn, in place of a refusal, and no test.
+        is_turn: bool,
     },
     /// To come back at once without the ticket.
     Clean,

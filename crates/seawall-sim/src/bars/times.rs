@@ -191,6 +191,7 @@ mod tests {
             refused: None,
             met: None,
             is_challenged: false,
+            is_sent_around: false,
             is_verified: false,
             is_shared: false,
             waited_ms: 0,

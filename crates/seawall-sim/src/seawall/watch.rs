@@ -159,7 +159,7 @@ impl Watch {
         let who = (identity, people, mix(now.as_nanos(), self.requests));
         let turn = self.keys.turn(limiters, (now, self.wall_at(now)), HOST, who);
         let turn = turn.as_str().to_owned();
-        TestStep::Around { pass: turn.clone(), ticket: turn }
+        TestStep::Around { pass: turn.clone(), ticket: turn, is_turn: true }
     }
 
     /// The next step of a test, for one of `people`.
@@ -174,7 +174,7 @@ impl Watch {
                 let who = (identity, people, mix(now.as_nanos(), self.requests));
                 let (ticket, pass) = self.keys.sent_around(self.wall_at(now), HOST, who);
                 let text = |text: &CredentialText| text.as_str().to_owned();
-                TestStep::Around { pass: text(&pass), ticket: text(&ticket) }
+                TestStep::Around { pass: text(&pass), ticket: text(&ticket), is_turn: false }
             }
             NextStep::Clean => TestStep::Clean,
             NextStep::Wait(seconds) => TestStep::Wait(Duration::from_secs(seconds)),
