@@ -27,11 +27,6 @@ pub const MISSES: &[KnownMiss] = &[
     },
     KnownMiss {
         scenario: "A15",
-        what: "time to mitigate",
-        why: "they pass the test, so nothing goes beyond rationing what the origin can do",
-    },
-    KnownMiss {
-        scenario: "A15",
         what: "dynamic, newcomers*",
         why: "bots and readers behind shared addresses wear the same looks, so what is put behind others meets both",
     },
