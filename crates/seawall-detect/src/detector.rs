@@ -106,6 +106,8 @@ pub struct Detector {
     miner: Miner,
     mined_ms: u64,
     judged_ms: u64,
+    /// When readers were learned last while things were not ordinary.
+    readers_ms: u64,
     minute: Minute,
     /// When what goes on may have begun.
     began_ms: u64,
@@ -147,6 +149,8 @@ const SAMPLES: usize = 8;
 /// Milliseconds between two rounds of mining, and two judgements.
 const MINE_MS: u64 = 500;
 const JUDGE_MS: u64 = 1_000;
+/// And between two times that readers are learned while there are few: as long as a page takes to load.
+const READERS_MS: u64 = 5_000;
 /// What goes on is taken to have begun so long before it was noticed.
 const BEFORE_MS: u64 = 5_000;
 /// A tick that is longer tells nothing: the machine slept.
@@ -205,6 +209,7 @@ impl Detector {
             miner: Miner::new(),
             mined_ms: 0,
             judged_ms: 0,
+            readers_ms: 0,
             minute: Minute { ends_ms: 60_000, is_ordinary: true, was_ordinary: false },
             began_ms: 0,
             usual: None,
@@ -465,6 +470,10 @@ impl Detector {
                 });
             }
         }
+        let is_cold = self.baseline.len() < MOST_COLD;
+        if is_cold && self.now_ms >= self.readers_ms + READERS_MS {
+            self.learn_readers(tick.wall);
+        }
         if self.now_ms >= self.minute.ends_ms {
             self.end_minute(tick.wall);
         }
@@ -578,12 +587,8 @@ impl Detector {
         );
         let hour = hour_of_week(wall);
         let is_ordinary = self.minute.is_ordinary && self.minute.was_ordinary;
-        // Started in an attack: readers are told by what they do.
-        let is_disturbed = !self.minute.is_ordinary;
         for visitor in self.visitors.were_here(from, to) {
-            let is_reader = visitor.is_reader(self.now_ms) || visitor.is_vouched();
-            let is_cold = is_disturbed && self.baseline.len() < MOST_COLD;
-            if !visitor.is_met && (is_ordinary || is_cold && is_reader) {
+            if is_ordinary && !visitor.is_met {
                 self.baseline.offer(visitor.identity, &visitor.attributes, hour);
             }
         }
@@ -592,6 +597,23 @@ impl Detector {
             is_ordinary: true,
             was_ordinary: self.minute.is_ordinary,
         };
+        self.compare_with(wall);
+    }
+
+    /// Started in an attack: readers are told by what they do, within seconds, because what browsers of the world look
+    /// like is not what readers here do. Also those whom a measure met, for it may have been made without knowing them.
+    fn learn_readers(&mut self, wall: WallTime) {
+        self.readers_ms = self.now_ms;
+        let hour = hour_of_week(wall);
+        let from = self.now_ms.saturating_sub(2 * READERS_MS);
+        for visitor in self.visitors.were_here(from, self.now_ms) {
+            if self.baseline.len() >= MOST_COLD {
+                break;
+            }
+            if visitor.is_reader(self.now_ms) || visitor.is_vouched() {
+                self.baseline.offer(visitor.identity, &visitor.attributes, hour);
+            }
+        }
         self.compare_with(wall);
     }
 

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::vec::Vec;
 
-use seawall_model::{Attribute, ClientAddr, Observation, Referrer, RequestKind, Rung, Work};
+use seawall_model::{
+    Attribute, ClientAddr, Met, MitigationId, Observation, Referrer, RequestKind, Rung, Work,
+};
 
 use super::*;
 use crate::licence;
@@ -674,6 +676,25 @@ fn started_in_an_attack_it_learns_only_who_reads() {
     assert!(rows.len() > 100, "{}", rows.len());
     let tool = bot(0, 2).looks.value(Attribute::Ja4);
     assert!(rows.iter().all(|row| row.attributes.value(Attribute::Ja4) != tool));
+}
+
+#[test]
+fn readers_are_known_within_seconds_of_a_start_in_an_attack_also_those_who_are_met() {
+    let mut world = World::cold(50.0, 8);
+    world.stress.queue_delay_ms = 500.0;
+    let mut attack = flood_of_queries(500.0);
+    let mut all_are_met = |world: &mut World| {
+        attack(world);
+        let met = Met { id: MitigationId(1), rung: Rung::Demote, is_control: false };
+        world.coming.iter_mut().flatten().for_each(|request| request.met = Some(met));
+    };
+    world.suffer(&mut all_are_met, 4 * 15);
+    let rows = world.detector.baseline.rows();
+    assert!(rows.len() > 20, "{}", rows.len());
+    let tool = bot(0, 2).looks.value(Attribute::Ja4);
+    assert!(rows.iter().all(|row| row.attributes.value(Attribute::Ja4) != tool));
+    // A signature is weighed against them.
+    assert!(world.detector.compared.len() >= rows.len());
 }
 
 #[test]
