@@ -67,17 +67,28 @@ pub fn mitigation_gate(
         (Rung::Observe, _) | (Rung::Demote | Rung::Challenge, true) => decided,
         (Rung::Demote, false) | (Rung::Block, true) => Decision::Admit(Cause::Demoted),
         (Rung::Block, false) => refuse(Cause::SignatureBlock, BLOCKED_FOR, facts),
-        (Rung::Challenge, false) => challenge(limiters, now, trial, facts),
+        (Rung::Challenge, false) => challenge(limiters, now, met, trial, facts),
     }
 }
 
-fn challenge(limiters: &Limiters, now: Instant, trial: Trial, facts: &Facts<'_>) -> Decision {
+fn challenge(
+    limiters: &Limiters,
+    now: Instant,
+    met: Met,
+    trial: Trial,
+    facts: &Facts<'_>,
+) -> Decision {
     if trial.max_open.is_some_and(|most| limiters.tests_open(now, trial.tested) >= most) {
         return refuse(Cause::Unsolved, BLOCKED_FOR, facts);
     }
     let is_read = matches!(facts.method, Method::Get | Method::Head);
     if trial.testable == Testable::Page && is_read {
         return refuse(Cause::Challenged, TRY_AFTER, facts);
+    }
+    if met.is_control {
+        // Kept out of a block to be tested, which this cannot be: it would show nothing, and be a hundredth of a flood
+        // at the origin.
+        return refuse(Cause::SignatureBlock, BLOCKED_FOR, facts);
     }
     Decision::Admit(Cause::Demoted)
 }

@@ -8,7 +8,7 @@
 //! minutes, so that who found out does not stay. For the strongest one only: who is kept out of
 //! that meets no weaker one either, or nothing could be compared. Kept out means one rung lower, not free:
 //! out of a block in front of the cheap test (whether anybody passes it is what the block's licence rests
-//! on), out of the test at the end of the queue. Of a flood of pages that cost fifty times what others do, one in a
+//! on; what no test can be put before is refused with the others), out of the test at the end of the queue. Of a flood of pages that cost fifty times what others do, one in a
 //! hundred in front of the queue is more than an origin bears. Nobody is kept out of the end of the queue: that harms
 //! nobody where there is room, and what it does shows in the queue.
 //!

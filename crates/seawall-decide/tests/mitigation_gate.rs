@@ -52,9 +52,20 @@ impl World {
         testable: Testable,
         facts: &Facts<'_>,
     ) -> Decision {
+        let met = Met { id: MitigationId(1), rung, is_control: false };
+        self.ask_as(ms, met, test, testable, facts)
+    }
+
+    fn ask_as(
+        &self,
+        ms: u64,
+        met: Met,
+        test: Test,
+        testable: Testable,
+        facts: &Facts<'_>,
+    ) -> Decision {
         let now = at_ms(ms);
         let decided = decide(&self.table, &self.limiters, now, Some(0), facts);
-        let met = Met { id: MitigationId(1), rung, is_control: false };
         let tested = self.limiters.tested(facts.identity, None, 1);
         let trial = Trial { testable, test, tested, max_open: self.max_open };
         mitigation_gate((&self.table, &self.limiters), now, decided, Some(met), trial, facts)
@@ -95,6 +106,23 @@ fn what_no_person_waits_for_is_never_tested() {
     for method in [Method::Post, Method::Put, Method::Options, Method::Extension] {
         let form = Facts { method, ..page };
         check(R::Challenge, T::None, B::Page, &form, Cause::Demoted);
+    }
+}
+
+#[test]
+fn who_is_kept_out_of_a_block_is_tested_and_refused_with_what_cannot_be() {
+    let control = Met { id: MitigationId(1), rung: Rung::Challenge, is_control: true };
+    let page = facts(7, Held::No);
+    let form = Facts { method: Method::Post, ..page };
+    for (facts, testable, test, want) in [
+        (&page, Testable::Page, Test::None, Cause::Challenged),
+        (&page, Testable::No, Test::None, Cause::SignatureBlock),
+        (&form, Testable::Page, Test::None, Cause::SignatureBlock),
+        // Who has passed it somewhere else brings the pass along.
+        (&form, Testable::Page, Test::Passed, Cause::Default),
+    ] {
+        let got = World::new().ask_as(0, control, test, testable, facts);
+        assert_eq!(got.cause(), want);
     }
 }
 

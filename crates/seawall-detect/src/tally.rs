@@ -83,7 +83,8 @@ impl Tallies {
         counts.recognised += u64::from(is_recognised && is_work && is_wanted && !is_own_fault);
         counts.beyond_budget += u64::from(observation.cause == Cause::HeldBudget);
         // A page in hand is given to whom a block means, too, up to the budget of those.
-        let is_blocked = met.rung == Rung::Block && !met.is_control && is_refused(observation);
+        let is_blocked = met.rung == Rung::Block && !met.is_control && is_refused(observation)
+            || observation.cause == Cause::SignatureBlock;
         counts.blocked += u64::from(is_blocked);
     }
 
@@ -147,6 +148,17 @@ mod tests {
         tallies.add(&met(1, false));
         let counts = tallies.counts()[0];
         assert_eq!((counts.matched, counts.blocked), (2, 1));
+    }
+
+    #[test]
+    fn who_is_kept_out_of_a_block_and_refused_all_the_same_is_counted_as_refused() {
+        let mut tallies = Tallies::default();
+        let kept_out = met(1, true);
+        let cause = Cause::SignatureBlock;
+        tallies.add(&Observation { kind: RequestKind::Other, cause, ..kept_out });
+        tallies.add(&Observation { cause: Cause::Challenged, ..kept_out });
+        let counts = tallies.counts()[0];
+        assert_eq!((counts.matched, counts.control, counts.blocked), (2, 2, 1));
     }
 
     #[test]
