@@ -533,6 +533,7 @@ const NO_EVIDENCE: SignatureEvidence = SignatureEvidence {
     expected_per_s: 0.0,
     coverage: 0.0,
     collateral_upper: 1.0,
+    refused_upper: 1.0,
     baseline_hits: 0,
     baseline_clients: 0,
     sample_hits: 0,

@@ -12,7 +12,7 @@
 use std::env;
 use std::hint::black_box;
 
-use seawall_detect::{Miner, Requests, Volume};
+use seawall_detect::{Clients, Miner, Requests, Volume};
 use seawall_model::{Attribute, Attributes, UNKNOWN};
 
 fn main() {
@@ -30,7 +30,8 @@ fn main() {
     let clients: Vec<u16> = (0..now.len() as u16).collect();
     for _ in 0..times {
         let now = Requests { looks: black_box(&now), clients: &clients };
-        black_box(miner.mine(now, black_box(&baseline), volume, &mut out));
+        let before = Clients { requests: black_box(&baseline), came_for: &baseline };
+        black_box(miner.mine(now, before, volume, &mut out));
     }
 }
 

@@ -18,7 +18,7 @@ use seawall_model::{
     WallTime,
 };
 
-use crate::baseline::{Baseline, ENOUGH};
+use crate::baseline::{Baseline, Compared, ENOUGH};
 use crate::channels::{self, Channels, Learning, Reading};
 use crate::counts::Counts;
 use crate::crowd::{Evidence, Sign};
@@ -76,7 +76,7 @@ pub struct OriginStress {
     pub is_known: bool,
 }
 
-/// Finds attacks. About 8 MB, taken once.
+/// Finds attacks. About 11 MB, taken once.
 #[derive(Debug)]
 pub struct Detector {
     seed: [u64; 2],
@@ -98,7 +98,7 @@ pub struct Detector {
     turn: usize,
     now: Vec<Attributes>,
     who: Who,
-    compared: Vec<Attributes>,
+    compared: Compared,
     /// Clients of this tick.
     clients: Vec<Attributes>,
     /// What clients of this tick made of being told to wait.
@@ -203,7 +203,7 @@ impl Detector {
             turn: 0,
             now: Vec::with_capacity(Miner::MAX_NOW),
             who: Who::new(Miner::MAX_NOW),
-            compared: Vec::with_capacity(Miner::MAX_BASELINE),
+            compared: Compared::new(),
             clients: Vec::with_capacity(512),
             told: Tallies::default(),
             miner: Miner::new(),
@@ -217,7 +217,7 @@ impl Detector {
             new_clients: 0,
             safe_per_s: UNKNOWN_CAPACITY_PER_S,
         };
-        new.compared.extend_from_slice(&new.prior);
+        new.compared.extend_from(&new.prior);
         new
     }
 
@@ -251,8 +251,9 @@ impl Detector {
 
     /// On what `signature` rests now; `None` while nothing is wrong, or where nothing was sampled.
     pub fn check(&self, signature: &Signature) -> Option<SignatureEvidence> {
-        (!self.now.is_empty())
-            .then(|| evidence(signature, self.requests(), &self.compared, self.volume(), 1))
+        (!self.now.is_empty()).then(|| {
+            evidence(signature, self.requests(), self.compared.clients(), self.volume(), 1)
+        })
     }
 
     /// On what `signature` rests now, in peace as well: for the operator, who asks before an order. O(rows)
@@ -262,7 +263,7 @@ impl Detector {
         let mut who = Who::new(looks.len());
         who.load(self.recent());
         let now = Requests { looks: &looks, clients: who.numbers() };
-        evidence(signature, now, &self.compared, self.volume(), 1)
+        evidence(signature, now, self.compared.clients(), self.volume(), 1)
     }
 
     /// The requests of the last two seconds that were sampled, at most 4,096.
@@ -287,7 +288,7 @@ impl Detector {
         }
     }
 
-    /// What has to survive a restart, at most 1.5 MB: keyed hashes only, worth nothing without the seed, and
+    /// What has to survive a restart, at most 2.5 MB: keyed hashes only, worth nothing without the seed, and
     /// to be kept as secret as that.
     pub fn to_bytes(&self, wall: WallTime) -> Vec<u8> {
         Kept {
@@ -334,7 +335,8 @@ impl Detector {
             + samples
             + self.sampled.heap_bytes()
             + self.who.heap_bytes()
-            + (self.now.capacity() + self.compared.capacity()) * size_of::<Attributes>()
+            + self.now.capacity() * size_of::<Attributes>()
+            + self.compared.heap_bytes()
     }
 
     /// Seconds since the last tick. Of the first: the length of a window.
@@ -589,7 +591,8 @@ impl Detector {
         let is_ordinary = self.minute.is_ordinary && self.minute.was_ordinary;
         for visitor in self.visitors.were_here(from, to) {
             if is_ordinary && !visitor.is_met {
-                self.baseline.offer(visitor.identity, &visitor.attributes, hour);
+                let looks = (&visitor.attributes, &visitor.came_for);
+                self.baseline.offer(visitor.identity, looks, hour);
             }
         }
         self.minute = Minute {
@@ -611,7 +614,8 @@ impl Detector {
                 break;
             }
             if visitor.is_reader(self.now_ms) || visitor.is_vouched() {
-                self.baseline.offer(visitor.identity, &visitor.attributes, hour);
+                let looks = (&visitor.attributes, &visitor.came_for);
+                self.baseline.offer(visitor.identity, looks, hour);
             }
         }
         self.compare_with(wall);
@@ -623,7 +627,7 @@ impl Detector {
         self.baseline.compared(hour_of_week(wall), &mut self.compared);
         // Never so many together that they would count as clients who license a block.
         let room = (ENOUGH - 1).saturating_sub(self.compared.len()).min(self.prior.len());
-        self.compared.extend_from_slice(&self.prior[..room]);
+        self.compared.extend_from(&self.prior[..room]);
     }
 
     fn mine(&mut self, has_begun: bool, alarms: &[Alarm]) -> Vec<Candidate> {
@@ -634,7 +638,7 @@ impl Detector {
             self.mined_ms = self.now_ms;
             let volume = self.volume();
             let now = Requests { looks: &self.now, clients: self.who.numbers() };
-            self.miner.mine(now, &self.compared, volume, &mut candidates);
+            self.miner.mine(now, self.compared.clients(), volume, &mut candidates);
         }
         candidates
     }

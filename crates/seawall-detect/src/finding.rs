@@ -227,6 +227,9 @@ pub struct SignatureEvidence {
     pub coverage: f64,
     /// Upper bound (Clopper-Pearson, 95 %) of the part of ordinary clients that match, 0 to 1.
     pub collateral_upper: f64,
+    /// The same of those who came for something that matches: of a signature that means pages and not what belongs to
+    /// them it is several times as many, and a block refuses each of them.
+    pub refused_upper: f64,
     /// Clients of the baseline that match, of [`Self::baseline_clients`].
     pub baseline_hits: u32,
     /// Clients in the baseline.

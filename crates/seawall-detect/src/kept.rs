@@ -54,7 +54,9 @@ impl fmt::Display for BaselineFault {
 impl core::error::Error for BaselineFault {}
 
 const MARK: &[u8; 8] = b"SWORDIN\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// That knew one request of each client only.
+const VERSION_OF_ONE: u32 = 1;
 /// Time that a machine was off counts for the age of rows up to this: a clock that is wrong after a start must
 /// not make a baseline too old to use.
 const MAX_AWAY_MINUTES: u64 = 24 * 60;
@@ -81,7 +83,7 @@ pub(crate) struct Restored {
 
 impl Kept<'_> {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(2 << 20);
+        let mut out = Vec::with_capacity(3 << 20);
         out.extend_from_slice(MARK);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&name_of(self.seed).to_le_bytes());
@@ -119,8 +121,10 @@ impl Kept<'_> {
             out.extend_from_slice(&row.identity.to_le_bytes());
             out.extend_from_slice(&row.minute.to_le_bytes());
             out.push(row.hour);
-            for attribute in Attribute::ALL {
-                out.extend_from_slice(&row.attributes.value(attribute).to_le_bytes());
+            for attributes in [&row.attributes, &row.came_for] {
+                for attribute in Attribute::ALL {
+                    out.extend_from_slice(&attributes.value(attribute).to_le_bytes());
+                }
             }
         }
     }
@@ -138,7 +142,7 @@ pub(crate) fn from_bytes(
     let (body, sum) = bytes.split_at(bytes.len() - 8);
     let mut reader = Reader(&body[MARK.len()..]);
     let version = u32::from_le_bytes(reader.take().ok_or(BaselineFault::NotOne)?);
-    if version != VERSION {
+    if ![VERSION, VERSION_OF_ONE].contains(&version) {
         return Err(BaselineFault::Version { found: version });
     }
     if sum != checksum(body).to_le_bytes() {
@@ -147,7 +151,10 @@ pub(crate) fn from_bytes(
     if reader.take().map(u64::from_le_bytes) != Some(name_of(seed)) {
         return Err(BaselineFault::OtherSeed);
     }
-    reader.read(seed, wall).filter(|_| reader.0.is_empty()).ok_or(BaselineFault::Impossible)
+    reader
+        .read(seed, wall, version)
+        .filter(|_| reader.0.is_empty())
+        .ok_or(BaselineFault::Impossible)
 }
 
 /// What is left to read.
@@ -172,7 +179,7 @@ impl Reader<'_> {
         self.take().map(f64::from_le_bytes)
     }
 
-    fn read(&mut self, seed: [u64; 2], wall: WallTime) -> Option<Restored> {
+    fn read(&mut self, seed: [u64; 2], wall: WallTime, version: u32) -> Option<Restored> {
         let written = WallTime::from_unix_secs(self.take().map(u64::from_le_bytes)?);
         let mut ordinary = || self.f64().filter(|number| (0.0..1e9).contains(number));
         let ordinary = Ordinary {
@@ -193,7 +200,8 @@ impl Reader<'_> {
         let mut mix = self.mix(seed)?;
         mix.set_ordinary_per_s(ordinary_per_s);
         let away_minutes = wall.saturating_since(written).as_secs() / 60;
-        let baseline = self.baseline(seed, away_minutes.min(MAX_AWAY_MINUTES) as u32)?;
+        let away_minutes = away_minutes.min(MAX_AWAY_MINUTES) as u32;
+        let baseline = self.baseline(seed, away_minutes, version)?;
         Some(Restored { channels, mix, baseline, ordinary })
     }
 
@@ -211,29 +219,35 @@ impl Reader<'_> {
         Some(mix)
     }
 
-    fn baseline(&mut self, seed: [u64; 2], away_minutes: u32) -> Option<Baseline> {
+    fn baseline(&mut self, seed: [u64; 2], away_minutes: u32, version: u32) -> Option<Baseline> {
         let minute = self.u32()?;
         let offered = self.f64().filter(|offered| (0.0..1e12).contains(offered))?;
         let count = self.u32()? as usize;
         if count > MAX_ROWS {
             return None;
         }
-        let rows: Option<Vec<Row>> = (0..count).map(|_| self.row(minute)).collect();
+        let rows: Option<Vec<Row>> = (0..count).map(|_| self.row(minute, version)).collect();
         let mut baseline = Baseline::new(seed[0] ^ seed[1].rotate_left(32));
         baseline.restore(&rows?, minute, offered);
         baseline.age(away_minutes);
         Some(baseline)
     }
 
-    fn row(&mut self, now: u32) -> Option<Row> {
+    fn row(&mut self, now: u32, version: u32) -> Option<Row> {
         let identity = self.take().map(u64::from_le_bytes)?;
         let minute = self.u32().filter(|minute| *minute <= now)?;
         let [hour] = self.take()?;
+        let attributes = self.attributes()?;
+        let came_for = if version == VERSION_OF_ONE { attributes } else { self.attributes()? };
+        (hour < 168).then_some(Row { identity, attributes, came_for, minute, hour })
+    }
+
+    fn attributes(&mut self) -> Option<Attributes> {
         let mut attributes = Attributes::default();
         for attribute in Attribute::ALL {
             attributes.set(attribute, self.u32()?);
         }
-        (hour < 168).then_some(Row { identity, attributes, minute, hour })
+        Some(attributes)
     }
 }
 

@@ -8,6 +8,9 @@
 //! and nobody who only looks like it. So their signature costs them the place in the queue and no more: a crawler that
 //! takes a whole site is slowed down, and gets it. (A signature of their /24 or /48 is of the same few clients.)
 //!
+//! What is put behind others or tested is judged by any request of a client, what is refused by what clients come for as well: of
+//! a page with what belongs to it the page alone is a tenth, and whoever is refused that has nothing.
+//!
 //! *Source:* detection.md §2.4 (action by evidence), amendment 2.
 
 use seawall_model::{Rung, Signature};
@@ -31,6 +34,7 @@ pub fn licence(signature: &Signature, evidence: &SignatureEvidence) -> Rung {
         return Rung::Demote;
     }
     let may_block = harms_at_most(BLOCK_COLLATERAL)
+        && evidence.refused_upper <= BLOCK_COLLATERAL
         && evidence.baseline_clients >= BLOCK_CLIENTS
         && evidence.sample_hits >= BLOCK_HITS;
     if may_block { Rung::Block } else { Rung::Challenge }
@@ -66,6 +70,7 @@ mod tests {
             expected_per_s: 0.0,
             coverage: 1.0,
             collateral_upper: 0.000_37,
+            refused_upper: 0.000_37,
             baseline_hits: 0,
             baseline_clients: 8_192,
             sample_hits: 200,
@@ -77,6 +82,8 @@ mod tests {
         assert_eq!(of(strong), Rung::Block);
         for (evidence, rung) in [
             (SignatureEvidence { collateral_upper: 0.001_1, ..strong }, Rung::Challenge),
+            (SignatureEvidence { refused_upper: 0.001_1, ..strong }, Rung::Challenge),
+            (SignatureEvidence { refused_upper: f64::NAN, ..strong }, Rung::Challenge),
             (SignatureEvidence { baseline_clients: 2_999, ..strong }, Rung::Challenge),
             (SignatureEvidence { sample_hits: 199, ..strong }, Rung::Challenge),
             (SignatureEvidence { collateral_upper: 0.003_1, ..strong }, Rung::Demote),
@@ -97,6 +104,7 @@ mod tests {
             expected_per_s: 0.0,
             coverage: 1.0,
             collateral_upper: 0.0,
+            refused_upper: 0.0,
             baseline_hits: 0,
             baseline_clients: 8_192,
             sample_hits: 4_096,

@@ -69,6 +69,15 @@ pub struct Requests<'a> {
     pub clients: &'a [u16],
 }
 
+/// A sample of ordinary clients, each in the same place of both.
+#[derive(Clone, Copy, Debug)]
+pub struct Clients<'a> {
+    /// What one request of each looks like, any of them.
+    pub requests: &'a [Attributes],
+    /// What one of those looks like that it came for: a page or a form, and nothing that belongs to a page.
+    pub came_for: &'a [Attributes],
+}
+
 /// What one round of mining comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mined {
@@ -113,19 +122,21 @@ impl Miner {
 
     /// Puts the signatures of what is too much now into `out`, best first, in place of what was there.
     ///
-    /// `baseline` has one row for each ordinary client. A few milliseconds at worst; allocates nothing but
+    /// A few milliseconds at worst; allocates nothing but
     /// room in `out`.
     pub fn mine(
         &mut self,
         now: Requests<'_>,
-        baseline: &[Attributes],
+        clients_before: Clients<'_>,
         volume: Volume,
         out: &mut Vec<Candidate>,
     ) -> Mined {
         out.clear();
         let Requests { looks: now, clients } = now;
         let now = &now[..now.len().min(Self::MAX_NOW)];
+        let Clients { requests: baseline, came_for } = clients_before;
         let baseline = &baseline[..baseline.len().min(Self::MAX_BASELINE)];
+        let came_for = &came_for[..came_for.len().min(Self::MAX_BASELINE)];
         let tested = self.values.choose(now, baseline);
         let tried = search::tried(tested, self.values.len());
         let volume = volume.cleaned();
@@ -146,6 +157,7 @@ impl Miner {
             baseline: &mut self.baseline,
             all_is_known: self.known.all_have((1 << Attribute::COUNT) - 1),
             known: &mut self.known,
+            came_for,
             clients,
             who: &mut self.who,
             volume,
@@ -171,23 +183,39 @@ impl Default for Miner {
 pub fn evidence(
     signature: &Signature,
     now: Requests<'_>,
-    baseline: &[Attributes],
+    before: Clients<'_>,
     volume: Volume,
     tried: u64,
 ) -> SignatureEvidence {
     let volume = volume.cleaned();
-    let is_known =
-        |row: &&Attributes| signature.terms().all(|term| row.value(term.attribute) != UNKNOWN);
+    let baseline = before.requests;
     let matches = |row: &&Attributes| signature.matches(row);
     let counted = Counted {
         now: now.looks.iter().filter(matches).count() as u32,
         rows: now.looks.len() as u32,
         baseline: baseline.iter().filter(matches).count() as u32,
-        clients: baseline.iter().filter(is_known).count() as u32,
+        clients: baseline.iter().filter(|row| tells_of(row, signature)).count() as u32,
     };
     let mut who = Bitset::new(Miner::MAX_NOW);
     let who = different(&mut who, now.looks.iter().map(|row| signature.matches(row)), now.clients);
-    counted.evidence(who, volume, fmax(volume.excess(), counted.excess(volume)), tried)
+    let refused = refused_upper(signature, before.came_for);
+    let excess = fmax(volume.excess(), counted.excess(volume));
+    counted.evidence(who, refused, (volume, excess, tried))
+}
+
+/// Whether it is known of a client whether it looks like `signature`.
+fn tells_of(row: &Attributes, signature: &Signature) -> bool {
+    signature.terms().all(|term| row.value(term.attribute) != UNKNOWN)
+}
+
+/// Upper bound of the part of clients that came for something which looks like `signature`.
+fn refused_upper(signature: &Signature, came_for: &[Attributes]) -> f64 {
+    let (mut hits, mut clients) = (0, 0);
+    for row in came_for.iter().filter(|row| tells_of(row, signature)) {
+        clients += 1;
+        hits += u32::from(signature.matches(row));
+    }
+    clopper_pearson_upper(hits, clients, CONFIDENCE)
 }
 
 /// How many clients made the requests that are met; `who` is where they are gathered.
@@ -231,13 +259,19 @@ impl Counted {
     }
 
     /// In full, for a part of `excess`; `who` is how many clients the rows of now are of.
-    fn evidence(self, who: u32, volume: Volume, excess: f64, tried: u64) -> SignatureEvidence {
+    fn evidence(
+        self,
+        who: u32,
+        refused_upper: f64,
+        (volume, excess, tried): (Volume, f64, u64),
+    ) -> SignatureEvidence {
         let covered = self.excess(volume);
         SignatureEvidence {
             matched_per_s: self.matched(volume),
             expected_per_s: self.expected(volume),
             coverage: part(covered, excess),
             collateral_upper: clopper_pearson_upper(self.baseline, self.clients, CONFIDENCE),
+            refused_upper,
             baseline_hits: self.baseline,
             baseline_clients: self.clients,
             sample_hits: self.now,
@@ -256,6 +290,8 @@ struct Round<'a> {
     known: &'a mut Side,
     /// Whether nothing is unknown of any client in the baseline, as is usual.
     all_is_known: bool,
+    /// What clients of the baseline came for.
+    came_for: &'a [Attributes],
     /// Who made each row of now.
     clients: &'a [u16],
     who: &'a mut Bitset,

@@ -603,6 +603,27 @@ fn a_restart_keeps_what_is_ordinary() {
 }
 
 #[test]
+fn what_was_kept_before_it_was_kept_what_clients_come_for_is_read_with_what_there_is() {
+    let (bytes, world) = World::watched(5.0, 4);
+    let wall = world.wall();
+    let whole = Detector::restore(DetectorConfig::default(), SEED, &bytes, wall).expect("whole");
+    let rows = whole.baseline.len();
+    assert!(rows > 0);
+    // As the first version wrote it: without the last of each row.
+    let (one, ends) = (4 * Attribute::COUNT, bytes.len() - 8);
+    let begins = ends - rows * (13 + 2 * one);
+    let mut old = bytes[..begins].to_vec();
+    bytes[begins..ends].chunks(13 + 2 * one).for_each(|row| old.extend(&row[..13 + one]));
+    old[8] = 1;
+    old.extend(crate::kept::checksum(&old).to_le_bytes());
+    let restored = Detector::restore(DetectorConfig::default(), SEED, &old, wall).expect("whole");
+    assert_eq!(restored.baseline.len(), rows);
+    let known = restored.compared.clients();
+    assert_eq!(known.requests, known.came_for);
+    assert_eq!(known.requests, whole.compared.clients().requests);
+}
+
+#[test]
 fn what_is_damaged_or_from_elsewhere_is_a_clear_error() {
     let bytes = Detector::new(DetectorConfig::default(), SEED).to_bytes(WallTime::default());
     let read = |bytes: &[u8], seed| {

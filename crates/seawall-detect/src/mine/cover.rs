@@ -10,7 +10,7 @@ use seawall_model::Signature;
 
 use super::search::Found;
 use super::side::each_bit;
-use super::{Counted, MIN_GAIN, Miner, Round, part};
+use super::{Counted, MIN_GAIN, Miner, Round, part, refused_upper};
 use crate::Candidate;
 
 /// What is explained to this part is explained.
@@ -35,7 +35,9 @@ pub(super) fn choose(round: &mut Round<'_>, found: &[Found], out: &mut Vec<Candi
         let Some(best) = best(round, found) else { break };
         let Some(signature) = signature(round, best.mask) else { break };
         let who = round.who(best.mask);
-        let evidence = best.counted.evidence(who, round.volume, round.excess, round.tried);
+        let refused = refused_upper(&signature, round.came_for);
+        let of = (round.volume, round.excess, round.tried);
+        let evidence = best.counted.evidence(who, refused, of);
         out.push(Candidate { signature, evidence });
         union.now += round.now.take(best.mask);
         union.baseline += round.baseline.take(best.mask);

@@ -108,9 +108,14 @@ static CLIENTS: [u16; 2 * Miner::MAX_NOW] = {
     clients
 };
 
+/// Clients all of whose requests look alike.
+fn ordinary(looks: &[Attributes]) -> Clients<'_> {
+    Clients { requests: looks, came_for: looks }
+}
+
 fn mine(now: &[Attributes], baseline: &[Attributes], volume: Volume) -> (Mined, Vec<Candidate>) {
     let mut out = Vec::new();
-    let mined = Miner::new().mine(each(now), baseline, volume, &mut out);
+    let mined = Miner::new().mine(each(now), ordinary(baseline), volume, &mut out);
     (mined, out)
 }
 
@@ -253,7 +258,7 @@ fn an_attack_that_needs_four_and_five_values_is_told_from_readers() {
     assert!(mined.coverage > 0.95 && found[0].evidence.collateral_upper < 0.005, "{found:?}");
     assert_eq!(
         found[0].evidence.sample_hits,
-        evidence(&found[0].signature, each(&now), &baseline, FLOOD, 1).sample_hits
+        evidence(&found[0].signature, each(&now), ordinary(&baseline), FLOOD, 1).sample_hits
     );
 }
 
@@ -273,13 +278,13 @@ fn it_is_counted_of_how_many_clients_what_is_found_is() {
     let clients: Vec<u16> = (0..now.len()).map(|row| who(row) as u16).collect();
     let sample = Requests { looks: &now, clients: &clients };
     let mut found = Vec::new();
-    Miner::new().mine(sample, &baseline, FLOOD, &mut found);
+    Miner::new().mine(sample, ordinary(&baseline), FLOOD, &mut found);
     let counted: Vec<_> = found.iter().map(|one| one.evidence.sample_clients).collect();
     assert_eq!(counted, [3, 40], "{found:?}");
     let rungs = found.iter().map(|one| licence(&one.signature, &one.evidence));
     assert!(rungs.eq([Rung::Demote, Rung::Block]), "{found:?}");
     for one in &found {
-        let again = evidence(&one.signature, sample, &baseline, FLOOD, 1);
+        let again = evidence(&one.signature, sample, ordinary(&baseline), FLOOD, 1);
         assert_eq!(again.sample_clients, one.evidence.sample_clients);
     }
 }
@@ -291,7 +296,7 @@ fn readers_alone_have_no_signature_whatever_the_volume() {
         let mut dice = Dice(seed << 32);
         let baseline = readers(&mut dice, 1_200);
         let now = readers(&mut dice, 500);
-        let mined = miner.mine(each(&now), &baseline, FLOOD, &mut found);
+        let mined = miner.mine(each(&now), ordinary(&baseline), FLOOD, &mut found);
         assert!(found.is_empty() && mined.coverage == 0.0, "{seed}: {found:?}");
     }
 }
@@ -344,6 +349,32 @@ fn whoever_copies_a_cohort_gets_no_licence_to_block_it() {
 }
 
 #[test]
+fn a_block_is_judged_by_what_clients_come_for_and_a_test_by_all_that_they_ask_for() {
+    // One in a hundred wears what the attack wears. It shows in the request for a page alone, one of twelve that a
+    // client makes, so that of the clients' requests three in 8,192 look like it.
+    let mut dice = Dice(22);
+    let page = |row| with(row, &[(A::FieldOrder, 999)]);
+    let mut requests = readers(&mut dice, Miner::MAX_BASELINE);
+    let mut came_for = requests.clone();
+    came_for.iter_mut().step_by(100).for_each(|row| *row = page(*row));
+    requests.iter_mut().step_by(2_731).for_each(|row| *row = page(*row));
+    let mut now = readers(&mut dice, 400);
+    now.extend((0..3_600).map(|_| page(reader(&mut dice))));
+    let rung = |came_for| {
+        let (before, mut found) = (Clients { requests: &requests, came_for }, Vec::new());
+        Miner::new().mine(each(&now), before, FLOOD, &mut found);
+        let one = found.first().expect("it is found");
+        let again = evidence(&one.signature, each(&now), before, FLOOD, 1);
+        assert!((again.refused_upper - one.evidence.refused_upper).abs() < 1e-12);
+        (licence(&one.signature, &one.evidence), one.evidence.refused_upper)
+    };
+    let (bears, refused_upper) = rung(&came_for);
+    assert_eq!(bears, Rung::Challenge);
+    assert!((0.010..0.013).contains(&refused_upper), "{refused_upper}");
+    assert_eq!(rung(&requests).0, Rung::Block, "were it of all they ask for");
+}
+
+#[test]
 fn values_made_up_for_each_request_hide_nothing_and_fill_nothing() {
     let mut dice = Dice(31);
     let baseline = readers(&mut dice, Miner::MAX_BASELINE);
@@ -356,10 +387,11 @@ fn values_made_up_for_each_request_hide_nothing_and_fill_nothing() {
     };
     let mut miner = Miner::new();
     let mut out = Vec::new();
-    let mined = miner.mine(each(&made_up(&A::ALL, u32::MAX >> 13)), &baseline, FLOOD, &mut out);
+    let mined =
+        miner.mine(each(&made_up(&A::ALL, u32::MAX >> 13)), ordinary(&baseline), FLOOD, &mut out);
     assert!(out.is_empty() && mined.tried == 0, "nothing is frequent: {mined:?}");
     let thirty = made_up(&A::ALL, 30);
-    let mined = miner.mine(each(&thirty), &baseline, FLOOD, &mut out);
+    let mined = miner.mine(each(&thirty), ordinary(&baseline), FLOOD, &mut out);
     // 33 values at most of each of 15 attributes, all pairs and triples of 64, and the beam.
     assert!(
         mined.tried <= 495 + 2_016 + 41_664 + 4_096 && out.len() <= Miner::MAX_CANDIDATES,
@@ -367,7 +399,7 @@ fn values_made_up_for_each_request_hide_nothing_and_fill_nothing() {
     );
     let mut rows = made_up(&A::ALL[1..], 1_000_000);
     rows.iter_mut().for_each(|row| *row = with(*row, &[(A::Ja4, 20_000)]));
-    miner.mine(each(&rows), &baseline, FLOOD, &mut out);
+    miner.mine(each(&rows), ordinary(&baseline), FLOOD, &mut out);
     assert_eq!(out.len(), 1);
     assert_eq!(out[0].evidence.sample_hits as usize, rows.len());
 }
@@ -449,7 +481,7 @@ proptest! {
         assert!((0.0..=1.0).contains(&mined.coverage) && found.len() <= Miner::MAX_CANDIDATES);
         let mut signatures = BTreeSet::new();
         for one in &found {
-            let naive = evidence(&one.signature, each(&now), &baseline, FLOOD, mined.tried);
+            let naive = evidence(&one.signature, each(&now), ordinary(&baseline), FLOOD, mined.tried);
             // What all the excess is taken for differs where it is nearly nought; all else is the same.
             let one_evidence = SignatureEvidence { coverage: naive.coverage, ..one.evidence };
             assert_eq!(format!("{one_evidence:?}"), format!("{naive:?}"));
@@ -466,10 +498,10 @@ proptest! {
         let (mut now, mut baseline) = scramble(&mut dice);
         let mut miner = Miner::new();
         let (mut first, mut second) = (Vec::new(), Vec::new());
-        let mined = miner.mine(each(&now), &baseline, FLOOD, &mut first);
+        let mined = miner.mine(each(&now), ordinary(&baseline), FLOOD, &mut first);
         dice.shuffle(&mut now);
         dice.shuffle(&mut baseline);
-        assert_eq!(miner.mine(each(&now), &baseline, FLOOD, &mut second), mined);
+        assert_eq!(miner.mine(each(&now), ordinary(&baseline), FLOOD, &mut second), mined);
         assert_eq!(first, second);
         assert_eq!(mine(&now, &baseline, FLOOD), (mined, first), "nor does what was mined before");
     }

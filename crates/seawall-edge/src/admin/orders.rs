@@ -162,6 +162,8 @@ pub struct EvidenceStatus {
     pub baseline_hits: u32,
     /// Upper bound (95 %) of the part of ordinary clients that is meant, 0 to 1.
     pub collateral_upper: f64,
+    /// The same of those who came for something that is meant, a page or a form: a block refuses each of them.
+    pub refused_upper: f64,
     /// The highest rung that the program would take by itself on this evidence.
     pub bears: &'static str,
 }

@@ -242,6 +242,7 @@ impl Desk<'_> {
                 baseline_clients: evidence.baseline_clients,
                 baseline_hits: evidence.baseline_hits,
                 collateral_upper: evidence.collateral_upper,
+                refused_upper: evidence.refused_upper,
                 bears: licence(&signature, &evidence).as_str(),
             }),
             ..Outcome::default()

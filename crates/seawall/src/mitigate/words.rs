@@ -232,12 +232,18 @@ fn evidence(evidence: &Value) -> String {
     let before = match clients {
         0 => "no ordinary clients are known to compare with".to_owned(),
         _ => format!(
-            "of {clients} clients known as ordinary it means {ordinary}, at most {} of all",
-            percent_up(number(evidence, "collateral_upper").unwrap_or(1.0))
+            "of {clients} clients known as ordinary it means {ordinary}, at most {} of all{}",
+            percent_up(number(evidence, "collateral_upper").unwrap_or(1.0)),
+            number(evidence, "refused_upper").map(refused).unwrap_or_default()
         ),
     };
     let bears = word(evidence, "bears").unwrap_or("observe");
     format!("{now}\n{before}\nby itself Seawall would go up to `{bears}` on this evidence")
+}
+
+/// What a block would refuse, which may be several times as much: what belongs to pages is most of all requests.
+fn refused(upper: f64) -> String {
+    format!(", and at most {} of what they come for", percent_up(upper))
 }
 
 fn there(there: &Value) -> String {
@@ -314,7 +320,7 @@ block  192.0.2.0/24 for 5s, for another 59m 55s
     fn a_look_at_the_effect_is_not_taken_for_the_deed() {
         let evidence = json!({"sample_rows": 400, "sample_hits": 312, "sample_clients": 290,
             "matched_per_s": 156.0,
-            "baseline_clients": 3500, "baseline_hits": 2, "collateral_upper": 0.001_8,
+            "baseline_clients": 3500, "baseline_hits": 2, "collateral_upper": 0.001_8, "refused_upper": 0.013,
             "bears": "challenge"});
         let dry =
             json!({"done": false, "signature": "path template /search", "evidence": evidence});
@@ -322,7 +328,7 @@ block  192.0.2.0/24 for 5s, for another 59m 55s
         let want = "\
 would be in force: path template /search
 now it means 312 of 400 sampled requests, 156.0/s, of 290 clients
-of 3500 clients known as ordinary it means 2, at most 0.18 % of all
+of 3500 clients known as ordinary it means 2, at most 0.18 % of all, and at most 1.3 % of what they come for
 by itself Seawall would go up to `challenge` on this evidence";
         assert_eq!(text, want);
         let done = json!({"done": true, "signature": "x", "measure": {"id": 7}});
