@@ -158,6 +158,9 @@ impl Controller {
                 measure.recent.add(now, counts);
             }
         }
+        for measure in &mut self.measures {
+            measure.unsure = finding.unsure.iter().find(|it| it.id == measure.id).copied();
+        }
         let verdict = verdict(finding.state);
         let has_excess = finding.has_excess();
         self.calm_since = if has_excess { None } else { self.calm_since.or(Some(now)) };

@@ -15,7 +15,7 @@
 //! | 8 | on demote for 1 s, and its evidence bears a test | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
-//! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who are told to wait more than two in five go on for ten seconds | block |
+//! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who were told to wait ten seconds ago or earlier more than two in five have gone on since | block |
 //! | 12 | on challenge, its evidence bears blocking, and it was proven before by rules 9 to 11 | block |
 //!
 //! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. What rests does so for ten seconds at least,
@@ -147,9 +147,14 @@ fn has_no_readers(measure: &Measure) -> bool {
 /// Whether many of its clients go on though they are told to wait: an app that is new has nobody who was recognised
 /// either, but its people give up or come back later. Two in five, because bots that ask every few
 /// seconds, each time after another while, pause for seven seconds within ten by chance as well.
+///
+/// With those of whom it is not sure yet: who has gone on for ten seconds has, and all others count as if they waited. So
+/// this is sooner said of a flood than that somebody waits, and of nobody of whom it would not be said once it is sure.
 fn is_restless(measure: &Measure) -> bool {
     let counts = measure.recent.counts;
-    counts.told >= MIN_TOLD && counts.restless.saturating_mul(5) > counts.told.saturating_mul(2)
+    let (more, going_on) = measure.unsure.map_or((0, 0), |it| (it.told, it.restless));
+    let (told, restless) = (counts.told + u64::from(more), counts.restless + u64::from(going_on));
+    told >= MIN_TOLD && restless.saturating_mul(5) > told.saturating_mul(2)
 }
 
 /// Whether few do.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use seawall_detect::{MitigationCounts, SignatureEvidence};
+use seawall_detect::{MitigationCounts, SignatureEvidence, Unsure};
 use seawall_model::{Instant, Mitigation, MitigationId, Rung, Signature};
 
 use crate::event::{Probe, Why};
@@ -29,6 +29,8 @@ pub struct Measure {
     /// Everything it met.
     pub met: MitigationCounts,
     pub(crate) recent: Recent,
+    /// Those who were told to wait and are not among [`Self::recent`] yet.
+    pub(crate) unsure: Option<Unsure>,
     /// Whether those it meets were proven not to pass, once: then it comes back where it was.
     pub(crate) is_proven: bool,
     /// Higher than this it does not climb until then.
@@ -92,6 +94,7 @@ impl Measure {
             expires_at: now + LIFE,
             met: MitigationCounts { id, ..MitigationCounts::default() },
             recent: Recent::new(now),
+            unsure: None,
             is_proven: false,
             ceiling: None,
             weak_since: None,

@@ -7,7 +7,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 use seawall_detect::{
     Alarm, Candidate, Channel, Counts, Finding, MitigationCounts, Scale, SignatureEvidence,
-    SiteRates, TrafficState, Verdict,
+    SiteRates, TrafficState, Unsure, Verdict,
 };
 use seawall_model::{
     Attribute, Instant, MAX_MITIGATIONS, Mitigation, MitigationId, Rung, Signature, Term, WallTime,
@@ -53,6 +53,8 @@ struct Meets {
     recognised: u64,
     told: u64,
     restless: u64,
+    /// Of how many it is not sure yet, and how many of them have gone on.
+    unsure: (u32, u32),
 }
 
 /// A controller and its time.
@@ -107,6 +109,8 @@ impl Scene {
             restless: meets.restless,
             ..MitigationCounts::default()
         });
+        let (told, restless) = meets.unsure;
+        let unsure = self.stands.iter().map(|stands| Unsure { id: stands.id, told, restless });
         let finding = Finding {
             at: self.now,
             wall: WallTime::from_unix_secs(1_700_000_000),
@@ -120,6 +124,7 @@ impl Scene {
             log_odds: 0.0,
             counts: Counts { requests: 300, ..Counts::default() },
             met: met.collect(),
+            unsure: unsure.collect(),
             rates: SiteRates {
                 requests: self.per_s,
                 requests_expected: 200.0,
@@ -199,6 +204,7 @@ const UNTESTED: Meets = Meets {
     recognised: 0,
     told: 0,
     restless: 0,
+    unsure: (0, 0),
 };
 /// A flood of forms that goes on whatever it is told.
 const FORMS: Meets = Meets { untested: 240, told: 20, restless: 16, ..UNTESTED };
@@ -240,6 +246,20 @@ fn a_flood_of_forms_is_blocked_if_nobody_in_it_is_recognised_and_it_goes_on() {
     scene.ticks(5.0, ATTACK, &[(1, strong())], Meets { recognised: 5, ..FORMS });
     assert!(scene.rung(1) < Some(Rung::Block));
     assert_eq!(scene.reasons(1).last(), Some(&Why::SomePass));
+}
+
+#[test]
+fn who_has_gone_on_by_now_counts_before_it_is_sure_what_the_others_do() {
+    let rung = |told, unsure| {
+        let mut scene = Scene::new();
+        let meets = Meets { told, restless: 0, unsure, ..FORMS };
+        scene.ticks(4.0, ATTACK, &[(1, strong())], meets);
+        scene.rung(1)
+    };
+    assert_eq!(rung(0, (40, 17)), Some(Rung::Block));
+    assert_eq!(rung(0, (40, 16)), Some(Rung::Challenge), "the others may wait");
+    assert_eq!(rung(0, (31, 31)), Some(Rung::Challenge), "too few to say so");
+    assert_eq!(rung(20, (40, 17)), Some(Rung::Challenge), "with those who have waited");
 }
 
 #[test]
@@ -688,8 +708,9 @@ proptest! {
             let untested = matched.saturating_sub(tests_set);
             let recognised = tests_passed;
             let (told, restless) = (tests_set, beyond_budget.min(tests_set));
+            let unsure = (told.min(99) as u32, restless.min(99) as u32);
             let meets = Meets {
-                matched, tests_set, tests_passed, beyond_budget, untested, recognised, told, restless,
+                matched, tests_set, tests_passed, beyond_budget, untested, recognised, told, restless, unsure,
             };
             scene.tick(state, &candidates, meets);
             let measures = scene.controller.measures();

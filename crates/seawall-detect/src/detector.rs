@@ -684,6 +684,7 @@ impl Detector {
             candidates,
             counts: Counts { new_clients: self.new_clients, ..*tick.window.counts() },
             met: tallies.counts().to_vec(),
+            unsure: self.visitors.unsure(self.now_ms),
         }
     }
 }

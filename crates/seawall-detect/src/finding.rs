@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use seawall_model::{Instant, Signature, WallTime};
+use seawall_model::{Instant, MitigationId, Signature, WallTime};
 
 use crate::{Counts, MitigationCounts};
 
@@ -254,6 +254,17 @@ pub struct Candidate {
     pub evidence: SignatureEvidence,
 }
 
+/// Those who were told to wait for a mitigation so lately that it is not sure yet whether they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsure {
+    /// Which.
+    pub id: MitigationId,
+    /// Clients who were told so ten seconds ago or earlier.
+    pub told: u32,
+    /// Of them: have gone on for ten seconds by now. More may come to these, none is taken away.
+    pub restless: u32,
+}
+
 /// What one tick found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
@@ -272,6 +283,8 @@ pub struct Finding {
     /// What was counted in this tick of each mitigation that met anybody
     /// ([`Tallies`](crate::Tallies)).
     pub met: Vec<MitigationCounts>,
+    /// Of each mitigation those who will be counted there as told to wait within the next seven seconds.
+    pub unsure: Vec<Unsure>,
     /// Rates.
     pub rates: SiteRates,
     /// Clients that the baseline knows.

@@ -59,7 +59,8 @@ pub use crate::describe::{describe, describe_evidence, percent_up};
 pub use crate::detector::{Detector, DetectorConfig, OriginStress, Tick};
 pub use crate::distinct::{Distinct, FewDistinct};
 pub use crate::finding::{
-    Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Verdict,
+    Alarm, Candidate, Channel, Finding, Scale, SignatureEvidence, SiteRates, TrafficState, Unsure,
+    Verdict,
 };
 pub use crate::kept::BaselineFault;
 pub use crate::licence::licence;

@@ -12,6 +12,7 @@ use core::mem::replace;
 
 use seawall_model::{Attributes, MitigationId};
 
+use crate::finding::Unsure;
 use crate::followed::{Followed, Seen, draw, is_chosen, place_of};
 use crate::usual::Usual;
 
@@ -228,6 +229,19 @@ impl Visitors {
             polls: f64::from(polls) * each,
             each_stands_for: 1.0 / part_of(self.bar.min(followed.bar())),
         }
+    }
+
+    /// Those of whom it is not sure yet whether they wait as they were told to, though ten seconds have passed since.
+    pub(crate) fn unsure(&self, now_ms: u64) -> Vec<Unsure> {
+        let mut all: Vec<Unsure> = Vec::new();
+        let is_ripe = |of: &&Waiting| now_ms.saturating_sub(of.since_ms) >= GOES_ON_MS;
+        for &Waiting { id, told, restless, .. } in self.waiting.iter().take_while(is_ripe) {
+            match all.iter_mut().find(|one| one.id == id) {
+                Some(one) => (one.told, one.restless) = (one.told + told, one.restless + restless),
+                None => all.push(Unsure { id, told, restless }),
+            }
+        }
+        all
     }
 
     /// How those who came at `since_ms` or later, and were here in the last minute, behave. O(places); allocates.
@@ -628,6 +642,27 @@ mod tests {
         assert_eq!(told(&[10, 12, 13], |_| true), [1, 0]);
         assert_eq!(told(&[10, 11, 13, 17, 25, 41], |_| true), [3, 0]);
         assert_eq!(told(&[10, 18, 26, 34, 42], |_| true), [5, 0]);
+    }
+
+    #[test]
+    fn who_has_gone_on_is_known_before_it_is_sure_of_the_others() {
+        let mut visitors = Visitors::new();
+        let mut unsure = Vec::new();
+        for second in 0..=18u64 {
+            let mut followed = Followed::new();
+            // Three who ask every three seconds, and two who wait.
+            let all = 1..=if second == 0 { 5 } else { 3 };
+            for who in all.filter(|_| second.is_multiple_of(3)) {
+                let untested = Some(MitigationId(3));
+                followed.put(&Seen { untested, is_put_off: true, ..seen(who, 0, 0) });
+            }
+            let now_ms = 1_000 * second + 1;
+            visitors.take(&followed, now_ms, |_| (), |_, _, _| ());
+            let of = visitors.unsure(now_ms);
+            unsure.push(of.first().map(|it| (it.told, it.restless)));
+        }
+        assert_eq!(unsure[9..13], [None, Some((5, 0)), Some((5, 0)), Some((5, 3))]);
+        assert_eq!(unsure[16..18], [Some((5, 3)), None], "by then they are counted");
     }
 
     #[test]

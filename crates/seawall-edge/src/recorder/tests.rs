@@ -171,6 +171,7 @@ impl Shield {
             wall,
             state: if is_open { attack } else { TrafficState::Normal },
             alarms: Vec::new(),
+            unsure: Vec::new(),
             log_odds: 0.0,
             counts: Counts { new_clients: 0, ..*self.window.counts() },
             met: self.window.tallies().counts().to_vec(),
