@@ -72,6 +72,9 @@ pub(crate) struct Evidence {
     pub(crate) divergence: Sign,
     /// Share of clients that load what belongs to their pages.
     pub(crate) whole_pages: Sign,
+    /// What pages load, beside as many pages of the ordinary: also of who is too many behind a few addresses, of
+    /// whom nobody is new. It speaks for a crowd or not at all: crawlers load none of it.
+    pub(crate) parts: Sign,
     /// Share of what can be shared.
     pub(crate) cacheable: Sign,
     /// Pages a minute for each client, in units of what one in twenty ordinarily exceeds.
@@ -102,7 +105,8 @@ impl Evidence {
     /// What it is.
     pub(crate) fn verdict(&self) -> Verdict {
         let log_odds = self.log_odds();
-        let is_watched = self.whole_pages.sure > 0.3 || self.tests.sure > 0.3;
+        let is_watched =
+            self.whole_pages.sure > 0.3 || self.tests.sure > 0.3 || self.parts.vote(0.6, 0.1) > 0.3;
         if log_odds > SURE && is_watched {
             Verdict::Crowd
         } else if log_odds < -SURE {
@@ -116,7 +120,7 @@ impl Evidence {
     fn votes(&self) -> [f64; 9] {
         [
             3.0 * self.divergence.vote(0.1, 0.3),
-            3.0 * self.whole_pages.vote(0.6, 0.1),
+            3.0 * self.whole_pages_vote(),
             2.0 * self.cacheable.vote(0.8, 0.3),
             2.0 * self.pace_vote(),
             1.5 * self.targets.vote(),
@@ -125,6 +129,11 @@ impl Evidence {
             2.0 * self.cookies.vote(0.8, 0.2),
             4.0 * self.tests.vote(0.7, 0.05),
         ]
+    }
+
+    fn whole_pages_vote(&self) -> f64 {
+        let of_clients = self.whole_pages.vote(0.6, 0.1);
+        of_clients + (1.0 - self.whole_pages.sure) * self.parts.vote(0.6, 0.1).max(0.0)
     }
 
     fn pace_vote(&self) -> f64 {
@@ -193,6 +202,7 @@ mod tests {
         Evidence {
             divergence: sure(0.7),
             whole_pages: sure(0.0),
+            parts: sure(0.0),
             cacheable: sure(0.0),
             pace: sure(20.0),
             unevenness: sure(0.05),
@@ -240,6 +250,17 @@ mod tests {
         let early = Evidence { whole_pages: Sign::default(), ..crowd() };
         assert!(early.log_odds() > SURE);
         assert_eq!(early.verdict(), Verdict::Mixed);
+    }
+
+    #[test]
+    fn what_pages_load_speaks_for_a_crowd_behind_few_addresses_and_never_against_one() {
+        let behind_few = Evidence { whole_pages: Sign::default(), ..crowd() };
+        let loads = |value| Evidence { parts: sure(value), ..behind_few };
+        assert_eq!(loads(1.0).verdict(), Verdict::Crowd);
+        assert!((loads(0.0).log_odds() - behind_few.log_odds()).abs() < 1e-9);
+        // Of clients who are new it adds nothing to what they were seen to do.
+        let seen = Evidence { parts: sure(1.0), ..flood() };
+        assert!((seen.log_odds() - flood().log_odds()).abs() < 1e-9);
     }
 
     #[test]

@@ -133,7 +133,25 @@ pub(crate) struct Ordinary {
     pub(crate) whole_pages: f64,
     pub(crate) cookies: f64,
     pub(crate) cacheable: f64,
+    /// Of pages and what they load: what they load; and which part of all they are.
+    pub(crate) parts: f64,
+    pub(crate) pages: f64,
     pub(crate) pace_p95: f64,
+    /// For how long the origin is under stress at most, in seconds; kept by the watch.
+    pub(crate) pressed_s: f64,
+}
+
+impl Ordinary {
+    /// As long as nothing is known.
+    pub(crate) const UNKNOWN: Self = Self {
+        whole_pages: 0.7,
+        cookies: 0.5,
+        cacheable: 0.8,
+        parts: 0.8,
+        pages: 0.9,
+        pace_p95: 12.0,
+        pressed_s: 0.0,
+    };
 }
 
 /// The minute that goes on.
@@ -196,7 +214,7 @@ impl Detector {
             watch: Watch::default(),
             onset: Onset::new(),
             tests: Tests::default(),
-            ordinary: Ordinary { whole_pages: 0.7, cookies: 0.5, cacheable: 0.8, pace_p95: 12.0 },
+            ordinary: Ordinary::UNKNOWN,
             words: Words::new(MAX_WORDS, seed),
             past: (0..SAMPLES).map(|_| past()).collect(),
             sampled: Sample::new(Miner::MAX_NOW),
@@ -297,7 +315,7 @@ impl Detector {
             channels: &self.channels,
             mix: &self.mix,
             baseline: &self.baseline,
-            ordinary: self.ordinary,
+            ordinary: Ordinary { pressed_s: self.watch.usually_pressed_s(), ..self.ordinary },
         }
         .to_bytes()
     }
@@ -318,6 +336,7 @@ impl Detector {
         detector.mix = restored.mix;
         detector.baseline = restored.baseline;
         detector.ordinary = restored.ordinary;
+        detector.watch.set_usually_pressed_s(restored.ordinary.pressed_s);
         detector.compare_with(wall);
         Ok(detector)
     }
@@ -516,6 +535,9 @@ impl Detector {
         learn(|ordinary| &mut ordinary.pace_p95, behaviour.pace_p95.max(3.0), behaviour.paced);
         let (cacheable, count) = signs::cacheable(window.sample());
         learn(|ordinary| &mut ordinary.cacheable, cacheable, count);
+        let (parts, of_pages) = signs::parts(window.sample());
+        learn(|ordinary| &mut ordinary.parts, parts, of_pages);
+        learn(|ordinary| &mut ordinary.pages, of_pages / count.max(1.0), count);
     }
 
     /// What speaks for a crowd and for an attack.
@@ -529,6 +551,12 @@ impl Detector {
         let (whole, cookies) = (behaviour.whole_pages, behaviour.cookies);
         let rows = self.sampled.rows();
         let (cacheable, count) = signs::cacheable(rows);
+        let (parts, of_pages) = signs::parts(rows);
+        // Of pages and their parts alone, and as far as they are what is too much: forms are no pages that load nothing.
+        let pages_per_s = rates.requests * of_pages / count.max(1.0);
+        let pages_too_many = (pages_per_s - rates.requests_expected * ordinary.pages).max(0.0);
+        let more_pages = pages_too_many / pages_per_s.max(1e-9);
+        let of_excess = pages_too_many / (rates.requests - rates.requests_expected).max(1e-9);
         let (divergence, drawn) = self.mix.excess_bits().unwrap_or((0.0, 0.0));
         let (mut targets, mut referrers) = (signs::targets(rows), signs::referrers(rows));
         targets.sure *= excess;
@@ -543,6 +571,12 @@ impl Detector {
                 whole.of,
             )
             .times(2.0 * new_readers),
+            parts: Sign::of(
+                without_ordinary(parts, ordinary.parts, more_pages) / ordinary.parts.max(0.1),
+                of_pages,
+            )
+            .times(8.0 * more_pages)
+            .times(of_excess),
             cacheable: Sign::of(without_ordinary(cacheable, ordinary.cacheable, excess), count)
                 .times(2.0 * excess),
             pace: Sign::of(behaviour.pace / ordinary.pace_p95.max(1.0), behaviour.paced)

@@ -55,7 +55,7 @@ impl core::error::Error for BaselineFault {}
 
 const MARK: &[u8; 8] = b"SWORDIN\n";
 const VERSION: u32 = 2;
-/// That knew one request of each client only.
+/// That knew one request of each client only, and neither what pages load nor for how long the origin is pressed.
 const VERSION_OF_ONE: u32 = 1;
 /// Time that a machine was off counts for the age of rows up to this: a clock that is wrong after a start must
 /// not make a baseline too old to use.
@@ -89,8 +89,15 @@ impl Kept<'_> {
         out.extend_from_slice(&name_of(self.seed).to_le_bytes());
         out.extend_from_slice(&self.wall.unix_secs().to_le_bytes());
         let ordinary = &self.ordinary;
-        let numbers =
-            [ordinary.whole_pages, ordinary.cookies, ordinary.cacheable, ordinary.pace_p95];
+        let numbers = [
+            ordinary.whole_pages,
+            ordinary.cookies,
+            ordinary.cacheable,
+            ordinary.pace_p95,
+            ordinary.parts,
+            ordinary.pages,
+            ordinary.pressed_s,
+        ];
         for number in numbers.into_iter().chain([self.mix.ordinary_per_s()]) {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -181,13 +188,18 @@ impl Reader<'_> {
 
     fn read(&mut self, seed: [u64; 2], wall: WallTime, version: u32) -> Option<Restored> {
         let written = WallTime::from_unix_secs(self.take().map(u64::from_le_bytes)?);
-        let mut ordinary = || self.f64().filter(|number| (0.0..1e9).contains(number));
-        let ordinary = Ordinary {
-            whole_pages: ordinary()?,
-            cookies: ordinary()?,
-            cacheable: ordinary()?,
-            pace_p95: ordinary()?,
+        let mut number = || self.f64().filter(|number| (0.0..1e9).contains(number));
+        let mut ordinary = Ordinary {
+            whole_pages: number()?,
+            cookies: number()?,
+            cacheable: number()?,
+            pace_p95: number()?,
+            ..Ordinary::UNKNOWN
         };
+        if version > VERSION_OF_ONE {
+            (ordinary.parts, ordinary.pages, ordinary.pressed_s) =
+                (number()?, number()?, number()?);
+        }
         let ordinary_per_s = self.f64().filter(|number| (0.0..1e9).contains(number))?;
         let mut parts = [0.0; COUNT * PARTS];
         for part in &mut parts {

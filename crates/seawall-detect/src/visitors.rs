@@ -156,6 +156,8 @@ const WAYS: usize = 4;
 pub(crate) const NEW_MS: u64 = 600_000;
 /// What belongs to a page comes within so long.
 const PARTS_MS: u64 = 5_000;
+/// Within so long of a start readers are seen who came before it.
+const STARTED_MS: u64 = 15_000;
 /// Over so long it is looked at how somebody behaves.
 const RECENT_MS: u64 = 60_000;
 /// Nobody is told to come back sooner than in eight seconds; in whole ones, and clocks differ.
@@ -287,9 +289,11 @@ impl Visitors {
     /// How many would be here of those who came lately, by who was in the minute before `at_ms`. O(places).
     pub(crate) fn usual(&self, at_ms: u64) -> Usual {
         let from = at_ms.saturating_sub(RECENT_MS);
-        let here = self.places.iter().filter(|who| who.first_ms > 0 && who.first_ms < at_ms);
+        // Who was seen just after a start was here before.
+        let known = STARTED_MS..at_ms;
+        let here = self.places.iter().filter(|who| known.contains(&who.first_ms));
         let ages = here.filter(|who| who.last_ms >= from).map(|who| at_ms - who.first_ms);
-        Usual::of(ages, 1.0 / part_of(self.bar), at_ms)
+        Usual::of(ages, 1.0 / part_of(self.bar), at_ms.saturating_sub(STARTED_MS))
     }
 
     /// Those who were here between two times.

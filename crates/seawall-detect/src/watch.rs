@@ -58,6 +58,16 @@ impl Watch {
         self.alarmed_s
     }
 
+    /// For how long the origin is under stress in ordinary times, in seconds, so that a restart keeps it.
+    pub(crate) const fn usually_pressed_s(&self) -> f64 {
+        self.usually_pressed_s
+    }
+
+    /// Goes on from [`Self::usually_pressed_s`] of before.
+    pub(crate) const fn set_usually_pressed_s(&mut self, seconds: f64) {
+        self.usually_pressed_s = seconds.min(MOST_PRESSED_S / 2.0);
+    }
+
     /// Takes a tick: what is out of the ordinary, whether the origin is under stress, and whether the site is known.
     /// Whether an alarm began.
     pub(crate) fn step(

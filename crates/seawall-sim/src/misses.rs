@@ -26,11 +26,6 @@ pub const MISSES: &[KnownMiss] = &[
         why: "an attacker who knows every measure: each of its sources stays within a reader's budget",
     },
     KnownMiss {
-        scenario: "A15",
-        what: "dynamic, newcomers*",
-        why: "bots and readers behind shared addresses wear the same looks, so what is put behind others meets both",
-    },
-    KnownMiss {
         scenario: "A18",
         what: "attack reaching the origin",
         why: "forms cannot be tested, and are blocked once it is sure that their senders do not wait: from thirteen seconds on, and this run has 45",
