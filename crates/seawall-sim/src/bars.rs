@@ -1,8 +1,8 @@
 //! What was promised, held against what came to pass.
 //!
 //! Times are percentiles over seeds; rates are pooled over seeds for each cohort. Bars are those of
-//! detection.md §8 and its amendments, and are not changed here: what is missed is said
-//! ([`crate::misses`]).
+//! detection.md §8 and its amendments; how they are read where they leave it open is in docs/evaluation.md, and what is
+//! missed is said ([`crate::misses`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -158,9 +158,12 @@ impl Table<'_> {
             if is_mimicry { (times::MIMICRY_KNOWN, times::MIMICRY_NEW) } else { (0.99, 0.99) };
         if let crate::attacks::Timing::Pulse(..) = attack.timing {
             // Bars of dynamic pages hold once a signature exists, and each pulse may be another attack.
-            self.goodput("dynamic, newcomers, pulses from their beginning", 0.0, settled, |view| {
-                view.want == Want::DynamicNew
-            });
+            for (of, want) in
+                [("known readers", Want::DynamicKnown), ("newcomers", Want::DynamicNew)]
+            {
+                let name = format!("dynamic, {of}, pulses from their beginning");
+                self.goodput(&name, 0.0, settled, |view| view.want == want);
+            }
             self.is_with_signature = true;
         }
         self.goodput("dynamic, known readers", known - lenience, settled, |view| {
@@ -250,6 +253,7 @@ impl Table<'_> {
         }
         let challenged = self.tally(Duration::ZERO, |_| true, |view| !view.is_challenged);
         self.rate_row("not challenged", challenged, 1.0 - bars.challenged, None);
+        self.sent_around(Duration::ZERO);
         let mut blocked = 0;
         for view in self.views(Duration::ZERO) {
             blocked += usize::from(view.met == Some(Rung::Block));
@@ -290,6 +294,7 @@ impl Table<'_> {
             let told = format!("{alarms} of {} seeds", self.runs.len());
             self.row("alarms (mixed or attack)", String::new(), told, Verdict::Told, None);
         }
+        self.times("normal since the last set out", None, times::normal_after_attack);
         self.normal_again(times::normal_after_surge);
     }
 
@@ -312,13 +317,14 @@ impl Table<'_> {
         self.none("measures that test or refuse", harsh, None);
     }
 
+    fn is_counted(&self, record: &Record, view: &ViewRecord, skip: Duration) -> bool {
+        (record.from + skip..record.until).contains(&view.began)
+            && !(self.is_with_signature && times::is_before_signature(record, view.began))
+    }
+
     fn views(&self, skip: Duration) -> impl Iterator<Item = &ViewRecord> + '_ {
-        let is_counted = move |record: &Record, view: &ViewRecord| {
-            (record.from + skip..record.until).contains(&view.began)
-                && !(self.is_with_signature && times::is_before_signature(record, view.began))
-        };
         self.runs.iter().flat_map(move |run| {
-            run.record.views.iter().filter(move |view| is_counted(&run.record, view))
+            run.record.views.iter().filter(move |view| self.is_counted(&run.record, view, skip))
         })
     }
 
@@ -364,9 +370,10 @@ impl Table<'_> {
 
     fn worst_seed(&self, skip: Duration, of: impl Fn(&ViewRecord) -> bool) -> Option<u64> {
         let failures = |run: &&Run| {
-            let (from, until) = (run.record.from + skip, run.record.until);
-            let views = run.record.views.iter().filter(|view| of(view));
-            views.filter(|view| (from..until).contains(&view.began) && !view.is_good).count()
+            let is_failed = |view: &&ViewRecord| {
+                of(view) && !view.is_good && self.is_counted(&run.record, view, skip)
+            };
+            run.record.views.iter().filter(is_failed).count()
         };
         self.runs.iter().max_by_key(failures).map(|run| run.seed)
     }
@@ -442,21 +449,24 @@ impl Table<'_> {
             let what = format!("hardest hit cohort: {}", cohort.name());
             self.row(&what, "<= 3 times the mean or 0.1 %".to_owned(), value, verdict, None);
         }
-        // Nothing is asked of who is sent around, who would have been refused; it is seen, and so it is told.
-        let mut around: BTreeMap<Cohort, Tally> = BTreeMap::new();
-        for view in self.views(settled) {
-            around.entry(view.cohort).or_default().note(!view.is_sent_around);
-        }
-        let most = around.iter().map(|(cohort, tally)| (1.0 - tally.rate(), *cohort));
-        if let Some((share, cohort)) =
-            most.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|most| most.0 > 0.0)
-        {
-            let what = format!("sent around, most of all {}", cohort.name());
-            self.row(&what, String::new(), percent(share), Verdict::Told, None);
-        }
+        self.sent_around(settled);
         let delayed = self.tally(settled, |_| true, |view| view.waited_ms <= 2_000);
         let value = percent(1.0 - delayed.rate());
         self.row("delayed by more than 2 s", String::new(), value, Verdict::Told, None);
+    }
+
+    /// Nothing is told from who is sent around, who would have been refused; it is seen, and so it is told.
+    fn sent_around(&mut self, skip: Duration) {
+        let mut around: BTreeMap<Cohort, Tally> = BTreeMap::new();
+        for view in self.views(skip) {
+            around.entry(view.cohort).or_default().note(!view.is_sent_around);
+        }
+        let most = around.iter().map(|(cohort, tally)| (1.0 - tally.rate(), *cohort));
+        let most = most.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|most| most.0 > 0.0);
+        if let Some((share, cohort)) = most {
+            let what = format!("sent around, most of all {}", cohort.name());
+            self.row(&what, String::new(), percent(share), Verdict::Told, None);
+        }
     }
 
     fn reach(&mut self, most: f64, settled: Duration) {
@@ -534,8 +544,10 @@ impl Table<'_> {
         ] {
             all.sort_by(f64::total_cmp);
             let Some(at) = times::percentile(&all, 95).copied() else { continue };
+            let worst = all.last().copied().unwrap_or(at);
             let verdict = if at <= bar { Verdict::Met } else { Verdict::Missed };
-            self.row(what, format!("p95 <= {bar} s"), seconds(at), verdict, None);
+            let value = format!("{}, worst {}", seconds(at), seconds(worst));
+            self.row(what, format!("p95 <= {bar} s"), value, verdict, None);
         }
     }
 

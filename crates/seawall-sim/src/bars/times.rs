@@ -65,7 +65,8 @@ pub(super) fn to_mitigate_mimicry(record: &Record) -> f64 {
     first_five_seconds(record, |seen| {
         let bars = [MIMICRY_HELD, MIMICRY_KNOWN, MIMICRY_NEW];
         let mut kinds = seen.iter().zip(bars);
-        kinds.all(|(it, bar)| (it.of - it.good) as f64 <= ((1.0 - bar) * it.of as f64).ceil())
+        kinds
+            .all(|(it, bar)| (it.of - it.good) as f64 <= ((1.0 - bar) * it.of as f64 - 1e-9).ceil())
     })
 }
 
