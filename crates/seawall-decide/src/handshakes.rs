@@ -13,8 +13,8 @@
 //! that had eight full ones at once, and then more than one in five seconds, is behind them: it gets what
 //! they leave, and all there is while half of the burst is not spent. No browser needs that many, and
 //! ten thousand bots that open a connection for each request do. Not so an address that many share: a Tor
-//! exit, one where several readers are known, what seems to be a CDN. Only handshakes that were had count,
-//! so that trying again harms nobody.
+//! exit, one where several readers are known, what seems to be a CDN. Only handshakes that were let in
+//! count, so that trying again harms nobody.
 //!
 //! One for each worker, because a worker's thread is what is scarce. Memory is fixed: 32 KiB; how many
 //! handshakes an address had stands in the table that all workers share ([`Limiters`]). It measures nothing

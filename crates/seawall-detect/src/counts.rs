@@ -108,6 +108,8 @@ pub struct Counts {
     pub requests: u64,
     /// Of them: for pages.
     pub pages: u64,
+    /// Of them: for what pages load, and had.
+    pub parts: u64,
     /// Of them: the origin worked.
     pub origin: u64,
     /// Of them: the origin would have worked, but was spared.
@@ -133,11 +135,20 @@ pub struct Counts {
     pub cohorts: [CohortTally; Cohort::ALL.len()],
 }
 
+/// Whether it is something that pages load, and was had. A browser says which of its requests are those, and anybody can say
+/// it of a search: so only what can be shared counts, and nothing that was refused.
+pub(crate) fn is_part_had(observation: &Observation) -> bool {
+    observation.kind == RequestKind::Subresource
+        && observation.is_cacheable
+        && observation.status < 400
+}
+
 impl Counts {
     /// Adds one request. `is_refused` says whether we refused it ourselves.
     pub fn add(&mut self, observation: &Observation, is_refused: bool) {
         self.requests += 1;
         self.pages += u64::from(observation.kind == RequestKind::Page);
+        self.parts += u64::from(is_part_had(observation));
         match observation.work {
             Work::Held => {}
             Work::Origin { cost_ms } => {
@@ -171,6 +182,7 @@ impl Counts {
     pub fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.pages += other.pages;
+        self.parts += other.parts;
         self.origin += other.origin;
         self.spared += other.spared;
         self.origin_cost_ms += other.origin_cost_ms;
@@ -195,6 +207,16 @@ mod tests {
 
     use super::*;
     use crate::testing::page;
+
+    #[test]
+    fn what_is_refused_or_cannot_be_shared_is_no_part_of_a_page() {
+        let style = Observation { kind: RequestKind::Subresource, ..page() };
+        assert!(is_part_had(&style) && is_part_had(&Observation { status: 304, ..style }));
+        // A search that says that it is an image.
+        assert!(!is_part_had(&Observation { is_cacheable: false, ..style }));
+        assert!(!is_part_had(&Observation { status: 429, ..style }));
+        assert!(!is_part_had(&page()));
+    }
 
     #[test]
     fn a_request_belongs_to_the_first_cohort_that_fits() {

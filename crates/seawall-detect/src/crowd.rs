@@ -3,8 +3,9 @@
 //! Signal: how the excess looks, behaves and began. Trip: above +3 nats it is a crowd, below −3 an attack,
 //! and in between neither can be said. Cold start: what is not known has no vote, and what few
 //! clients tell has a small one. Tie-break: no crowd is called one before somebody was watched for as
-//! long as a page takes to load. Blind spots: robots that load whole pages at readers' pace from
-//! readers' browsers; they pass for a crowd, and are dealt with as one: by waiting their turn.
+//! long as a page takes to load, or pages beyond the ordinary have brought what they load. Blind spots: robots that load
+//! whole pages at readers' pace from readers' browsers, and robots at a few addresses that load what pages load at any
+//! pace; they pass for a crowd, and are dealt with as one: by waiting their turn.
 //!
 //! *Source:* detection.md §4, which has the weights; Jung, Krishnamurthy and Rabinovich 2002; Kandula et
 //! al. 2005 (Kill-Bots).

@@ -106,7 +106,7 @@ pub struct Detector {
     miner: Miner,
     mined_ms: u64,
     judged_ms: u64,
-    /// When readers were learned last while things were not ordinary.
+    /// When readers were learned last by what they do, because few are known.
     readers_ms: u64,
     minute: Minute,
     /// When what goes on may have begun.
@@ -125,6 +125,8 @@ struct Past {
     seconds: f64,
     origin: u64,
     origin_cost_ms: u64,
+    pages: f64,
+    parts: f64,
 }
 
 /// How those behave who come in ordinary times.
@@ -190,6 +192,8 @@ const MIXED_LEARNED_S: f64 = 6.0 * 3_600.0;
 /// Clients that are learned while things are not ordinary. Only those who load whole pages are, no feed readers and no
 /// apps: were they all that is known, a signature of these would seem to harm nobody and bear a block.
 const MOST_COLD: usize = ENOUGH / 2;
+/// So many are learned like that while nothing is wrong: of fewer no signature has a bound on whom it would harm.
+const FEW: usize = 300;
 /// Words of the last minutes that are kept.
 const MAX_WORDS: usize = 4_096;
 
@@ -201,6 +205,8 @@ impl Detector {
             seconds: 0.0,
             origin: 0,
             origin_cost_ms: 0,
+            pages: 0.0,
+            parts: 0.0,
         };
         let mut new = Self {
             seed,
@@ -378,6 +384,7 @@ impl Detector {
         past.seconds = seconds;
         past.origin = counts.origin + counts.spared;
         past.origin_cost_ms = counts.origin_cost_ms;
+        (past.pages, past.parts) = (counts.pages as f64, counts.parts as f64);
         self.tests.take(tick.probes, seconds);
         self.onset.take(tick.window.counts().requests as f64, seconds);
         if let Some(safe) = tick.stress.safe_capacity_per_s.filter(|safe| safe.is_finite()) {
@@ -491,7 +498,8 @@ impl Detector {
                 });
             }
         }
-        let is_cold = self.baseline.len() < MOST_COLD;
+        let most = if self.minute.is_ordinary { FEW } else { MOST_COLD };
+        let is_cold = self.baseline.len() < most;
         if is_cold && self.now_ms >= self.readers_ms + READERS_MS {
             self.learn_readers(tick.wall);
         }
@@ -535,9 +543,11 @@ impl Detector {
         learn(|ordinary| &mut ordinary.pace_p95, behaviour.pace_p95.max(3.0), behaviour.paced);
         let (cacheable, count) = signs::cacheable(window.sample());
         learn(|ordinary| &mut ordinary.cacheable, cacheable, count);
-        let (parts, of_pages) = signs::parts(window.sample());
-        learn(|ordinary| &mut ordinary.parts, parts, of_pages);
-        learn(|ordinary| &mut ordinary.pages, of_pages / count.max(1.0), count);
+        let counts = window.counts();
+        let (requests, parts) = (counts.requests as f64, counts.parts as f64);
+        let of_pages = counts.pages as f64 + parts;
+        learn(|ordinary| &mut ordinary.parts, parts / of_pages.max(1.0), of_pages);
+        learn(|ordinary| &mut ordinary.pages, of_pages / requests.max(1.0), requests);
     }
 
     /// What speaks for a crowd and for an attack.
@@ -551,12 +561,12 @@ impl Detector {
         let (whole, cookies) = (behaviour.whole_pages, behaviour.cookies);
         let rows = self.sampled.rows();
         let (cacheable, count) = signs::cacheable(rows);
-        let (parts, of_pages) = signs::parts(rows);
         // Of pages and their parts alone, and as far as they are what is too much: forms are no pages that load nothing.
-        let pages_per_s = rates.requests * of_pages / count.max(1.0);
-        let pages_too_many = (pages_per_s - rates.requests_expected * ordinary.pages).max(0.0);
-        let more_pages = pages_too_many / pages_per_s.max(1e-9);
-        let of_excess = pages_too_many / (rates.requests - rates.requests_expected).max(1e-9);
+        let (pages_s, parts_s) = (self.per_s(|past| past.pages), self.per_s(|past| past.parts));
+        let pages_per_s = (pages_s + parts_s).max(1e-9);
+        let too_many = (pages_per_s - rates.requests_expected * ordinary.pages).max(0.0);
+        let (more_pages, more) = (too_many / pages_per_s, rates.requests - rates.requests_expected);
+        let of_excess = if more > 0.0 { (too_many / more).min(1.0) } else { 0.0 };
         let (divergence, drawn) = self.mix.excess_bits().unwrap_or((0.0, 0.0));
         let (mut targets, mut referrers) = (signs::targets(rows), signs::referrers(rows));
         targets.sure *= excess;
@@ -572,8 +582,9 @@ impl Detector {
             )
             .times(2.0 * new_readers),
             parts: Sign::of(
-                without_ordinary(parts, ordinary.parts, more_pages) / ordinary.parts.max(0.1),
-                of_pages,
+                without_ordinary(parts_s / pages_per_s, ordinary.parts, more_pages)
+                    / ordinary.parts.max(0.1),
+                pages_per_s,
             )
             .times(8.0 * more_pages)
             .times(of_excess),
@@ -637,8 +648,9 @@ impl Detector {
         self.compare_with(wall);
     }
 
-    /// Started in an attack: readers are told by what they do, within seconds, because what browsers of the world look
-    /// like is not what readers here do. Also those whom a measure met, for it may have been made without knowing them.
+    /// Where few are known readers are told by what they do, within seconds, also in an attack: what browsers of the world
+    /// look like is not what readers here do. Also those whom a measure met, which may have been made without knowing
+    /// them: what their pages load is in hand, and they had it.
     fn learn_readers(&mut self, wall: WallTime) {
         self.readers_ms = self.now_ms;
         let hour = hour_of_week(wall);

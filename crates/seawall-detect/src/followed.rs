@@ -15,6 +15,7 @@ use seawall_model::{
     Attributes, Cause, MitigationId, Observation, RequestKind, Rung, Standing, Test, Work,
 };
 
+use crate::counts::is_part_had;
 use crate::keys::{GOLDEN, fold};
 
 /// One client in one window.
@@ -32,6 +33,8 @@ pub(crate) struct Seen {
     pub(crate) pages: u32,
     /// Of them: for what pages load.
     pub(crate) subresources: u32,
+    /// Of them: had.
+    pub(crate) parts: u32,
     /// Of them: polls of a feed that has not changed since, answered from what is held.
     pub(crate) polls: u32,
     /// Whether it brought back a cookie.
@@ -182,6 +185,7 @@ impl Seen {
             requests: 1,
             pages: is(RequestKind::Page),
             subresources: is(RequestKind::Subresource),
+            parts: u32::from(is_part_had(observation)),
             polls: u32::from(is_poll),
             has_cookie: observation.returned_cookie,
             is_met: observation.met.is_some_and(|met| met.rung > Rung::Observe),
@@ -202,6 +206,7 @@ impl Seen {
         }
         self.pages = self.pages.saturating_add(other.pages);
         self.subresources = self.subresources.saturating_add(other.subresources);
+        self.parts = self.parts.saturating_add(other.parts);
         self.polls = self.polls.saturating_add(other.polls);
         self.has_cookie |= other.has_cookie;
         self.is_met |= other.is_met;
@@ -253,6 +258,7 @@ mod tests {
             requests: 1,
             pages: 1,
             subresources: 0,
+            parts: 0,
             polls: 0,
             has_cookie: false,
             is_met: false,

@@ -197,8 +197,9 @@ impl Reader<'_> {
             ..Ordinary::UNKNOWN
         };
         if version > VERSION_OF_ONE {
-            (ordinary.parts, ordinary.pages, ordinary.pressed_s) =
-                (number()?, number()?, number()?);
+            let mut share = || number().filter(|share| *share <= 1.0);
+            (ordinary.parts, ordinary.pages) = (share()?, share()?);
+            ordinary.pressed_s = number()?;
         }
         let ordinary_per_s = self.f64().filter(|number| (0.0..1e9).contains(number))?;
         let mut parts = [0.0; COUNT * PARTS];

@@ -45,13 +45,6 @@ pub(crate) fn cacheable(rows: &[Observation]) -> (f64, f64) {
     (some / rows.len().max(1) as f64, rows.len() as f64)
 }
 
-/// Which part of pages and what they load is what they load, and of how many.
-pub(crate) fn parts(rows: &[Observation]) -> (f64, f64) {
-    let of = |kind| rows.iter().filter(|row| row.kind == kind).count() as f64;
-    let (pages, parts) = (of(RequestKind::Page), of(RequestKind::Subresource));
-    (parts / (pages + parts).max(1.0), pages + parts)
-}
-
 /// What is asked for, of pages and what is none: not what pages load.
 pub(crate) fn targets(rows: &[Observation]) -> Targets {
     let asked = || rows.iter().filter(|row| row.kind != RequestKind::Subresource);

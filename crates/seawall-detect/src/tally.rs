@@ -14,7 +14,7 @@ pub struct MitigationCounts {
     pub id: MitigationId,
     /// Requests that matched.
     pub matched: u64,
-    /// Of them: let off to see what would happen without.
+    /// Of them: of those kept out to see what would happen without, who are tested; forms of theirs are refused.
     pub control: u64,
     /// Of them: given a cheap test.
     pub tests_set: u64,

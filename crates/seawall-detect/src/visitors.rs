@@ -389,7 +389,7 @@ impl Visitor {
             self.page_ms = now_ms;
         }
         if self.page_ms > 0 && now_ms - self.page_ms <= PARTS_MS {
-            self.parts = self.parts.saturating_add(seen.subresources);
+            self.parts = self.parts.saturating_add(seen.parts);
         }
         self.requests = self.requests.saturating_add(seen.requests);
         if is_chosen(random, seen.requests, self.requests) {
@@ -482,6 +482,7 @@ mod tests {
             requests: pages + subresources,
             pages,
             subresources,
+            parts: subresources,
             polls: 0,
             has_cookie: false,
             is_met: false,

@@ -435,7 +435,9 @@ fn how_readers_read_speaks_for_nobody_who_asks_for_no_page() {
     let mut world = World::again(50.0, 3, &bytes);
     world.suffer(&mut flood_of_forms(80.0), 120);
     let forms = world.detector.evidence();
+    // One in ten of those who came asks for pages.
     assert!(forms.whole_pages.sure < 0.25 && forms.pace.sure < 0.1, "{forms:?}");
+    assert!(forms.parts.sure < 0.5, "{forms:?}");
     assert_eq!(forms.verdict(), Verdict::Attack, "{forms:?}");
     let mut world = World::again(50.0, 3, &bytes);
     world.suffer(&mut flood_of_queries(80.0), 120);
@@ -481,6 +483,7 @@ fn readers_behind_a_few_addresses_are_told_from_bots_there_by_what_their_pages_l
     let evidence = world.detector.evidence();
     assert!(evidence.whole_pages.sure < 0.5, "{evidence:?}");
     assert!(evidence.parts.sure > 0.8 && evidence.parts.value > 0.8, "{evidence:?}");
+    assert!(evidence.log_odds() > 0.0, "{evidence:?}");
 }
 
 #[test]
@@ -650,6 +653,27 @@ fn readers_are_known_within_seconds_of_a_start_in_an_attack_also_those_who_are_m
     assert!(rows.iter().all(|row| row.attributes.value(Attribute::Ja4) != tool));
     // A signature is weighed against them.
     assert!(world.detector.compared.len() >= rows.len());
+}
+
+#[test]
+fn who_only_says_that_a_search_is_part_of_a_page_is_learned_as_no_reader() {
+    let mut world = World::cold(50.0, 8);
+    world.stress.queue_delay_ms = 500.0;
+    let mut liars = |world: &mut World| {
+        for _ in 0..world.random.arrivals(100.0) {
+            let client = bot(world.random.below(1 << 20), 2);
+            for kind in [RequestKind::Page, RequestKind::Subresource, RequestKind::Subresource] {
+                let search = world.request(&client, kind, 0, 7);
+                world.put(0, Observation { is_cacheable: false, ..search });
+            }
+        }
+    };
+    world.suffer(&mut liars, 4 * 30);
+    let tool = bot(0, 2).looks.value(Attribute::Ja4);
+    let rows = world.detector.baseline.rows();
+    assert!(rows.len() > 20 && rows.iter().all(|row| row.attributes.value(Attribute::Ja4) != tool));
+    let evidence = world.detector.evidence();
+    assert!(evidence.parts.value < 0.3, "{evidence:?}");
 }
 
 #[test]
