@@ -41,7 +41,7 @@ use siphasher::sip::SipHasher13;
 use crate::decay::{Decayed, ONE};
 use crate::handshakes::Shakes;
 use crate::hashed::Hashed;
-use crate::held_gate::{HeldBudget, LOOKS};
+use crate::held_gate::HeldBudget;
 use crate::offenders::{Bar, Offenders};
 use crate::places::place;
 use crate::prefix_counts::PrefixCounts;
@@ -228,7 +228,7 @@ impl Limiters {
     }
 
     /// Notes a request that makes an origin work by `cost`, and returns the demand by which whoever asks
-    /// is ranked, in units of 1/[`DEMAND_ONE`]: its own by `look`, which an eighth of the `people` known to read
+    /// is ranked, in units of 1/[`DEMAND_ONE`]: its own by `look`, which a third of the `people` known to read
     /// there may share, and no less than what its address asked for with other looks than the heaviest,
     /// shared by all of them. O(1), no allocation.
     pub fn ask(
@@ -249,7 +249,7 @@ impl Limiters {
         let others = self
             .find(self.place(who, None))
             .map_or(whole, |address| whole.saturating_sub(address.heaviest(now, own)));
-        (own / (people / LOOKS).max(1)).max(others / people.max(1))
+        (own / (people / WEARERS).max(1)).max(others / people.max(1))
     }
 
     /// Adds demand, in units of 1/[`DEMAND_ONE`]; an ordinary request costs [`DEMAND_ONE`].
@@ -558,6 +558,8 @@ const FIRST_TAG: u32 = 2;
 const LOOK: u32 = 1 << 31;
 /// In the place of a look: what all of them behind an address share.
 const ALL_LOOKS: Look = Look(0);
+/// One in so many people wears the look that most have: the newest of the commonest browser.
+const WEARERS: u32 = 3;
 /// 67 ms: the tick wraps after nine years.
 pub(crate) const SEEN_NANOS: u64 = 1 << 26;
 
