@@ -5,6 +5,8 @@
 //! came who were here when it began. A rate of new clients is no measure of it: a visit lasts, and after a start of
 //! Seawall everybody seems to be new.
 
+use crate::visitors::{NEW_MS, RECENT_MS};
+
 /// Clients by how long ago they came at most, in steps of [`STEP_MS`].
 #[derive(Clone, Debug)]
 pub(crate) struct Usual {
@@ -14,8 +16,8 @@ pub(crate) struct Usual {
 }
 
 const STEP_MS: u64 = 10_000;
-/// Ten minutes: who was not here for longer is new.
-const STEPS: usize = 60;
+/// Who was not here for longer is new.
+const STEPS: usize = (NEW_MS / STEP_MS) as usize;
 
 impl Usual {
     /// Nothing is known.
@@ -26,7 +28,7 @@ impl Usual {
     /// From the ages of those who were here in the minute before, each of whom stands for `each`, of a life of `life_ms`.
     pub(crate) fn of(ages_ms: impl Iterator<Item = u64>, each: f64, life_ms: u64) -> Self {
         let mut usual = Self::new();
-        usual.known_ms = life_ms.min(STEP_MS * STEPS as u64);
+        usual.known_ms = life_ms.min(NEW_MS);
         for age in ages_ms {
             if let Some(count) = usual.within.get_mut((age / STEP_MS) as usize) {
                 *count += each as f32;
@@ -45,7 +47,7 @@ impl Usual {
         }
         let known = since_ms.min(self.known_ms);
         // As many go on coming, until it is those of a whole minute.
-        let longer = since_ms.min(MINUTE_MS).max(known) as f64 / known.max(1) as f64;
+        let longer = since_ms.min(RECENT_MS).max(known) as f64 / known.max(1) as f64;
         Some(self.within_ms(known) * longer)
     }
 
@@ -59,9 +61,6 @@ impl Usual {
         up_to(step) + part * (up_to(step + 1) - up_to(step))
     }
 }
-
-/// Over so long it is looked at who is here.
-const MINUTE_MS: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {

@@ -157,9 +157,9 @@ pub(crate) const NEW_MS: u64 = 600_000;
 /// What belongs to a page comes within so long.
 const PARTS_MS: u64 = 5_000;
 /// Within so long of a start readers are seen who came before it.
-const STARTED_MS: u64 = 15_000;
+const SEEN_FIRST_MS: u64 = 15_000;
 /// Over so long it is looked at how somebody behaves.
-const RECENT_MS: u64 = 60_000;
+pub(crate) const RECENT_MS: u64 = 60_000;
 /// Nobody is told to come back sooner than in eight seconds; in whole ones, and clocks differ.
 const WAITS_MS: u64 = 7_000;
 /// Who was told to wait and has not done so for so long means no good. Libraries that try again by themselves do so three
@@ -290,10 +290,10 @@ impl Visitors {
     pub(crate) fn usual(&self, at_ms: u64) -> Usual {
         let from = at_ms.saturating_sub(RECENT_MS);
         // Who was seen just after a start was here before.
-        let known = STARTED_MS..at_ms;
+        let known = SEEN_FIRST_MS..at_ms;
         let here = self.places.iter().filter(|who| known.contains(&who.first_ms));
         let ages = here.filter(|who| who.last_ms >= from).map(|who| at_ms - who.first_ms);
-        Usual::of(ages, 1.0 / part_of(self.bar), at_ms.saturating_sub(STARTED_MS))
+        Usual::of(ages, 1.0 / part_of(self.bar), at_ms.saturating_sub(SEEN_FIRST_MS))
     }
 
     /// Those who were here between two times.
