@@ -24,6 +24,7 @@ mod breaker;
 mod budget;
 mod by_country;
 mod cheap_test;
+mod connection;
 mod costs;
 mod credential;
 mod decay;
@@ -64,6 +65,7 @@ pub use crate::by_country::{CountryShare, WorkByCountry};
 pub use crate::cheap_test::{
     NextStep, TestAsker, TestOutcome, TestShown, is_local_reference, test_gate,
 };
+pub use crate::connection::ConnectionDemand;
 pub use crate::costs::TemplateCosts;
 pub use crate::credential::{
     AGED, CREDENTIAL_CHARS, Credential, CredentialClass, CredentialFault, CredentialKeys,

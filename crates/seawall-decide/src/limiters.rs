@@ -11,7 +11,8 @@
 //! whoever attacks can have a new one for every request. Hence it says what a client asked for alone, and
 //! the address answers for all but its heaviest look. A reader beside one attacker is not taken for it;
 //! an attacker who changes looks has the demand of the address, as if there were none; with two in turn
-//! it has half. See `docs/decisions/0008-who-waits-behind-whom.md`.
+//! it has half. Where many read, what a connection asked for tells its holder apart as well
+//! ([`ConnectionDemand`]). See `docs/decisions/0008-who-waits-behind-whom.md`.
 //!
 //! Set-associative, eight ways. The set and a 32-bit tag come from a keyed SipHash of the identity
 //! with an injected seed, so that nobody outside can aim at a set, and the address itself is not
@@ -38,6 +39,7 @@ use core::time::Duration;
 use seawall_model::{ClientAddr, Fingerprint, Identity, Instant, Limits, Misbehaviour, PerSecond};
 use siphasher::sip::SipHasher13;
 
+use crate::connection::ConnectionDemand;
 use crate::decay::{Decayed, ONE};
 use crate::handshakes::Shakes;
 use crate::hashed::Hashed;
@@ -230,12 +232,15 @@ impl Limiters {
     /// Notes a request that makes an origin work by `cost`, and returns the demand by which whoever asks
     /// is ranked, in units of 1/[`DEMAND_ONE`]: its own by `look`, which a third of the `people` known to read
     /// there may share, and no less than what its address asked for with other looks than the heaviest,
-    /// shared by all of them. O(1), no allocation.
+    /// shared by all of them.
+    ///
+    /// Where many read, and where that is less: what was asked over its `connection`, and no less than what
+    /// the address asked for, shared by twice as many as are known. O(1), no allocation.
     pub fn ask(
         &self,
         now: Instant,
         who: impl Into<Identity>,
-        look: Option<Look>,
+        (look, connection): (Option<Look>, Option<&ConnectionDemand>),
         people: u32,
         cost: u32,
     ) -> u32 {
@@ -249,7 +254,10 @@ impl Limiters {
         let others = self
             .find(self.place(who, None))
             .map_or(whole, |address| whole.saturating_sub(address.heaviest(now, own)));
-        (own / (people / WEARERS).max(1)).max(others / people.max(1))
+        let by_look = (own / (people / WEARERS).max(1)).max(others / people.max(1));
+        let Some(connection) = connection.filter(|_| people >= MANY) else { return by_look };
+        let all = people.saturating_mul(PEOPLE_TO_A_READER);
+        by_look.min(connection.add(now, cost).max(whole / all))
     }
 
     /// Adds demand, in units of 1/[`DEMAND_ONE`]; an ordinary request costs [`DEMAND_ONE`].
@@ -560,6 +568,12 @@ const LOOK: u32 = 1 << 31;
 const ALL_LOOKS: Look = Look(0);
 /// One in so many people wears the look that most have: the newest of the commonest browser.
 const WEARERS: u32 = 3;
+/// Where so many readers are known a connection answers for itself; where fewer are, one client could have more
+/// of them than there are people.
+const MANY: u32 = 6;
+/// People who read at an address, to each who is known to: who has a credential of some age is at most every
+/// second.
+const PEOPLE_TO_A_READER: u32 = 2;
 /// 67 ms: the tick wraps after nine years.
 pub(crate) const SEEN_NANOS: u64 = 1 << 26;
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use seawall_decide::{
-    Asked, DEMAND_ONE, Egress, EgressAsked, EgressConfig, Limiters, OriginBudget, OriginGate,
-    OriginGateConfig, RouteBudget, RouteTerms, SiteRules, Table, TableSource, Whence, WorkClass,
-    WorkOutcome, WorkPrice, WorkRequest, WorkSource, decide, route_gate,
+    Asked, ConnectionDemand, DEMAND_ONE, Egress, EgressAsked, EgressConfig, Limiters, OriginBudget,
+    OriginGate, OriginGateConfig, RouteBudget, RouteTerms, SiteRules, Table, TableSource, Whence,
+    WorkClass, WorkOutcome, WorkPrice, WorkRequest, WorkSource, decide, route_gate,
 };
 use seawall_model::{
     ClientAddr, Decision, Facts, Fingerprint, Held, Instant, Limits, PerSecond, Priority, Standing,
@@ -87,11 +87,16 @@ proptest! {
         let limiters = Limiters::new(&limits(), [1, 2]);
         let look = Fingerprint { field_order: Some(7), ..Fingerprint::default() };
         let look = limiters.look(&look);
+        let connection = ConnectionDemand::default();
+        let crowded = ClientAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
         let mut open = 0;
         for (turn, &now) in times.iter().enumerate() {
-            let demand = limiters.ask(now, client(), look, 1, DEMAND_ONE);
+            let demand = limiters.ask(now, client(), (look, None), 1, DEMAND_ONE);
             prop_assert!(demand >= DEMAND_ONE, "this attempt counts: {demand}");
             prop_assert!(demand <= (turn as u32 + 1) * DEMAND_ONE, "and no other twice: {demand}");
+            let seen = (look, Some(&connection));
+            let among = limiters.ask(now, crowded, seen, 100, DEMAND_ONE);
+            prop_assert!(among <= (turn as u32 + 1) * DEMAND_ONE, "nor over a connection: {among}");
             open = limiters.connection_opened(now, client());
         }
         prop_assert_eq!(open as usize, times.len());

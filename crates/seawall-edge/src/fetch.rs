@@ -449,6 +449,7 @@ fn new_job(
         class,
         identity: plan.identity,
         look: plan.look,
+        connection: ctx.asked(),
         cause,
         standing: plan.standing,
         whence: plan.whence,

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use rustls::ServerConfig;
 use seawall_cache::{Flights, Store};
 use seawall_decide::{
-    Egress, EgressAsked, EgressConfig, EgressTicket, Limiters, Look, OriginBudget, Whence,
-    WorkByCountry,
+    ConnectionDemand, Egress, EgressAsked, EgressConfig, EgressTicket, Limiters, Look,
+    OriginBudget, Whence, WorkByCountry,
 };
 use seawall_model::{Fields, Identity, Instant, Priority};
 use tokio::sync::{Notify, oneshot};
@@ -163,8 +163,14 @@ impl Shared {
 
     /// Notes one more request that makes an origin work this much, and returns the demand by which its
     /// client is ranked.
-    pub(crate) fn demand(&self, who: Identity, look: Option<Look>, from: Whence, cost: u32) -> u32 {
-        self.limiters.ask(clock::now(), who, look, self.budgets.people(from), cost)
+    pub(crate) fn demand(
+        &self,
+        who: Identity,
+        seen: (Option<Look>, Option<&ConnectionDemand>),
+        from: Whence,
+        cost: u32,
+    ) -> u32 {
+        self.limiters.ask(clock::now(), who, seen, self.budgets.people(from), cost)
     }
 
     /// Shows one request from a peer that is no trusted proxy to the CDN detector.

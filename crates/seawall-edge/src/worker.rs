@@ -10,7 +10,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use seawall_decide::{CROWD, HandshakeBudget, MemoryStep, Whence, note_misbehaviour};
+use seawall_decide::{
+    CROWD, ConnectionDemand, HandshakeBudget, MemoryStep, Whence, note_misbehaviour,
+};
 use seawall_model::{
     Cause, ClientAddr, ConnectionSignal, Decision, EventKind, Fields, Identity, Instant, Ja4,
     Limits, Misbehaviour, MitigationId, Priority, Refusal, Standing,
@@ -288,6 +290,8 @@ pub(crate) struct ClientConn {
     pub(crate) tls: bool,
     pub(crate) ports: Ports,
     pub(crate) ja4: Option<Ja4>,
+    /// What was asked of origins over it.
+    asked: Rc<ConnectionDemand>,
     answers: Cell<u64>,
     /// Whether what it was told last was a refusal.
     refused: Cell<bool>,
@@ -373,6 +377,7 @@ impl ClientConn {
             tls,
             ports,
             ja4,
+            asked: Rc::default(),
             answers: Cell::new(0),
             refused: Cell::new(false),
             standing: Cell::new(Standing::Anonymous),
@@ -384,6 +389,11 @@ impl ClientConn {
     /// Whether no request has been answered on it yet.
     pub(crate) fn is_fresh(&self) -> bool {
         self.answers.get() == 0
+    }
+
+    /// What was asked of origins over it; `None` where it carries the requests of others.
+    pub(crate) fn asked(&self) -> Option<Rc<ConnectionDemand>> {
+        (!self.via_proxy).then(|| Rc::clone(&self.asked))
     }
 
     /// Counts and tells a rule that the client broke on a stream of its own.

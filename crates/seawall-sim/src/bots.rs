@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_decide::ConnectionDemand;
 use seawall_model::{Attribute, ConnectionSignal, Instant, Method, Misbehaviour, Rung, Standing};
 
 use crate::attacks::{Adapts, Aim, BotLook, Rate, SPREAD, Skill, Sources, Timing, Vector};
@@ -51,7 +52,8 @@ struct Active {
     rate: f64,
     looks: Vec<Arc<Look>>,
     is_on: bool,
-    is_connected: Vec<bool>,
+    /// By bot: the connection that it keeps open, with what was asked over it.
+    connected: Vec<Option<Arc<ConnectionDemand>>>,
     /// Sends the cookie of a counter, since measures name its absence.
     has_cookie: bool,
 }
@@ -101,8 +103,8 @@ impl Bots {
         };
         let rate = rate * self.factor();
         let looks = self.make_looks(vector.look);
-        let is_connected = vec![false; vector.bots as usize];
-        Active { vector, rate, looks, is_on: true, is_connected, has_cookie: false }
+        let connected = vec![None; vector.bots as usize];
+        Active { vector, rate, looks, is_on: true, connected, has_cookie: false }
     }
 
     fn make_looks(&mut self, look: BotLook) -> Vec<Arc<Look>> {
@@ -178,8 +180,8 @@ impl World {
     /// The bots of a vector that is over hang up.
     fn close_all(&mut self, number: u32) {
         let Some(active) = self.bots.active.get_mut(number as usize) else { return };
-        let connected = std::mem::take(&mut active.is_connected);
-        let open = connected.iter().zip(0..).filter(|(is_open, _)| **is_open);
+        let connected = std::mem::take(&mut active.connected);
+        let open = connected.iter().zip(0..).filter(|(kept, _)| kept.is_some());
         for (_, bot) in open {
             let (visitor, now) = (self.bot_visitor(number, bot), self.now);
             self.shield().disconnect(now, &visitor);
@@ -220,9 +222,9 @@ impl World {
         // Who comes from another address each time has a new connection each time.
         let is_walking = active.vector.sources == Sources::Walking;
         let is_busy = active.rate >= f64::from(active.vector.bots) && !is_walking;
-        let is_open = active.is_connected.get(bot as usize).copied().unwrap_or(false);
+        let mut connection = active.connected.get(bot as usize).cloned().flatten();
         let now = self.now;
-        if !(is_busy && is_open) {
+        if !(is_busy && connection.is_some()) {
             if self.shield().connect(now, &visitor, false).is_err() {
                 self.record.note_request(
                     now,
@@ -232,9 +234,9 @@ impl World {
                 );
                 return;
             }
-            let connected = &mut self.bots.active[number as usize].is_connected;
-            if let Some(is_open) = connected.get_mut(bot as usize).filter(|_| is_busy) {
-                *is_open = true;
+            let connected = &mut self.bots.active[number as usize].connected;
+            if let Some(kept) = connected.get_mut(bot as usize).filter(|_| is_busy) {
+                connection = Some(Arc::clone(kept.insert(Arc::default())));
             } else {
                 // Idle for longer than it is worth keeping.
                 self.shield().disconnect(now, &visitor);
@@ -263,6 +265,7 @@ impl World {
             pass: pass.as_deref(),
             ticket,
             is_document: true,
+            connection: connection.as_deref(),
             ..bare(&visitor, &look, made.target())
         };
         self.ask(Owner::Bot(number, bot), &ask);

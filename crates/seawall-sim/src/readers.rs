@@ -5,8 +5,10 @@
 //! the cohort's patience. Readers who are refused do not try again at once: a page that came after a
 //! second try is no page in time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_decide::ConnectionDemand;
 use seawall_model::{Instant, Method, RequestKind, Rung, Standing};
 
 use crate::cohorts::{self, Cohort, Reader};
@@ -48,6 +50,8 @@ pub(crate) struct Session {
     pub(crate) loss: Option<f64>,
     /// Whether its connection is open.
     pub(crate) is_open: bool,
+    /// What was asked for over that.
+    pub(crate) connection: Arc<ConnectionDemand>,
     /// Views under way.
     pub(crate) open: u32,
     pub(crate) referer: Option<&'static str>,
@@ -55,7 +59,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// An ordinary one.
-    pub(crate) const fn of(reader: Reader, pages_left: u32) -> Self {
+    pub(crate) fn of(reader: Reader, pages_left: u32) -> Self {
         Self {
             reader,
             pages_left,
@@ -65,6 +69,7 @@ impl Session {
             content_bytes: 0,
             loss: None,
             is_open: false,
+            connection: Arc::default(),
             open: 0,
             referer: None,
         }
@@ -326,6 +331,7 @@ impl World {
         let Some(view) = self.readers.views.find(number) else { return };
         let Some(session) = self.readers.sessions.find(view.session) else { return };
         let reader = session.reader.clone();
+        let connection = Arc::clone(&session.connection);
         let (referer, page, ticket) = (session.referer, view.page, view.ticket.clone());
         let content_bytes = session.content_bytes;
         let is_inner = !view.session.is_multiple_of(3);
@@ -345,6 +351,7 @@ impl World {
                 pass: reader.pass.as_deref(),
                 ticket: ticket.as_deref(),
                 is_document: kind == RequestKind::Page,
+                connection: Some(&connection),
             },
         );
     }
@@ -404,32 +411,38 @@ impl World {
         let Some(session) = self.readers.sessions.find(view.session) else { return };
         let loss = session.loss.unwrap_or(cohort.manners().loss);
         let reader = session.reader.clone();
+        let connection = Arc::clone(&session.connection);
         if cohort == Cohort::Feeds || session.only.is_some() {
             return self.end_view(number, Duration::ZERO);
         }
-        let site = std::sync::Arc::clone(&self.site);
+        let site = Arc::clone(&self.site);
         let late = self.losses(6, loss, cohort.manners().rtt_ms);
         if let Some(view) = self.readers.views.find_mut(number) {
             view.last = now + late;
             view.outstanding = site.critical.len() as u32;
         }
         for part in site.critical.clone() {
-            self.ask_part(Owner::Part(number), &reader, part);
+            self.ask_part(Owner::Part(number), (&reader, &connection), part);
         }
         for _ in 0..3 + u32::from(self.random.unit() < 0.5) {
             let image = site.any(&mut self.random, &site.images);
-            self.ask_part(Owner::Loose, &reader, image);
+            self.ask_part(Owner::Loose, (&reader, &connection), image);
         }
         if reader.has_scripts && self.random.unit() < 0.9 {
             let at = site.api.start + page % site.api.len() as PageId;
-            self.ask_part(Owner::Loose, &reader, at);
+            self.ask_part(Owner::Loose, (&reader, &connection), at);
         }
         if self.readers.views.find(number).is_some_and(|view| view.outstanding == 0) {
             self.end_view(number, half);
         }
     }
 
-    fn ask_part(&mut self, owner: Owner, reader: &Reader, page: PageId) {
+    fn ask_part(
+        &mut self,
+        owner: Owner,
+        (reader, connection): (&Reader, &ConnectionDemand),
+        page: PageId,
+    ) {
         self.ask(
             owner,
             &Ask {
@@ -444,6 +457,7 @@ impl World {
                 pass: reader.pass.as_deref(),
                 ticket: None,
                 is_document: false,
+                connection: Some(connection),
             },
         );
     }

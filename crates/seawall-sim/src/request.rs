@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use seawall_decide::ConnectionDemand;
 use seawall_model::{
     Cause, ClientAddr, ConnectionSignal, Identity, Instant, Met, Method, Misbehaviour, Mitigation,
     Standing, WallTime,
@@ -74,6 +75,8 @@ pub struct SimRequest<'a> {
     pub pass: Option<&'a str>,
     /// The ticket of a cheap test that its address ends with.
     pub ticket: Option<&'a str>,
+    /// What its connection asked for.
+    pub connection: &'a ConnectionDemand,
 }
 
 /// What a client is answered.

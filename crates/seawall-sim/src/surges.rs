@@ -224,5 +224,6 @@ pub(crate) const fn bare<'a>(
         pass: None,
         ticket: None,
         is_document: false,
+        connection: None,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_cache::PASS_COOKIE;
+use seawall_decide::ConnectionDemand;
 use seawall_model::{Instant, Method, Referrer, Rung, WallTime};
 
 use crate::bots::Bots;
@@ -208,6 +209,7 @@ impl World {
             referer: ask.referer,
             dest: if ask.is_document { "document" } else { "empty" },
         };
+        let own = ConnectionDemand::default();
         let request = SimRequest {
             visitor: ask.visitor,
             fields,
@@ -217,6 +219,7 @@ impl World {
             claims_login: ask.claims_login,
             pass: ask.pass,
             ticket: ask.ticket,
+            connection: ask.connection.unwrap_or(&own),
         };
         match self.shield.request(self.now, id, &request) {
             Some(answered) => self.answer(owner, self.now, answered),
@@ -334,6 +337,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) pass: Option<&'a str>,
     pub(crate) ticket: Option<&'a str>,
     pub(crate) is_document: bool,
+    /// The connection that it comes over; `None`: one of its own.
+    pub(crate) connection: Option<&'a ConnectionDemand>,
 }
 
 /// Where a `Referer` says that a request was linked from.

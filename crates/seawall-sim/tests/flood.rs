@@ -248,7 +248,7 @@ impl World {
         let known = self.flood.looks != Looks::Absent;
         let looks = Fingerprint { field_order: known.then_some(look), ..Fingerprint::default() };
         let look = self.limiters.look(&looks);
-        let demand = self.limiters.ask(self.now, client, look, 1, cost);
+        let demand = self.limiters.ask(self.now, client, (look, None), 1, cost);
         self.open.insert(id, (who, self.now));
         let source = WorkSource::Elsewhere;
         let identity = client.identity();

@@ -70,7 +70,7 @@ fn demand_halves_in_thirty_seconds() {
 fn asked(limiters: &Limiters, who: ClientAddr, per_s: u64, look: impl Fn(u64) -> u64) -> u32 {
     let times = (0..120 * per_s).map(|n| (n * 1_000 / per_s, Look(look(n))));
     times.fold(0, |_, (ms, look)| {
-        limiters.ask(at_ms(ms), who, Some(look), 1, DEMAND_ONE) / DEMAND_ONE
+        limiters.ask(at_ms(ms), who, (Some(look), None), 1, DEMAND_ONE) / DEMAND_ONE
     })
 }
 
@@ -78,11 +78,11 @@ fn asked(limiters: &Limiters, who: ClientAddr, per_s: u64, look: impl Fn(u64) ->
 fn a_reader_beside_an_attacker_is_ranked_by_what_is_asked_for_with_its_look() {
     let limiters = limiters(1 << 12);
     assert!(asked(&limiters, client(1), 50, |_| 7) > 2_000);
-    let reader = limiters.ask(at_ms(120_000), client(1), Some(Look(8)), 1, DEMAND_ONE);
+    let reader = limiters.ask(at_ms(120_000), client(1), (Some(Look(8)), None), 1, DEMAND_ONE);
     assert!(reader < 3 * DEMAND_ONE, "{}", reader / DEMAND_ONE);
-    let bare = limiters.ask(at_ms(120_000), client(1), None, 1, DEMAND_ONE);
+    let bare = limiters.ask(at_ms(120_000), client(1), (None, None), 1, DEMAND_ONE);
     assert!(bare > 2_000 * DEMAND_ONE, "without a look there is only the address");
-    let again = limiters.ask(at_ms(120_000), client(1), Some(Look(7)), 1, DEMAND_ONE);
+    let again = limiters.ask(at_ms(120_000), client(1), (Some(Look(7)), None), 1, DEMAND_ONE);
     assert!(again > 2_000 * DEMAND_ONE, "the attacker is still the attacker");
 }
 
@@ -99,10 +99,10 @@ fn changing_looks_wins_at_most_a_half() {
 fn an_address_with_known_readers_answers_for_each_of_them() {
     let limiters = limiters(1 << 12);
     for reader in 0..300 {
-        limiters.ask(at_ms(0), client(1), Some(Look(reader)), 1, DEMAND_ONE);
+        limiters.ask(at_ms(0), client(1), (Some(Look(reader)), None), 1, DEMAND_ONE);
     }
-    let alone = limiters.ask(at_ms(0), client(1), Some(Look(999)), 1, DEMAND_ONE);
-    let among = limiters.ask(at_ms(0), client(1), Some(Look(998)), 100, DEMAND_ONE);
+    let alone = limiters.ask(at_ms(0), client(1), (Some(Look(999)), None), 1, DEMAND_ONE);
+    let among = limiters.ask(at_ms(0), client(1), (Some(Look(998)), None), 100, DEMAND_ONE);
     assert_eq!((alone / DEMAND_ONE, among / DEMAND_ONE), (300, 3));
 }
 
@@ -128,7 +128,7 @@ fn a_flood_of_looks_pushes_out_looks_and_is_remembered_by_its_address() {
         limiters.note_demand(at_ms(0), client(1_000 + reader), 3 * DEMAND_ONE);
     }
     for look in 0..50_000 {
-        limiters.ask(at_ms(1), client(1), Some(Look(look)), 1, DEMAND_ONE);
+        limiters.ask(at_ms(1), client(1), (Some(Look(look)), None), 1, DEMAND_ONE);
     }
     let known = (0..100)
         .filter(|&reader| limiters.demand(at_ms(1), client(1_000 + reader)) > 2 * DEMAND_ONE);

@@ -18,7 +18,7 @@ use seawall_cache::{
     may_serve_stale_on_error, may_serve_stale_when_disconnected, refresh, storable,
 };
 use seawall_decide::{
-    Look, RouteLane, Turn, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource,
+    ConnectionDemand, Look, RouteLane, Turn, Whence, WorkClass, WorkPrice, WorkRequest, WorkSource,
     class_beyond_budget,
 };
 use seawall_model::{CookieClass, Fields, Identity, Method, Standing, WallTime};
@@ -61,6 +61,8 @@ pub(super) struct Job {
     pub(super) identity: Identity,
     /// What tells it from others of its address.
     pub(super) look: Option<Look>,
+    /// What was asked over its connection, if that is its own.
+    pub(super) connection: Option<Rc<ConnectionDemand>>,
     /// Whose doing it is.
     pub(super) cause: JobCause,
     pub(super) standing: Standing,
@@ -201,7 +203,8 @@ impl Job {
         let cost = gate.cost(template);
         let demand = match self.cause {
             JobCause::Reader | JobCause::Unseen | JobCause::Guess => {
-                shared.demand(self.identity, self.look, self.whence, cost)
+                let seen = (self.look, self.connection.as_deref());
+                shared.demand(self.identity, seen, self.whence, cost)
             }
             // Who reads held pages has asked nothing of the origin.
             JobCause::Upkeep => 0,

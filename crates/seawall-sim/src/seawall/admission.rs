@@ -74,7 +74,13 @@ impl Seawall {
         let cost = self.gate.relative_cost(template);
         let look = self.limiters.look(&fingerprint);
         let demand_cost = (cost * DEMAND_ONE as f32) as u32;
-        let demand = self.limiters.ask(now, visitor.identity, look, people, demand_cost);
+        let demand = self.limiters.ask(
+            now,
+            visitor.identity,
+            (look, Some(request.connection)),
+            people,
+            demand_cost,
+        );
         self.next_job += 1;
         let id = self.next_job;
         let job = Job { of: vec![waiting], page: placed.page, made: placed.made, doing, is_shared };
