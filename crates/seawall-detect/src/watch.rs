@@ -4,7 +4,7 @@
 //! or stress that lasts: for a second just after a start and on a site of which nothing is known, else for two, and twice as long as it
 //! ever does in ordinary times; or a protocol abused. What requests cost the origin is no volume of its own beside stress: two searches of readers
 //! that meet are both. Recovery: three seconds without that end the alarm, and a
-//! minute more the incident. Blind spot: more of the same that the origin bears is nobody's
+//! minute more the incident, in which a sum of sixteen seconds that still runs down is no volume. Blind spot: more of the same that the origin bears is nobody's
 //! business, and only watched.
 //!
 //! *Source:* detection.md §3, §9.
@@ -138,7 +138,12 @@ impl Watch {
             any(&|alarm| alarm.channel == Channel::Composition) || is_out_of_proportion(alarms);
         let stress = self.pressed_s >= PRESSED_WITH_VOLUME_S
             || any(&|alarm| alarm.channel == Channel::OriginStress);
-        let is_asked_more = any(&|alarm| is_volume(alarm.channel) && !is_of_stress(alarm.channel));
+        // What still runs down after an incident is no new volume.
+        let runs_down =
+            |alarm: &Alarm| self.state == TrafficState::Recovery && alarm.scale == Scale::Slow;
+        let is_asked_more = any(&|alarm| {
+            is_volume(alarm.channel) && !is_of_stress(alarm.channel) && !runs_down(alarm)
+        });
         let least_s = if is_known { PRESSED_KNOWN_S } else { PRESSED_S };
         let lasts = self.pressed_s >= least_s.max(2.0 * self.usually_pressed_s);
         volume && is_other
@@ -316,6 +321,31 @@ mod tests {
         assert_eq!(after.last(), Some(&TrafficState::Normal));
         watch.step(&alarms, false, false, 0.25);
         assert_eq!(watch.state(), MIXED);
+    }
+
+    #[test]
+    fn a_sum_that_runs_down_after_an_incident_is_no_new_volume() {
+        let slow = Alarm { scale: Scale::Slow, ..alarm(Channel::Requests) };
+        let stress = alarm(Channel::OriginStress);
+        let fresh = alarm(Channel::Requests);
+        for (alarms, pressed_s, want) in [
+            (vec![slow, stress], 0.25, false),
+            (vec![slow, stress], 1.75, false),
+            (vec![slow, stress], 2.0, true),
+            (vec![fresh, stress], 0.25, true),
+            (vec![slow, alarm(Channel::Composition)], 0.25, true),
+        ] {
+            let mut watch = Watch::default();
+            watch.step(&[slow, stress], false, true, 0.25);
+            assert_eq!(watch.state(), MIXED, "before there was an incident it is a volume");
+            (0..20).for_each(|_| {
+                watch.step(&[slow], false, true, 0.25);
+            });
+            assert_eq!(watch.state(), TrafficState::Recovery);
+            let ticks = (pressed_s * 4.0) as usize;
+            let began = (0..ticks).any(|_| watch.step(&alarms, true, true, 0.25));
+            assert_eq!(began, want, "{alarms:?} for {pressed_s} s");
+        }
     }
 
     #[test]
