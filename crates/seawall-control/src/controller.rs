@@ -243,12 +243,14 @@ impl Controller {
         let Others { served, failed } = self.others;
         let others_failed = if failed > 0.0 { failed / (served + failed) } else { 0.0 };
         let calm_since = self.calm_since;
-        let situation = Situation { now, verdict, others_failed, calm_since };
         for place in 0..self.measures.len() {
             let measure = &self.measures[place];
             if !measure.is_active() {
                 continue;
             }
+            let tested = self.active().filter(|it| it.rung >= Rung::Challenge);
+            let tested_upper = tested.map(|it| it.evidence.collateral_upper).sum();
+            let situation = Situation { now, verdict, others_failed, calm_since, tested_upper };
             match ladder::next(measure, &situation) {
                 Move::Stay => self.renew(now, place),
                 Move::To(rung, why) => self.move_to(now, place, rung, why),

@@ -314,6 +314,47 @@ fn forms_that_readers_send_and_few_among_what_can_be_tested_block_nobody() {
     }
 }
 
+/// Evidence that bears a wide test: four clients in a thousand may look like that.
+fn wide() -> SignatureEvidence {
+    SignatureEvidence { collateral_upper: 0.004, coverage: 0.5, ..strong() }
+}
+
+#[test]
+fn what_four_in_a_thousand_look_like_is_tested_once_it_is_sure_that_it_is_an_attack() {
+    let mixed = TrafficState::Alarmed(Verdict::Mixed);
+    let mut scene = Scene::new();
+    scene.ticks(10.0, mixed, &[(1, wide())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
+    scene.ticks(0.5, ATTACK, &[(1, wide())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge));
+    scene.ticks(10.0, mixed, &[(1, wide())], TESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge), "what was sure goes on, and never blocks");
+    let more = SignatureEvidence { collateral_upper: 0.005_1, ..wide() };
+    scene.ticks(4.0, ATTACK, &[(1, more)], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
+    assert_eq!(scene.reasons(1).last(), Some(&Why::Weaker));
+}
+
+#[test]
+fn what_is_little_of_an_attack_is_not_tested_widely() {
+    let little = SignatureEvidence { coverage: 0.2, ..wide() };
+    let mut scene = Scene::new();
+    scene.ticks(10.0, ATTACK, &[(1, little)], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
+}
+
+#[test]
+fn of_all_readers_no_more_than_one_in_a_hundred_is_tested_for_wide_tests() {
+    let narrow = SignatureEvidence { collateral_upper: 0.003, ..wide() };
+    let mut scene = Scene::new();
+    let all = [(1, wide()), (2, wide()), (3, wide()), (4, narrow)];
+    scene.ticks(10.0, ATTACK, &all, UNTESTED);
+    let rungs = [1, 2, 3].map(|value| scene.rung(value));
+    let tested = rungs.iter().filter(|rung| **rung == Some(Rung::Challenge)).count();
+    assert_eq!(tested, 2, "a third would make twelve in a thousand: {rungs:?}");
+    assert_eq!(scene.rung(4), Some(Rung::Challenge), "of three in a thousand it is not asked");
+}
+
 #[test]
 fn nothing_is_blocked_without_proof() {
     let mut scene = Scene::new();

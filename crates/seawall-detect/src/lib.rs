@@ -63,7 +63,7 @@ pub use crate::finding::{
     Verdict,
 };
 pub use crate::kept::BaselineFault;
-pub use crate::licence::licence;
+pub use crate::licence::{bears_wide_test, licence};
 pub use crate::mine::{Clients, Mined, Miner, Requests, Volume, evidence};
 pub use crate::origin_meter::{GateReading, OriginMeter};
 pub use crate::prefixes::{Level, PrefixCounts};

@@ -11,6 +11,9 @@
 //! What is put behind others or tested is judged by any request of a client, what is refused by what clients come for as well: of
 //! a page with what belongs to it the page alone is a tenth, and whoever is refused that has nothing.
 //!
+//! What three in a thousand at most look like may be tested whatever else is. Up to five in a thousand may be
+//! ([`bears_wide_test`]) by whom it is known that it is an attack, and that not many are tested already: that rule is the ladder's.
+//!
 //! *Source:* detection.md §2.4 (action by evidence), amendment 2.
 
 use seawall_model::{Rung, Signature};
@@ -25,12 +28,7 @@ pub fn licence(signature: &Signature, evidence: &SignatureEvidence) -> Rung {
     if !is_significant || !harms_at_most(DEMOTE_COLLATERAL) {
         return Rung::Observe;
     }
-    // What names no behaviour says where somebody comes from and no more: that may cost a place in the
-    // queue and nothing else (rule 7).
-    if !harms_at_most(CHALLENGE_COLLATERAL)
-        || !signature.may_block()
-        || evidence.sample_clients < MANY_CLIENTS
-    {
+    if !bears_test(signature, evidence, CHALLENGE_COLLATERAL) {
         return Rung::Demote;
     }
     let may_block = harms_at_most(BLOCK_COLLATERAL)
@@ -40,10 +38,24 @@ pub fn licence(signature: &Signature, evidence: &SignatureEvidence) -> Rung {
     if may_block { Rung::Block } else { Rung::Challenge }
 }
 
+/// Whether `evidence` bears a test by all but the bound on harm of [`licence`], and by a wider one.
+pub fn bears_wide_test(signature: &Signature, evidence: &SignatureEvidence) -> bool {
+    licence(signature, evidence) >= Rung::Demote && bears_test(signature, evidence, WIDE_COLLATERAL)
+}
+
+fn bears_test(signature: &Signature, evidence: &SignatureEvidence, most: f64) -> bool {
+    // What names no behaviour says where somebody comes from and no more: that may cost a place in the
+    // queue and nothing else (rule 7).
+    evidence.collateral_upper <= most
+        && signature.may_block()
+        && evidence.sample_clients >= MANY_CLIENTS
+}
+
 /// ln 10⁻⁶.
 const MAX_LN_P: f64 = -13.815_510_557_964_274;
 const DEMOTE_COLLATERAL: f64 = 0.01;
 const CHALLENGE_COLLATERAL: f64 = 0.003;
+const WIDE_COLLATERAL: f64 = 0.005;
 const BLOCK_COLLATERAL: f64 = 0.001;
 /// Nought of 3,000 is the rule of three's 0.1 %.
 const BLOCK_CLIENTS: u32 = 3_000;
@@ -95,6 +107,34 @@ mod tests {
         ] {
             assert_eq!(of(evidence), rung, "{evidence:?}");
         }
+    }
+
+    #[test]
+    fn a_wide_test_asks_for_all_that_another_does_but_the_bound() {
+        let wide = SignatureEvidence {
+            matched_per_s: 100.0,
+            expected_per_s: 0.0,
+            coverage: 0.9,
+            collateral_upper: 0.005,
+            refused_upper: 0.005,
+            baseline_hits: 8,
+            baseline_clients: 3_000,
+            sample_hits: 200,
+            sample_rows: 1_000,
+            sample_clients: 16,
+            ln_p: -14.0,
+        };
+        let path = signature(Attribute::Path);
+        assert_eq!((licence(&path, &wide), bears_wide_test(&path, &wide)), (Rung::Demote, true));
+        for evidence in [
+            SignatureEvidence { collateral_upper: 0.005_1, ..wide },
+            SignatureEvidence { collateral_upper: f64::NAN, ..wide },
+            SignatureEvidence { sample_clients: 15, ..wide },
+            SignatureEvidence { ln_p: -13.0, ..wide },
+        ] {
+            assert!(!bears_wide_test(&path, &evidence), "{evidence:?}");
+        }
+        assert!(!bears_wide_test(&signature(Attribute::Network), &wide));
     }
 
     #[test]
