@@ -248,12 +248,17 @@ impl Controller {
             if !measure.is_active() {
                 continue;
             }
-            let tested = self.active().filter(|it| it.rung >= Rung::Challenge);
+            let is_counted = |it: &&Measure| it.rung >= Rung::Challenge && !is_ordered(it, now);
+            let tested = self.active().filter(is_counted);
             let tested_upper = tested.map(|it| it.evidence.collateral_upper).sum();
             let situation = Situation { now, verdict, others_failed, calm_since, tested_upper };
             match ladder::next(measure, &situation) {
                 Move::Stay => self.renew(now, place),
                 Move::To(rung, why) => self.move_to(now, place, rung, why),
+                Move::TestWidely => {
+                    self.move_to(now, place, Rung::Challenge, Why::Stands);
+                    self.measures[place].is_wide = true;
+                }
                 Move::Rest(why) => self.rest(now, place, why),
             }
         }

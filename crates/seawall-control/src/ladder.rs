@@ -12,7 +12,7 @@
 //! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
 //! | 6 | what it means is no more than twice what is ordinary or a request a second above it, for 10 s; or the site has no excess worth explaining, for 10 s | it rests |
 //! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
-//! | 8 | on demote for 1 s, and its evidence bears a test; or a wide one, this is an attack, it explains a quarter of what is too much, and of all that is tested no more than one client in a hundred looks like that | challenge |
+//! | 8 | on demote for 1 s, and its evidence bears a test; or a wide one, this is an attack, it explains a quarter of what is too much, and with it no more than one client in a hundred looks like what is tested | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
 //! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who were told to wait ten seconds ago or earlier more than two in five have gone on since | block |
@@ -42,7 +42,8 @@ pub(crate) struct Situation {
     pub(crate) others_failed: f64,
     /// Since when the site has no excess that is worth explaining.
     pub(crate) calm_since: Option<Instant>,
-    /// Upper bound of the part of clients that look like what is tested or blocked, 0 to 1.
+    /// Upper bound of the part of clients that look like what is tested or blocked, 0 to 1, but for what the operator
+    /// ordered. Who looks like two of them counts twice.
     pub(crate) tested_upper: f64,
 }
 
@@ -51,6 +52,8 @@ pub(crate) struct Situation {
 pub(crate) enum Move {
     Stay,
     To(Rung, Why),
+    /// To challenge, though its evidence bears no more than a wide test.
+    TestWidely,
     Rest(Why),
 }
 
@@ -114,7 +117,7 @@ fn passed(measure: &Measure) -> Option<Move> {
 }
 
 fn weak(measure: &Measure, now: Instant) -> Option<Move> {
-    lasts(measure.weak_since, now, PATIENCE).then(|| match stands_on(measure) {
+    lasts(measure.weak_since, now, PATIENCE).then(|| match bears_where_it_stands(measure) {
         Rung::Observe => Move::Rest(Why::Weaker),
         rung => Move::To(rung, Why::Weaker),
     })
@@ -169,12 +172,9 @@ fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {
     let counts = measure.recent.counts;
     match measure.rung {
         Rung::Observe if bears > Rung::Observe => Some(Move::To(Rung::Demote, Why::Stands)),
-        Rung::Demote
-            if (bears > Rung::Demote || may_test_widely(measure, situation))
-                && measure.age(now) >= TRIAL =>
-        {
-            Some(Move::To(Rung::Challenge, Why::Stands))
-        }
+        Rung::Demote if measure.age(now) < TRIAL => None,
+        Rung::Demote if bears > Rung::Demote => Some(Move::To(Rung::Challenge, Why::Stands)),
+        Rung::Demote if may_test_widely(measure, situation) => Some(Move::TestWidely),
         Rung::Challenge if bears == Rung::Block => {
             let nobody_passes = counts.tests_set >= MIN_TESTS
                 && counts.tests_passed.saturating_mul(200) < counts.tests_set;
@@ -207,20 +207,18 @@ fn may_test_widely(measure: &Measure, situation: &Situation) -> bool {
         && bears_wide_test(&measure.signature, evidence)
 }
 
-/// What its evidence bears, where it stands: a wide test that goes on is not ended for being wide.
-fn stands_on(measure: &Measure) -> Rung {
+/// What its evidence bears, where it stands: a wide test that was begun goes on while it bears that, whatever else comes.
+fn bears_where_it_stands(measure: &Measure) -> Rung {
     let bears = licence(&measure.signature, &measure.evidence);
-    let is_wide = measure.rung == Rung::Challenge
-        && bears == Rung::Demote
-        && bears_wide_test(&measure.signature, &measure.evidence);
-    if is_wide { Rung::Challenge } else { bears }
+    let goes_on = measure.is_wide && bears_wide_test(&measure.signature, &measure.evidence);
+    if goes_on { bears.max(Rung::Challenge) } else { bears }
 }
 
 /// Notes what the last check says, for the rules that ask how long something has been so.
 pub(crate) fn weigh(measure: &mut Measure, now: Instant) {
     let evidence = measure.evidence;
     let since = |was: Option<Instant>, is: bool| if is { was.or(Some(now)) } else { None };
-    let bears = stands_on(measure);
+    let bears = bears_where_it_stands(measure);
     measure.weak_since = since(measure.weak_since, bears < measure.rung && bears_enough(measure));
     let beyond_per_s = evidence.matched_per_s - evidence.expected_per_s;
     let is_over = beyond_per_s < evidence.expected_per_s.max(ORDINARY_PER_S);

@@ -33,6 +33,8 @@ pub struct Measure {
     pub(crate) unsure: Option<Unsure>,
     /// Whether those it meets were proven not to pass, once: then it comes back where it was.
     pub(crate) is_proven: bool,
+    /// Whether it tests more people than it could whatever goes on (rule 8 of the ladder).
+    pub(crate) is_wide: bool,
     /// Higher than this it does not climb until then.
     pub(crate) ceiling: Option<(Rung, Instant)>,
     /// Since when its evidence bears less than its rung.
@@ -96,6 +98,7 @@ impl Measure {
             recent: Recent::new(now),
             unsure: None,
             is_proven: false,
+            is_wide: false,
             ceiling: None,
             weak_since: None,
             idle_since: None,
@@ -123,12 +126,14 @@ impl Measure {
         self.expires_at = now + LIFE;
         self.recent = Recent::new(now);
         self.weak_since = None;
+        self.is_wide = false;
         self.let_go = None;
     }
 
     /// Lets it rest; it keeps its rung only if that was proven.
     pub(crate) fn rest(&mut self, now: Instant, why: Why) {
         self.let_go = Some(why);
+        self.is_wide = false;
         if !self.is_proven {
             self.rung = Rung::Demote;
         }

@@ -328,11 +328,34 @@ fn what_four_in_a_thousand_look_like_is_tested_once_it_is_sure_that_it_is_an_att
     scene.ticks(0.5, ATTACK, &[(1, wide())], UNTESTED);
     assert_eq!(scene.rung(1), Some(Rung::Challenge));
     scene.ticks(10.0, mixed, &[(1, wide())], TESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Challenge), "what was sure goes on, and never blocks");
+    assert_eq!(scene.rung(1), Some(Rung::Challenge), "it goes on, and never blocks");
     let more = SignatureEvidence { collateral_upper: 0.005_1, ..wide() };
     scene.ticks(4.0, ATTACK, &[(1, more)], UNTESTED);
     assert_eq!(scene.rung(1), Some(Rung::Demote));
     assert_eq!(scene.reasons(1).last(), Some(&Why::Weaker));
+}
+
+#[test]
+fn a_test_that_was_not_begun_as_a_wide_one_does_not_become_one() {
+    let mixed = TrafficState::Alarmed(Verdict::Mixed);
+    let narrow = SignatureEvidence { collateral_upper: 0.002_9, ..wide() };
+    let mut scene = Scene::new();
+    scene.ticks(2.0, mixed, &[(1, narrow)], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge));
+    scene.ticks(4.0, mixed, &[(1, wide())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
+}
+
+#[test]
+fn a_wide_test_that_some_pass_is_not_set_again_for_five_minutes() {
+    let mut scene = Scene::new();
+    scene.ticks(2.0, ATTACK, &[(1, wide())], UNTESTED);
+    scene.ticks(1.0, ATTACK, &[(1, wide())], Meets { tests_passed: 40, ..TESTED });
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
+    scene.ticks(290.0, ATTACK, &[(1, wide())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
+    scene.ticks(20.0, ATTACK, &[(1, wide())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge));
 }
 
 #[test]

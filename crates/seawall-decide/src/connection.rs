@@ -13,19 +13,40 @@ use seawall_model::Instant;
 
 use crate::decay::Decayed;
 
-/// The decayed demand of one connection on origins, like that of a client (half-life 30 s). Eight bytes.
+/// The decayed demand of one connection on origins, like that of a client (half-life 30 s).
 #[derive(Debug, Default)]
 pub struct ConnectionDemand(AtomicU64);
 
 impl ConnectionDemand {
-    /// Adds `cost`, in units of 1/[`crate::DEMAND_ONE`]; what it is then. O(1), no allocation.
-    pub(crate) fn add(&self, now: Instant, cost: u32) -> u32 {
-        let mut after = 0;
+    /// Adds `cost`, in units of 1/[`crate::DEMAND_ONE`]; what it is then, and whether nothing was asked over it before.
+    /// O(1), no allocation.
+    pub(crate) fn add(&self, now: Instant, cost: u32) -> (u32, bool) {
+        let (mut after, mut is_new) = (0, false);
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
+            is_new = bits == 0;
             let demand = Decayed::from_bits(bits).plus(now, cost);
             after = demand.at(now);
-            Some(demand.to_bits())
+            Some(demand.to_bits().max(1))
         });
-        after
+        (after, is_new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn demand_adds_up_decays_and_saturates_and_is_new_once() {
+        let connection = ConnectionDemand::default();
+        let at = |seconds| Instant::from_nanos(0) + Duration::from_secs(seconds);
+        assert_eq!(connection.add(at(30), 0), (0, true));
+        assert_eq!(connection.add(at(30), 800), (800, false));
+        assert_eq!(connection.add(at(60), 100), (500, false));
+        assert_eq!(connection.add(at(0), 100), (600, false), "a clock that went back");
+        assert_eq!(connection.add(at(60), u32::MAX), (u32::MAX, false));
+        assert_eq!(connection.add(at(10_000), 1), (1, false), "old, and no new one");
     }
 }

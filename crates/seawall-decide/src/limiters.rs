@@ -247,6 +247,7 @@ impl Limiters {
         let who = who.into();
         self.note_demand(now, who, cost);
         let whole = self.demand(now, who);
+        let over_connection = connection.map(|connection| connection.add(now, cost));
         // A credential is exact.
         let Some(look) = look.filter(|_| !who.is_holder()) else { return whole };
         let Some(record) = self.touch(now, self.place(who, Some(look))) else { return whole };
@@ -255,9 +256,16 @@ impl Limiters {
             .find(self.place(who, None))
             .map_or(whole, |address| whole.saturating_sub(address.heaviest(now, own)));
         let by_look = (own / (people / WEARERS).max(1)).max(others / people.max(1));
-        let Some(connection) = connection.filter(|_| people >= MANY) else { return by_look };
-        let all = people.saturating_mul(PEOPLE_TO_A_READER);
-        by_look.min(connection.add(now, cost).max(whole / all))
+        let Some((over_it, is_new)) = over_connection.filter(|_| people >= MANY_READERS) else {
+            return by_look;
+        };
+        let sharers = people.saturating_mul(PEOPLE_TO_A_READER);
+        let least = over_it.max(whole / sharers);
+        // A new connection for each request is as free as a new look: those that are new answer for each other.
+        let new =
+            if is_new { self.touch(now, self.place(who, Some(NEW_CONNECTIONS))) } else { None };
+        let new = new.map_or(0, |record| record.add(&record.set.demand, now, cost));
+        by_look.min(least.max(new / (people / WEARERS)))
     }
 
     /// Adds demand, in units of 1/[`DEMAND_ONE`]; an ordinary request costs [`DEMAND_ONE`].
@@ -566,11 +574,13 @@ const FIRST_TAG: u32 = 2;
 const LOOK: u32 = 1 << 31;
 /// In the place of a look: what all of them behind an address share.
 const ALL_LOOKS: Look = Look(0);
+/// The same: what is asked for first over each connection.
+const NEW_CONNECTIONS: Look = Look(1);
 /// One in so many people wears the look that most have: the newest of the commonest browser.
 const WEARERS: u32 = 3;
 /// Where so many readers are known a connection answers for itself; where fewer are, one client could have more
 /// of them than there are people.
-const MANY: u32 = 6;
+const MANY_READERS: u32 = 2 * WEARERS;
 /// People who read at an address, to each who is known to: who has a credential of some age is at most every
 /// second.
 const PEOPLE_TO_A_READER: u32 = 2;

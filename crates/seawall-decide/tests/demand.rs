@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::{prop_assert, proptest};
 use seawall_decide::{ConnectionDemand, DEMAND_ONE, Limiters};
-use seawall_model::{ClientAddr, Fingerprint, Instant, Limits};
+use seawall_model::{ClientAddr, Fingerprint, Identity, Instant, Limits};
 
 /// The demand by which who asks last is ranked, after requests with these looks at one address where
 /// `people` are known, a hundred a second.
@@ -57,19 +57,40 @@ fn where_many_read_a_reader_is_not_ranked_by_what_bots_ask_over_their_connection
 
 #[test]
 fn where_few_read_a_connection_says_nothing() {
-    for people in [1, 2, 5] {
-        let (reader, bot) = beside_bots(4, people);
-        assert!(reader >= bot, "{people} known: a reader by {reader}, a bot by {bot}");
-    }
+    let (reader, bot) = beside_bots(4, 5);
+    assert!(reader >= bot, "five are known: a reader by {reader}, a bot by {bot}");
+    let (reader, bot) = beside_bots(4, 6);
+    assert!(reader * 2 < bot, "six are: a reader by {reader}, a bot by {bot}");
 }
 
 #[test]
 fn connections_without_number_win_no_more_than_all_the_people_there_may_be() {
     let all = rank(std::iter::repeat_n(1, 4_000), 1);
     for people in [6, 90, 1_000] {
-        let (_, bot) = beside_bots(4_000, people);
+        let (_, bot) = beside_bots(400, people);
         assert!(bot >= all / (2 * people), "{people} known: {bot} of {all}");
     }
+}
+
+#[test]
+fn a_new_connection_for_each_request_wins_nothing() {
+    for people in [6, 90, 1_000] {
+        let (_, bot) = beside_bots(4_000, people);
+        let by_look = rank(std::iter::repeat_n(1, 4_000), people);
+        assert_eq!(bot, by_look, "{people} known");
+    }
+}
+
+#[test]
+fn who_holds_a_credential_is_ranked_by_that_over_whatever_connection() {
+    let limiters = Limiters::new(&Limits { max_clients: 64, ..Limits::default() }, [1, 2]);
+    let look = Fingerprint { field_order: Some(1), ..Fingerprint::default() };
+    let ask = || {
+        let (holder, fresh) = (Identity::of_holder(7), ConnectionDemand::default());
+        let seen = (limiters.look(&look), Some(&fresh));
+        limiters.ask(Instant::from_nanos(0), holder, seen, 90, DEMAND_ONE)
+    };
+    assert_eq!([ask(), ask(), ask()], [1, 2, 3].map(|asked| asked * DEMAND_ONE));
 }
 
 proptest! {

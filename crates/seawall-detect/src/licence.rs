@@ -11,8 +11,8 @@
 //! What is put behind others or tested is judged by any request of a client, what is refused by what clients come for as well: of
 //! a page with what belongs to it the page alone is a tenth, and whoever is refused that has nothing.
 //!
-//! What three in a thousand at most look like may be tested whatever else is. Up to five in a thousand may be
-//! ([`bears_wide_test`]) by whom it is known that it is an attack, and that not many are tested already: that rule is the ladder's.
+//! What three in a thousand at most look like may be tested. The ladder may test up to five in a thousand ([`bears_wide_test`]) once it
+//! is sure of an attack and few others are tested.
 //!
 //! *Source:* detection.md §2.4 (action by evidence), amendment 2.
 
@@ -38,9 +38,12 @@ pub fn licence(signature: &Signature, evidence: &SignatureEvidence) -> Rung {
     if may_block { Rung::Block } else { Rung::Challenge }
 }
 
-/// Whether `evidence` bears a test by all but the bound on harm of [`licence`], and by a wider one.
+/// Whether `evidence` bears a test by all that [`licence`] asks for but its bound on harm, and by a wider bound that is measured
+/// on as many clients as a block takes: of fewer, one that was met by chance decides.
 pub fn bears_wide_test(signature: &Signature, evidence: &SignatureEvidence) -> bool {
-    licence(signature, evidence) >= Rung::Demote && bears_test(signature, evidence, WIDE_COLLATERAL)
+    licence(signature, evidence) >= Rung::Demote
+        && evidence.baseline_clients >= BLOCK_CLIENTS
+        && bears_test(signature, evidence, WIDE_COLLATERAL)
 }
 
 fn bears_test(signature: &Signature, evidence: &SignatureEvidence, most: f64) -> bool {
@@ -130,6 +133,7 @@ mod tests {
             SignatureEvidence { collateral_upper: 0.005_1, ..wide },
             SignatureEvidence { collateral_upper: f64::NAN, ..wide },
             SignatureEvidence { sample_clients: 15, ..wide },
+            SignatureEvidence { baseline_clients: 2_999, ..wide },
             SignatureEvidence { ln_p: -13.0, ..wide },
         ] {
             assert!(!bears_wide_test(&path, &evidence), "{evidence:?}");

@@ -4,8 +4,9 @@
 //! or stress that lasts: for a second just after a start and on a site of which nothing is known, else for two, and twice as long as it
 //! ever does in ordinary times; or a protocol abused. What requests cost the origin is no volume of its own beside stress: two searches of readers
 //! that meet are both. Recovery: three seconds without that end the alarm, and a
-//! minute more the incident, in which a sum of sixteen seconds that still runs down is no volume. Blind spot: more of the same that the origin bears is nobody's
-//! business, and only watched.
+//! minute more the incident, in which a sum of sixteen seconds that still runs down is no volume. Blind spots: more
+//! of the same that the origin bears is nobody's business, and only watched; in the minute of recovery, what only such a
+//! sum sees and what presses the origin for less than it takes by itself.
 //!
 //! *Source:* detection.md §3, §9.
 

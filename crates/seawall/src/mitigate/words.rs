@@ -238,7 +238,12 @@ fn evidence(evidence: &Value) -> String {
         ),
     };
     let bears = word(evidence, "bears").unwrap_or("observe");
-    format!("{now}\n{before}\nby itself Seawall would go up to `{bears}` on this evidence")
+    // Five in a thousand are tested only in an attack, of which nothing is known here.
+    let is_wide = bears == "demote"
+        && number(evidence, "collateral_upper").is_some_and(|upper| upper <= 0.005)
+        && clients >= 3_000;
+    let wide = if is_wide { ", and may test it once it is sure of an attack" } else { "" };
+    format!("{now}\n{before}\nby itself Seawall would go up to `{bears}` on this evidence{wide}")
 }
 
 /// What a block would refuse, which may be several times as much: what belongs to pages is most of all requests.
@@ -331,6 +336,12 @@ now it means 312 of 400 sampled requests, 156.0/s, of 290 clients
 of 3500 clients known as ordinary it means 2, at most 0.18 % of all, and at most 1.3 % of what they come for
 by itself Seawall would go up to `challenge` on this evidence";
         assert_eq!(text, want);
+        let wide = json!({"baseline_clients": 3_015, "baseline_hits": 5, "collateral_upper": 0.003_5,
+            "bears": "demote"});
+        let text = outcome("do=add&rung=block", &json!({"done": false, "evidence": wide}));
+        let want =
+            "go up to `demote` on this evidence, and may test it once it is sure of an attack";
+        assert!(text.ends_with(want), "{text}");
         let done = json!({"done": true, "signature": "x", "measure": {"id": 7}});
         assert_eq!(outcome("do=veto&id=7", &done), "vetoed #7: x");
         let mode = json!({"done": true, "mode": "observe"});
