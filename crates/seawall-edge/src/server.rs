@@ -181,13 +181,14 @@ impl Server {
             stop: Some(stop),
             log: Some(log),
         };
+        // Before orders are taken: who gives one at once was told that nobody watches.
+        if is_watching {
+            server.watch_out(baseline, workers)?;
+        }
         server.control = Some(spawn("control", Control { shared, admin, watch, stopped })?);
         if is_crawling {
             let shared = Arc::clone(&server.shared);
             server.crawler = Some(spawn("crawler", CrawlerThread(shared))?);
-        }
-        if is_watching {
-            server.watch_out(baseline, workers)?;
         }
         server.employ(groups, writers)?;
         Ok(server)
