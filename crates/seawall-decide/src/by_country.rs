@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_model::{Country, Instant};
 
-use crate::decay::Decayed;
+use crate::decay::{self, Decayed};
 
 /// The work of the last half minute or so by country.
 #[derive(Debug)]
@@ -38,9 +38,7 @@ impl WorkByCountry {
     /// Adds work, in units of 1/[`crate::DEMAND_ONE`]. O(1), no allocation.
     pub fn note(&self, now: Instant, country: Option<Country>, cost: u32) {
         let place = &self.work[country.map_or(Country::COUNT, Country::index)];
-        let _ = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
-            Some(Decayed::from_bits(bits).plus(now, cost).to_bits())
-        });
+        decay::add(place, now, cost);
     }
 
     /// Those with most of it, at most `most`, none below a hundredth.

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_model::Instant;
 
-use crate::decay::Decayed;
+use crate::decay;
 
 /// The decayed demand of one connection on origins, like that of a client (half-life 30 s).
 #[derive(Debug, Default)]
@@ -21,14 +21,8 @@ impl ConnectionDemand {
     /// Adds `cost`, in units of 1/[`crate::DEMAND_ONE`]; what it is then, and whether nothing was asked over it before.
     /// O(1), no allocation.
     pub(crate) fn add(&self, now: Instant, cost: u32) -> (u32, bool) {
-        let (mut after, mut is_new) = (0, false);
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
-            is_new = bits == 0;
-            let demand = Decayed::from_bits(bits).plus(now, cost);
-            after = demand.at(now);
-            Some(demand.to_bits().max(1))
-        });
-        (after, is_new)
+        let is_new = self.0.load(Ordering::Relaxed) == 0;
+        (decay::add(&self.0, now, cost), is_new)
     }
 }
 

@@ -4,6 +4,8 @@
 //! that whole half-lives are a shift and the rest is at most nine multiplications. Values are
 //! fixed-point with twelve binary places in 32 bits.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use seawall_model::Instant;
 
 /// One unit of value in fixed point.
@@ -58,6 +60,17 @@ impl Decayed {
         let value = self.at(now).saturating_add(more);
         Self { value, tick: tick_of(now).max(self.tick) }
     }
+}
+
+/// Adds `more`, in fixed point, to the [`Decayed`] in `word`; what it is then. Workers at once lose nothing.
+pub(crate) fn add(word: &AtomicU64, now: Instant, more: u32) -> u32 {
+    let mut after = 0;
+    let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
+        let sum = Decayed::from_bits(bits).plus(now, more);
+        after = sum.value;
+        Some(sum.to_bits())
+    });
+    after
 }
 
 fn tick_of(now: Instant) -> u32 {

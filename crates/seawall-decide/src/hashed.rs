@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use seawall_model::Instant;
 use siphasher::sip::SipHasher13;
 
-use crate::decay::Decayed;
+use crate::decay::{self, Decayed};
 use crate::places::place;
 
 /// The places.
@@ -58,10 +58,7 @@ impl Hashed {
     pub(crate) fn add(&self, now: Instant, key: u64, demand: u32) {
         self.added.fetch_add(1, Ordering::Relaxed);
         for row in 0..self.rows.len() {
-            let place = self.place(now, row, key);
-            let _ = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
-                Some(Decayed::from_bits(bits).plus(now, demand).to_bits())
-            });
+            decay::add(self.place(now, row, key), now, demand);
         }
     }
 

@@ -40,7 +40,7 @@ use seawall_model::{ClientAddr, Fingerprint, Identity, Instant, Limits, Misbehav
 use siphasher::sip::SipHasher13;
 
 use crate::connection::ConnectionDemand;
-use crate::decay::{Decayed, ONE};
+use crate::decay::{self, Decayed, ONE};
 use crate::handshakes::Shakes;
 use crate::hashed::Hashed;
 use crate::held_gate::HeldBudget;
@@ -535,13 +535,7 @@ impl Record<'_> {
 
     /// Adds to a demand of this record; what it is then.
     fn add(&self, demands: &[AtomicU64; WAYS], now: Instant, cost: u32) -> u32 {
-        let mut after = 0;
-        let _ = demands[self.way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
-            let demand = Decayed::from_bits(bits).plus(now, cost);
-            after = demand.at(now);
-            Some(demand.to_bits())
-        });
-        after
+        decay::add(&demands[self.way], now, cost)
     }
 
     /// The demand of the heaviest look, of which one has `own`.

@@ -16,7 +16,7 @@ use core::time::Duration;
 use seawall_model::{Identity, Instant, Misbehaviour};
 use siphasher::sip128::SipHasher13;
 
-use crate::decay::{Decayed, ONE};
+use crate::decay::{self, Decayed, ONE};
 use crate::places::place;
 
 /// The table.
@@ -91,12 +91,7 @@ impl Offenders {
             return false;
         };
         let cost = weight(kind) * ONE;
-        let mut points = 0;
-        let _ = set.points[way].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
-            let sum = Decayed::from_bits(bits).plus(now, cost);
-            points = sum.at(now);
-            Some(sum.to_bits())
-        });
+        let points = decay::add(&set.points[way], now, cost);
         if points < bar.points.max(1).saturating_mul(ONE) {
             return false;
         }
