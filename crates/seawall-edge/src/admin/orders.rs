@@ -166,6 +166,8 @@ pub struct EvidenceStatus {
     pub refused_upper: f64,
     /// The highest rung that the program would take by itself on this evidence.
     pub bears: &'static str,
+    /// Whether it would also test it once it is sure of an attack.
+    pub bears_wide_test: bool,
 }
 
 /// Who is known in a network. Estimates: a sample of two seconds, and readers of the last days.

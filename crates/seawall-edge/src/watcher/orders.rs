@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use seawall_control::{ControlLoop, Entry, Measure, OperatorCommand, Refused, Step};
-use seawall_detect::licence;
+use seawall_detect::{bears_wide_test, licence};
 use seawall_model::{Attribute, Instant, MitigationId, Prefix, Rung, Signature, Standing, Term};
 
 use super::baseline::BaselineFile;
@@ -244,6 +244,7 @@ impl Desk<'_> {
                 collateral_upper: evidence.collateral_upper,
                 refused_upper: evidence.refused_upper,
                 bears: licence(&signature, &evidence).as_str(),
+                bears_wide_test: bears_wide_test(&signature, &evidence),
             }),
             ..Outcome::default()
         };

@@ -238,10 +238,7 @@ fn evidence(evidence: &Value) -> String {
         ),
     };
     let bears = word(evidence, "bears").unwrap_or("observe");
-    // Five in a thousand are tested only in an attack, of which nothing is known here.
-    let is_wide = bears == "demote"
-        && number(evidence, "collateral_upper").is_some_and(|upper| upper <= 0.005)
-        && clients >= 3_000;
+    let is_wide = bears == "demote" && evidence.get("bears_wide_test") == Some(&Value::Bool(true));
     let wide = if is_wide { ", and may test it once it is sure of an attack" } else { "" };
     format!("{now}\n{before}\nby itself Seawall would go up to `{bears}` on this evidence{wide}")
 }
@@ -337,7 +334,7 @@ of 3500 clients known as ordinary it means 2, at most 0.18 % of all, and at most
 by itself Seawall would go up to `challenge` on this evidence";
         assert_eq!(text, want);
         let wide = json!({"baseline_clients": 3_015, "baseline_hits": 5, "collateral_upper": 0.003_5,
-            "bears": "demote"});
+            "bears": "demote", "bears_wide_test": true});
         let text = outcome("do=add&rung=block", &json!({"done": false, "evidence": wide}));
         let want =
             "go up to `demote` on this evidence, and may test it once it is sure of an attack";
