@@ -29,7 +29,7 @@ pub enum ControlEvent<'a> {
 /// How one synthetic reader fared with one request through the filters that everybody goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Whether it got what it asked for, in time, with no more than what its kind can do.
+    /// Whether it was not refused for what it looks like. Being put behind others or tested is no refusal.
     pub is_served: bool,
     /// The mitigation it met, if one.
     pub met: Option<MitigationId>,
@@ -132,7 +132,7 @@ pub enum Why {
     NoReaders,
     /// Too many of those it meets pass the test, were recognised, or wait when they are told to.
     SomePass,
-    /// A synthetic reader was kept from reading.
+    /// A synthetic reader was refused by it.
     ReaderHurt,
     /// What is too much did not become less.
     NoEffect,

@@ -5,7 +5,7 @@
 //! | # | when | what |
 //! |---|---|---|
 //! | 1 | the operator ordered it | so it is |
-//! | 2 | a synthetic reader was kept from reading by it, and others were not | one rung down, at least to demote; from there it rests |
+//! | 2 | a synthetic reader was refused by it (a test is no refusal), and others were not | one rung down, at least to demote; from there it rests |
 //! | 3 | this is a crowd | it rests; one that was proven is demoted |
 //! | 4 | of those it meets, more than 1 % of the tests set are passed, or, of work that no test can be put before where that is most, more than one in a hundred is by somebody who was recognised | one rung down, not below demote |
 //! | 4b | on block, no test can be put before most of what it meets, and of 64 clients who are told to wait fewer than one in five go on | challenge |

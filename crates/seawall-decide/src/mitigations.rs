@@ -120,6 +120,13 @@ impl Mitigations {
         Some(Met { id, rung, is_control })
     }
 
+    /// What `stranger` would look like next door to those whom each mitigation means: in the same prefix and
+    /// network, as far as it names them, and else as ever. Nothing of one that names neither. O(mitigations); no
+    /// allocation.
+    pub(crate) fn neighbours(&self, stranger: Attributes) -> impl Iterator<Item = Attributes> + '_ {
+        self.compiled[..self.count].iter().filter_map(move |one| one.neighbour(stranger))
+    }
+
     /// Whether an identity is kept out of a mitigation.
     #[inline(never)]
     fn is_control(&self, now: Instant, id: MitigationId, identity_hash: u64) -> bool {
@@ -166,6 +173,17 @@ impl Compiled {
     fn matches(&self, attributes: &Attributes) -> bool {
         let terms = self.attributes.iter().zip(self.values).take(self.terms);
         terms.into_iter().all(|(attribute, value)| attributes.value(*attribute) == value)
+    }
+
+    fn neighbour(&self, mut stranger: Attributes) -> Option<Attributes> {
+        let mut is_next_door = false;
+        for (attribute, value) in self.attributes.iter().zip(self.values).take(self.terms) {
+            if matches!(attribute, Attribute::Network | Attribute::Prefix) {
+                stranger.set(*attribute, value);
+                is_next_door = true;
+            }
+        }
+        is_next_door.then_some(stranger)
     }
 }
 
@@ -251,6 +269,19 @@ mod tests {
             let met = tor.meet(at(0), &attributes(&[network]), identity, Exempt::No);
             assert!(met.expect("it matches").rung < Rung::Block);
         }
+    }
+
+    #[test]
+    fn a_neighbour_shares_where_they_are_and_nothing_else() {
+        let (prefix, network) = (term(Attribute::Prefix, 5), term(Attribute::Network, 6));
+        let alone = mitigation(1, &[prefix], Rung::Block);
+        let with_path = mitigation(2, &[network, PATH], Rung::Demote);
+        let all = Mitigations::new(&[alone, with_path, mitigation(3, &[JA4], Rung::Block)], [1, 2]);
+        let stranger = attributes(&[term(Attribute::Path, 1), term(Attribute::Prefix, 2)]);
+        let found: std::vec::Vec<_> = all.neighbours(stranger).collect();
+        let path = term(Attribute::Path, 1);
+        let second = attributes(&[path, term(Attribute::Prefix, 2), network]);
+        assert_eq!(found, [attributes(&[path, prefix]), second]);
     }
 
     #[test]

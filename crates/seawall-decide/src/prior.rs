@@ -18,6 +18,7 @@ use seawall_model::{
 };
 
 use crate::attributes::{Attributer, Known, NetworkClass};
+use crate::mitigations::Mitigations;
 
 /// A kind of client that sites have.
 struct Browser {
@@ -45,21 +46,23 @@ pub fn prior(attributer: &Attributer) -> Vec<Attributes> {
 }
 
 /// What synthetic readers look like in a `round`: a made-up request of each, with another address each
-/// time. Each asks for a page that is not in hand, as an anonymous stranger, which is the worst case.
-pub fn synthetic_readers(
-    attributer: &Attributer,
+/// time, and one of a neighbour for each of `mitigations` that names a prefix or a network: an ordinary browser there, because
+/// who lives next to an attacker is kept out by such a measure and by no other. Each asks for a page that is not
+/// in hand, as an anonymous stranger, which is the worst case. No allocation.
+///
+/// Whoever comes through Tor wears Tor Browser, so that reader is the neighbour of those there.
+pub fn synthetic_readers<'a>(
+    attributer: &'a Attributer,
+    mitigations: &'a Mitigations,
     round: u64,
-) -> impl Iterator<Item = Attributes> + '_ {
-    READERS.iter().map(move |reader| {
-        let facts = reading(for_documentation(round), reader.path);
-        let network = NetworkClass { is_tor: reader.is_tor, ..NetworkClass::default() };
-        let mut attributes = attributer.of(&facts, &BROWSERS[reader.browser], network);
-        // Not its own: each release has others, and a made-up one would match nothing.
-        for attribute in [Attribute::Ja4, Attribute::Http2Preface, Attribute::FieldOrder] {
-            attributes.set(attribute, UNKNOWN);
-        }
-        attributes
-    })
+) -> impl Iterator<Item = Attributes> + 'a {
+    let of = move |reader: &Reader| reader.attributes(attributer, round);
+    let through_tor = of(&THROUGH_TOR).value(Attribute::Network);
+    let neighbours = mitigations.neighbours(of(&NEIGHBOUR));
+    READERS
+        .iter()
+        .map(of)
+        .chain(neighbours.filter(move |one| one.value(Attribute::Network) != through_tor))
 }
 
 struct Reader {
@@ -68,13 +71,30 @@ struct Reader {
     path: &'static [u8],
 }
 
+impl Reader {
+    fn attributes(&self, attributer: &Attributer, round: u64) -> Attributes {
+        let facts = reading(for_documentation(round), self.path);
+        let network = NetworkClass { is_tor: self.is_tor, ..NetworkClass::default() };
+        let mut attributes = attributer.of(&facts, &BROWSERS[self.browser], network);
+        // Not its own: each release has others, and a made-up one would match nothing.
+        for attribute in [Attribute::Ja4, Attribute::Http2Preface, Attribute::FieldOrder] {
+            attributes.set(attribute, UNKNOWN);
+        }
+        attributes
+    }
+}
+
 const READERS: [Reader; 5] = [
-    Reader { browser: 1, is_tor: false, path: b"/2026/11/a-story/" },
+    NEIGHBOUR,
     Reader { browser: 4, is_tor: false, path: b"/about/" },
-    Reader { browser: TOR_BROWSER, is_tor: true, path: b"/2026/11/a-story/" },
+    THROUGH_TOR,
     Reader { browser: FEED_READER, is_tor: false, path: b"/feed/" },
     Reader { browser: CRAWLER, is_tor: false, path: b"/2026/11/a-story/" },
 ];
+/// Who lives next to whom a measure means, and one who does not.
+const NEIGHBOUR: Reader = Reader { browser: 1, is_tor: false, path: b"/2026/11/a-story/" };
+const THROUGH_TOR: Reader =
+    Reader { browser: TOR_BROWSER, is_tor: true, path: b"/2026/11/a-story/" };
 
 /// Addresses for documentation (RFC 5737, RFC 3849).
 fn for_documentation(round: u64) -> ClientAddr {
@@ -210,6 +230,8 @@ const CRAWLER: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use seawall_model::{Instant, Mitigation, MitigationId, Rung, Signature, Term};
+
     use super::*;
 
     #[test]
@@ -233,7 +255,8 @@ mod tests {
     #[test]
     fn synthetic_readers_are_of_several_kinds_and_come_from_elsewhere_each_time() {
         let attributer = Attributer::new([1, 2]);
-        let round = |number| synthetic_readers(&attributer, number).collect::<Vec<_>>();
+        let nothing = Mitigations::none();
+        let round = |number| synthetic_readers(&attributer, &nothing, number).collect::<Vec<_>>();
         let (first, next) = (round(1), round(2));
         assert_eq!(first.len(), 5);
         for (one, other) in first.iter().zip(&next) {
@@ -245,5 +268,27 @@ mod tests {
         agents.sort_unstable();
         agents.dedup();
         assert_eq!(agents.len(), 5);
+    }
+
+    #[test]
+    fn somebody_lives_next_to_whom_a_measure_means() {
+        let attributer = Attributer::new([1, 2]);
+        let blocks = |attribute, value| {
+            let signature = Signature::new(&[Term { attribute, value }]).expect("one term");
+            let (id, expires_at) = (MitigationId(1), Instant::from_nanos(1));
+            let block = Mitigation { id, signature, rung: Rung::Block, expires_at };
+            let stands = Mitigations::new(&[block], [1, 2]);
+            let all: Vec<_> = synthetic_readers(&attributer, &stands, 1).collect();
+            all[READERS.len()..].to_vec()
+        };
+        let ordinary = NEIGHBOUR.attributes(&attributer, 1);
+        for attribute in [Attribute::Prefix, Attribute::Network] {
+            let mut neighbour = ordinary;
+            neighbour.set(attribute, 77);
+            assert_eq!(blocks(attribute, 77), [neighbour], "{attribute:?}");
+        }
+        assert_eq!(blocks(Attribute::Path, 77), [], "it says nothing of where they are");
+        let tor = THROUGH_TOR.attributes(&attributer, 1).value(Attribute::Network);
+        assert_eq!(blocks(Attribute::Network, tor), [], "one reads through Tor already");
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use parking_lot::Mutex;
 use seawall_control::{Entry, Step, Why};
@@ -96,15 +96,9 @@ impl Detection {
         self.mitigations.store(Arc::new(Mitigations::new(mitigations, self.seed)));
     }
 
-    /// Which mitigation a request with `attributes` meets.
-    pub(crate) fn meet(
-        &self,
-        now: Instant,
-        attributes: &Attributes,
-        identity_hash: u64,
-        exempt: Exempt,
-    ) -> Option<Met> {
-        self.mitigations.load().meet(now, attributes, identity_hash, exempt)
+    /// The mitigations in force. To be held for a moment only.
+    pub(crate) fn mitigations(&self) -> Guard<Arc<Mitigations>> {
+        self.mitigations.load()
     }
 
     /// What the operator orders and asks, for the watcher.

@@ -165,7 +165,7 @@ impl Turn {
         self.last = now;
         self.ticks += 1;
         if self.ticks.is_multiple_of(TICKS_PER_SECOND) {
-            for probe in self.synthetic.probe(shared, now) {
+            for probe in self.synthetic.probe(&shared.detection, now) {
                 self.control.probed(now, probe);
             }
         }

@@ -457,7 +457,7 @@ impl Shield for Seawall {
             true => self.meter.read(gates, Window::LENGTH),
             false => OriginStress::default(),
         };
-        self.watch.tick(now, wall, stress);
+        let _recorded = self.watch.tick(now, wall, stress);
     }
 
     fn poll(&mut self) -> Option<Effect> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use seawall_control::{Action, ControlLoop, ControllerConfig, Probe};
+use seawall_control::{Action, ControlLoop, ControllerConfig, Entry, Probe};
 use seawall_decide::{
     Attributer, CredentialKeys, CredentialText, Exempt, Limiters, Mitigations, NetworkClass,
     NextStep, TestShown, Turn, TurnAsker, prior, synthetic_readers,
@@ -181,7 +181,13 @@ impl Watch {
         }
     }
 
-    pub(super) fn tick(&mut self, now: Instant, wall: WallTime, stress: OriginStress) {
+    /// One tick; what is recorded of it.
+    pub(super) fn tick(
+        &mut self,
+        now: Instant,
+        wall: WallTime,
+        stress: OriginStress,
+    ) -> Vec<Entry> {
         (self.now, self.wall) = (now, wall);
         let counts = self.window.counts();
         let probes = ProbeCounts { set: counts.tests_set, passed: counts.tests_passed };
@@ -189,25 +195,28 @@ impl Watch {
         let finding = self.cycle.tick(&tick);
         self.window.clear();
         self.probe(now);
+        let mut recorded = Vec::new();
         while let Some(action) = self.cycle.poll_action() {
-            if let Action::Publish(measures) = action {
-                self.publish(measures);
+            match action {
+                Action::Publish(measures) => self.publish(measures),
+                Action::Record(entry) => recorded.push(entry),
             }
         }
         self.state = finding.state;
         self.known_clients = finding.baseline_clients;
         let names: Vec<&str> = finding.alarms.iter().map(|alarm| alarm.channel.as_str()).collect();
         self.alarms = names.join(",");
+        recorded
     }
 
     /// Each second every synthetic reader asks for something that the origin has to do. One that is
-    /// blocked is not served; a test is no hindrance for any of them.
+    /// blocked is not served; one that is tested or put behind others counts as served, as in the edge.
     fn probe(&mut self, now: Instant) {
         if now.as_nanos() % 1_000_000_000 >= 250_000_000 {
             return;
         }
         self.round += 1;
-        for attributes in synthetic_readers(&self.attributer, self.round) {
+        for attributes in synthetic_readers(&self.attributer, &self.mitigations, self.round) {
             let met = self.mitigations.meet(now, &attributes, self.round, Exempt::No);
             let is_served = met.is_none_or(|met| met.rung < Rung::Block);
             let probe = Probe { is_served, met: met.map(|met| met.id) };
@@ -273,3 +282,6 @@ pub(super) const fn identity_hash(identity: Identity) -> u64 {
 const WORDS_ONE_IN: u64 = 16;
 
 const _: () = assert!(Attribute::COUNT == 15, "a new attribute: look at what bots do about it");
+
+#[cfg(test)]
+mod tests;
