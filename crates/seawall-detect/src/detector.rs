@@ -114,6 +114,8 @@ pub struct Detector {
     /// Clients that would be here had it not; `None` while nothing does.
     usual: Option<Usual>,
     log_odds: f64,
+    /// For connections and handshakes.
+    polls: [Polls; 2],
     new_clients: u64,
     safe_per_s: f64,
 }
@@ -155,6 +157,35 @@ impl Ordinary {
         pressed_s: 0.0,
     };
 }
+
+/// Polls of feeds of which nothing was taken off yet, and what may be brought by polls that are still to come: a poll comes
+/// some round trips after its connection and its handshake, often in another tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct Polls {
+    left: f64,
+    early: f64,
+}
+
+impl Polls {
+    /// What is left of `count` without what `polls` and those of the last seconds have brought. Where many poll, what
+    /// seems to have come without one is told of in the next tick, if none has come by then.
+    fn take_off(&mut self, polls: f64, count: f64, seconds: f64) -> f64 {
+        let all = self.early + count;
+        self.left = self.left * libm::exp(-seconds / POLLS_LAST_S) + polls * SHARED;
+        let taken = self.left.min(all);
+        self.left -= taken;
+        let is_polled = polls >= count * POLLED;
+        self.early = if is_polled { (all - taken).min(count) } else { 0.0 };
+        all - taken - self.early
+    }
+}
+
+/// Readers by readers that are counted: of those behind one address one poll a minute is.
+const SHARED: f64 = 1.03;
+/// How many seconds a poll is remembered for that seems to have come without a connection.
+const POLLS_LAST_S: f64 = 5.0;
+/// From this part of what comes on there are enough polls to wait for more.
+const POLLED: f64 = 0.25;
 
 /// The minute that goes on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -238,6 +269,7 @@ impl Detector {
             began_ms: 0,
             usual: None,
             log_odds: 0.0,
+            polls: [Polls::default(); 2],
             new_clients: 0,
             safe_per_s: UNKNOWN_CAPACITY_PER_S,
         };
@@ -401,19 +433,23 @@ impl Detector {
         self.channels.step(&reading, learning);
     }
 
-    fn reading(&self, tick: &Tick<'_>, arrivals: &Arrivals, seconds: f64) -> Reading {
+    fn reading(&mut self, tick: &Tick<'_>, arrivals: &Arrivals, seconds: f64) -> Reading {
         let counts = tick.window.counts();
         let signalled = |signal| counts.signalled(signal) as f64;
         // Polls of a feed that has not changed, each once a minute: what comes on the hour every hour.
         // Each may have brought a connection, a handshake and a client.
         let without_polls = |count: f64| Some((count - arrivals.polls).max(0.0));
+        let opened = signalled(ConnectionSignal::Opened);
+        let opened = self.polls[0].take_off(arrivals.polls, opened, seconds);
+        let shaken = signalled(ConnectionSignal::Handshake);
+        let shaken = self.polls[1].take_off(arrivals.polls, shaken, seconds);
         let mut values = [None; channels::COUNT];
         let mut set = |channel: Channel, value| values[channel.index()] = value;
         set(Channel::Requests, without_polls(counts.requests as f64));
         set(Channel::OriginBound, Some((counts.origin + counts.spared) as f64));
         set(Channel::OriginCost, Some(counts.origin_cost_ms as f64));
-        set(Channel::Connections, without_polls(signalled(ConnectionSignal::Opened)));
-        set(Channel::Handshakes, without_polls(signalled(ConnectionSignal::Handshake)));
+        set(Channel::Connections, Some(opened));
+        set(Channel::Handshakes, Some(shaken));
         set(Channel::HandshakeFailures, Some(signalled(ConnectionSignal::HandshakeFailed)));
         set(Channel::Resets, Some(signalled(ConnectionSignal::Reset)));
         set(Channel::SlowConnections, Some(signalled(ConnectionSignal::Slow)));

@@ -46,7 +46,8 @@ pub enum Surge {
         /// How many times as often.
         times: f64,
     },
-    /// So many feed readers ask within so many seconds, once an hour; most have the feed already.
+    /// So many feed readers ask within so many seconds, once an hour, for what they have already, unless it has
+    /// changed, which it has not.
     Feeds {
         /// How many.
         polls: u32,

@@ -52,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) is_open: bool,
     /// What was asked for over that.
     pub(crate) connection: Arc<ConnectionDemand>,
+    /// Whether it has what it asks for, unless that has changed.
+    pub(crate) has_copy: bool,
     /// Views under way.
     pub(crate) open: u32,
     pub(crate) referer: Option<&'static str>,
@@ -70,6 +72,7 @@ impl Session {
             loss: None,
             is_open: false,
             connection: Arc::default(),
+            has_copy: false,
             open: 0,
             referer: None,
         }
@@ -333,7 +336,7 @@ impl World {
         let reader = session.reader.clone();
         let connection = Arc::clone(&session.connection);
         let (referer, page, ticket) = (session.referer, view.page, view.ticket.clone());
-        let content_bytes = session.content_bytes;
+        let (content_bytes, has_copy) = (session.content_bytes, session.has_copy);
         let is_inner = !view.session.is_multiple_of(3);
         // What scripts poll is no page, though here it stands for one.
         let (method, kind) = (self.site.page(page).method, self.site.page(page).kind);
@@ -352,6 +355,7 @@ impl World {
                 ticket: ticket.as_deref(),
                 is_document: kind == RequestKind::Page,
                 connection: Some(&connection),
+                has_copy,
             },
         );
     }
@@ -458,6 +462,7 @@ impl World {
                 ticket: None,
                 is_document: false,
                 connection: Some(connection),
+                has_copy: false,
             },
         );
     }

@@ -77,6 +77,8 @@ pub struct SimRequest<'a> {
     pub ticket: Option<&'a str>,
     /// What its connection asked for.
     pub connection: &'a ConnectionDemand,
+    /// Whether it asks only for what has changed since it was last here (RFC 9110, section 13).
+    pub has_copy: bool,
 }
 
 /// What a client is answered.

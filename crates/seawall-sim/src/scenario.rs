@@ -135,12 +135,15 @@ impl Schedule {
             Scenario::Attack(attack) if attack.waves.len() > 1 => scaled(200.0, 130.0),
             _ => scaled(180.0, LEAST_EVENT_S),
         };
+        let calm_s = calm_s(scale);
+        // What comes on the hour comes at the hour.
+        let before_s = if scenario.is_small() { calm_s as u64 } else { 0 };
         Self {
-            calm_s: scaled(60.0, 20.0),
+            calm_s,
             event_s,
             rest_s: REST_S,
             views_per_s: if scenario.is_small() { SMALL_VIEWS_PER_S } else { VIEWS_PER_S },
-            wall: EVENING,
+            wall: WallTime::from_unix_secs(EVENING.unix_secs() - before_s),
             is_lean: false,
             is_lesson: false,
         }
@@ -151,7 +154,8 @@ impl Schedule {
     pub fn lesson(scenario: Scenario, scale: f64) -> Self {
         let is_small = scenario.is_small();
         let seconds = if is_small { 172_800.0 } else { (1_800.0 * scale).max(900.0) };
-        let wall = WallTime::from_unix_secs(EVENING.unix_secs() - seconds as u64);
+        let before_s = seconds + if is_small { calm_s(scale) } else { 0.0 };
+        let wall = WallTime::from_unix_secs(EVENING.unix_secs() - before_s as u64);
         Self {
             calm_s: 0.0,
             event_s: seconds,
@@ -166,6 +170,11 @@ impl Schedule {
     const fn from(self, wall: WallTime) -> Self {
         Self { wall, is_lesson: false, ..self }
     }
+}
+
+/// Seconds before it begins.
+fn calm_s(scale: f64) -> f64 {
+    (60.0 * scale).max(20.0)
 }
 
 /// About 500 requests a second.

@@ -146,7 +146,7 @@ impl World {
         let reader = self.feed_reader(number);
         let site = std::sync::Arc::clone(&self.site);
         let only = Some(site.feeds.start + number % site.feeds.len() as u32);
-        self.begin(Session { only, ..Session::of(reader, 1) });
+        self.begin(Session { only, has_copy: true, ..Session::of(reader, 1) });
     }
 
     fn poll_in(&mut self, poll: u32, within_s: f64) {
@@ -225,5 +225,6 @@ pub(crate) const fn bare<'a>(
         ticket: None,
         is_document: false,
         connection: None,
+        has_copy: false,
     }
 }

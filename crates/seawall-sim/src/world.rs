@@ -220,6 +220,7 @@ impl World {
             pass: ask.pass,
             ticket: ask.ticket,
             connection: ask.connection.unwrap_or(&own),
+            has_copy: ask.has_copy,
         };
         match self.shield.request(self.now, id, &request) {
             Some(answered) => self.answer(owner, self.now, answered),
@@ -339,6 +340,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) is_document: bool,
     /// The connection that it comes over; `None`: one of its own.
     pub(crate) connection: Option<&'a ConnectionDemand>,
+    pub(crate) has_copy: bool,
 }
 
 /// Where a `Referer` says that a request was linked from.

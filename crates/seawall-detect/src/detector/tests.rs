@@ -538,6 +538,29 @@ fn a_feed_that_everybody_polls_on_the_hour_is_no_alarm() {
 }
 
 #[test]
+fn a_connection_that_comes_before_its_poll_is_no_connection_too_many() {
+    let mut polls = Polls::default();
+    let mut told = 0.0;
+    // Sixty a tick come over connections that were opened a tick before, and no more once they end.
+    for (polled, opened) in [(15.0, 60.0), (60.0, 60.0), (75.0, 60.0), (50.0, 60.0), (40.0, 0.0)] {
+        told += polls.take_off(polled, opened, 0.25);
+    }
+    assert!(told.abs() < 1e-9, "{told}");
+}
+
+#[test]
+fn connections_without_polls_are_told_of_at_once_and_beside_polls_a_tick_later() {
+    let mut polls = Polls::default();
+    assert!((polls.take_off(0.0, 400.0, 0.25) - 400.0).abs() < 1e-9);
+    assert!((polls.take_off(50.0, 400.0, 0.25) - 348.5).abs() < 1e-9, "an eighth polls");
+    let mut told = 0.0;
+    for _ in 0..8 {
+        told += polls.take_off(100.0, 400.0, 0.25);
+    }
+    assert!(8.0 * 297.0 - told <= 400.0 + 1e-9, "{told}: the last tick is told of in the next");
+}
+
+#[test]
 fn what_is_ordinary_stays_so_through_an_attack_and_peace_comes_back_after_it() {
     let (bytes, _) = World::watched(50.0, 15);
     let mut world = World::again(50.0, 5, &bytes);

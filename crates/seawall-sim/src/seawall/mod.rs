@@ -426,7 +426,8 @@ impl Shield for Seawall {
             {
                 self.refresh(now, page, template);
             }
-            return Some(self.answer_now(now, waiting, Told::page(200, cause)));
+            let status = if request.has_copy { 304 } else { 200 };
+            return Some(self.answer_now(now, waiting, Told::page(status, cause)));
         }
         self.fetch(now, request, placed, (template, facts.fingerprint, people), waiting)
     }
