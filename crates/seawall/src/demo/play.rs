@@ -71,9 +71,7 @@ impl Director<'_> {
         self.board.stage = Stage::Starting;
         let listen = free_port()?;
         let config = self.folder.write_config(listen, origin)?;
-        if self.plan.knows_readers {
-            self.folder.write_baseline(self.plan.seed)?;
-        }
+        self.folder.write_baseline(self.plan.seed)?;
         let shield = Child::shield(&config, self.folder, &self.ears)?;
         self.board.url = Some(format!("http://{listen}/"));
         self.play_side(Which::With, self.plan.with, listen, &mut site)?;
