@@ -54,13 +54,9 @@ impl Log {
     }
 
     fn line(&mut self, at: u64, client: &str, target: &str, referrer: &str, agent: &str) {
-        let date = Date::from_days(u32::try_from(at / 86_400).expect("a day"));
-        let month = ["Jan", "Feb", "Mar"][date.month() as usize - 1];
-        let (hour, minute, second) = (at / 3_600 % 24, at / 60 % 60, at % 60);
+        let time = clf_time(at);
         let line = format!(
-            "{client} - - [{:02}/{month}/{}:{hour:02}:{minute:02}:{second:02} +0000] \"GET {target} HTTP/1.1\" 200 5000 \"{referrer}\" \"{agent}\"",
-            date.day(),
-            date.year(),
+            "{client} - - [{time}] \"GET {target} HTTP/1.1\" 200 5000 \"{referrer}\" \"{agent}\"",
         );
         self.lines.push((at, line));
     }
@@ -517,6 +513,51 @@ fn shared(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+fn unpacked(path: &Path) -> String {
+    let file = fs::read(path).expect("the file");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut lzma_rust2::XzReader::new(&file[..], true), &mut text)
+        .expect("unpacked");
+    text
+}
+
+/// What stands between the first `open` and the `close` after it.
+fn between(line: &str, open: char, close: char) -> String {
+    let after = line.split_once(open).expect("it opens").1;
+    after.split_once(close).expect("it closes").0.to_owned()
+}
+
+/// Lines of a log in the Combined Log Format, each with its time in seconds since 1970.
+fn dated(text: &str) -> Vec<(u64, String)> {
+    let at = |line: &str| {
+        let time = between(line, '[', ']');
+        let number = |from: usize, to: usize| time[from..to].parse::<u64>().expect("a number");
+        let month = MONTHS.iter().position(|name| *name == &time[3..6]).expect("a month") + 1;
+        let (year, month, day) = (number(7, 11), month as u64, number(0, 2));
+        // *Source:* Hinnant, days_from_civil, for years since 1970.
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
+        let local = (days - 719_469) * 86_400
+            + number(12, 14) * 3_600
+            + number(15, 17) * 60
+            + number(18, 20);
+        let zone = number(22, 24) * 3_600 + number(24, 26) * 60;
+        if &time[21..22] == "-" { local + zone } else { local - zone }
+    };
+    text.lines().map(|line| (at(line), line.to_owned())).collect()
+}
+
+/// A time as in a log, in UTC.
+fn clf_time(at: u64) -> String {
+    let date = Date::from_days(u32::try_from(at / 86_400).expect("a day"));
+    let month = MONTHS[date.month() as usize - 1];
+    let (hour, minute, second) = (at / 3_600 % 24, at / 60 % 60, at % 60);
+    format!("{:02}/{month}/{}:{hour:02}:{minute:02}:{second:02} +0000", date.day(), date.year())
+}
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 #[test]
 fn a_real_blog_raises_no_attack() {
     let Some(path) = shared("elastic-apache-semicomplete/apache_logs.xz") else { return };
@@ -526,26 +567,45 @@ fn a_real_blog_raises_no_attack() {
     assert!(incidents(&story).is_empty(), "{}", story["incidents"]);
 }
 
+/// A known limit, and no success: what is labelled an attack here is not seen, because a line of a log says of it
+/// what it says of readers (docs/evaluation.md, "Real logs"). Whoever changes what is found changes it there.
+/// Goal: nothing of the blog is taken for an attack because of what is mixed into it. Method: the labelled log is moved
+/// in time to begin when the blog's does, and as much of it as falls into the blog's days is put in between.
+#[test]
+fn a_low_and_slow_attack_mixed_into_a_real_blog_is_not_seen_and_blames_nobody_else() {
+    let Some(blog) = shared("elastic-apache-semicomplete/apache_logs.xz") else { return };
+    let Some(attack) = shared("hackers-demolog/hackers-access.log.xz") else { return };
+    let blog = dated(&unpacked(&blog));
+    let attack = dated(&unpacked(&attack));
+    let first = |log: &[(u64, String)]| log.iter().map(|(at, _)| *at).min().expect("lines");
+    let (begin, moved_from) = (first(&blog), first(&attack));
+    let end = blog.iter().map(|(at, _)| *at).max().expect("lines");
+    let moved = attack.iter().map(|(at, line)| {
+        let at = at - moved_from + begin;
+        (at, line.replacen(&between(line, '[', ']'), &clf_time(at), 1))
+    });
+    let within: Vec<_> = moved.filter(|(at, _)| *at <= end).collect();
+    assert_eq!(within.len(), 2_150);
+    let mut all = blog;
+    all.extend(within);
+    all.sort_by_key(|(at, _)| *at);
+    let text: String = all.iter().map(|(_, line)| format!("{line}\n")).collect();
+    let story = replay(&text);
+    assert_eq!(story["lines"], 12_150);
+    assert_eq!(story["skipped"], 0);
+    assert!(incidents(&story).is_empty(), "{}", story["incidents"]);
+}
+
 #[test]
 fn a_real_day_of_a_busy_site_raises_no_attack() {
     let Some(path) = shared("nasa-1995-08-01/nasa_19950801.tsv.xz") else { return };
-    let mut tsv = String::new();
-    let file = fs::read(path).expect("the file");
-    std::io::Read::read_to_string(&mut lzma_rust2::XzReader::new(&file[..], true), &mut tsv)
-        .expect("unpacked");
+    let tsv = unpacked(&path);
     let mut text = String::new();
     for line in tsv.lines().skip(1) {
         let fields: Vec<&str> = line.split('\t').collect();
         let [host, _, time, method, url, status, bytes, ..] = fields[..] else { continue };
-        let at: u64 = time.parse().expect("seconds");
-        let date = Date::from_days(u32::try_from(at / 86_400).expect("a day"));
-        let (hour, minute, second) = (at / 3_600 % 24, at / 60 % 60, at % 60);
-        let _ = writeln!(
-            text,
-            "{host} - - [{:02}/Aug/{}:{hour:02}:{minute:02}:{second:02} +0000] \"{method} {url} HTTP/1.0\" {status} {bytes}",
-            date.day(),
-            date.year(),
-        );
+        let time = clf_time(time.parse().expect("seconds"));
+        let _ = writeln!(text, "{host} - - [{time}] \"{method} {url} HTTP/1.0\" {status} {bytes}",);
     }
     let story = replay(&text);
     assert!(story["lines"].as_u64().expect("a count") > 30_000);
