@@ -315,7 +315,81 @@ const MAX_SHOWN: usize = 6;
 
 #[cfg(test)]
 mod tests {
+    use seawall_control::IncidentId;
+
+    use super::super::story::Timeline;
     use super::*;
+
+    const NOON: u64 = 1_767_614_400;
+
+    /// So many requests in each second.
+    fn story_of(requests: impl Iterator<Item = u64>) -> Story {
+        let mut story = Story::default();
+        for (second, requests) in (NOON..).zip(requests) {
+            story.add(WallTime::from_unix_secs(second), Bin { requests, ..Bin::default() });
+        }
+        story
+    }
+
+    /// Two hours that are quiet but for a crowd in the first and an attack in the second.
+    fn eventful() -> Story {
+        let at = |second| WallTime::from_unix_secs(NOON + second);
+        let mut story = story_of((0..7_200).map(|second| match second {
+            1_400..2_000 => 0,
+            2_400..3_000 => 40,
+            5_400..6_000 => 120,
+            _ => 10,
+        }));
+        let incident = |verdict, from, to| IncidentStory {
+            id: IncidentId(1),
+            start: at(from),
+            end: at(to),
+            verdict,
+            requests: 0,
+            excess: 0,
+            matched: 0,
+            is_open: false,
+            channels: Vec::new(),
+            peak: (0, 0.0),
+            record: None,
+            timeline: Timeline::default(),
+            measures: Vec::new(),
+        };
+        story.incidents = vec![
+            incident(Verdict::Crowd, 2_404, 2_990),
+            incident(Verdict::Mixed, 5_401, 5_990),
+            incident(Verdict::Attack, 5_720, 5_990),
+        ];
+        story
+    }
+
+    #[test]
+    fn the_plot_shows_how_much_came_when_and_marks_what_it_was() {
+        let mut quiet = eventful();
+        quiet.incidents.clear();
+        let plots = [plot(&eventful(), 80), plot(&eventful(), 40), plot(&quiet, 40)].join("\n");
+        let expected = include_str!("testdata/plot.txt");
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/replay/testdata/plot.txt");
+            std::fs::write(path, &plots).expect("the source tree is writable");
+        } else {
+            assert_eq!(plots, expected, "UPDATE_EXPECT=1 writes it anew:\n{plots}");
+        }
+    }
+
+    #[test]
+    fn a_plot_keeps_its_width_and_shows_the_least_that_came() {
+        for seconds in [1, 2, 59, 3_600, 400_000] {
+            let story = story_of((0..seconds).map(|at| if at == 0 { 1_000_000 } else { 1 }));
+            for width in [0, 40, 80, 1_000] {
+                let text = plot(&story, width);
+                let bars = text.lines().next().expect("a line").strip_prefix("requests   ");
+                let bars = bars.expect("it says what it shows");
+                assert!(bars.chars().count() <= width.saturating_sub(11).clamp(20, 120), "{text}");
+                assert!(bars.chars().all(|bar| BARS.contains(&bar)), "{seconds}: {text}");
+            }
+        }
+    }
 
     #[test]
     fn moments_are_written_as_people_read_them() {
