@@ -76,7 +76,7 @@ pub struct OriginStress {
     pub is_known: bool,
 }
 
-/// Finds attacks. About 11 MB, taken once.
+/// Finds attacks. About 11 MB, taken once: [`Detector::memory_bytes`], 9.3 MB, and the miner's 2.
 #[derive(Debug)]
 pub struct Detector {
     seed: [u64; 2],
@@ -379,7 +379,7 @@ impl Detector {
         Ok(detector)
     }
 
-    /// All its memory but words of a tick, which never grows.
+    /// All its memory but the miner's and words of a tick, which never grows.
     pub fn memory_bytes(&self) -> usize {
         let samples: usize = self.past.iter().map(|past| past.sample.heap_bytes()).sum();
         size_of::<Self>()
