@@ -70,7 +70,7 @@ impl Plan {
         Self {
             seed: seed.unwrap_or(1),
             without: Span { quiet: Duration::ZERO, flood: second },
-            with: Span { quiet: Duration::ZERO, flood: 5 * second },
+            with: Span { quiet: Duration::ZERO, flood: 8 * second },
             origin_dead: 5 * second,
         }
     }
