@@ -134,7 +134,7 @@ pub enum Why {
     SomePass,
     /// A synthetic reader was refused by it.
     ReaderHurt,
-    /// What is too much did not become less.
+    /// It explains next to nothing of what is too much.
     NoEffect,
     /// It does not rest on enough any more.
     Weaker,

@@ -62,7 +62,7 @@ pub(super) fn why(name: &str) -> String {
         }
         "some_pass" => "too many of those it meets passed the test",
         "reader_hurt" => "a synthetic reader was kept from reading; taken back",
-        "no_effect" => "what is too much did not become less",
+        "no_effect" => "it explained next to nothing of what was too much",
         "weaker" => "the evidence was not enough any more",
         "crowd" => "it was taken for a crowd",
         "ceased" => "what it means had ceased",
