@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         if options.json {
             tables.push(json(*scenario, &rows));
         } else {
-            print(*scenario, &rows);
+            print(*scenario, &rows, runs.len());
         }
     }
     if options.json {
@@ -167,7 +167,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
                 options.scenarios = named.collect::<Result<_, _>>()?;
             }
             "--seed" => options.seeds = vec![number(&value()?)?],
-            "--seeds" => options.seeds = (0..number(&value()?)?).collect(),
+            "--seeds" => options.seeds = seeds(&value()?)?,
             "--scale" => {
                 let value = value()?;
                 let scale = value.parse().ok().filter(|scale| (0.01..=1.0).contains(scale));
@@ -202,14 +202,25 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("`{text}` is no number"))
 }
 
-fn print(scenario: Scenario, rows: &[Row]) {
+/// `20`: the first twenty; `20..40`: the twenty after them, which nobody may have looked at before.
+fn seeds(text: &str) -> Result<Vec<u64>, String> {
+    let (from, until) = match text.split_once("..") {
+        Some((from, until)) => (number(from)?, number(until)?),
+        None => (0, number(text)?),
+    };
+    if from >= until {
+        return Err(format!("`--seeds {text}` are none; say `20`, or `20..40` for 20 to 39"));
+    }
+    Ok((from..until).collect())
+}
+
+fn print(scenario: Scenario, rows: &[Row], seeds: usize) {
     println!("\n{} {}", scenario.name(), scenario.title());
     for row in rows {
         let word = word(row.verdict);
-        let worst = match row.worst_seed {
-            Some(seed) if row.verdict == Verdict::Missed => format!("  (worst: --seed {seed})"),
-            _ => String::new(),
-        };
+        // Of one seed it says nothing.
+        let worst = row.worst_seed.filter(|_| seeds > 1);
+        let worst = worst.map_or_else(String::new, |seed| format!("  (worst: --seed {seed})"));
         println!("  {word:<6} {:<46} {:<32} {}{worst}", row.what, row.value, row.bar);
     }
 }

@@ -4,14 +4,13 @@
 //! detection.md §8 and its amendments; how they are read where they leave it open is in docs/evaluation.md, and what is
 //! missed is said ([`crate::misses`]).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use seawall_model::{Instant, Rung};
+use seawall_model::{Cause, Instant, Rung};
 
 use crate::attacks::{Attack, Class, Special};
 use crate::benign::Benign;
-use crate::cohorts::{COHORTS, Cohort};
+use crate::cohorts::{COHORTS, Cohort, Manners};
 use crate::record::{Phase, Record, ViewRecord, Want};
 use crate::scenario::Scenario;
 
@@ -41,7 +40,7 @@ pub struct Row {
     pub value: String,
     /// How it relates.
     pub verdict: Verdict,
-    /// The seed that did worst.
+    /// The seed that did worst; `None` if all did alike, because nothing failed in any.
     pub worst_seed: Option<u64>,
 }
 
@@ -62,6 +61,13 @@ pub struct Run {
 struct Tally {
     of: u64,
     good: u64,
+}
+
+/// The same of all seeds, and the one with most failures; `None` if there were none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Pooled {
+    all: Tally,
+    worst: Option<u64>,
 }
 
 impl Tally {
@@ -193,44 +199,47 @@ impl Table<'_> {
             Special::DetectedIn(..) | Special::Lenience(_) => {}
             Special::OriginWork(most) => {
                 // Requests and not their cost: one dear search in ten seconds of calm would tip it.
-                let rate = |phase, skip| {
-                    let seconds =
-                        self.runs.iter().flat_map(|run| run.record.seconds_of(phase, skip));
+                let rate = |runs: &[Run], phase, skip| {
+                    let seconds = runs.iter().flat_map(|run| run.record.seconds_of(phase, skip));
                     let (count, sum) =
                         seconds.fold((0, 0), |(count, sum), one| (count + 1, sum + one.fetched));
                     sum as f64 / f64::from(count).max(1.0)
                 };
-                let calm = rate(Phase::Calm, 0).max(1e-9);
-                let value = rate(Phase::Event, settled.as_secs()) / calm;
+                let times = |runs: &[Run]| {
+                    let calm = rate(runs, Phase::Calm, 0).max(1e-9);
+                    rate(runs, Phase::Event, settled.as_secs()) / calm
+                };
+                let value = times(self.runs);
+                let worst = self.worst_run(|run| times(std::slice::from_ref(run)));
                 let verdict = if value <= *most { Verdict::Met } else { Verdict::Missed };
                 let bar = format!("<= {most:.2} times before");
-                self.row("requests to the origin", bar, format!("{value:.2} times"), verdict, None);
+                let value = format!("{value:.2} times");
+                self.row("requests to the origin", bar, value, verdict, worst);
             }
             Special::AgedConnections(least) => {
-                let mut tally = Tally::default();
-                for run in self.runs {
+                let pooled = self.pooled(|run| {
+                    let mut tally = Tally::default();
                     for second in run.record.seconds_of(Phase::Event, settled.as_secs()) {
                         tally.of += second.aged_connections;
                         tally.good += second.aged_connections - second.aged_refused;
                     }
-                }
-                self.rate_row("connections of aged readers", tally, *least, None);
+                    tally
+                });
+                self.rate_row("connections of aged readers", pooled, *least);
             }
             Special::CgnatHarm(most) => {
                 let harmed =
                     |view: &ViewRecord| view.met >= Some(Rung::Challenge) || view.is_challenged;
                 let tally = self.tally(settled, |view| view.is_shared, |view| !harmed(view));
-                self.rate_row("unharmed behind shared addresses", tally, 1.0 - most, None);
+                self.rate_row("unharmed behind shared addresses", tally, 1.0 - most);
             }
             Special::TorGoodput(least) => {
                 let is_tor = |view: &ViewRecord| view.cohort == Cohort::Tor;
                 let tally = self.tally(settled, is_tor, |view| view.is_good);
-                self.rate_row("readers through Tor", tally, *least, None);
+                self.rate_row("readers through Tor", tally, *least);
             }
             Special::NoTorBlock => {
-                let seeds = self.runs.iter().filter(|run| run.record.tor_was_blocked);
-                let seeds: Vec<u64> = seeds.map(|run| run.seed).collect();
-                self.none("blocks of Tor alone", seeds.len(), seeds.first().copied());
+                self.none("blocks of Tor alone", |run| usize::from(run.record.tor_was_blocked));
             }
         }
     }
@@ -249,48 +258,47 @@ impl Table<'_> {
         if let Some(tor) = bars.tor {
             let is_tor = |view: &ViewRecord| view.cohort == Cohort::Tor;
             let tally = self.tally(Duration::ZERO, is_tor, |view| view.is_good);
-            self.rate_row("readers through Tor", tally, tor, None);
+            self.rate_row("readers through Tor", tally, tor);
         }
         let challenged = self.tally(Duration::ZERO, |_| true, |view| !view.is_challenged);
-        self.rate_row("not challenged", challenged, 1.0 - bars.challenged, None);
+        self.rate_row("not challenged", challenged, 1.0 - bars.challenged);
         self.sent_around(Duration::ZERO);
-        let mut blocked = 0;
-        for view in self.views(Duration::ZERO) {
-            blocked += usize::from(view.met == Some(Rung::Block));
-        }
         let crawlers = self.runs.iter().flat_map(|run| &run.record.crawlers);
-        let verified: Vec<_> = crawlers.clone().filter(|one| one.is_verified).collect();
-        blocked += verified.iter().map(|one| one.blocked as usize).sum::<usize>();
-        self.none("blocks of readers, editors, verified crawlers", blocked, None);
+        let verified: Vec<_> = crawlers.filter(|one| one.is_verified).collect();
+        self.none("blocks of readers, editors, verified crawlers", |run| {
+            let views = event_views(run, Duration::ZERO);
+            let readers = views.filter(|view| view.met == Some(Rung::Block)).count();
+            let crawlers = run.record.crawlers.iter().filter(|one| one.is_verified);
+            readers + crawlers.map(|one| one.blocked as usize).sum::<usize>()
+        });
         if !verified.is_empty() {
             let refused: u64 = verified.iter().map(|one| one.asked - one.got).sum();
             let asked: u64 = verified.iter().map(|one| one.asked).sum();
             let told = format!("{refused} of {asked}");
             self.row("verified crawlers put off", String::new(), told, Verdict::Told, None);
-            let banned = crawlers.filter(|one| !one.is_verified && one.got == 0).count();
-            self.none("unknown crawlers that got nothing", banned, None);
+            self.none("unknown crawlers that got nothing", |run| {
+                let unknown = run.record.crawlers.iter().filter(|one| !one.is_verified);
+                unknown.filter(|one| one.got == 0).count()
+            });
         }
         if bars.no_rate_limit {
-            let limited = self.refused_for(&[
-                seawall_model::Cause::HeldBudget,
-                seawall_model::Cause::OriginBudget,
-                seawall_model::Cause::RouteBudget,
-                seawall_model::Cause::TooManyConnectionsOfOne,
-                seawall_model::Cause::TooManyConnectionsOfPrefix,
-            ]);
-            self.none("readers refused by a budget", limited, None);
+            let is_budget =
+                |view: &&ViewRecord| view.refused.is_some_and(|why| BUDGETS.contains(&why));
+            self.none("readers refused by a budget", |run| {
+                event_views(run, Duration::ZERO).filter(is_budget).count()
+            });
         }
         if bars.no_failure {
-            let of_editors = |view: &&ViewRecord| view.cohort == Cohort::Editors;
-            let failed =
-                self.views(Duration::ZERO).filter(of_editors).filter(|view| !view.is_good).count();
-            self.none("editors' failures", failed, None);
+            let is_failed = |view: &&ViewRecord| view.cohort == Cohort::Editors && !view.is_good;
+            self.none("editors' failures", |run| {
+                event_views(run, Duration::ZERO).filter(is_failed).count()
+            });
         }
-        let alarms: usize =
-            self.runs.iter().map(|run| usize::from(times::alarm_at(&run.record).is_some())).sum();
+        let is_alarmed = |run: &Run| usize::from(times::alarm_at(&run.record).is_some());
         if bars.no_alarm {
-            self.none("alarms", alarms, None);
+            self.none("alarms", is_alarmed);
         } else {
+            let alarms: usize = self.runs.iter().map(is_alarmed).sum();
             let told = format!("{alarms} of {} seeds", self.runs.len());
             self.row("alarms (mixed or attack)", String::new(), told, Verdict::Told, None);
         }
@@ -312,20 +320,20 @@ impl Table<'_> {
             let (most, worst) = self.worst(|record| times(record, name));
             self.row(what, String::new(), most.to_string(), Verdict::Told, Some(worst));
         }
-        let harsh = self.runs.iter().flat_map(|run| &run.record.measures);
-        let harsh = harsh.filter(|(_, said)| !said.starts_with("demote")).count();
-        self.none("measures that test or refuse", harsh, None);
+        self.none("measures that test or refuse", |run| {
+            run.record.measures.iter().filter(|(_, said)| !said.starts_with("demote")).count()
+        });
     }
 
-    fn is_counted(&self, record: &Record, view: &ViewRecord, skip: Duration) -> bool {
-        (record.from + skip..record.until).contains(&view.began)
-            && !(self.is_with_signature && times::is_before_signature(record, view.began))
-    }
-
-    fn views(&self, skip: Duration) -> impl Iterator<Item = &ViewRecord> + '_ {
-        self.runs.iter().flat_map(move |run| {
-            run.record.views.iter().filter(move |view| self.is_counted(&run.record, view, skip))
-        })
+    /// The views of a run that count.
+    fn views_of<'a>(
+        &self,
+        run: &'a Run,
+        skip: Duration,
+    ) -> impl Iterator<Item = &'a ViewRecord> + use<'a> {
+        let is_late = self.is_with_signature;
+        event_views(run, skip)
+            .filter(move |view| !(is_late && times::is_before_signature(&run.record, view.began)))
     }
 
     fn tally(
@@ -333,52 +341,49 @@ impl Table<'_> {
         skip: Duration,
         of: impl Fn(&ViewRecord) -> bool,
         is_good: impl Fn(&ViewRecord) -> bool,
-    ) -> Tally {
-        let mut tally = Tally::default();
-        self.views(skip).filter(|view| of(view)).for_each(|view| tally.note(is_good(view)));
-        tally
+    ) -> Pooled {
+        self.pooled(|run| {
+            let mut tally = Tally::default();
+            let views = self.views_of(run, skip).filter(|view| of(view));
+            views.for_each(|view| tally.note(is_good(view)));
+            tally
+        })
     }
 
-    fn refused_for(&self, causes: &[seawall_model::Cause]) -> usize {
-        let is_meant = |view: &&ViewRecord| view.refused.is_some_and(|why| causes.contains(&why));
-        self.views(Duration::ZERO).filter(is_meant).count()
+    fn pooled(&self, of: impl Fn(&Run) -> Tally) -> Pooled {
+        let (mut pooled, mut most) = (Pooled::default(), 0);
+        for run in self.runs {
+            let own = of(run);
+            pooled.all.of += own.of;
+            pooled.all.good += own.good;
+            if own.of - own.good > most {
+                (most, pooled.worst) = (own.of - own.good, Some(run.seed));
+            }
+        }
+        pooled
     }
 
     /// Goodput of all, and of each cohort; a bar of 0 is none.
     fn goodput(&mut self, name: &str, bar: f64, skip: Duration, of: impl Fn(&ViewRecord) -> bool) {
-        let tally = self.tally(skip, &of, |view| view.is_good);
-        let mut by_cohort: BTreeMap<Cohort, Tally> = BTreeMap::new();
-        for view in self.views(skip).filter(|view| of(view)) {
-            by_cohort.entry(view.cohort).or_default().note(view.is_good);
-        }
-        let worst = self.worst_seed(skip, &of);
-        let is_exact = bar > 0.0;
-        if is_exact {
-            self.rate_row(name, tally, bar, worst);
+        let pooled = self.tally(skip, &of, |view| view.is_good);
+        if bar > 0.0 {
+            self.rate_row(name, pooled, bar);
         } else {
-            let told = format!("{} of {}", percent(tally.rate()), tally.of);
-            self.row(name, String::new(), told, Verdict::Told, worst);
+            let told = format!("{} of {}", percent(pooled.all.rate()), pooled.all.of);
+            self.row(name, String::new(), told, Verdict::Told, pooled.worst);
             return;
         }
         // Every cohort is held to the same bar.
-        for (cohort, tally) in by_cohort {
-            if tally.of > 0 && tally.rate() < bar {
-                self.rate_row(&format!("{name}: {}", cohort.name()), tally, bar, None);
+        for manners in &COHORTS {
+            let is_own = |view: &ViewRecord| of(view) && view.cohort == manners.cohort;
+            let pooled = self.tally(skip, is_own, |view| view.is_good);
+            if pooled.all.rate() < bar {
+                self.rate_row(&format!("{name}: {}", manners.name), pooled, bar);
             }
         }
     }
 
-    fn worst_seed(&self, skip: Duration, of: impl Fn(&ViewRecord) -> bool) -> Option<u64> {
-        let failures = |run: &&Run| {
-            let is_failed = |view: &&ViewRecord| {
-                of(view) && !view.is_good && self.is_counted(&run.record, view, skip)
-            };
-            run.record.views.iter().filter(is_failed).count()
-        };
-        self.runs.iter().max_by_key(failures).map(|run| run.seed)
-    }
-
-    fn rate_row(&mut self, what: &str, tally: Tally, bar: f64, worst: Option<u64>) {
+    fn rate_row(&mut self, what: &str, Pooled { all: tally, worst }: Pooled, bar: f64) {
         let verdict = if tally.rate() >= bar {
             Verdict::Met
         } else if tally.of < ENOUGH && !tally.is_below(bar) {
@@ -390,9 +395,12 @@ impl Table<'_> {
         self.row(what, format!(">= {}", percent(bar)), value, verdict, worst);
     }
 
-    fn none(&mut self, what: &str, count: usize, worst: Option<u64>) {
-        let verdict = if count == 0 { Verdict::Met } else { Verdict::Missed };
-        self.row(what, "0".to_owned(), count.to_string(), verdict, worst);
+    /// What there may be none of, in any run.
+    fn none(&mut self, what: &str, count: impl Fn(&Run) -> usize) {
+        let sum: usize = self.runs.iter().map(&count).sum();
+        let worst = self.worst_run(|run| count(run) as f64).filter(|_| sum > 0);
+        let verdict = if sum == 0 { Verdict::Met } else { Verdict::Missed };
+        self.row(what, "0".to_owned(), sum.to_string(), verdict, worst);
     }
 
     /// A time for each seed, in seconds; infinite if it did not come to that.
@@ -417,6 +425,12 @@ impl Table<'_> {
         self.row(what, bar, value, verdict, all.last().map(|last| last.1));
     }
 
+    /// The seed with the highest value; the first of those that have it.
+    fn worst_run(&self, of: impl Fn(&Run) -> f64) -> Option<u64> {
+        let all = self.runs.iter().rev().map(|run| (of(run), run.seed));
+        all.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, seed)| seed)
+    }
+
     /// The highest value over seeds, and its seed.
     fn worst(&self, of: impl Fn(&Record) -> f64) -> (f64, u64) {
         let all = self.runs.iter().map(|run| (of(&run.record), run.seed));
@@ -426,46 +440,49 @@ impl Table<'_> {
     fn collateral(&mut self, settled: Duration) {
         let is_blocked = |view: &ViewRecord| view.met == Some(Rung::Block);
         let blocked = self.tally(settled, |_| true, |view| !is_blocked(view));
-        self.rate_row("not blocked", blocked, 0.999, None);
+        self.rate_row("not blocked", blocked, 0.999);
         let challenged = self.tally(settled, |_| true, |view| !view.is_challenged);
-        self.rate_row("not challenged", challenged, 0.99, None);
-        let mut cohorts: BTreeMap<Cohort, Tally> = BTreeMap::new();
-        for view in self.views(settled) {
-            cohorts.entry(view.cohort).or_default().note(!is_blocked(view) && !view.is_challenged);
-        }
-        let all: u64 = cohorts.values().map(|tally| tally.of - tally.good).sum();
-        let of: u64 = cohorts.values().map(|tally| tally.of).sum();
+        self.rate_row("not challenged", challenged, 0.99);
+        let unhit = |view: &ViewRecord| !is_blocked(view) && !view.is_challenged;
+        let cohorts = self.by_cohort(settled, unhit);
+        let all: u64 = cohorts.iter().map(|(_, pooled)| pooled.all.of - pooled.all.good).sum();
+        let of: u64 = cohorts.iter().map(|(_, pooled)| pooled.all.of).sum();
         let mean = all as f64 / of.max(1) as f64;
-        let hardest = cohorts
-            .iter()
-            .map(|(cohort, tally)| (1.0 - tally.rate(), *cohort, *tally))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some((share, cohort, tally)) = hardest {
+        if let Some((cohort, Pooled { all: tally, worst })) = hardest(cohorts) {
+            let share = 1.0 - tally.rate();
             // Where hardly anybody is hit at all, three times that is a view or two: the bar of who is blocked.
             let most = (3.0 * mean).max(0.001);
             let is_met = share <= most || !tally.is_below(1.0 - most);
             let verdict = if is_met { Verdict::Met } else { Verdict::Missed };
             let value = format!("{}, {} of all", percent(share), percent(mean));
             let what = format!("hardest hit cohort: {}", cohort.name());
-            self.row(&what, "<= 3 times the mean or 0.1 %".to_owned(), value, verdict, None);
+            self.row(&what, "<= 3 times the mean or 0.1 %".to_owned(), value, verdict, worst);
         }
         self.sent_around(settled);
         let delayed = self.tally(settled, |_| true, |view| view.waited_ms <= 2_000);
-        let value = percent(1.0 - delayed.rate());
-        self.row("delayed by more than 2 s", String::new(), value, Verdict::Told, None);
+        let value = percent(1.0 - delayed.all.rate());
+        self.row("delayed by more than 2 s", String::new(), value, Verdict::Told, delayed.worst);
+    }
+
+    fn by_cohort(
+        &self,
+        skip: Duration,
+        is_good: impl Fn(&ViewRecord) -> bool,
+    ) -> Vec<(Cohort, Pooled)> {
+        let of = |manners: &Manners| {
+            let cohort = manners.cohort;
+            (cohort, self.tally(skip, |view| view.cohort == cohort, &is_good))
+        };
+        COHORTS.iter().map(of).filter(|(_, pooled)| pooled.all.of > 0).collect()
     }
 
     /// Nothing is told from who is sent around, who would have been refused; it is seen, and so it is told.
     fn sent_around(&mut self, skip: Duration) {
-        let mut around: BTreeMap<Cohort, Tally> = BTreeMap::new();
-        for view in self.views(skip) {
-            around.entry(view.cohort).or_default().note(!view.is_sent_around);
-        }
-        let most = around.iter().map(|(cohort, tally)| (1.0 - tally.rate(), *cohort));
-        let most = most.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|most| most.0 > 0.0);
-        if let Some((share, cohort)) = most {
+        let hardest = hardest(self.by_cohort(skip, |view| !view.is_sent_around));
+        if let Some((cohort, pooled)) = hardest.filter(|(_, pooled)| pooled.worst.is_some()) {
             let what = format!("sent around, most of all {}", cohort.name());
-            self.row(&what, String::new(), percent(share), Verdict::Told, None);
+            let value = percent(1.0 - pooled.all.rate());
+            self.row(&what, String::new(), value, Verdict::Told, pooled.worst);
         }
     }
 
@@ -524,17 +541,15 @@ impl Table<'_> {
 
     /// Pulses: how long until most of a wave is met, for waves that are new and that were there before.
     fn waves(&mut self) {
-        let (mut fresh, mut again): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        type Times = Vec<(f64, u64)>;
+        let (mut fresh, mut again): (Times, Times) = (Vec::new(), Vec::new());
         for run in self.runs {
             let mut seen = Vec::new();
             for (wave, met) in run.record.waves.iter().zip(&run.record.wave_met) {
                 let took =
                     met.map_or(f64::INFINITY, |met| met.saturating_since(wave.0).as_secs_f64());
-                if seen.contains(&wave.1) {
-                    again.push(took);
-                } else {
-                    fresh.push(took);
-                }
+                let of_kind = if seen.contains(&wave.1) { &mut again } else { &mut fresh };
+                of_kind.push((took, run.seed));
                 seen.push(wave.1);
             }
         }
@@ -542,38 +557,36 @@ impl Table<'_> {
             ("a new wave is met", fresh, times::NEW_WAVE_S),
             ("a repeated wave is met", again, times::REPEATED_WAVE_S),
         ] {
-            all.sort_by(f64::total_cmp);
-            let Some(at) = times::percentile(&all, 95).copied() else { continue };
-            let worst = all.last().copied().unwrap_or(at);
+            all.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let Some((at, _)) = times::percentile(&all, 95).copied() else { continue };
+            let (worst, seed) = all.last().copied().unwrap_or_default();
             let verdict = if at <= bar { Verdict::Met } else { Verdict::Missed };
             let value = format!("{}, worst {}", seconds(at), seconds(worst));
-            self.row(what, format!("p95 <= {bar} s"), value, verdict, None);
+            self.row(what, format!("p95 <= {bar} s"), value, verdict, Some(seed));
         }
     }
 
     fn normal_again(&mut self, since_end: fn(&Record) -> f64) {
         let bar = Some((NORMAL_AGAIN_S, NORMAL_AGAIN_S));
         self.times("normal again", bar, since_end);
-        let alarms = self.runs.iter().map(|run| times::alarms_after(&run.record)).sum();
-        self.none("alarms after that", alarms, None);
-        let mut after = Tally::default();
-        for run in self.runs {
+        self.none("alarms after that", |run| times::alarms_after(&run.record));
+        let after = self.pooled(|run| {
+            let mut tally = Tally::default();
             let from = run.record.until + Duration::from_secs(10);
             let views = run.record.views.iter().filter(|view| view.began >= from);
-            views
-                .filter(|view| view.want == Want::Cacheable)
-                .for_each(|view| after.note(view.is_good));
-        }
-        self.rate_row("cacheable afterwards", after, 0.999, None);
+            let held = views.filter(|view| view.want == Want::Cacheable);
+            held.for_each(|view| tally.note(view.is_good));
+            tally
+        });
+        self.rate_row("cacheable afterwards", after, 0.999);
     }
 
     fn safety(&mut self) {
-        let without: u64 = self.runs.iter().map(|run| run.record.without_cause).sum();
-        self.none("refusals without a cause", without as usize, None);
-        let verified = |view: &ViewRecord| view.is_verified && view.met >= Some(Rung::Challenge);
-        let harmed = self.runs.iter().flat_map(|run| &run.record.views).filter(|it| verified(it));
-        let harmed = harmed.count();
-        self.none("verified crawlers challenged or blocked", harmed, None);
+        self.none("refusals without a cause", |run| run.record.without_cause as usize);
+        let is_harmed = |view: &&ViewRecord| view.is_verified && view.met >= Some(Rung::Challenge);
+        self.none("verified crawlers challenged or blocked", |run| {
+            run.record.views.iter().filter(is_harmed).count()
+        });
         let (bytes, worst) = self.worst(|record| record.most_bytes as f64);
         let is_met = bytes <= MAX_BYTES as f64
             && self.runs.iter().all(|run| !run.record.over_queue && !run.record.over_measures);
@@ -585,10 +598,62 @@ impl Table<'_> {
     }
 }
 
+/// Views that began during the event, without its first `skip`.
+fn event_views(run: &Run, skip: Duration) -> impl Iterator<Item = &ViewRecord> {
+    let record = &run.record;
+    let during = record.from + skip..record.until;
+    record.views.iter().filter(move |view| during.contains(&view.began))
+}
+
+/// Those of whom the greatest part failed.
+fn hardest(cohorts: Vec<(Cohort, Pooled)>) -> Option<(Cohort, Pooled)> {
+    let failed = |one: &(Cohort, Pooled)| 1.0 - one.1.all.rate();
+    cohorts.into_iter().max_by(|a, b| failed(a).total_cmp(&failed(b)))
+}
+
+/// Refusals that a reader meets alone for asking often.
+const BUDGETS: [Cause; 5] = [
+    Cause::HeldBudget,
+    Cause::OriginBudget,
+    Cause::RouteBudget,
+    Cause::TooManyConnectionsOfOne,
+    Cause::TooManyConnectionsOfPrefix,
+];
+
 fn percent(part: f64) -> String {
     format!("{:.2} %", part * 100.0)
 }
 
 fn seconds(time: f64) -> String {
     if time.is_finite() { format!("{time:.2} s") } else { "never".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One run for each, with so many refusals that have no cause.
+    fn runs(refused: &[u64]) -> Vec<Run> {
+        let run = |(seed, refused): (usize, &u64)| {
+            let record = Record { without_cause: *refused, ..Record::default() };
+            Run { seed: seed as u64, record }
+        };
+        refused.iter().enumerate().map(run).collect()
+    }
+
+    #[track_caller]
+    fn check_worst(refused: &[u64], want: Option<u64>) {
+        let rows = judge(Scenario::Ordinary, &runs(refused));
+        let row = rows.iter().find(|row| row.what == "refusals without a cause");
+        let row = row.expect("it is in every table");
+        assert_eq!(row.worst_seed, want);
+        assert_eq!(row.verdict == Verdict::Met, want.is_none());
+    }
+
+    #[test]
+    fn the_worst_seed_is_told_if_one_is_worse() {
+        check_worst(&[0, 0, 0], None);
+        check_worst(&[0, 2, 1], Some(1));
+        check_worst(&[0, 2, 2], Some(1));
+    }
 }
