@@ -179,7 +179,8 @@ pub enum Special {
     CgnatHarm(f64),
     /// Readers through Tor who get their pages, at least.
     TorGoodput(f64),
-    /// No measure may mean Tor alone and block.
+    /// Readers through Tor are blocked no more often than others may be, and by no measure that meets most of
+    /// them, whatever it names: a signature of Tor alone may not block, but one of Tor Browser's look could.
     NoTorBlock,
     /// Readers' bars may be missed by so much.
     Lenience(f64),

@@ -95,6 +95,8 @@ const ENOUGH: u64 = 3_000;
 const SETTLED: Duration = Duration::from_secs(6);
 /// The same where there is none to be found.
 const SETTLED_MIMICRY: Duration = Duration::from_secs(10);
+/// The part of views that no measure may block.
+const NOT_BLOCKED: f64 = 0.999;
 /// Until when it is to be as before.
 const NORMAL_AGAIN_S: f64 = 90.0;
 /// Memory that traffic can make grow: tables of the gates and all detection state.
@@ -239,7 +241,15 @@ impl Table<'_> {
                 self.rate_row("readers through Tor", tally, *least);
             }
             Special::NoTorBlock => {
-                self.none("blocks of Tor alone", |run| usize::from(run.record.tor_was_blocked));
+                // Two things: that readers there are blocked no more than others may be, and that no measure
+                // means them, which a short one could without many views being lost.
+                let is_tor = |view: &ViewRecord| view.cohort == Cohort::Tor;
+                let unblocked = |view: &ViewRecord| view.met != Some(Rung::Block);
+                let tally = self.tally(settled, is_tor, unblocked);
+                self.rate_row("not blocked: tor", tally, NOT_BLOCKED);
+                self.none("blocks of Tor alone", |run| {
+                    run.record.blocks.values().filter(|block| block.is_of_tor()).count()
+                });
             }
         }
     }
@@ -440,7 +450,7 @@ impl Table<'_> {
     fn collateral(&mut self, settled: Duration) {
         let is_blocked = |view: &ViewRecord| view.met == Some(Rung::Block);
         let blocked = self.tally(settled, |_| true, |view| !is_blocked(view));
-        self.rate_row("not blocked", blocked, 0.999);
+        self.rate_row("not blocked", blocked, NOT_BLOCKED);
         let challenged = self.tally(settled, |_| true, |view| !view.is_challenged);
         self.rate_row("not challenged", challenged, 0.99);
         let unhit = |view: &ViewRecord| !is_blocked(view) && !view.is_challenged;

@@ -140,6 +140,12 @@ impl Readers {
         reader
     }
 
+    /// Whether a view is one of a dynamic page by a reader through Tor.
+    pub(crate) fn is_dynamic_through_tor(&self, view: u32) -> bool {
+        let view = self.views.find(view).map(|view| &view.record);
+        view.is_some_and(|view| view.cohort == Cohort::Tor && view.want != Want::Cacheable)
+    }
+
     fn pages(&mut self) -> u32 {
         // Geometric with mean PAGES.
         1 + (libm::log(self.random.unit().max(1e-9)) / libm::log(1.0 - 1.0 / PAGES)) as u32

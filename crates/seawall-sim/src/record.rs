@@ -1,5 +1,7 @@
 //! What came to pass, second by second and page by page. It judges nothing; that is `bars`.
 
+use std::collections::BTreeMap;
+
 use seawall_model::{Cause, Instant, Met, Rung};
 
 use crate::cohorts::Cohort;
@@ -97,8 +99,10 @@ pub struct Record {
     pub states: Vec<(Instant, bool, bool, String)>,
     /// When measures came or changed their rung, in words.
     pub measures: Vec<(Instant, String)>,
-    /// A measure that means Tor alone and blocks was seen.
-    pub tor_was_blocked: bool,
+    /// Measures that blocked, by their number, and whom of the readers through Tor they met.
+    pub blocks: BTreeMap<u32, TorBlock>,
+    /// Those of them that stand.
+    pub blocking: Vec<u32>,
     /// Refusals that had no cause.
     pub without_cause: u64,
     /// Most bytes of what may grow with traffic.
@@ -134,7 +138,34 @@ pub struct CrawlerRecord {
     pub blocked: u64,
 }
 
+/// What a measure did to readers through Tor while it blocked. They are ordinary readers, whatever attackers
+/// at the same exits do; and what is counted is what they ask the origin for, because pages in hand are refused to nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TorBlock {
+    /// Requests of theirs for dynamic pages.
+    pub asked: u64,
+    /// Of them: met by the measure, also those that it let through because something spoke for the reader.
+    pub met: u64,
+}
+
+impl TorBlock {
+    /// Whether it is a block of Tor, whatever it names: it meets most of what ordinary readers through Tor ask for.
+    /// Of fewer than ten requests nothing is said.
+    pub const fn is_of_tor(self) -> bool {
+        self.asked >= 10 && self.met * 2 > self.asked
+    }
+}
+
 impl Record {
+    /// Notes a request of a reader through Tor for a dynamic page.
+    pub(crate) fn note_tor(&mut self, met: Option<Met>) {
+        for measure in &self.blocking {
+            let block = self.blocks.entry(*measure).or_default();
+            block.asked += 1;
+            block.met += u64::from(met.is_some_and(|met| met.id.0 == *measure));
+        }
+    }
+
     /// The sums of the second that `now` is in.
     pub fn second(&mut self, now: Instant) -> &mut Second {
         let since = now.saturating_since(self.start).as_secs() as usize;

@@ -237,6 +237,11 @@ impl World {
         };
         let is_hostile = matches!(owner, Owner::Bot(..));
         self.record.note_request(self.now, is_hostile, answered.met, refused);
+        if let Owner::Html(view) = owner
+            && self.readers.is_dynamic_through_tor(view)
+        {
+            self.record.note_tor(answered.met);
+        }
         match owner {
             Owner::Html(view) => self.html_answered(view, asked, answered),
             Owner::Part(view) => self.part_answered(view, asked, answered),
@@ -314,12 +319,9 @@ impl World {
                 record.measures.push((self.now, said));
             }
             standing.insert(measure.id.0, measure.rung);
-            let is_tor = measure
-                .signature
-                .terms()
-                .all(|term| term.attribute == seawall_model::Attribute::Network);
-            record.tor_was_blocked |= is_tor && measure.rung == Rung::Block;
         }
+        let blocks = status.mitigations.iter().filter(|measure| measure.rung == Rung::Block);
+        record.blocking = blocks.map(|measure| measure.id.0).collect();
         self.measures = standing;
         self.watch_measures(&status);
     }
