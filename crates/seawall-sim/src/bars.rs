@@ -592,6 +592,16 @@ impl Table<'_> {
     }
 
     fn safety(&mut self) {
+        self.none("refusals of the allow list", |run| run.record.listed.refused as usize);
+        let listed = self.pooled(|run| {
+            let listed = run.record.listed;
+            Tally { of: listed.asked, good: listed.asked - listed.put_off }
+        });
+        if listed.worst.is_some() {
+            let value = format!("{} of {}", percent(1.0 - listed.all.rate()), listed.all.of);
+            let what = "allow list, put off for want of the origin";
+            self.row(what, String::new(), value, Verdict::Told, listed.worst);
+        }
         self.none("refusals without a cause", |run| run.record.without_cause as usize);
         let is_harmed = |view: &&ViewRecord| view.is_verified && view.met >= Some(Rung::Challenge);
         self.none("verified crawlers challenged or blocked", |run| {

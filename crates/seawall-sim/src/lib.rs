@@ -14,6 +14,7 @@ mod bars;
 mod benign;
 mod bots;
 mod cohorts;
+mod listed;
 mod looks;
 mod misses;
 mod origin;
@@ -40,7 +41,9 @@ pub use crate::looks::{Look, RequestFields};
 pub use crate::misses::{KnownMiss, MISSES, hold};
 pub use crate::origin::{SimOrigin, SimOriginModel, Spread};
 pub use crate::random::Random;
-pub use crate::record::{CrawlerRecord, Phase, Record, Second, TorBlock, ViewRecord, Want};
+pub use crate::record::{
+    CrawlerRecord, ListedRecord, Phase, Record, Second, TorBlock, ViewRecord, Want,
+};
 pub use crate::request::{
     Answer, Answered, Effect, Shield, SimNetwork, SimRequest, Status, Target, TestStep, Visitor,
 };

@@ -38,7 +38,7 @@ pub enum Spread {
 }
 
 impl Spread {
-    fn draw(self, random: &mut Random) -> f64 {
+    pub(crate) fn draw(self, random: &mut Random) -> f64 {
         match self {
             Self::Even(part) => 1.0 + random.between(-part, part),
             Self::Exponential => random.exponential(),
@@ -60,7 +60,7 @@ pub struct SimOrigin<J> {
     model: SimOriginModel,
     random: Random,
     busy: usize,
-    waiting: VecDeque<(J, f64)>,
+    waiting: VecDeque<(J, f64, Option<f64>)>,
     peak: usize,
 }
 
@@ -89,7 +89,21 @@ impl<J> SimOrigin<J> {
     /// Hands over a request that costs as much as `cost` ordinary pages. What begins by it, with the
     /// time it will end: call [`Self::ended`] then.
     pub fn offer(&mut self, now: Instant, job: J, cost: f64) -> Option<(Instant, J)> {
-        self.waiting.push_back((job, cost));
+        self.enter(now, (job, cost, None))
+    }
+
+    /// The same for one whose share of chance was drawn elsewhere, so that all others draw what they would without it.
+    pub(crate) fn offer_drawn(
+        &mut self,
+        now: Instant,
+        job: J,
+        (cost, drawn): (f64, f64),
+    ) -> Option<(Instant, J)> {
+        self.enter(now, (job, cost, Some(drawn)))
+    }
+
+    fn enter(&mut self, now: Instant, asked: (J, f64, Option<f64>)) -> Option<(Instant, J)> {
+        self.waiting.push_back(asked);
         self.peak = self.peak.max(self.in_flight());
         self.begin(now)
     }
@@ -104,10 +118,11 @@ impl<J> SimOrigin<J> {
         if self.busy >= self.model.workers {
             return None;
         }
-        let (job, cost) = self.waiting.pop_front()?;
+        let (job, cost, drawn) = self.waiting.pop_front()?;
         self.busy += 1;
         let cold = 1.0 + self.model.cold / self.busy as f64;
-        let takes = cost * cold * self.model.spread.draw(&mut self.random);
+        let drawn = drawn.unwrap_or_else(|| self.model.spread.draw(&mut self.random));
+        let takes = cost * cold * drawn;
         let takes = self.model.service.mul_f64(takes);
         Some((now + takes, job))
     }

@@ -121,6 +121,21 @@ pub struct Record {
     pub is_lean: bool,
     /// Crawlers of a surge, by their number.
     pub crawlers: Vec<CrawlerRecord>,
+    /// Who is on the operator's allow list.
+    pub listed: ListedRecord,
+    /// Requests, whoever asked, that met a measure on the rung that blocks.
+    pub met_block: u64,
+}
+
+/// What became of requests from the operator's allow list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListedRecord {
+    /// Requests.
+    pub asked: u64,
+    /// Of them: refused by a rule or a measure, or tested.
+    pub refused: u64,
+    /// Of them: not answered because the origin had no room.
+    pub put_off: u64,
 }
 
 /// What became of one crawler's requests.
@@ -217,6 +232,7 @@ impl Record {
             second.legit += 1;
             second.legit_met += u64::from(is_met);
         }
+        self.met_block += u64::from(met.is_some_and(|met| met.rung == Rung::Block));
         if refused == Some(Cause::Default) {
             self.without_cause += 1;
         }

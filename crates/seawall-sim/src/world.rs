@@ -12,6 +12,7 @@ use seawall_decide::ConnectionDemand;
 use seawall_model::{Instant, Method, Referrer, Rung, WallTime};
 
 use crate::bots::Bots;
+use crate::listed::Listed;
 use crate::looks::{Look, RequestFields};
 use crate::origin::{SimOrigin, SimOriginModel, Spread};
 use crate::random::Random;
@@ -51,6 +52,8 @@ pub(crate) enum Event {
     Wave,
     /// A part of a surge: by its number.
     Surge(u32),
+    /// Who is on the allow list asks for a page.
+    Listed,
     /// The origin is done with a job.
     Done(u64, Instant),
     /// A quarter of a second is over.
@@ -70,6 +73,8 @@ pub(crate) enum Owner {
     Bot(u32, u32),
     /// A crawler of a surge.
     Crawler(u32),
+    /// Who is on the allow list.
+    Listed,
 }
 
 /// A run.
@@ -82,6 +87,7 @@ pub struct World {
     pub(crate) random: Random,
     pub(crate) readers: Readers,
     pub(crate) bots: Bots,
+    pub(crate) listed: Listed,
     /// The run so far.
     pub record: Record,
     shield: Box<dyn Shield>,
@@ -121,6 +127,7 @@ impl World {
             random: Random::new(seed ^ 0x05ea_3a11),
             readers: Readers::new(seed),
             bots: Bots::new(seed),
+            listed: Listed::new(seed),
             record,
             shield,
             origin: SimOrigin::new(ORIGIN, seed),
@@ -135,6 +142,9 @@ impl World {
 
     fn plan(&mut self) {
         self.settle_in();
+        if !self.schedule.is_lesson {
+            self.events.push(START, Event::Listed);
+        }
         match self.scenario {
             Scenario::Attack(attack) => {
                 if attack.has_poisoned && self.schedule.is_lesson {
@@ -176,6 +186,7 @@ impl World {
             Event::BotEnds(vector, bot) => self.bot_ends(vector, bot),
             Event::Wave => self.wave(),
             Event::Surge(number) => self.surge(number),
+            Event::Listed => self.listed(),
             Event::Done(job, began) => self.origin_is_done(job, began),
             Event::Tick => self.tick(),
         }
@@ -247,6 +258,7 @@ impl World {
             Owner::Part(view) => self.part_answered(view, asked, answered),
             Owner::Loose => {}
             Owner::Crawler(number) => self.crawler_answered(number, &answered),
+            Owner::Listed => self.listed_answered(&answered),
             Owner::Bot(vector, bot) => self.bot_answered(vector, bot, answered),
         }
     }
@@ -263,7 +275,12 @@ impl World {
                     second.origin_work += cost;
                     second.hostile_fetched += u64::from(is_hostile);
                     self.jobs.insert(job, (cost, self.now));
-                    let began = self.origin.offer(self.now, job, cost);
+                    let began = if let Some(Owner::Listed) = owner {
+                        let drawn = self.listed.draw(ORIGIN.spread);
+                        self.origin.offer_drawn(self.now, job, (cost, drawn))
+                    } else {
+                        self.origin.offer(self.now, job, cost)
+                    };
                     self.begun(began);
                 }
                 Effect::Answer { id, answered } => {

@@ -2,6 +2,7 @@
 //!
 //! The shield is the real one with one wrong in front of it. What runs is half a minute of a scenario.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use seawall_model::{
@@ -17,6 +18,8 @@ use seawall_sim::{
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wrong {
     Nothing,
+    /// Who is on the allow list is refused like anybody else of that look.
+    RefusesListed,
     /// A measure blocks all who come through Tor, by a look that is not called Tor.
     BlocksTor,
 }
@@ -26,12 +29,14 @@ struct Wrongful {
     wrong: Wrong,
 }
 
+const LISTED: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 const BLOCK: Met = Met { id: MitigationId(900), rung: Rung::Block, is_control: false };
 
 impl Wrongful {
     fn is_wronged(&self, visitor: &Visitor) -> bool {
         match self.wrong {
             Wrong::Nothing => false,
+            Wrong::RefusesListed => visitor.client.ip() == LISTED,
             Wrong::BlocksTor => visitor.network.is_tor,
         }
     }
@@ -128,4 +133,9 @@ fn check(scenario: &str, wrong: Wrong, rows: &[&str]) {
 #[test]
 fn a_block_of_tor_is_seen_whatever_it_is_called() {
     check("A16", Wrong::BlocksTor, &["not blocked: tor", "blocks of Tor alone"]);
+}
+
+#[test]
+fn a_refusal_of_the_allow_list_is_seen() {
+    check("A4", Wrong::RefusesListed, &["refusals of the allow list"]);
 }

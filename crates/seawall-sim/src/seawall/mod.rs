@@ -15,18 +15,20 @@ use std::time::Duration;
 use seawall_decide::{
     HandshakeBudget, Hello, Limiters, OriginBudget, OriginGate, OriginGateConfig, OriginPermit,
     StreamPermit, Table, TableSource, Templater, TestAsker, TestOutcome, Turn, TurnAsker, Whence,
-    Wish, accept_gate, decide, handshake_gate, held_gate, note_misbehaviour, test_gate,
+    Wish, accept_gate, decide, handshake_gate, held_gate, hello_gate, note_misbehaviour, test_gate,
 };
 use seawall_detect::{GateReading, OriginMeter, OriginStress, Window};
 use seawall_model::{
-    BodyLength, Cause, ConnectionSignal, CookieClass, Decision, Facts, Fields as _, Held, Instant,
-    Limits, Met, Method, Misbehaviour, Observation, Prefix, Standing, Test, WallTime, Work,
+    BodyLength, Cause, ConnectionSignal, CookieClass, Decision, Facts, Fields as _, Fingerprint,
+    Held, Instant, Limits, Met, Method, Misbehaviour, Observation, Prefix, Standing, Test,
+    WallTime, Work,
 };
 
 use self::admission::{Job, Waiting};
 use self::held::Pages;
 use self::watch::Watch;
 use crate::cohorts::{TOR_EXITS, tor_exit};
+use crate::listed::listed_address;
 use crate::looks::mix;
 use crate::request::{
     Answer, Answered, Effect, Shield, SimRequest, Status, Target, TestStep, Visitor,
@@ -115,6 +117,7 @@ impl Seawall {
         let tor_exits = (0..TOR_EXITS).filter_map(|exit| Prefix::new(tor_exit(exit).ip(), 32).ok());
         let table = Table::compile(TableSource {
             tor_exits: tor_exits.collect(),
+            allow: Prefix::new(listed_address().ip(), 32).into_iter().collect(),
             sites: vec![seawall_decide::SiteRules::default()],
             limits: limits.clone(),
             ..TableSource::default()
@@ -155,6 +158,14 @@ impl Seawall {
 
     fn whence(visitor: &Visitor) -> Whence {
         Whence { client: visitor.client, asn: Some(visitor.network.asn) }
+    }
+
+    /// Whether the operator lets it in whatever it does: its handshakes and connections are not counted. As the edge
+    /// learns it, from the gate.
+    fn is_listed(&self, visitor: &Visitor) -> bool {
+        let (at, unseen) = (Instant::default(), Fingerprint::default());
+        let judged = hello_gate(&self.table, &self.limiters, at, visitor.client, &unseen);
+        judged.cause() == Cause::AllowList
     }
 
     fn answer_now(&mut self, now: Instant, waiting: Waiting, mut told: Told) -> Answered {
@@ -319,6 +330,10 @@ impl Shield for Seawall {
             return Err(cause);
         }
         self.watch.signal(ConnectionSignal::Handshake, 1);
+        if self.is_listed(visitor) {
+            self.open_connections += 1;
+            return Ok(());
+        }
         let hello = Hello { client, offers_ticket: has_ticket };
         let by = (&self.table, &self.limiters, &self.budgets);
         let admitted = handshake_gate(by, &mut self.handshakes, now, hello, || false);
@@ -351,7 +366,9 @@ impl Shield for Seawall {
 
     fn disconnect(&mut self, now: Instant, visitor: &Visitor) {
         self.open_connections = self.open_connections.saturating_sub(1);
-        self.limiters.connection_closed(now, visitor.client);
+        if !self.is_listed(visitor) {
+            self.limiters.connection_closed(now, visitor.client);
+        }
     }
 
     fn misbehaved(&mut self, now: Instant, visitor: &Visitor, kind: Misbehaviour) {
@@ -374,13 +391,13 @@ impl Shield for Seawall {
         let (path, query) = url(&site, request.target);
         let facts = facts_of(request, (path, query), placed.held);
         let template = self.templater.of(facts.path, facts.query);
-        let (attributes, met) = self.watch.look(now, &facts, request);
         let decided = if self.layers.admission {
             let decided = decide(&self.table, &self.limiters, now, Some(0), &facts);
             held_gate((&self.table, &self.limiters, &self.budgets), now, decided, &facts)
         } else {
             Decision::Admit(Cause::Default)
         };
+        let (attributes, met) = self.watch.look(now, &facts, request, decided);
         let kind = Wish::of(&facts, &request.fields).kind();
         let people = self.budgets.people(Self::whence(visitor));
         let judged = self.judge(now, request, &facts, (decided, met, people));

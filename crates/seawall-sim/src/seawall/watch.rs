@@ -13,8 +13,8 @@ use seawall_detect::{
     Verdict, Window,
 };
 use seawall_model::{
-    Attribute, Attributes, ConnectionSignal, Country, Facts, Identity, Instant, Met, Mitigation,
-    Observation, Rung, WallTime,
+    Attribute, Attributes, Cause, ConnectionSignal, Country, Decision, Facts, Identity, Instant,
+    Met, Mitigation, Observation, Rung, WallTime,
 };
 
 use super::Layers;
@@ -81,12 +81,13 @@ impl Watch {
         self.wall + now.saturating_since(self.now)
     }
 
-    /// What a request looks like, and the measure that it meets.
+    /// What a request looks like, and the measure that it meets, once the gates before have `decided`.
     pub(super) fn look(
         &mut self,
         now: Instant,
         facts: &Facts<'_>,
         request: &SimRequest<'_>,
+        decided: Decision,
     ) -> (Attributes, Option<Met>) {
         let class = class_of(request.visitor.network);
         let attributes = self.attributer.of(facts, &request.fields, class);
@@ -97,8 +98,11 @@ impl Watch {
         if !self.layers.signatures {
             return (attributes, None);
         }
-        let exempt =
-            if request.visitor.is_verified { Exempt::Known } else { facts.standing.into() };
+        let exempt = match decided.cause() {
+            Cause::AllowList => Exempt::Known,
+            _ if request.visitor.is_verified => Exempt::Known,
+            _ => Exempt::from(facts.standing),
+        };
         let met = self.mitigations.meet(now, &attributes, identity_hash(facts.identity), exempt);
         (attributes, met)
     }
