@@ -82,7 +82,7 @@ usage: cargo xtask TASK
   ci         [--only STEP]                 everything a push must pass
   tidy                                     the rules that no compiler enforces
   sim        [--scenario A4,B1] [--seed N | --seeds K | --seeds N..M] [--scale F] [--cold] [--trace] [--json]
-             [--without cache|admission|signatures|challenge|all] [--check]
+             [--without cache|admission|signatures|challenge|all] [--check] [--list]
                                            attacks and surges on a virtual clock, against their bars;
                                            D5, D50 and D500 are months of ordinary days
   pages      [--program FILE]              curl and a browser in front of Seawall

@@ -18,6 +18,8 @@ struct Options {
     json: bool,
     cold: bool,
     trace: bool,
+    /// Nothing is run; what could be is named.
+    list: bool,
     /// What `ci` runs: held against the list of known misses.
     check: bool,
     layers: Layers,
@@ -31,6 +33,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.list {
+        options.scenarios.iter().for_each(|scenario| println!("{}", heading(*scenario)));
+        return ExitCode::SUCCESS;
+    }
     let site = Arc::new(Site::new());
     let tasks: Vec<(usize, u64)> = (0..options.scenarios.len())
         .flat_map(|scenario| options.seeds.iter().map(move |seed| (scenario, *seed)))
@@ -153,6 +159,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         json: false,
         cold: false,
         trace: false,
+        list: false,
         check: false,
         layers: Layers::ALL,
     };
@@ -183,6 +190,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "--json" => options.json = true,
             "--cold" => options.cold = true,
             "--trace" => options.trace = true,
+            "--list" => options.list = true,
             "--check" => {
                 options.check = true;
                 (options.scale, options.seeds) = (CHECKED_SCALE, vec![0]);
@@ -214,8 +222,15 @@ fn seeds(text: &str) -> Result<Vec<u64>, String> {
     Ok((from..until).collect())
 }
 
+/// What a scenario is, and how able the attacker.
+fn heading(scenario: Scenario) -> String {
+    let tiers: Vec<&str> = scenario.tiers().iter().map(|tier| tier.name()).collect();
+    let tiers = if tiers.is_empty() { String::new() } else { format!(" ({})", tiers.join(", ")) };
+    format!("{} {}{tiers}", scenario.name(), scenario.title())
+}
+
 fn print(scenario: Scenario, rows: &[Row], seeds: usize) {
-    println!("\n{} {}", scenario.name(), scenario.title());
+    println!("\n{}", heading(scenario));
     for row in rows {
         let word = word(row.verdict);
         // Of one seed it says nothing.
@@ -250,7 +265,10 @@ fn json(scenario: Scenario, rows: &[Row]) -> serde_json::Value {
             })
         })
         .collect();
-    serde_json::json!({"scenario": scenario.name(), "title": scenario.title(), "rows": rows})
+    let tiers: Vec<&str> = scenario.tiers().iter().map(|tier| tier.name()).collect();
+    serde_json::json!({
+        "scenario": scenario.name(), "title": scenario.title(), "tiers": tiers, "rows": rows,
+    })
 }
 
 /// What happened, moment by moment.

@@ -15,8 +15,8 @@ pub struct Attack {
     pub name: &'static str,
     /// In a few words.
     pub title: &'static str,
-    /// How able the attacker is, L0 to L7.
-    pub tier: u8,
+    /// How able the attacker is: more than one where what is done takes the means of each.
+    pub tiers: &'static [Tier],
     /// What is done. More than one: in turn, by [`Timing`] or [`Adapts`].
     pub waves: &'static [Wave],
     /// When.
@@ -30,6 +30,55 @@ pub struct Attack {
     pub has_poisoned: bool,
     /// Bars of its own.
     pub special: &'static [Special],
+}
+
+/// How able an attacker is (detection.md §8). By order, L0 first; a higher one does not do all that lower ones do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// L0: a tool as it comes, that looks and asks the same each time.
+    Tool,
+    /// L1: changes names, fields or paths from one request to the next.
+    Rotating,
+    /// L2: its TLS and HTTP/2 are those of a browser.
+    Copied,
+    /// L3: a browser without a screen, that keeps cookies, waits and loads what belongs to a page.
+    Headless,
+    /// L4: learns from refusals, and does something else once it is blocked.
+    Adaptive,
+    /// L5: knows the program and every measure, all but the keys.
+    WhiteBox,
+    /// L6: was among the readers for a day, to be taken for ordinary.
+    Poisoning,
+    /// L7: looks like others, so that they are blocked.
+    Framing,
+}
+
+impl Tier {
+    /// All of them, L0 first.
+    pub const ALL: [Self; 8] = [
+        Self::Tool,
+        Self::Rotating,
+        Self::Copied,
+        Self::Headless,
+        Self::Adaptive,
+        Self::WhiteBox,
+        Self::Poisoning,
+        Self::Framing,
+    ];
+
+    /// Its number and what it is, in a few words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tool => "L0 tool",
+            Self::Rotating => "L1 rotating",
+            Self::Copied => "L2 as of browsers",
+            Self::Headless => "L3 headless browser",
+            Self::Adaptive => "L4 adaptive",
+            Self::WhiteBox => "L5 white box",
+            Self::Poisoning => "L6 poisoning",
+            Self::Framing => "L7 framing",
+        }
+    }
 }
 
 /// What is done at the same time.
@@ -193,14 +242,14 @@ const fn vector(bots: u32, rate: Rate, sources: Sources, aim: Aim, look: BotLook
 const fn plain(
     name: &'static str,
     title: &'static str,
-    tier: u8,
+    tiers: &'static [Tier],
     waves: &'static [Wave],
     class: Class,
 ) -> Attack {
     Attack {
         name,
         title,
-        tier,
+        tiers,
         waves,
         timing: Timing::Steady,
         adapts: Adapts::Never,
@@ -232,7 +281,7 @@ pub const ATTACKS: &[Attack] = &[
         ..plain(
             "A1",
             "GET flood of one URL",
-            0,
+            &[Tier::Tool],
             &[&[vector(
                 2_000,
                 Rate::Total(20_000.0),
@@ -245,43 +294,55 @@ pub const ATTACKS: &[Attack] = &[
     },
     Attack {
         special: &[Special::OriginWork(1.1)],
-        ..plain("A2", "queries that bust the cache", 1, &[&[BUSTING]], Class::Ordinary)
+        ..plain(
+            "A2",
+            "queries that bust the cache",
+            &[Tier::Rotating],
+            &[&[BUSTING]],
+            Class::Ordinary,
+        )
     },
     Attack {
         special: &[Special::OriginWork(1.1)],
-        ..plain("A3", "random paths", 1, &[&[MISSING]], Class::Ordinary)
+        ..plain("A3", "random paths", &[Tier::Rotating], &[&[MISSING]], Class::Ordinary)
     },
-    plain("A4", "expensive search", 0, &[&[SEARCHES]], Class::Ordinary),
-    plain("A5", "slow heads, 9,000 connections", 0, &[&[SLOW]], Class::Connections),
+    plain("A4", "expensive search", &[Tier::Tool], &[&[SEARCHES]], Class::Ordinary),
+    plain("A5", "slow heads, 9,000 connections", &[Tier::Tool], &[&[SLOW]], Class::Connections),
     Attack {
         special: &[Special::DetectedIn(1.0, 1.0)],
         ..plain(
             "A6",
             "rapid reset",
-            0,
+            &[Tier::Tool],
             &[&[vector(200, Rate::Each(10.0), Sources::Hosting(10), Aim::Resets, BotLook::Tool)]],
             Class::Connections,
         )
     },
     Attack {
         special: &[Special::AgedConnections(0.99)],
-        ..plain("A7", "TLS handshakes", 0, &[&[HANDSHAKES]], Class::Connections)
+        ..plain("A7", "TLS handshakes", &[Tier::Tool], &[&[HANDSHAKES]], Class::Connections)
     },
     plain(
         "A8",
         "CONTINUATION, HPACK and SETTINGS",
-        0,
+        &[Tier::Tool],
         &[&[vector(500, Rate::Each(2.0), Sources::Hosting(10), Aim::Frames, BotLook::Tool)]],
         Class::Connections,
     ),
-    plain("A9", "user agents and fields rotate", 1, &[&[ROTATING]], Class::Ordinary),
-    plain("A10", "TLS as of browsers, paths rotate", 2, &[&[COPIED]], Class::Mimicry),
+    plain(
+        "A9",
+        "user agents and fields rotate",
+        &[Tier::Rotating],
+        &[&[ROTATING]],
+        Class::Ordinary,
+    ),
+    plain("A10", "TLS as of browsers, paths rotate", &[Tier::Copied], &[&[COPIED]], Class::Mimicry),
     Attack {
         special: &[Special::DetectedIn(30.0, 30.0)],
         ..plain(
             "A11",
             "low and slow on dynamic pages",
-            2,
+            &[Tier::Copied],
             &[&[vector(
                 1_100,
                 Rate::Each(0.1),
@@ -298,21 +359,27 @@ pub const ATTACKS: &[Attack] = &[
         ..plain(
             "A12",
             "pulses, another vector each time",
-            1,
+            &[Tier::Rotating],
             &[&[SEARCHES], &[MISSING], &[ROTATING]],
             Class::Ordinary,
         )
     },
     Attack {
         special: &[Special::Lenience(0.02)],
-        ..plain("A13", "A2, A5 and A7 at once", 1, &[&[BUSTING, SLOW, HANDSHAKES]], Class::Ordinary)
+        ..plain(
+            "A13",
+            "A2, A5 and A7 at once",
+            &[Tier::Rotating],
+            &[&[BUSTING, SLOW, HANDSHAKES]],
+            Class::Ordinary,
+        )
     },
     Attack {
         special: &[Special::CgnatHarm(0.005)],
         ..plain(
             "A14",
             "residential proxies among readers",
-            2,
+            &[Tier::Copied],
             &[&[vector(
                 30_000,
                 Rate::Total(3_000.0),
@@ -328,7 +395,7 @@ pub const ATTACKS: &[Attack] = &[
         ..plain(
             "A15",
             "headless browsers that pass tests",
-            4,
+            &[Tier::Headless, Tier::Adaptive],
             &[
                 &[Vector {
                     skill: Skill::Browser,
@@ -360,7 +427,7 @@ pub const ATTACKS: &[Attack] = &[
         ..plain(
             "A16",
             "poisoned baseline, then through Tor",
-            7,
+            &[Tier::Poisoning, Tier::Framing],
             &[&[Vector {
                 skill: Skill::Cookies,
                 ..vector(2_000, Rate::Total(600.0), Sources::Tor, Aim::Dynamic, BotLook::Tor)
@@ -371,7 +438,7 @@ pub const ATTACKS: &[Attack] = &[
     plain(
         "A17",
         "forged login cookies",
-        1,
+        &[Tier::Rotating],
         &[&[vector(
             1_000,
             Rate::Total(800.0),
@@ -384,35 +451,35 @@ pub const ATTACKS: &[Attack] = &[
     plain(
         "A18",
         "POST flood of forms",
-        1,
+        &[Tier::Rotating],
         &[&[vector(2_000, Rate::Total(1_000.0), Sources::Hosting(30), Aim::Forms, BotLook::Tool)]],
         Class::Ordinary,
     ),
     plain(
         "A19",
         "XML-RPC and admin-ajax",
-        0,
+        &[Tier::Tool],
         &[&[vector(500, Rate::Total(400.0), Sources::Hosting(12), Aim::Programs, BotLook::Tool)]],
         Class::Ordinary,
     ),
     plain(
         "A20",
         "event streams kept open",
-        1,
+        &[Tier::Rotating],
         &[&[vector(2_000, Rate::Total(400.0), Sources::Hosting(30), Aim::Streams, BotLook::Tool)]],
         Class::Ordinary,
     ),
     plain(
         "A21",
         "through the /64s of a /32",
-        1,
+        &[Tier::Rotating],
         &[&[vector(1, Rate::Total(2_000.0), Sources::Walking, Aim::Dynamic, BotLook::Tool)]],
         Class::Ordinary,
     ),
     plain(
         "A22",
         "downloads of films",
-        0,
+        &[Tier::Tool],
         &[&[vector(600, Rate::Total(900.0), Sources::Hosting(20), Aim::Films, BotLook::Tool)]],
         Class::Ordinary,
     ),
@@ -422,13 +489,50 @@ pub const ATTACKS: &[Attack] = &[
         ..plain(
             "A4d",
             "expensive search, adapts to refusals",
-            4,
+            &[Tier::Adaptive],
             &[&[SEARCHES], &[MISSING], &[ROTATING]],
             Class::Ordinary,
         )
     },
     Attack {
         adapts: Adapts::WhiteBox,
-        ..plain("A4e", "expensive search, knows every measure", 5, &[&[SEARCHES]], Class::Mimicry)
+        ..plain(
+            "A4e",
+            "expensive search, knows every measure",
+            &[Tier::WhiteBox],
+            &[&[SEARCHES]],
+            Class::Mimicry,
+        )
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_an_attack_of_every_tier() {
+        for tier in Tier::ALL {
+            assert!(ATTACKS.iter().any(|attack| attack.tiers.contains(&tier)), "{tier:?}");
+        }
+        assert!(Tier::ALL.is_sorted());
+    }
+
+    #[track_caller]
+    fn check_is(attack: &Attack, tier: Tier, does: bool) {
+        assert_eq!(attack.tiers.contains(&tier), does, "{}: {tier:?}", attack.name);
+    }
+
+    #[test]
+    fn attacks_do_what_their_tier_says() {
+        for attack in ATTACKS {
+            assert!(!attack.tiers.is_empty() && attack.tiers.is_sorted(), "{}", attack.name);
+            let vectors = || attack.waves.iter().flat_map(|wave| wave.iter());
+            check_is(attack, Tier::Headless, vectors().any(|it| it.skill == Skill::Browser));
+            check_is(attack, Tier::Adaptive, attack.adapts == Adapts::OnRefusal);
+            check_is(attack, Tier::WhiteBox, attack.adapts == Adapts::WhiteBox);
+            check_is(attack, Tier::Poisoning, attack.has_poisoned);
+            check_is(attack, Tier::Framing, vectors().any(|it| it.sources == Sources::Tor));
+        }
+    }
+}

@@ -31,8 +31,8 @@ mod timeline;
 mod world;
 
 pub use crate::attacks::{
-    ATTACKS, Adapts, Aim, Attack, BotLook, Class, Rate, Skill, Sources, Special, Timing, Vector,
-    Wave,
+    ATTACKS, Adapts, Aim, Attack, BotLook, Class, Rate, Skill, Sources, Special, Tier, Timing,
+    Vector, Wave,
 };
 pub use crate::bars::{Row, Run, Verdict, judge};
 pub use crate::benign::{BENIGN, Benign, BenignBars, Surge};

@@ -2,7 +2,7 @@
 
 use seawall_model::WallTime;
 
-use crate::attacks::{ATTACKS, Attack};
+use crate::attacks::{ATTACKS, Attack, Tier};
 use crate::benign::{BENIGN, Benign, Surge};
 
 /// What happens in a run.
@@ -68,6 +68,14 @@ impl Scenario {
             Self::Benign(benign) => benign.title,
             Self::Days(days) => days.title,
             Self::Ordinary => "ordinary traffic",
+        }
+    }
+
+    /// How able the attacker is; empty where there is none.
+    pub const fn tiers(&self) -> &'static [Tier] {
+        match self {
+            Self::Attack(attack) => attack.tiers,
+            Self::Benign(_) | Self::Days(_) | Self::Ordinary => &[],
         }
     }
 
