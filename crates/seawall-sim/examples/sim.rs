@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use seawall_sim::{
-    Layers, MISSES, Record, Row, Run, Scenario, Schedule, Seawall, Site, Verdict, World, hold,
-    judge,
+    Baseline, Layers, MISSES, Record, Row, Run, Scenario, Schedule, Seawall, Site, Verdict, World,
+    hold, judge,
 };
 
 struct Options {
@@ -58,13 +58,14 @@ fn main() -> ExitCode {
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     let (mut is_good, mut wrong) = (true, too_short(&lessons));
     let mut tables = Vec::new();
+    let baseline = if options.cold { Baseline::Empty } else { Baseline::Loaded };
     for (place, scenario) in options.scenarios.iter().enumerate() {
         let take = |seed: &u64| {
             let record = results.remove(&(place, *seed)).unwrap_or_default();
             Run { seed: *seed, record }
         };
         let runs: Vec<Run> = options.seeds.iter().map(take).collect();
-        let rows = judge(*scenario, &runs);
+        let rows = judge(*scenario, &runs, baseline);
         is_good &= rows.iter().all(|row| row.verdict != Verdict::Missed);
         wrong.extend(hold(MISSES, scenario.name(), &rows));
         if options.trace {

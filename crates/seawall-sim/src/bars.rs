@@ -102,13 +102,25 @@ const NORMAL_AGAIN_S: f64 = 90.0;
 /// Memory that traffic can make grow: tables of the gates and all detection state.
 const MAX_BYTES: usize = 96 << 20;
 
+/// What the shield knew of the site when a run began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Baseline {
+    /// Its ordinary traffic, as far as there is a lesson of it.
+    Loaded,
+    /// Nothing: there no signature may block, whatever it is sure of (detection.md, amendment 2).
+    Empty,
+}
+
 /// The table of one scenario.
-pub fn judge(scenario: Scenario, runs: &[Run]) -> Vec<Row> {
+pub fn judge(scenario: Scenario, runs: &[Run], baseline: Baseline) -> Vec<Row> {
     let mut table = Table { runs, rows: Vec::new(), is_with_signature: false };
     match scenario {
         Scenario::Attack(attack) => table.attack(attack),
         Scenario::Benign(benign) => table.benign(benign),
         Scenario::Days(_) | Scenario::Ordinary => table.ordinary(),
+    }
+    if baseline == Baseline::Empty {
+        table.none("blocks by a signature", |run| run.record.met_block as usize);
     }
     table.safety();
     table.rows
@@ -663,11 +675,23 @@ mod tests {
 
     #[track_caller]
     fn check_worst(refused: &[u64], want: Option<u64>) {
-        let rows = judge(Scenario::Ordinary, &runs(refused));
+        let rows = judge(Scenario::Ordinary, &runs(refused), Baseline::Loaded);
         let row = rows.iter().find(|row| row.what == "refusals without a cause");
         let row = row.expect("it is in every table");
         assert_eq!(row.worst_seed, want);
         assert_eq!(row.verdict == Verdict::Met, want.is_none());
+    }
+
+    #[test]
+    fn where_nothing_is_known_no_signature_may_block() {
+        let record = Record { met_block: 3, ..Record::default() };
+        let runs = [Run { seed: 0, record }];
+        let row = |baseline| {
+            let rows = judge(Scenario::Ordinary, &runs, baseline);
+            rows.into_iter().find(|row| row.what == "blocks by a signature")
+        };
+        assert!(row(Baseline::Empty).is_some_and(|row| row.verdict == Verdict::Missed));
+        assert_eq!(row(Baseline::Loaded), None);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use crate::attacks::{
     ATTACKS, Adapts, Aim, Attack, BotLook, Class, Rate, Skill, Sources, Special, Tier, Timing,
     Vector, Wave,
 };
-pub use crate::bars::{Row, Run, Verdict, judge};
+pub use crate::bars::{Baseline, Row, Run, Verdict, judge};
 pub use crate::benign::{BENIGN, Benign, BenignBars, Surge};
 pub use crate::cohorts::{COHORTS, Cohort, Manners};
 pub use crate::looks::{Look, RequestFields};

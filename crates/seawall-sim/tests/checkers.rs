@@ -10,8 +10,8 @@ use seawall_model::{
     Signature, Term, WallTime,
 };
 use seawall_sim::{
-    Answer, Answered, Effect, Layers, Run, Scenario, Schedule, Seawall, Shield, SimRequest, Site,
-    Status, Verdict, Visitor, World, judge,
+    Answer, Answered, Baseline, Effect, Layers, Run, Scenario, Schedule, Seawall, Shield,
+    SimRequest, Site, Status, Verdict, Visitor, World, judge,
 };
 
 /// What is done wrong.
@@ -122,7 +122,7 @@ fn check(scenario: &str, wrong: Wrong, rows: &[&str]) {
         let inner = Seawall::new(Arc::clone(&site), Layers::ALL, 0, None);
         let shield = Box::new(Wrongful { inner, wrong });
         let (record, _) = World::new(scenario, schedule, Arc::clone(&site), shield, 0).run();
-        let table = judge(scenario, &[Run { seed: 0, record }]);
+        let table = judge(scenario, &[Run { seed: 0, record }], Baseline::Empty);
         for name in rows {
             let row = table.iter().find(|row| row.what == *name).expect("a row of the table");
             assert_eq!(row.verdict, want, "{row:?}");
@@ -132,7 +132,11 @@ fn check(scenario: &str, wrong: Wrong, rows: &[&str]) {
 
 #[test]
 fn a_block_of_tor_is_seen_whatever_it_is_called() {
-    check("A16", Wrong::BlocksTor, &["not blocked: tor", "blocks of Tor alone"]);
+    check(
+        "A16",
+        Wrong::BlocksTor,
+        &["not blocked: tor", "blocks of Tor alone", "blocks by a signature"],
+    );
 }
 
 #[test]
