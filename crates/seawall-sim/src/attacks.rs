@@ -4,6 +4,8 @@
 //! nothing here is to be changed so that a bar is met. Sizes vary with the seed by [`SPREAD`], so that
 //! no figure here can be aimed at. It does **not** say how bots act; that is [`crate::bots`].
 
+use crate::scenario::VIEWS_PER_S;
+
 /// Each seed but 0 multiplies the number of bots and the rate of each vector by a factor of its own
 /// between these.
 pub(crate) const SPREAD: (f64, f64) = (0.7, 1.4);
@@ -30,6 +32,18 @@ pub struct Attack {
     pub has_poisoned: bool,
     /// Bars of its own.
     pub special: &'static [Special],
+    /// Page views a second of the site in the evening; each is eight to nine requests.
+    ///
+    /// Of a site with fewer than [`VIEWS_PER_S`] half an hour does not teach the 3,000 clients that a block asks for, so
+    /// that no signature may block there; that is a bar of its own. All other bars of its class hold there.
+    pub views_per_s: f64,
+}
+
+impl Attack {
+    /// Whether it is of a site so small that it has a lesson of its own, and too little is learned in it for a block.
+    pub const fn is_of_small_site(&self) -> bool {
+        self.views_per_s < VIEWS_PER_S
+    }
 }
 
 /// How able an attacker is (detection.md §8). By order, L0 first; a higher one does not do all that lower ones do.
@@ -256,6 +270,7 @@ const fn plain(
         class,
         has_poisoned: false,
         special: &[],
+        views_per_s: VIEWS_PER_S,
     }
 }
 
@@ -267,6 +282,11 @@ const HANDSHAKES: Vector =
     vector(5_000, Rate::Total(3_000.0), Sources::Hosting(60), Aim::Handshakes, BotLook::Tool);
 const SEARCHES: Vector =
     vector(1_000, Rate::Total(300.0), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
+/// Ten times what a site of 50 requests a second is asked, and of 5; as many of each bot as in [`SEARCHES`].
+const SEARCHES_OF_50: Vector =
+    vector(1_600, Rate::Total(500.0), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
+const SEARCHES_OF_5: Vector =
+    vector(160, Rate::Total(50.0), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
 const ROTATING: Vector =
     vector(10_000, Rate::Each(0.5), Sources::Hosting(80), Aim::Rotating, BotLook::Rotating);
 const MISSING: Vector =
@@ -502,6 +522,29 @@ pub const ATTACKS: &[Attack] = &[
             &[Tier::WhiteBox],
             &[&[SEARCHES]],
             Class::Mimicry,
+        )
+    },
+    // Smaller sites. The origin is the same, and saturated.
+    Attack {
+        views_per_s: 6.0,
+        ..plain(
+            "A4f",
+            "expensive search, site of 50 requests a second",
+            &[Tier::Tool],
+            &[&[SEARCHES_OF_50]],
+            Class::Ordinary,
+        )
+    },
+    Attack {
+        views_per_s: 0.6,
+        // The 95th percentile is what is promised; of the median nothing is.
+        special: &[Special::DetectedIn(4.0, 4.0)],
+        ..plain(
+            "A4g",
+            "expensive search, site of 5 requests a second",
+            &[Tier::Tool],
+            &[&[SEARCHES_OF_5]],
+            Class::Ordinary,
         )
     },
 ];

@@ -80,15 +80,33 @@ impl Tally {
         if self.of == 0 { 1.0 } else { self.good as f64 / self.of as f64 }
     }
 
-    /// Whether that many failures are more than chance explains if the true rate were `bar` (one-sided,
-    /// 95 %, normal approximation with continuity; with no failure allowed at all, any is).
+    /// Whether that many failures are more than chance explains if the true rate were `bar` (one-sided, 95 %; with
+    /// no failure allowed at all, any is).
     fn is_below(self, bar: f64) -> bool {
         let (of, failed) = (self.of as f64, (self.of - self.good) as f64);
         let expected = of * (1.0 - bar);
+        if self.good < self.of && expected < EXACT_BELOW {
+            return self.chance_of_failures(1.0 - bar) < 0.05;
+        }
+        // Normal approximation with continuity.
         failed - 0.5 > expected + 1.645 * (expected * bar).sqrt()
+    }
+
+    /// How likely as many failures are, or more, if each fails with this probability: the binomial distribution.
+    fn chance_of_failures(self, fails: f64) -> f64 {
+        let mut exactly = libm::pow(1.0 - fails, self.of as f64);
+        let mut fewer = 0.0;
+        for failed in 0..self.of - self.good {
+            fewer += exactly;
+            exactly *= (self.of - failed) as f64 / (failed + 1) as f64 * fails / (1.0 - fails);
+        }
+        1.0 - fewer
     }
 }
 
+/// With so few failures to be expected the normal approximation is not good enough: one of six is no proof that one of
+/// a hundred is exceeded.
+const EXACT_BELOW: f64 = 20.0;
 /// Pooled rates need so many transactions (rule of three at 99.9 %).
 const ENOUGH: u64 = 3_000;
 /// From when rates count: by then a signature is to be found (time to mitigate, 95th percentile).
@@ -119,7 +137,7 @@ pub fn judge(scenario: Scenario, runs: &[Run], baseline: Baseline) -> Vec<Row> {
         Scenario::Benign(benign) => table.benign(benign),
         Scenario::Days(_) | Scenario::Ordinary => table.ordinary(),
     }
-    if baseline == Baseline::Empty {
+    if baseline == Baseline::Empty || scenario.is_of_small_site() {
         table.none("blocks by a signature", |run| run.record.met_block as usize);
     }
     table.safety();
@@ -680,6 +698,24 @@ mod tests {
         let row = row.expect("it is in every table");
         assert_eq!(row.worst_seed, want);
         assert_eq!(row.verdict == Verdict::Met, want.is_none());
+    }
+
+    #[track_caller]
+    fn check_below(of: u64, failed: u64, bar: f64, want: bool) {
+        assert_eq!(Tally { of, good: of - failed }.is_below(bar), want, "{failed} of {of}");
+    }
+
+    #[test]
+    fn few_failures_are_held_against_chance() {
+        check_below(6, 1, 0.99, false);
+        check_below(5, 1, 0.99, true);
+        check_below(6, 2, 0.99, true);
+        check_below(100, 0, 0.99, false);
+        check_below(100, 3, 0.99, false);
+        check_below(100, 4, 0.99, true);
+        check_below(1_000, 1, 1.0, true);
+        check_below(100_000, 150, 0.999, true);
+        check_below(100_000, 110, 0.999, false);
     }
 
     #[test]

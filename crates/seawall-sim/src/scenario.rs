@@ -80,10 +80,10 @@ impl Scenario {
     }
 
     /// Whether what is ordinary has to be learned with this very scenario: an attacker who was among the
-    /// readers before, feeds that come every hour.
+    /// readers before, feeds that come every hour, a site of another size.
     pub const fn has_own_lesson(&self) -> bool {
         match self {
-            Self::Attack(attack) => attack.has_poisoned,
+            Self::Attack(attack) => attack.has_poisoned || attack.is_of_small_site(),
             Self::Benign(benign) => matches!(benign.surge, Surge::Feeds { .. }),
             Self::Days(_) | Self::Ordinary => false,
         }
@@ -98,6 +98,19 @@ impl Scenario {
 impl Scenario {
     const fn is_small(self) -> bool {
         matches!(self, Self::Benign(benign) if matches!(benign.surge, Surge::Feeds { .. }))
+    }
+
+    const fn views_per_s(self) -> f64 {
+        match self {
+            Self::Attack(attack) => attack.views_per_s,
+            _ if self.is_small() => SMALL_VIEWS_PER_S,
+            _ => VIEWS_PER_S,
+        }
+    }
+
+    /// Whether so little is known of the site that no signature may block, though a lesson is given.
+    pub(crate) const fn is_of_small_site(self) -> bool {
+        matches!(self, Self::Attack(attack) if attack.is_of_small_site())
     }
 }
 
@@ -150,7 +163,7 @@ impl Schedule {
             calm_s,
             event_s,
             rest_s: REST_S,
-            views_per_s: if scenario.is_small() { SMALL_VIEWS_PER_S } else { VIEWS_PER_S },
+            views_per_s: scenario.views_per_s(),
             wall: WallTime::from_unix_secs(EVENING.unix_secs() - before_s),
             is_lean: false,
             is_lesson: false,
@@ -168,7 +181,7 @@ impl Schedule {
             calm_s: 0.0,
             event_s: seconds,
             rest_s: 0.0,
-            views_per_s: if is_small { SMALL_VIEWS_PER_S } else { VIEWS_PER_S },
+            views_per_s: scenario.views_per_s(),
             wall,
             is_lean: true,
             is_lesson: true,
