@@ -282,11 +282,12 @@ const HANDSHAKES: Vector =
     vector(5_000, Rate::Total(3_000.0), Sources::Hosting(60), Aim::Handshakes, BotLook::Tool);
 const SEARCHES: Vector =
     vector(1_000, Rate::Total(300.0), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
-/// Ten times what a site of 50 requests a second is asked, and of 5; as many of each bot as in [`SEARCHES`].
+/// Ten times what a site of 50 requests a second is asked, and of 5, in the seed with the fewest ([`SPREAD`]); as many of
+/// each bot as in [`SEARCHES`].
 const SEARCHES_OF_50: Vector =
-    vector(1_600, Rate::Total(500.0), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
+    vector(2_400, Rate::Total(715.0), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
 const SEARCHES_OF_5: Vector =
-    vector(160, Rate::Total(50.0), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
+    vector(240, Rate::Total(71.5), Sources::Hosting(20), Aim::DeepSearch, BotLook::Tool);
 const ROTATING: Vector =
     vector(10_000, Rate::Each(0.5), Sources::Hosting(80), Aim::Rotating, BotLook::Rotating);
 const MISSING: Vector =

@@ -26,16 +26,6 @@ pub const MISSES: &[KnownMiss] = &[
         why: "an attacker who knows every measure: each of its sources stays within a reader's budget",
     },
     KnownMiss {
-        scenario: "A4g",
-        what: "time to mitigate",
-        why: "three views in five seconds, of which one may not fail: four newcomers lose pages in the first seven seconds of this seed; over twenty seeds it is 1.75 s",
-    },
-    KnownMiss {
-        scenario: "A4g",
-        what: "attack reaching the origin",
-        why: "a site that knows too few clients for a block: what is put behind others has an idle origin to itself, one search in a second or two",
-    },
-    KnownMiss {
         scenario: "A18",
         what: "attack reaching the origin",
         why: "forms cannot be tested, and are blocked once it is sure that their senders do not wait: from thirteen seconds on, and this run has 45",
