@@ -114,8 +114,8 @@ pub struct Detector {
     /// Clients that would be here had it not; `None` while nothing does.
     usual: Option<Usual>,
     log_odds: f64,
-    /// For connections and handshakes.
-    polls: [Polls; 2],
+    polls_of_connections: Polls,
+    polls_of_handshakes: Polls,
     new_clients: u64,
     safe_per_s: f64,
 }
@@ -158,32 +158,30 @@ impl Ordinary {
     };
 }
 
-/// Polls of feeds of which nothing was taken off yet, and what may be brought by polls that are still to come: a poll comes
-/// some round trips after its connection and its handshake, often in another tick.
+/// What may have been brought by polls of feeds that are still to come: a poll comes some round trips after its connection
+/// and its handshake, often in another tick.
+///
+/// What a poll explains came before it or with it: polls over connections that were there already are no credit for
+/// what comes later.
 #[derive(Clone, Copy, Debug, Default)]
 struct Polls {
-    left: f64,
     early: f64,
 }
 
 impl Polls {
-    /// What is left of `count` without what `polls` and those of the last seconds have brought. Where many poll, what
-    /// seems to have come without one is told of in the next tick, if none has come by then.
-    fn take_off(&mut self, polls: f64, count: f64, seconds: f64) -> f64 {
+    /// What is left of `count` without what `polls` have brought. Where many poll, what seems to have come without one is told
+    /// of in the next tick, if none has come by then.
+    fn take_off(&mut self, polls: f64, count: f64) -> f64 {
         let all = self.early + count;
-        self.left = self.left * libm::exp(-seconds / POLLS_LAST_S) + polls * SHARED;
-        let taken = self.left.min(all);
-        self.left -= taken;
+        let left = (all - polls * SHARED).max(0.0);
         let is_polled = polls >= count * POLLED;
-        self.early = if is_polled { (all - taken).min(count) } else { 0.0 };
-        all - taken - self.early
+        self.early = if is_polled { left.min(count) } else { 0.0 };
+        left - self.early
     }
 }
 
 /// Readers by readers that are counted: of those behind one address one poll a minute is.
 const SHARED: f64 = 1.03;
-/// How many seconds a poll is remembered for that seems to have come without a connection.
-const POLLS_LAST_S: f64 = 5.0;
 /// From this part of what comes on there are enough polls to wait for more.
 const POLLED: f64 = 0.25;
 
@@ -269,7 +267,8 @@ impl Detector {
             began_ms: 0,
             usual: None,
             log_odds: 0.0,
-            polls: [Polls::default(); 2],
+            polls_of_connections: Polls::default(),
+            polls_of_handshakes: Polls::default(),
             new_clients: 0,
             safe_per_s: UNKNOWN_CAPACITY_PER_S,
         };
@@ -440,9 +439,9 @@ impl Detector {
         // Each may have brought a connection, a handshake and a client.
         let without_polls = |count: f64| Some((count - arrivals.polls).max(0.0));
         let opened = signalled(ConnectionSignal::Opened);
-        let opened = self.polls[0].take_off(arrivals.polls, opened, seconds);
+        let opened = self.polls_of_connections.take_off(arrivals.polls, opened);
         let shaken = signalled(ConnectionSignal::Handshake);
-        let shaken = self.polls[1].take_off(arrivals.polls, shaken, seconds);
+        let shaken = self.polls_of_handshakes.take_off(arrivals.polls, shaken);
         let mut values = [None; channels::COUNT];
         let mut set = |channel: Channel, value| values[channel.index()] = value;
         set(Channel::Requests, without_polls(counts.requests as f64));

@@ -165,9 +165,9 @@ pub struct TorBlock {
 
 impl TorBlock {
     /// Whether it is a block of Tor, whatever it names: it meets most of what ordinary readers through Tor ask for.
-    /// Of fewer than ten requests nothing is said.
+    /// Of fewer than four requests nothing is said: that is as many as come in a block that is taken back after two seconds.
     pub const fn is_of_tor(self) -> bool {
-        self.asked >= 10 && self.met * 2 > self.asked
+        self.asked >= 4 && self.met * 2 > self.asked
     }
 }
 

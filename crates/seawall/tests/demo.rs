@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// Goal: it is shown that the flood was noticed, and with the origin dead every page that anybody wants is there, also
-/// those that nobody had wanted before. Method: the whole demo, with floods too short to judge anything by, and its figures. The archive
+/// those that nobody had wanted before. Method: the whole demo, with floods too short to count page views in, and its figures. The archive
 /// is waited for before the origin is killed, so that what is claimed does not hang on how fast anything is.
 /// The shield ends as a service does, and not by a kill: else no record of an incident would ever be closed.
 #[test]

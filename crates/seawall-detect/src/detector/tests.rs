@@ -543,7 +543,7 @@ fn a_connection_that_comes_before_its_poll_is_no_connection_too_many() {
     let mut told = 0.0;
     // Sixty a tick come over connections that were opened a tick before, and no more once they end.
     for (polled, opened) in [(15.0, 60.0), (60.0, 60.0), (75.0, 60.0), (50.0, 60.0), (40.0, 0.0)] {
-        told += polls.take_off(polled, opened, 0.25);
+        told += polls.take_off(polled, opened);
     }
     assert!(told.abs() < 1e-9, "{told}");
 }
@@ -551,13 +551,18 @@ fn a_connection_that_comes_before_its_poll_is_no_connection_too_many() {
 #[test]
 fn connections_without_polls_are_told_of_at_once_and_beside_polls_a_tick_later() {
     let mut polls = Polls::default();
-    assert!((polls.take_off(0.0, 400.0, 0.25) - 400.0).abs() < 1e-9);
-    assert!((polls.take_off(50.0, 400.0, 0.25) - 348.5).abs() < 1e-9, "an eighth polls");
-    let mut told = 0.0;
-    for _ in 0..8 {
-        told += polls.take_off(100.0, 400.0, 0.25);
-    }
-    assert!(8.0 * 297.0 - told <= 400.0 + 1e-9, "{told}: the last tick is told of in the next");
+    assert!((polls.take_off(0.0, 400.0) - 400.0).abs() < 1e-9);
+    assert!((polls.take_off(50.0, 400.0) - 348.5).abs() < 1e-9, "an eighth polls");
+    let told: f64 = (0..8).map(|_| polls.take_off(100.0, 400.0)).sum();
+    assert!(8.0 * 297.0 - told <= 400.0, "{told}: the last tick is told of in the next");
+}
+
+#[test]
+fn polls_over_connections_that_are_kept_hide_none_that_come_later() {
+    let mut polls = Polls::default();
+    let calm: f64 = (0..240).map(|_| polls.take_off(60.0, 0.0)).sum();
+    assert!(calm.abs() < 1e-9, "{calm}");
+    assert!((polls.take_off(60.0, 400.0) - 338.2).abs() < 1e-9, "only what came with these");
 }
 
 #[test]

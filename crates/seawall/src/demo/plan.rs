@@ -62,9 +62,9 @@ impl Plan {
         })
     }
 
-    /// For tests: a second of the flood without Seawall and five with it, which is too short to count page views in
-    /// and long enough to be noticed (0.8 s, a measure by 1.1 s, in a debug build at a load of 7, 2026-11-23), and all
-    /// of the death of the origin that takes no longer.
+    /// For tests: a second of the flood without Seawall and eight with it, which is too short to count page views in
+    /// and long enough to be noticed on a busy machine (it took 0.8 s, a measure 1.1 s, in a debug build at a load of 7), and
+    /// all of the death of the origin that takes no longer.
     pub(crate) fn brief(seed: Option<u64>) -> Self {
         let second = Duration::from_secs(1);
         Self {
