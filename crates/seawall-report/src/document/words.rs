@@ -61,7 +61,7 @@ pub(super) fn why(name: &str) -> String {
             "no test can be put before what they ask for, and none was ever seen to read"
         }
         "some_pass" => "too many of those it meets passed the test",
-        "reader_hurt" => "a synthetic reader was refused; taken back",
+        "reader_hurt" => "a synthetic reader was kept from reading; taken back",
         "no_effect" => "it explained next to nothing of what was too much",
         "weaker" => "the evidence was not enough any more",
         "crowd" => "it was taken for a crowd",
