@@ -91,8 +91,9 @@ const READERS: [Reader; 5] = [
     Reader { browser: FEED_READER, is_tor: false, path: b"/feed/" },
     Reader { browser: CRAWLER, is_tor: false, path: b"/2026/11/a-story/" },
 ];
-/// Who lives next to whom a measure means, and one who does not.
+/// An ordinary browser: as it is, and in the place of those whom a measure means.
 const NEIGHBOUR: Reader = Reader { browser: 1, is_tor: false, path: b"/2026/11/a-story/" };
+/// Tor Browser through an exit.
 const THROUGH_TOR: Reader =
     Reader { browser: TOR_BROWSER, is_tor: true, path: b"/2026/11/a-story/" };
 

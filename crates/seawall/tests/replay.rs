@@ -531,17 +531,12 @@ fn between(line: &str, open: char, close: char) -> String {
 fn dated(text: &str) -> Vec<(u64, String)> {
     let at = |line: &str| {
         let time = between(line, '[', ']');
-        let number = |from: usize, to: usize| time[from..to].parse::<u64>().expect("a number");
+        let number = |from: usize, to: usize| time[from..to].parse::<u32>().expect("a number");
         let month = MONTHS.iter().position(|name| *name == &time[3..6]).expect("a month") + 1;
-        let (year, month, day) = (number(7, 11), month as u64, number(0, 2));
-        // *Source:* Hinnant, days_from_civil, for years since 1970.
-        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
-        let local = (days - 719_469) * 86_400
-            + number(12, 14) * 3_600
-            + number(15, 17) * 60
-            + number(18, 20);
-        let zone = number(22, 24) * 3_600 + number(24, 26) * 60;
+        let day = Date::new(i64::from(number(7, 11)), month as u32, number(0, 2)).expect("a day");
+        let local = day.days() as u64 * 86_400
+            + u64::from(number(12, 14) * 3_600 + number(15, 17) * 60 + number(18, 20));
+        let zone = u64::from(number(22, 24) * 3_600 + number(24, 26) * 60);
         if &time[21..22] == "-" { local + zone } else { local - zone }
     };
     text.lines().map(|line| (at(line), line.to_owned())).collect()
