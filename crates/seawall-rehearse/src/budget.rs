@@ -259,6 +259,72 @@ impl Connection {
     }
 }
 
+/// How a client gets to the target.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    /// What it is paid from.
+    pub(crate) budget: &'a Budget,
+    /// Where to.
+    pub(crate) target: &'a LoopbackAddr,
+    /// Where from.
+    pub(crate) source: Ipv4Addr,
+    /// How to speak TLS, if the target does.
+    pub(crate) tls: Option<&'a Arc<ClientConfig>>,
+}
+
+impl Way<'_> {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// What ran out, or what the system or the handshake says.
+    pub(crate) async fn open(self) -> io::Result<Connection> {
+        match self.tls {
+            Some(tls) => self.budget.connect_tls(self.target, Some(self.source), tls).await,
+            None => self.budget.connect(self.target, Some(self.source)).await,
+        }
+    }
+}
+
+/// A client's connection from one request to the next, if it has one.
+#[derive(Default)]
+pub(crate) struct Kept(Option<Connection>);
+
+impl Kept {
+    /// Sends one whole request and reads its response, on the connection that is kept or on a new one. One that was closed
+    /// between two requests is opened again, once (RFC 9112 §9.3.1).
+    ///
+    /// # Errors
+    /// Budget, connection or response; [`ExchangeError::Unopened`] if none can be opened. Nothing is kept then.
+    pub(crate) async fn exchange(
+        &mut self,
+        way: Way<'_>,
+        request: &[u8],
+        keep: Keep,
+        pace: Option<Pace>,
+    ) -> Result<Response, ExchangeError> {
+        if let Some(kept) = self.0.take() {
+            let answer = self.exchange_on(kept, request, keep, pace).await;
+            if !matches!(answer, Err(ExchangeError::Closed)) {
+                return answer;
+            }
+        }
+        let connection = way.open().await.map_err(|_| ExchangeError::Unopened)?;
+        self.exchange_on(connection, request, keep, pace).await
+    }
+
+    async fn exchange_on(
+        &mut self,
+        mut connection: Connection,
+        request: &[u8],
+        keep: Keep,
+        pace: Option<Pace>,
+    ) -> Result<Response, ExchangeError> {
+        let response = connection.exchange(request, keep, pace).await?;
+        self.0 = Some(connection).filter(|_| response.reusable);
+        Ok(response)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::addr::LoopbackAddr;
-use crate::budget::{Budget, Connection};
+use crate::budget::{Budget, Connection, Kept, Way};
 use crate::caps;
 use crate::child::Play;
-use crate::http::Keep;
+use crate::http::{ExchangeError, Keep};
 use crate::measure::FloodFigures;
 use crate::readers::REPORT_EVERY;
 use crate::rng::Rng;
@@ -137,7 +137,13 @@ pub(crate) async fn play(
     let crowd = Arc::new(Crowd { target, budget, pages, begin, end, counts: Counts::default() });
     for (number, source) in bots.iter().enumerate() {
         let rng = Rng::stream(seed ^ number as u64, "bot");
-        let bot = Bot { crowd: crowd.clone(), source: *source, rng, connection: None, seen: false };
+        let bot = Bot {
+            crowd: crowd.clone(),
+            source: *source,
+            rng,
+            connection: Kept::default(),
+            seen: false,
+        };
         let (pages, busting) = (strength.page_bots, strength.busting_bots);
         if let (Some(scenario), true) = (scenario, number < pages) {
             tokio::spawn(bot.play(scenario));
@@ -230,7 +236,7 @@ struct Bot {
     crowd: Arc<Crowd>,
     source: Ipv4Addr,
     rng: Rng,
-    connection: Option<Connection>,
+    connection: Kept,
     seen: bool,
 }
 
@@ -298,34 +304,21 @@ impl Bot {
     }
 
     async fn exchange(&mut self, request: &str) {
-        let counts = &self.crowd.counts;
-        if self.connection.is_none() {
-            self.connection =
-                self.crowd.budget.connect(&self.crowd.target, Some(self.source)).await.ok();
-        }
-        let Some(mut connection) = self.connection.take() else {
-            counts.broken.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        if !std::mem::replace(&mut self.seen, true) {
+        let Crowd { counts, budget, target, .. } = &*self.crowd;
+        let way = Way { budget, target, source: self.source, tls: None };
+        let exchange = self.connection.exchange(way, request.as_bytes(), Keep::Nothing, None);
+        let answer = timeout(PATIENCE, exchange).await;
+        let is_sent = !matches!(answer, Ok(Err(ExchangeError::Unopened)));
+        if is_sent && !std::mem::replace(&mut self.seen, true) {
             counts.sources.fetch_add(1, Ordering::Relaxed);
         }
-        counts.requests.fetch_add(1, Ordering::Relaxed);
-        let answer =
-            timeout(PATIENCE, connection.exchange(request.as_bytes(), Keep::Nothing, None)).await;
-        match answer {
-            Ok(Ok(response)) => {
-                let count =
-                    if response.status < 400 { &counts.answered } else { &counts.turned_away };
-                count.fetch_add(1, Ordering::Relaxed);
-                if response.reusable {
-                    self.connection = Some(connection);
-                }
-            }
-            _ => {
-                counts.broken.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        counts.requests.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+        let count = match answer {
+            Ok(Ok(response)) if response.status < 400 => &counts.answered,
+            Ok(Ok(_)) => &counts.turned_away,
+            _ => &counts.broken,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Opens a connection, begins a request and never ends it.
@@ -413,18 +406,22 @@ const AGENTS: [&str; 6] = [
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use proptest::prelude::{any, proptest};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::time::Instant;
 
-    use super::{Busting, Flooding, Strength, play, popular_pages};
+    use super::{Bot, Busting, Counts, Crowd, Flooding, Strength, play, popular_pages};
     use crate::addr::{LoopbackAddr, RunKey};
-    use crate::budget::Budget;
+    use crate::budget::{Budget, Kept};
     use crate::caps;
     use crate::child::Play;
     use crate::measure::FloodFigures;
+    use crate::rng::Rng;
     use crate::site::{Model, Origin, Site};
     use crate::sources::Sources;
 
@@ -464,6 +461,40 @@ mod tests {
         assert_eq!(strength.bounded(caps::MAX_CONNECTIONS), strength);
         let bots = strength.page_bots + strength.busting_bots + strength.slow_bots;
         assert_eq!(bots, Sources::new(1).bots.len());
+    }
+
+    #[tokio::test]
+    async fn a_bot_whose_connection_was_closed_between_two_requests_opens_another() {
+        let key = RunKey::draw().expect("the system has randomness");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback binds");
+        let addr = listener.local_addr().expect("bound");
+        let body = key.answer([1; 16]);
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        // One answer on each connection, and no word that it is the last.
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4_096]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let target = LoopbackAddr::verify(addr, &key, [1; 16]).await.expect("it knows the answer");
+        let begin = Instant::now();
+        let end = begin + Duration::from_secs(30);
+        let budget = Budget::new(begin, Duration::from_secs(30), 1);
+        let crowd = Crowd { target, budget, pages: vec![], begin, end, counts: Counts::default() };
+        let crowd = Arc::new(crowd);
+        let mut bot = Bot {
+            crowd: crowd.clone(),
+            source: Ipv4Addr::LOCALHOST,
+            rng: Rng::stream(1, "bot"),
+            connection: Kept::default(),
+            seen: false,
+        };
+        for _ in 0..3 {
+            bot.exchange("GET / HTTP/1.1\r\n\r\n").await;
+        }
+        let figures = crowd.figures(begin.elapsed());
+        assert_eq!((figures.requests, figures.answered, figures.broken), (3, 3, 0), "{figures:?}");
     }
 
     #[tokio::test]

@@ -54,6 +54,9 @@ pub(crate) enum ExchangeError {
     /// The rehearsal's own bounds.
     #[error("{0}")]
     Budget(BudgetSpent),
+    /// There was no connection to be had.
+    #[error("no connection")]
+    Unopened,
     /// Closed before the first byte of a response.
     #[error("closed before an answer")]
     Closed,

@@ -1,7 +1,6 @@
 //! The readers at work: an open loop over a schedule, each answer checked byte by byte.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
 use crate::addr::LoopbackAddr;
-use crate::budget::{Budget, Connection};
+use crate::budget::{Budget, Kept, Way};
 use crate::copies;
 use crate::guests::Guests;
 use crate::http::{ExchangeError, Keep, Pace, Response};
@@ -180,7 +179,7 @@ impl Desk {
     }
 
     async fn read_page(&self, visit: &Visit) -> Result<Source, Failure> {
-        let mut session = Session { desk: self, visit, connection: None };
+        let mut session = Session { desk: self, visit, connection: Kept::default() };
         if visit.kind == Kind::Feed {
             return self.read_feed(&mut session, visit.source).await;
         }
@@ -224,7 +223,7 @@ impl Desk {
     ) {
         sleep_until(from).await;
         let guests = Arc::clone(&self.guests);
-        let Ok(connection) = self.connect(place).await else {
+        let Ok(connection) = self.way(place).open().await else {
             return guests.trouble("guest", "could not connect");
         };
         match stay {
@@ -234,11 +233,8 @@ impl Desk {
         }
     }
 
-    async fn connect(&self, source: Ipv4Addr) -> io::Result<Connection> {
-        match &self.tls {
-            Some(tls) => self.budget.connect_tls(&self.target, Some(source), tls).await,
-            None => self.budget.connect(&self.target, Some(source)).await,
-        }
+    fn way(&self, source: Ipv4Addr) -> Way<'_> {
+        Way { budget: &self.budget, target: &self.target, source, tls: self.tls.as_ref() }
     }
 
     /// The bytes must be the site's; a copy that says that it is one may say so on the page, too.
@@ -273,7 +269,7 @@ impl Desk {
 struct Session<'a> {
     desk: &'a Desk,
     visit: &'a Visit,
-    connection: Option<Connection>,
+    connection: Kept,
 }
 
 impl Session<'_> {
@@ -289,29 +285,14 @@ impl Session<'_> {
     async fn fetch(&mut self, path: &str, etag: Option<&str>) -> Result<Response, Failure> {
         let request = request(self.visit, path, etag);
         let pace = (self.visit.kind == Kind::Tor).then_some(SLOW_LINE);
-        loop {
-            let reused = self.connection.is_some();
-            let mut connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => self.desk.connect(self.visit.source).await.map_err(|_| Failure::Refused)?,
-            };
-            match connection.exchange(request.as_bytes(), Keep::Body, pace).await {
-                Ok(response) => {
-                    if response.reusable {
-                        self.connection = Some(connection);
-                    }
-                    return Ok(response);
-                }
-                // RFC 9112 §9.3.1: a connection closed between requests is opened again, once.
-                Err(ExchangeError::Closed) if reused => {}
-                Err(ExchangeError::Closed | ExchangeError::Budget(_)) => {
-                    return Err(Failure::Refused);
-                }
-                Err(ExchangeError::Truncated | ExchangeError::Malformed) => {
-                    return Err(Failure::Broken);
-                }
+        let way = self.desk.way(self.visit.source);
+        let answer = self.connection.exchange(way, request.as_bytes(), Keep::Body, pace).await;
+        answer.map_err(|error| match error {
+            ExchangeError::Unopened | ExchangeError::Closed | ExchangeError::Budget(_) => {
+                Failure::Refused
             }
-        }
+            ExchangeError::Truncated | ExchangeError::Malformed => Failure::Broken,
+        })
     }
 }
 
