@@ -114,38 +114,7 @@ impl Budget {
         self.shared.peak_open.load(Ordering::Relaxed)
     }
 
-    /// Opens a connection to `target` from `source`.
-    ///
-    /// # Errors
-    /// What ran out, or what the system says.
-    pub(crate) async fn connect(
-        &self,
-        target: &LoopbackAddr,
-        source: Option<Ipv4Addr>,
-    ) -> io::Result<Connection> {
-        let slot = self.reserve(Instant::now()).map_err(io::Error::other)?;
-        let stream = target.connect_from(source).await?;
-        Ok(Connection::new(stream, slot))
-    }
-
-    /// The same with a handshake, for the sample site's name.
-    ///
-    /// # Errors
-    /// What ran out, or what the system or the handshake says.
-    pub(crate) async fn connect_tls(
-        &self,
-        target: &LoopbackAddr,
-        source: Option<Ipv4Addr>,
-        tls: &Arc<ClientConfig>,
-    ) -> io::Result<Connection> {
-        let slot = self.reserve(Instant::now()).map_err(io::Error::other)?;
-        let stream = target.connect_from(source).await?;
-        let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
-        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
-        Ok(Connection::new(stream, slot))
-    }
-
-    /// Opens a connection for an attack, whose bytes are paid for by [`Slot::spend_bytes`].
+    /// Opens a connection, whose bytes are paid for by [`Slot::spend_bytes`] if it is an attack's.
     ///
     /// # Errors
     /// What ran out, or what the system says.
@@ -219,7 +188,7 @@ impl Connection {
     ///
     /// # Errors
     /// Budget, connection or response; the connection is of no more use then.
-    pub(crate) async fn exchange(
+    async fn exchange(
         &mut self,
         request: &[u8],
         keep: Keep,
@@ -260,7 +229,6 @@ impl Connection {
 }
 
 /// How a client gets to the target.
-#[derive(Clone, Copy)]
 pub(crate) struct Way<'a> {
     /// What it is paid from.
     pub(crate) budget: &'a Budget,
@@ -268,7 +236,7 @@ pub(crate) struct Way<'a> {
     pub(crate) target: &'a LoopbackAddr,
     /// Where from.
     pub(crate) source: Ipv4Addr,
-    /// How to speak TLS, if the target does.
+    /// How to speak TLS, for the sample site's name, if the target does.
     pub(crate) tls: Option<&'a Arc<ClientConfig>>,
 }
 
@@ -277,51 +245,64 @@ impl Way<'_> {
     ///
     /// # Errors
     /// What ran out, or what the system or the handshake says.
-    pub(crate) async fn open(self) -> io::Result<Connection> {
-        match self.tls {
-            Some(tls) => self.budget.connect_tls(self.target, Some(self.source), tls).await,
-            None => self.budget.connect(self.target, Some(self.source)).await,
-        }
+    pub(crate) async fn open(&self) -> io::Result<Connection> {
+        let (stream, slot) = self.budget.open(self.target, Some(self.source)).await?;
+        let Some(tls) = self.tls else { return Ok(Connection::new(stream, slot)) };
+        let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
+        Ok(Connection::new(stream, slot))
     }
 }
 
 /// A client's connection from one request to the next, if it has one.
 #[derive(Default)]
-pub(crate) struct Kept(Option<Connection>);
+pub(crate) struct Kept {
+    connection: Option<Connection>,
+    /// Whether something was asked on it: only then it can be closed between two requests.
+    is_used: bool,
+}
 
 impl Kept {
-    /// Sends one whole request and reads its response, on the connection that is kept or on a new one. One that was closed
-    /// between two requests is opened again, once (RFC 9112 §9.3.1).
+    /// Opens a connection unless one is kept.
     ///
     /// # Errors
-    /// Budget, connection or response; [`ExchangeError::Unopened`] if none can be opened. Nothing is kept then.
-    pub(crate) async fn exchange(
-        &mut self,
-        way: Way<'_>,
-        request: &[u8],
-        keep: Keep,
-        pace: Option<Pace>,
-    ) -> Result<Response, ExchangeError> {
-        if let Some(kept) = self.0.take() {
-            let answer = self.exchange_on(kept, request, keep, pace).await;
-            if !matches!(answer, Err(ExchangeError::Closed)) {
-                return answer;
-            }
+    /// As [`Way::open`].
+    pub(crate) async fn ready(&mut self, way: &Way<'_>) -> io::Result<()> {
+        if self.connection.is_none() {
+            self.connection = Some(way.open().await?);
+            self.is_used = false;
         }
-        let connection = way.open().await.map_err(|_| ExchangeError::Unopened)?;
-        self.exchange_on(connection, request, keep, pace).await
+        Ok(())
     }
 
-    async fn exchange_on(
+    /// Sends one whole request and reads its response, on the connection that is kept or on a new one. If one that was used is closed
+    /// before the first byte of an answer, the request is sent again on another, once: RFC 9112 §9.3.1 allows that
+    /// for idempotent requests, and all of these are GET.
+    ///
+    /// # Errors
+    /// Budget, connection or response; [`ExchangeError::Closed`] if none can be opened. Nothing is kept then.
+    pub(crate) async fn exchange(
         &mut self,
-        mut connection: Connection,
+        way: &Way<'_>,
         request: &[u8],
         keep: Keep,
         pace: Option<Pace>,
     ) -> Result<Response, ExchangeError> {
-        let response = connection.exchange(request, keep, pace).await?;
-        self.0 = Some(connection).filter(|_| response.reusable);
-        Ok(response)
+        loop {
+            self.ready(way).await.map_err(|_| ExchangeError::Closed)?;
+            let was_used = std::mem::replace(&mut self.is_used, true);
+            let Some(mut connection) = self.connection.take() else {
+                return Err(ExchangeError::Closed);
+            };
+            match connection.exchange(request, keep, pace).await {
+                Err(ExchangeError::Closed) if was_used => {}
+                Ok(response) => {
+                    self.connection = response.reusable.then_some(connection);
+                    return Ok(response);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Three kinds: plain requests for pages everybody reads, the same with a random query that gets
 //! past caches, and heads that never end. Each bot waits for its answer before it asks again, and
-//! never asks more often than its share of the rate; above that stands the [`Budget`].
+//! never asks more often than its share of the rate, but for a request repeated because its connection was closed; above
+//! that stands the [`Budget`].
 //!
 //! It deliberately does nothing that needs a broken server: no malformed bytes, no protocol abuse.
 
@@ -18,7 +19,7 @@ use crate::addr::LoopbackAddr;
 use crate::budget::{Budget, Connection, Kept, Way};
 use crate::caps;
 use crate::child::Play;
-use crate::http::{ExchangeError, Keep};
+use crate::http::Keep;
 use crate::measure::FloodFigures;
 use crate::readers::REPORT_EVERY;
 use crate::rng::Rng;
@@ -133,7 +134,7 @@ pub(crate) async fn play(
     mut report: impl FnMut(FloodFigures) -> bool,
 ) {
     let start = Instant::now();
-    let Flooding { strength, scenario, bots, pages, busting: way, seed, begin, end } = flooding;
+    let Flooding { strength, scenario, bots, pages, busting: busts, seed, begin, end } = flooding;
     let crowd = Arc::new(Crowd { target, budget, pages, begin, end, counts: Counts::default() });
     for (number, source) in bots.iter().enumerate() {
         let rng = Rng::stream(seed ^ number as u64, "bot");
@@ -150,7 +151,7 @@ pub(crate) async fn play(
         } else if number < pages {
             tokio::spawn(bot.ask(per_bot(pages, strength.pages_per_second), Busting::Never));
         } else if number < pages + busting {
-            tokio::spawn(bot.ask(per_bot(busting, strength.busting_per_second), way));
+            tokio::spawn(bot.ask(per_bot(busting, strength.busting_per_second), busts));
         } else if number < pages + busting + strength.slow_bots {
             tokio::spawn(bot.dawdle());
         } else if number < pages + busting + strength.slow_bots + strength.upload_bots {
@@ -224,6 +225,10 @@ impl Crowd {
             slow_connections: read(&self.counts.slow),
             sources: read(&self.counts.sources),
         }
+    }
+
+    fn way(&self, source: Ipv4Addr) -> Way<'_> {
+        Way { budget: &self.budget, target: &self.target, source, tls: None }
     }
 
     /// Whether bots go on: in time, and the listener is there.
@@ -304,15 +309,18 @@ impl Bot {
     }
 
     async fn exchange(&mut self, request: &str) {
-        let Crowd { counts, budget, target, .. } = &*self.crowd;
-        let way = Way { budget, target, source: self.source, tls: None };
-        let exchange = self.connection.exchange(way, request.as_bytes(), Keep::Nothing, None);
-        let answer = timeout(PATIENCE, exchange).await;
-        let is_sent = !matches!(answer, Ok(Err(ExchangeError::Unopened)));
-        if is_sent && !std::mem::replace(&mut self.seen, true) {
+        let counts = &self.crowd.counts;
+        let way = self.crowd.way(self.source);
+        if self.connection.ready(&way).await.is_err() {
+            counts.broken.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if !std::mem::replace(&mut self.seen, true) {
             counts.sources.fetch_add(1, Ordering::Relaxed);
         }
-        counts.requests.fetch_add(u64::from(is_sent), Ordering::Relaxed);
+        counts.requests.fetch_add(1, Ordering::Relaxed);
+        let exchange = self.connection.exchange(&way, request.as_bytes(), Keep::Nothing, None);
+        let answer = timeout(PATIENCE, exchange).await;
         let count = match answer {
             Ok(Ok(response)) if response.status < 400 => &counts.answered,
             Ok(Ok(_)) => &counts.turned_away,
@@ -326,9 +334,7 @@ impl Bot {
         // All slow connections are there within two seconds.
         sleep_until(self.crowd.begin + Duration::from_secs_f64(2.0 * self.rng.unit())).await;
         while self.crowd.is_on() {
-            if let Ok(connection) =
-                self.crowd.budget.connect(&self.crowd.target, Some(self.source)).await
-            {
+            if let Ok(connection) = self.crowd.way(self.source).open().await {
                 if !std::mem::replace(&mut self.seen, true) {
                     self.crowd.counts.sources.fetch_add(1, Ordering::Relaxed);
                 }
@@ -343,8 +349,7 @@ impl Bot {
     /// Sends in something at 600 bytes a second, once.
     async fn upload(mut self) {
         sleep_until(self.crowd.begin + Duration::from_secs_f64(2.0 * self.rng.unit())).await;
-        let (budget, target) = (&self.crowd.budget, &self.crowd.target);
-        let Ok(mut connection) = budget.connect(target, Some(self.source)).await else {
+        let Ok(mut connection) = self.crowd.way(self.source).open().await else {
             self.crowd.counts.broken.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -408,6 +413,7 @@ const AGENTS: [&str; 6] = [
 mod tests {
     use std::net::Ipv4Addr;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
     use proptest::prelude::{any, proptest};
@@ -469,12 +475,18 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback binds");
         let addr = listener.local_addr().expect("bound");
         let body = key.answer([1; 16]);
+        let accepted = Arc::new(AtomicU64::new(0));
+        let counting = accepted.clone();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        // One answer on each connection, and no word that it is the last.
+        // One answer on each connection, and no word that it is the last; from the sixth on none at all.
         tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
+            for number in 1.. {
+                let Ok((mut stream, _)) = listener.accept().await else { return };
                 let _ = stream.read(&mut [0; 4_096]).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
+                if number < 6 {
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+                counting.fetch_add(1, Ordering::Relaxed);
             }
         });
         let target = LoopbackAddr::verify(addr, &key, [1; 16]).await.expect("it knows the answer");
@@ -490,11 +502,19 @@ mod tests {
             connection: Kept::default(),
             seen: false,
         };
-        for _ in 0..3 {
+        // The first connection is that of `verify`.
+        for _ in 0..4 {
             bot.exchange("GET / HTTP/1.1\r\n\r\n").await;
         }
         let figures = crowd.figures(begin.elapsed());
-        assert_eq!((figures.requests, figures.answered, figures.broken), (3, 3, 0), "{figures:?}");
+        assert_eq!((figures.requests, figures.answered, figures.broken), (4, 4, 0), "{figures:?}");
+        assert_eq!((figures.sources, figures.turned_away), (1, 0), "{figures:?}");
+        // Once on the one that was closed and once on a new one; then on a new one alone.
+        for (broken, connections) in [(1, 6), (2, 7)] {
+            bot.exchange("GET / HTTP/1.1\r\n\r\n").await;
+            assert_eq!(crowd.figures(begin.elapsed()).broken, broken);
+            assert_eq!(accepted.load(Ordering::Relaxed), connections);
+        }
     }
 
     #[tokio::test]

@@ -54,10 +54,7 @@ pub(crate) enum ExchangeError {
     /// The rehearsal's own bounds.
     #[error("{0}")]
     Budget(BudgetSpent),
-    /// There was no connection to be had.
-    #[error("no connection")]
-    Unopened,
-    /// Closed before the first byte of a response.
+    /// Closed before the first byte of a response, or never opened.
     #[error("closed before an answer")]
     Closed,
     /// Closed inside a response.

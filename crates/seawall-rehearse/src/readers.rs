@@ -286,11 +286,9 @@ impl Session<'_> {
         let request = request(self.visit, path, etag);
         let pace = (self.visit.kind == Kind::Tor).then_some(SLOW_LINE);
         let way = self.desk.way(self.visit.source);
-        let answer = self.connection.exchange(way, request.as_bytes(), Keep::Body, pace).await;
+        let answer = self.connection.exchange(&way, request.as_bytes(), Keep::Body, pace).await;
         answer.map_err(|error| match error {
-            ExchangeError::Unopened | ExchangeError::Closed | ExchangeError::Budget(_) => {
-                Failure::Refused
-            }
+            ExchangeError::Closed | ExchangeError::Budget(_) => Failure::Refused,
             ExchangeError::Truncated | ExchangeError::Malformed => Failure::Broken,
         })
     }

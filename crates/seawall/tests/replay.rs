@@ -588,20 +588,24 @@ fn a_flood_of_searches_mixed_into_a_real_blog_is_an_attack_named_by_its_tool() {
     assert!(signature["coverage"].as_f64().expect("a share") > 0.95, "{signature}");
     let (matched, flood) = (signature["matched"].as_u64().expect("a count"), 120_000);
     assert!(matched * 100 > flood * 99 && matched <= flood, "{matched} of {flood}");
-    // The blog has too few readers to say that hardly any of them looks like it.
+    // The blog has too few readers to say that hardly any of them looks like it: a test takes 0.3 %.
+    let harm = signature["collateral_upper"].as_f64().expect("a share");
+    assert!((0.003..0.01).contains(&harm), "{signature}");
     assert_eq!(signature["rung"], "demote", "{signature}");
 }
 
 #[test]
-fn readers_of_one_story_mixed_into_a_real_blog_are_a_crowd_and_nobody_is_put_off() {
+fn readers_of_one_story_mixed_into_a_real_blog_are_a_crowd_and_no_measure_meets_any() {
     let Some(path) = shared("elastic-apache-semicomplete/apache_logs.xz") else { return };
     let story = replay(&Log::of(dated(&unpacked(&path))).crowd(TWO_DAYS, 1_200, 12).text());
     let [incident] = incidents(&story) else { panic!("{story}") };
     assert_eq!(incident["verdict"], "crowd", "{incident}");
-    assert_eq!(incident["matched"], 0, "{incident}");
+    let start = incident["start"].as_str().expect("a time");
+    assert!(("2015-05-19T10:05:00".."2015-05-19T10:05:30").contains(&start), "{start}");
+    assert_eq!(incident["signatures"], Value::Array(vec![]), "{incident}");
 }
 
-/// From the first line of the blog on, in seconds; of its log it is the 19th of May 2015, 10:05:00.
+/// Seconds from the blog's first line until what is mixed in begins: 19 May 2015, 10:05:00 in its log.
 const TWO_DAYS: u64 = 2 * 86_400;
 
 /// A known limit, and no success: what is labelled an attack here is not seen, because a line of a log says of it
@@ -612,22 +616,17 @@ const TWO_DAYS: u64 = 2 * 86_400;
 fn a_low_and_slow_attack_mixed_into_a_real_blog_is_not_seen_and_blames_nobody_else() {
     let Some(blog) = shared("elastic-apache-semicomplete/apache_logs.xz") else { return };
     let Some(attack) = shared("hackers-demolog/hackers-access.log.xz") else { return };
-    let blog = dated(&unpacked(&blog));
-    let attack = dated(&unpacked(&attack));
-    let first = |log: &[(u64, String)]| log.iter().map(|(at, _)| *at).min().expect("lines");
-    let (begin, moved_from) = (first(&blog), first(&attack));
-    let end = blog.iter().map(|(at, _)| *at).max().expect("lines");
-    let moved = attack.iter().map(|(at, line)| {
-        let at = at - moved_from + begin;
+    let mut log = Log::of(dated(&unpacked(&blog)));
+    let attack = Log::of(dated(&unpacked(&attack)));
+    let end = log.lines.iter().map(|(at, _)| *at).max().expect("lines");
+    let moved = attack.lines.iter().map(|(at, line)| {
+        let at = at - attack.start + log.start;
         (at, line.replacen(&between(line, '[', ']'), &clf_time(at), 1))
     });
     let within: Vec<_> = moved.filter(|(at, _)| *at <= end).collect();
     assert_eq!(within.len(), 2_150);
-    let mut all = blog;
-    all.extend(within);
-    all.sort_by_key(|(at, _)| *at);
-    let text: String = all.iter().map(|(_, line)| format!("{line}\n")).collect();
-    let story = replay(&text);
+    log.lines.extend(within);
+    let story = replay(&log.text());
     assert_eq!(story["lines"], 12_150);
     assert_eq!(story["skipped"], 0);
     assert!(incidents(&story).is_empty(), "{}", story["incidents"]);
