@@ -360,9 +360,21 @@ impl Table<'_> {
             let (most, worst) = self.worst(|record| times(record, name));
             self.row(what, String::new(), most.to_string(), Verdict::Told, Some(worst));
         }
-        self.none("measures that test or refuse", |run| {
-            run.record.measures.iter().filter(|(_, said)| !said.starts_with("demote")).count()
-        });
+        let strict = |run: &Run| {
+            let from = run.record.from;
+            let all = run.record.measures.iter().filter(|(_, said)| !said.starts_with("demote"));
+            all.map(|(at, said)| {
+                let after = seconds(at.saturating_since(from).as_secs_f64());
+                format!("after {after} {said}")
+            })
+            .collect::<Vec<_>>()
+        };
+        self.none("measures that test or refuse", |run| strict(run).len());
+        // A month takes an hour: which they were is told without another one.
+        let told: Vec<String> = self.runs.iter().flat_map(strict).take(MOST_TOLD).collect();
+        if let (Some(row), false) = (self.rows.last_mut(), told.is_empty()) {
+            row.value = format!("{}: {}", row.value, told.join("; "));
+        }
     }
 
     /// The views of a run that count.
@@ -661,6 +673,9 @@ fn hardest(cohorts: Vec<(Cohort, Pooled)>) -> Option<(Cohort, Pooled)> {
     cohorts.into_iter().max_by(|a, b| failed(a).total_cmp(&failed(b)))
 }
 
+/// So many measures are named in a row.
+const MOST_TOLD: usize = 5;
+
 /// Refusals that a reader meets alone for asking often.
 const BUDGETS: [Cause; 5] = [
     Cause::HeldBudget,
@@ -728,6 +743,22 @@ mod tests {
         };
         assert!(row(Baseline::Empty).is_some_and(|row| row.verdict == Verdict::Missed));
         assert_eq!(row(Baseline::Loaded), None);
+    }
+
+    #[test]
+    fn what_tests_readers_on_an_ordinary_day_is_named() {
+        let at = |s| Instant::from_nanos(0) + Duration::from_secs(s);
+        let measures = vec![
+            (at(70), "demote #1 path template /news: covers 90 % of the excess".to_owned()),
+            (at(72), "challenge #1 path template /news: covers 90 % of the excess".to_owned()),
+        ];
+        let record = Record { from: at(10), measures, ..Record::default() };
+        let rows = judge(Scenario::Ordinary, &[Run { seed: 0, record }], Baseline::Loaded);
+        let row = rows.iter().find(|row| row.what == "measures that test or refuse");
+        let row = row.expect("it is in the table of an ordinary day");
+        assert_eq!(row.verdict, Verdict::Missed);
+        let want = "1: after 62.00 s challenge #1 path template /news: covers 90 % of the excess";
+        assert_eq!(row.value, want);
     }
 
     #[test]
