@@ -121,10 +121,10 @@ impl Budget {
     pub(crate) async fn open(
         &self,
         target: &LoopbackAddr,
-        source: Option<Ipv4Addr>,
+        source: Ipv4Addr,
     ) -> io::Result<(TcpStream, Slot)> {
         let slot = self.reserve(Instant::now()).map_err(io::Error::other)?;
-        Ok((target.connect_from(source).await?, slot))
+        Ok((target.connect_from(Some(source)).await?, slot))
     }
 
     fn reserve(&self, now: Instant) -> Result<Slot, BudgetSpent> {
@@ -246,7 +246,7 @@ impl Way<'_> {
     /// # Errors
     /// What ran out, or what the system or the handshake says.
     pub(crate) async fn open(&self) -> io::Result<Connection> {
-        let (stream, slot) = self.budget.open(self.target, Some(self.source)).await?;
+        let (stream, slot) = self.budget.open(self.target, self.source).await?;
         let Some(tls) = self.tls else { return Ok(Connection::new(stream, slot)) };
         let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
         let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
@@ -254,13 +254,10 @@ impl Way<'_> {
     }
 }
 
-/// A client's connection from one request to the next, if it has one.
+/// A client's connection from one request to the next, if it has one, and whether something was asked on it: only then
+/// can it be closed between two requests.
 #[derive(Default)]
-pub(crate) struct Kept {
-    connection: Option<Connection>,
-    /// Whether something was asked on it: only then it can be closed between two requests.
-    is_used: bool,
-}
+pub(crate) struct Kept(Option<(Connection, bool)>);
 
 impl Kept {
     /// Opens a connection unless one is kept.
@@ -268,9 +265,8 @@ impl Kept {
     /// # Errors
     /// As [`Way::open`].
     pub(crate) async fn ready(&mut self, way: &Way<'_>) -> io::Result<()> {
-        if self.connection.is_none() {
-            self.connection = Some(way.open().await?);
-            self.is_used = false;
+        if self.0.is_none() {
+            self.0 = Some((way.open().await?, false));
         }
         Ok(())
     }
@@ -289,15 +285,14 @@ impl Kept {
         pace: Option<Pace>,
     ) -> Result<Response, ExchangeError> {
         loop {
-            self.ready(way).await.map_err(|_| ExchangeError::Closed)?;
-            let was_used = std::mem::replace(&mut self.is_used, true);
-            let Some(mut connection) = self.connection.take() else {
-                return Err(ExchangeError::Closed);
+            let (mut connection, was_used) = match self.0.take() {
+                Some(kept) => kept,
+                None => (way.open().await.map_err(|_| ExchangeError::Closed)?, false),
             };
             match connection.exchange(request, keep, pace).await {
                 Err(ExchangeError::Closed) if was_used => {}
                 Ok(response) => {
-                    self.connection = response.reusable.then_some(connection);
+                    self.0 = response.reusable.then_some((connection, true));
                     return Ok(response);
                 }
                 Err(error) => return Err(error),

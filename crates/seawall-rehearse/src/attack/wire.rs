@@ -37,7 +37,7 @@ pub(super) struct Wire {
 impl Wire {
     /// Without TLS; `None` if it is refused.
     pub(super) async fn plain(budget: &Budget, to: &LoopbackAddr, from: Ipv4Addr) -> Option<Self> {
-        let (tcp, slot) = budget.open(to, Some(from)).await.ok()?;
+        let (tcp, slot) = budget.open(to, from).await.ok()?;
         // Best effort: little room here, so that it is the peer who keeps what nobody takes.
         let _ = set_socket_recv_buffer_size(&tcp, RECEIVE_BYTES);
         Some(Self { io: Box::new(tcp), slot, sent_bytes: 0 })
@@ -50,7 +50,7 @@ impl Wire {
         from: Ipv4Addr,
         config: &Arc<ClientConfig>,
     ) -> Option<Self> {
-        let (tcp, slot) = budget.open(to, Some(from)).await.ok()?;
+        let (tcp, slot) = budget.open(to, from).await.ok()?;
         let name = ServerName::try_from(crate::site::HOST).ok()?;
         let shake = TlsConnector::from(Arc::clone(config)).connect(name, tcp);
         let io = timeout(HANDSHAKE_PATIENCE, shake).await.ok()?.ok()?;
