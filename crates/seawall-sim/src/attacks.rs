@@ -25,6 +25,9 @@ pub struct Attack {
     pub timing: Timing,
     /// What is learned from refusals.
     pub adapts: Adapts,
+    /// Whether all waves are of the same bots, at their addresses, with their connections and cookies, which do no more than aim
+    /// elsewhere. Otherwise each wave is of others.
+    pub is_one_botnet: bool,
     /// Against which bars it is held.
     pub class: Class,
     /// Whether the same attacker has visited for a day before (accelerated), rising slowly, to be taken
@@ -99,7 +102,7 @@ impl Tier {
 pub type Wave = &'static [Vector];
 
 /// One kind of bots doing one thing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Vector {
     /// How many there are.
     pub bots: u32,
@@ -116,7 +119,7 @@ pub struct Vector {
 }
 
 /// How often.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
     /// All together, a second.
     Total(f64),
@@ -267,6 +270,7 @@ const fn plain(
         waves,
         timing: Timing::Steady,
         adapts: Adapts::Never,
+        is_one_botnet: false,
         class,
         has_poisoned: false,
         special: &[],
@@ -294,6 +298,15 @@ const MISSING: Vector =
     vector(3_000, Rate::Total(3_000.0), Sources::Hosting(40), Aim::RandomPaths, BotLook::Tool);
 const COPIED: Vector =
     vector(20_000, Rate::Each(0.2), Sources::AmongReaders, Aim::Rotating, BotLook::Browsers);
+/// What 500 headless browsers open, first one and then, when most of it is refused, the other.
+const HEADLESS: &[Wave] = &[&[headless(Aim::Dynamic)], &[headless(Aim::Rotating)]];
+
+const fn headless(aim: Aim) -> Vector {
+    Vector {
+        skill: Skill::Browser,
+        ..vector(500, Rate::Each(2.0), Sources::AmongReaders, aim, BotLook::Browsers)
+    }
+}
 
 /// All of them.
 pub const ATTACKS: &[Attack] = &[
@@ -413,32 +426,12 @@ pub const ATTACKS: &[Attack] = &[
     },
     Attack {
         adapts: Adapts::OnRefusal,
+        is_one_botnet: true,
         ..plain(
             "A15",
             "headless browsers that pass tests",
             &[Tier::Headless, Tier::Adaptive],
-            &[
-                &[Vector {
-                    skill: Skill::Browser,
-                    ..vector(
-                        500,
-                        Rate::Each(2.0),
-                        Sources::AmongReaders,
-                        Aim::Dynamic,
-                        BotLook::Browsers,
-                    )
-                }],
-                &[Vector {
-                    skill: Skill::Browser,
-                    ..vector(
-                        500,
-                        Rate::Each(2.0),
-                        Sources::AmongReaders,
-                        Aim::Rotating,
-                        BotLook::Browsers,
-                    )
-                }],
-            ],
+            HEADLESS,
             Class::Mimicry,
         )
     },
@@ -525,6 +518,17 @@ pub const ATTACKS: &[Attack] = &[
             Class::Mimicry,
         )
     },
+    // More than the 500 browsers of A15: whenever most is refused, as many others elsewhere.
+    Attack {
+        adapts: Adapts::OnRefusal,
+        ..plain(
+            "A15d",
+            "headless browsers, others at each refusal",
+            &[Tier::Headless, Tier::Adaptive],
+            HEADLESS,
+            Class::Mimicry,
+        )
+    },
     // Smaller sites. The origin is the same, and saturated.
     Attack {
         views_per_s: 6.0,
@@ -560,6 +564,22 @@ mod tests {
             assert!(ATTACKS.iter().any(|attack| attack.tiers.contains(&tier)), "{tier:?}");
         }
         assert!(Tier::ALL.is_sorted());
+    }
+
+    #[test]
+    fn one_botnet_changes_its_aim_and_nothing_else() {
+        let mut some = 0;
+        for attack in ATTACKS.iter().filter(|attack| attack.is_one_botnet) {
+            let [first, ..] = attack.waves else { panic!("{}: no wave", attack.name) };
+            for wave in attack.waves {
+                assert_eq!(wave.len(), first.len(), "{}", attack.name);
+                for (one, other) in wave.iter().zip(*first) {
+                    assert_eq!(Vector { aim: other.aim, ..*one }, *other, "{}", attack.name);
+                }
+            }
+            some += 1;
+        }
+        assert!(some > 0);
     }
 
     #[track_caller]

@@ -123,6 +123,13 @@ impl Bots {
     fn stop(&mut self) {
         self.active.iter_mut().for_each(|active| active.is_on = false);
     }
+
+    /// The bots that are there go on, at what those of `wave` aim at.
+    fn aim_elsewhere(&mut self, wave: &[Vector]) {
+        for (active, vector) in self.active.iter_mut().zip(wave) {
+            (active.vector.aim, active.is_on) = (vector.aim, true);
+        }
+    }
 }
 
 impl World {
@@ -140,6 +147,9 @@ impl World {
         self.bots.waves += 1;
         self.record.waves.push((self.now, number));
         self.record.wave_met.push(None);
+        if attack.is_one_botnet && !self.bots.active.is_empty() {
+            return self.bots.aim_elsewhere(attack.waves[number]);
+        }
         for vector in attack.waves[number] {
             let active = self.bots.ready(vector);
             self.bots.active.push(active);
