@@ -164,7 +164,7 @@ impl Controller {
         let verdict = verdict(finding.state);
         let has_excess = finding.has_excess();
         self.calm_since = if has_excess { None } else { self.calm_since.or(Some(now)) };
-        self.step(now, verdict);
+        self.step(now, verdict, finding.looks_like_crowd());
         if has_excess && verdict.is_some_and(|verdict| verdict != Verdict::Crowd) {
             self.wake(now, &finding.rates);
             for candidate in &finding.candidates {
@@ -181,9 +181,15 @@ impl Controller {
         fade(&mut self.others.failed);
     }
 
-    /// Opens, judges and closes the incident.
+    /// Opens, judges and closes the incident. More of the same that the origin bears does not keep it open, unless
+    /// something is done about it still.
     fn judge(&mut self, now: Instant, finding: &Finding) {
         let verdict = verdict(finding.state);
+        let is_over = match finding.state {
+            TrafficState::Normal => true,
+            TrafficState::Watch => self.active().all(|measure| is_ordered(measure, now)),
+            TrafficState::Alarmed(_) | TrafficState::Recovery => false,
+        };
         if let (Some(verdict), None) = (verdict, self.incident) {
             let id = IncidentId(self.next_incident);
             self.next_incident += 1;
@@ -210,7 +216,7 @@ impl Controller {
                 incident.verdict = verdict;
                 self.record(now, Step::Judged(verdict));
             }
-        } else if finding.state == TrafficState::Normal {
+        } else if is_over {
             let incident = *incident;
             self.record(now, Step::Closed(incident));
             self.incident = None;
@@ -239,7 +245,7 @@ impl Controller {
     }
 
     /// Moves each measure that stands by the rules of the ladder.
-    fn step(&mut self, now: Instant, verdict: Option<Verdict>) {
+    fn step(&mut self, now: Instant, verdict: Option<Verdict>, looks_like_crowd: bool) {
         let Others { served, failed } = self.others;
         let others_failed = if failed > 0.0 { failed / (served + failed) } else { 0.0 };
         let calm_since = self.calm_since;
@@ -251,7 +257,14 @@ impl Controller {
             let is_counted = |it: &&Measure| it.rung >= Rung::Challenge && !is_ordered(it, now);
             let tested = self.active().filter(is_counted);
             let tested_upper = tested.map(|it| it.evidence.collateral_upper).sum();
-            let situation = Situation { now, verdict, others_failed, calm_since, tested_upper };
+            let situation = Situation {
+                now,
+                verdict,
+                looks_like_crowd,
+                others_failed,
+                calm_since,
+                tested_upper,
+            };
             match ladder::next(measure, &situation) {
                 Move::Stay => self.renew(now, place),
                 Move::To(rung, why) => self.move_to(now, place, rung, why),

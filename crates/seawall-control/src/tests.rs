@@ -14,9 +14,11 @@ use seawall_model::{
 };
 
 use crate::{
-    Action, ControlEvent, Controller, ControllerConfig, Entry, Incident, Mode, OperatorCommand,
-    Probe, Refused, Step, Why,
+    Action, ControlEvent, Controller, ControllerConfig, Entry, Mode, OperatorCommand, Probe,
+    Refused, Step, Why,
 };
+
+mod incident;
 
 const TICK: Duration = Duration::from_millis(250);
 const ATTACK: TrafficState = TrafficState::Alarmed(Verdict::Attack);
@@ -65,6 +67,8 @@ struct Scene {
     entries: Vec<Entry>,
     /// Requests per second of the site, of which 200 are ordinary.
     per_s: f64,
+    /// What detection thinks of it, from crowd (above 0) to attack.
+    log_odds: f64,
 }
 
 impl Scene {
@@ -76,6 +80,7 @@ impl Scene {
             stands: Vec::new(),
             entries: Vec::new(),
             per_s: 1_200.0,
+            log_odds: 0.0,
         }
     }
 
@@ -121,7 +126,7 @@ impl Scene {
                 observed: self.per_s,
                 expected: 200.0,
             }],
-            log_odds: 0.0,
+            log_odds: self.log_odds,
             counts: Counts { requests: 300, ..Counts::default() },
             met: met.collect(),
             unsure: unsure.collect(),
@@ -479,6 +484,18 @@ fn a_crowd_is_left_alone() {
 }
 
 #[test]
+fn nobody_is_tested_while_it_looks_like_a_crowd_that_nobody_has_watched_yet() {
+    let undecided = TrafficState::Alarmed(Verdict::Mixed);
+    let mut scene = Scene::new();
+    scene.log_odds = 6.0;
+    scene.ticks(6.0, undecided, &[(1, strong())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Demote));
+    scene.log_odds = 2.0;
+    scene.tick(undecided, &[(1, strong())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge), "it looks like neither");
+}
+
+#[test]
 fn what_has_ceased_is_let_go_and_comes_back_in_one_tick() {
     let mut scene = Scene::new();
     scene.ticks(3.0, ATTACK, &[(1, strong())], TESTED);
@@ -699,32 +716,6 @@ fn who_only_observes_publishes_nothing_that_acts() {
     assert_eq!(scene.rung(1), Some(Rung::Observe));
     scene.order(OperatorCommand::SetMode(Mode::Act));
     assert_eq!(scene.rung(1), Some(Rung::Block));
-}
-
-#[test]
-fn an_incident_lasts_from_its_first_alarm_to_the_quiet_after_it() {
-    let mut scene = Scene::new();
-    scene.ticks(1.0, TrafficState::Watch, &[], UNTESTED);
-    assert!(scene.controller.incident().is_none());
-    scene.ticks(1.0, TrafficState::Alarmed(Verdict::Mixed), &[(1, strong())], TESTED);
-    scene.ticks(2.0, ATTACK, &[(1, strong())], TESTED);
-    scene.ticks(60.0, TrafficState::Recovery, &[], UNTESTED);
-    assert!(scene.controller.incident().is_some());
-    scene.tick(TrafficState::Normal, &[], UNTESTED);
-    let closed: Vec<Incident> = scene
-        .entries
-        .iter()
-        .filter_map(|entry| match entry.step {
-            Step::Closed(incident) => Some(incident),
-            _ => None,
-        })
-        .collect();
-    let [incident] = closed[..] else { panic!("{closed:?}") };
-    assert_eq!(incident.verdict, Verdict::Attack);
-    assert_eq!(incident.until.saturating_since(incident.since), Duration::from_millis(2_750));
-    assert_eq!(incident.requests, 300 * (12 + 240 + 1));
-    assert!(incident.matched >= 250 * 10 && incident.excess > incident.requests / 2);
-    assert!(scene.controller.incident().is_none());
 }
 
 /// Anything that detection may say.

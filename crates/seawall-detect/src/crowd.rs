@@ -95,7 +95,7 @@ pub(crate) struct Evidence {
 }
 
 /// Beyond this it is one or the other, in nats.
-const SURE: f64 = 3.0;
+pub(crate) const SURE: f64 = 3.0;
 
 impl Evidence {
     /// Crowd above 0, attack below.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use seawall_model::{Instant, MitigationId, Signature, WallTime};
 
+use crate::crowd::SURE;
 use crate::{Counts, MitigationCounts};
 
 /// What is watched (detection.md §3).
@@ -298,6 +299,12 @@ impl Finding {
     /// is no chance.
     pub fn has_excess(&self) -> bool {
         is_excess(&self.alarms, &self.rates)
+    }
+
+    /// Whether what is too much looks like a crowd, though it may not be called one yet: because nobody was watched
+    /// for as long as a page takes to load, or because something else goes on that is no crowd's.
+    pub fn looks_like_crowd(&self) -> bool {
+        self.log_odds > SURE
     }
 }
 

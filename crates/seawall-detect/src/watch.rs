@@ -4,9 +4,9 @@
 //! or stress that lasts: for a second just after a start and on a site of which nothing is known, else for two, and twice as long as it
 //! ever does in ordinary times; or a protocol abused. What requests cost the origin is no volume of its own beside stress: two searches of readers
 //! that meet are both. Recovery: three seconds without that end the alarm, and a
-//! minute more the incident, in which a sum of sixteen seconds that still runs down is no volume. Blind spots: more
-//! of the same that the origin bears is nobody's business, and only watched; in the minute of recovery, what only such a
-//! sum sees and what presses the origin for less than it takes by itself.
+//! minute more the incident; a sum of sixteen seconds that has not run down since is no volume and no other mix. Blind spots: more
+//! of the same that the origin bears is nobody's business, and only watched; in the minute of recovery and until it has
+//! run down, what only such a sum sees and what presses the origin for less than it takes by itself.
 //!
 //! *Source:* detection.md §3, §9.
 
@@ -25,6 +25,8 @@ pub(crate) struct Watch {
     usually_pressed_s: f64,
     /// Whether anything else was since it has been, or there was an incident.
     is_other_wrong: bool,
+    /// By channel: whether its sum of sixteen seconds has been too much ever since the last incident.
+    runs_down: [bool; Channel::ALL.len()],
 }
 
 /// For so long the origin is under stress before that is an alarm by itself, of a site of which nothing is known.
@@ -79,6 +81,7 @@ impl Watch {
         seconds: f64,
     ) -> bool {
         self.note_pressure(alarms, is_pressed, seconds);
+        self.note_sums(alarms);
         let has_reason = self.has_reason(alarms, is_known);
         let before = self.state;
         match self.state {
@@ -132,16 +135,25 @@ impl Watch {
         (self.pressed_s, self.is_other_wrong) = (0.0, false);
     }
 
+    /// Notes what still runs down of an incident.
+    fn note_sums(&mut self, alarms: &[Alarm]) {
+        let is_recovery = self.state == TrafficState::Recovery;
+        for (runs_down, channel) in self.runs_down.iter_mut().zip(Channel::ALL) {
+            let is_slow = |alarm: &Alarm| alarm.channel == channel && alarm.scale == Scale::Slow;
+            *runs_down = (is_recovery || *runs_down) && alarms.iter().any(is_slow);
+        }
+    }
+
     fn has_reason(&self, alarms: &[Alarm], is_known: bool) -> bool {
         let any = |is: &dyn Fn(&Alarm) -> bool| alarms.iter().any(is);
         let volume = any(&|alarm| is_volume(alarm.channel));
-        let is_other =
-            any(&|alarm| alarm.channel == Channel::Composition) || is_out_of_proportion(alarms);
         let stress = self.pressed_s >= PRESSED_WITH_VOLUME_S
             || any(&|alarm| alarm.channel == Channel::OriginStress);
-        // What still runs down after an incident is no new volume.
+        // What still runs down after an incident is no new volume, and no other mix.
         let runs_down =
-            |alarm: &Alarm| self.state == TrafficState::Recovery && alarm.scale == Scale::Slow;
+            |alarm: &Alarm| alarm.scale == Scale::Slow && self.runs_down[alarm.channel.index()];
+        let is_other = any(&|alarm| alarm.channel == Channel::Composition && !runs_down(alarm))
+            || is_out_of_proportion(alarms);
         let is_asked_more = any(&|alarm| {
             is_volume(alarm.channel) && !is_of_stress(alarm.channel) && !runs_down(alarm)
         });
@@ -329,12 +341,14 @@ mod tests {
         let slow = Alarm { scale: Scale::Slow, ..alarm(Channel::Requests) };
         let stress = alarm(Channel::OriginStress);
         let fresh = alarm(Channel::Requests);
+        let slow_mix = Alarm { scale: Scale::Slow, ..alarm(Channel::Composition) };
         for (alarms, pressed_s, want) in [
             (vec![slow, stress], 0.25, false),
             (vec![slow, stress], 1.75, false),
             (vec![slow, stress], 2.0, true),
             (vec![fresh, stress], 0.25, true),
             (vec![slow, alarm(Channel::Composition)], 0.25, true),
+            (vec![alarm(Channel::OriginCost), slow_mix], 0.25, false),
         ] {
             let mut watch = Watch::default();
             watch.step(&[slow, stress], false, true, 0.25);
@@ -347,6 +361,27 @@ mod tests {
             let began = (0..ticks).any(|_| watch.step(&alarms, true, true, 0.25));
             assert_eq!(began, want, "{alarms:?} for {pressed_s} s");
         }
+    }
+
+    #[test]
+    fn a_sum_runs_down_until_it_has_though_the_incident_is_over() {
+        let slow = [Alarm { scale: Scale::Slow, ..alarm(Channel::Requests) }];
+        let mut watch = Watch::default();
+        watch.step(&[slow[0], alarm(Channel::OriginStress)], false, true, 0.25);
+        (0..4 * 70).for_each(|_| {
+            watch.step(&slow, false, true, 0.25);
+        });
+        assert_eq!(watch.state(), TrafficState::Watch, "the incident is over");
+        let mut begins = |alarms: &[Alarm]| {
+            let begun = (0..3).any(|_| watch.step(alarms, true, true, 0.25));
+            watch.step(alarms, false, true, 0.25);
+            begun
+        };
+        assert!(!begins(&slow), "the same sum");
+        assert!(begins(&[slow[0], alarm(Channel::OriginBound)]), "another channel");
+        let mut watch = Watch { state: TrafficState::Watch, ..watch };
+        watch.step(&[], false, true, 0.25);
+        assert!((0..3).any(|_| watch.step(&slow, true, true, 0.25)), "it was quiet in between");
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub enum Effect {
 pub struct Status {
     /// Whether it takes what goes on for an attack, or cannot tell it from one.
     pub is_alarmed: bool,
-    /// Whether everything is as always.
+    /// Whether there is no incident, or none any more.
     pub is_normal: bool,
     /// The state in a word, for the trace.
     pub state: String,

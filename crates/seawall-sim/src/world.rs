@@ -324,7 +324,10 @@ impl World {
         record.most_bytes = record.most_bytes.max(status.bytes);
         record.over_queue |= status.queued > status.max_queued;
         record.over_measures |= status.mitigations.len() > seawall_model::MAX_MITIGATIONS;
-        if record.states.last().is_none_or(|last| last.3 != status.state) {
+        let is_as_before = |(_, _, is_normal, name): &(_, _, bool, String)| {
+            *is_normal == status.is_normal && *name == status.state
+        };
+        if !record.states.last().is_some_and(is_as_before) {
             let state = (self.now, status.is_alarmed, status.is_normal, status.state.clone());
             record.states.push(state);
         }

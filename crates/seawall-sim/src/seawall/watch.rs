@@ -257,7 +257,7 @@ impl Watch {
                 self.state,
                 TrafficState::Alarmed(Verdict::Attack | Verdict::Mixed)
             ),
-            is_normal: self.state == TrafficState::Normal,
+            is_normal: self.cycle.controller().incident().is_none(),
             state: format!("{} {}", self.state.as_str(), self.alarms),
             words: words.collect(),
             mitigations: self.published.clone(),
