@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use seawall_detect::{
     Candidate, Finding, SignatureEvidence, SiteRates, TrafficState, Verdict, licence,
@@ -60,6 +61,8 @@ pub struct Controller {
     incident: Option<Incident>,
     /// Since when there is no excess worth explaining.
     calm_since: Option<Instant>,
+    /// Since when there is an alarm.
+    alarmed_since: Option<Instant>,
     others: Others,
     published: Vec<Mitigation>,
     actions: VecDeque<Action>,
@@ -83,6 +86,7 @@ impl Controller {
             wall: WallTime::default(),
             incident: None,
             calm_since: None,
+            alarmed_since: None,
             others: Others::default(),
             published: Vec::new(),
             actions: VecDeque::new(),
@@ -164,7 +168,9 @@ impl Controller {
         let verdict = verdict(finding.state);
         let has_excess = finding.has_excess();
         self.calm_since = if has_excess { None } else { self.calm_since.or(Some(now)) };
-        self.step(now, verdict, finding.looks_like_crowd());
+        self.alarmed_since = verdict.and(self.alarmed_since.or(Some(now)));
+        let is_early = self.alarmed_since.is_some_and(|it| now.saturating_since(it) < UNWATCHED);
+        self.step(now, verdict, is_early && finding.looks_like_crowd());
         if has_excess && verdict.is_some_and(|verdict| verdict != Verdict::Crowd) {
             self.wake(now, &finding.rates);
             for candidate in &finding.candidates {
@@ -220,6 +226,14 @@ impl Controller {
             let incident = *incident;
             self.record(now, Step::Closed(incident));
             self.incident = None;
+            self.forget_rates();
+        }
+    }
+
+    /// What rests is not asked about in peace, so that how much of it there was last says nothing of what comes next.
+    fn forget_rates(&mut self) {
+        for measure in self.measures.iter_mut().filter(|measure| !measure.is_active()) {
+            (measure.evidence.matched_per_s, measure.evidence.coverage) = (0.0, 0.0);
         }
     }
 
@@ -572,5 +586,7 @@ const MAX_ORDERS: usize = 12;
 const MAX_ACTIONS: usize = 1_024;
 /// How much of what was counted is left after one tick of 250 ms: half after five seconds.
 const PROBE_FADE: f64 = 0.965_9;
+/// So long after an alarm began it was watched how pages are read, if any are: it takes four to six seconds of a rush.
+const UNWATCHED: Duration = Duration::from_secs(8);
 const BACK_PER_S: f64 = 1.0;
 const BACK_COVERAGE: f64 = 0.03;

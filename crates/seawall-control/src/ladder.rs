@@ -12,7 +12,7 @@
 //! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
 //! | 6 | what it means is no more than twice what is ordinary or a request a second above it, for 10 s; or the site has no excess worth explaining, for 10 s | it rests |
 //! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
-//! | 8 | on demote for 1 s, what is too much does not look like a crowd that only was not watched for long enough yet, and its evidence bears a test; or a wide one, this is an attack, it explains a quarter of what is too much, and with it no more than one client in a hundred looks like what is tested | challenge |
+//! | 8 | on demote for 1 s, the alarm is 8 s old or what is too much does not look like a crowd, and its evidence bears a test; or a wide one, this is an attack, it explains a quarter of what is too much, and with it no more than one client in a hundred looks like what is tested | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
 //! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who were told to wait ten seconds ago or earlier more than two in five have gone on since | block |
@@ -38,7 +38,7 @@ pub(crate) struct Situation {
     pub(crate) now: Instant,
     /// What is thought of it; `None` while there is no alarm.
     pub(crate) verdict: Option<Verdict>,
-    /// Whether it looks like a crowd, though that may not be said yet.
+    /// Whether it looks like a crowd, in the first seconds, in which that may not be said yet.
     pub(crate) looks_like_crowd: bool,
     /// Which part of the synthetic readers that no measure met were kept from reading, 0 to 1.
     pub(crate) others_failed: f64,

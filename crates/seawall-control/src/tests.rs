@@ -493,6 +493,9 @@ fn nobody_is_tested_while_it_looks_like_a_crowd_that_nobody_has_watched_yet() {
     scene.log_odds = 2.0;
     scene.tick(undecided, &[(1, strong())], UNTESTED);
     assert_eq!(scene.rung(1), Some(Rung::Challenge), "it looks like neither");
+    let mut scene = Scene { log_odds: 6.0, ..Scene::new() };
+    scene.ticks(8.5, undecided, &[(1, strong())], UNTESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Challenge), "forms are never watched");
 }
 
 #[test]

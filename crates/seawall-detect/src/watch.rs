@@ -4,9 +4,9 @@
 //! or stress that lasts: for a second just after a start and on a site of which nothing is known, else for two, and twice as long as it
 //! ever does in ordinary times; or a protocol abused. What requests cost the origin is no volume of its own beside stress: two searches of readers
 //! that meet are both. Recovery: three seconds without that end the alarm, and a
-//! minute more the incident; a sum of sixteen seconds that has not run down since is no volume and no other mix. Blind spots: more
-//! of the same that the origin bears is nobody's business, and only watched; in the minute of recovery and until it has
-//! run down, what only such a sum sees and what presses the origin for less than it takes by itself.
+//! minute more the incident. A sum of sixteen seconds that has not run down since is no volume beside stress, and no other mix, until
+//! the next minute is over as well. Blind spots: more of the same that the origin bears is nobody's business, and only watched; in
+//! those two minutes, what only such a sum sees and what presses the origin for less than it takes by itself.
 //!
 //! *Source:* detection.md §3, §9.
 
@@ -25,8 +25,10 @@ pub(crate) struct Watch {
     usually_pressed_s: f64,
     /// Whether anything else was since it has been, or there was an incident.
     is_other_wrong: bool,
-    /// By channel: whether its sum of sixteen seconds has been too much ever since the last incident.
+    /// By channel: whether its sum of sixteen seconds has been too much ever since the minute of recovery.
     runs_down: [bool; Channel::ALL.len()],
+    /// Seconds since that minute.
+    recovered_s: f64,
 }
 
 /// For so long the origin is under stress before that is an alarm by itself, of a site of which nothing is known.
@@ -81,7 +83,7 @@ impl Watch {
         seconds: f64,
     ) -> bool {
         self.note_pressure(alarms, is_pressed, seconds);
-        self.note_sums(alarms);
+        self.note_sums(alarms, seconds);
         let has_reason = self.has_reason(alarms, is_known);
         let before = self.state;
         match self.state {
@@ -95,6 +97,7 @@ impl Watch {
             _ if has_reason => {
                 self.state = TrafficState::Alarmed(Verdict::Mixed);
                 (self.alarmed_s, self.calm_s) = (0.0, 0.0);
+                self.runs_down = Default::default();
             }
             TrafficState::Recovery => {
                 self.calm_s += seconds;
@@ -135,9 +138,13 @@ impl Watch {
         (self.pressed_s, self.is_other_wrong) = (0.0, false);
     }
 
-    /// Notes what still runs down of an incident.
-    fn note_sums(&mut self, alarms: &[Alarm]) {
+    /// Notes what still runs down of an incident. Not for ever: what begins in the minute of recovery may be the next one.
+    fn note_sums(&mut self, alarms: &[Alarm], seconds: f64) {
         let is_recovery = self.state == TrafficState::Recovery;
+        self.recovered_s = if is_recovery { 0.0 } else { self.recovered_s + seconds };
+        if self.recovered_s > RECOVERY_S {
+            self.runs_down = Default::default();
+        }
         for (runs_down, channel) in self.runs_down.iter_mut().zip(Channel::ALL) {
             let is_slow = |alarm: &Alarm| alarm.channel == channel && alarm.scale == Scale::Slow;
             *runs_down = (is_recovery || *runs_down) && alarms.iter().any(is_slow);
@@ -378,10 +385,43 @@ mod tests {
             begun
         };
         assert!(!begins(&slow), "the same sum");
-        assert!(begins(&[slow[0], alarm(Channel::OriginBound)]), "another channel");
-        let mut watch = Watch { state: TrafficState::Watch, ..watch };
-        watch.step(&[], false, true, 0.25);
-        assert!((0..3).any(|_| watch.step(&slow, true, true, 0.25)), "it was quiet in between");
+        let other = Alarm { channel: Channel::OriginBound, ..slow[0] };
+        assert!(begins(&[slow[0], other]), "another one");
+    }
+
+    #[test]
+    fn a_sum_that_was_quiet_or_stays_for_two_minutes_runs_down_no_more() {
+        let slow = [Alarm { scale: Scale::Slow, ..alarm(Channel::Requests) }];
+        for (between, after_s, want) in
+            [(&slow[..], 70.0, false), (&slow[..], 128.0, true), (&[][..], 70.0, true)]
+        {
+            let mut watch = Watch::default();
+            watch.step(&[slow[0], alarm(Channel::OriginStress)], false, true, 0.25);
+            (0..(after_s * 4.0) as u32).for_each(|_| {
+                watch.step(&slow, false, true, 0.25);
+            });
+            watch.step(between, false, true, 0.25);
+            let begins = (0..3).any(|_| watch.step(&slow, true, true, 0.25));
+            assert_eq!(begins, want, "{} sums after {after_s} s", between.len());
+        }
+    }
+
+    #[test]
+    fn sums_hold_an_alarm_that_began_anew() {
+        let sums = [Channel::Requests, Channel::Composition]
+            .map(|channel| Alarm { scale: Scale::Slow, ..alarm(channel) });
+        let mut watch = Watch::default();
+        let mut steps = |alarms: &[Alarm], count: u32| {
+            (0..count).for_each(|_| {
+                watch.step(alarms, false, true, 0.25);
+            });
+            watch.state()
+        };
+        steps(&[alarm(Channel::Resets)], 1);
+        assert_eq!(steps(&sums[..1], 40), TrafficState::Recovery);
+        assert_eq!(steps(&sums, 4), TrafficState::Recovery, "they may run down");
+        steps(&[alarm(Channel::Resets)], 1);
+        assert_eq!(steps(&sums, 40), MIXED, "they are of this one");
     }
 
     #[test]

@@ -570,6 +570,7 @@ mod tests {
     fn one_botnet_changes_its_aim_and_nothing_else() {
         let mut some = 0;
         for attack in ATTACKS.iter().filter(|attack| attack.is_one_botnet) {
+            assert!(attack.timing == Timing::Steady && !attack.has_poisoned, "{}", attack.name);
             let [first, ..] = attack.waves else { panic!("{}: no wave", attack.name) };
             for wave in attack.waves {
                 assert_eq!(wave.len(), first.len(), "{}", attack.name);

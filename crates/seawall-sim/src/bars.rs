@@ -44,7 +44,7 @@ pub struct Row {
     pub worst_seed: Option<u64>,
 }
 
-/// When, whether it is an alarm, whether it is normal, its name.
+/// When, whether it is an alarm, whether there is no incident, its name.
 type StateChange = (Instant, bool, bool, String);
 
 /// One run and its seed.

@@ -95,7 +95,7 @@ pub struct Record {
     pub seconds: Vec<Second>,
     /// How long the origin took, in milliseconds, and when it was done.
     pub origin: Vec<(Instant, f32)>,
-    /// When the state changed, whether it is an alarm, whether it is normal, and its name.
+    /// When the state changed, whether it is an alarm, whether there is no incident, and its name.
     pub states: Vec<(Instant, bool, bool, String)>,
     /// When measures came or changed their rung, in words.
     pub measures: Vec<(Instant, String)>,

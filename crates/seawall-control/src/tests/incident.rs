@@ -30,6 +30,20 @@ fn an_incident_lasts_from_its_first_alarm_to_the_quiet_after_it() {
 }
 
 #[test]
+fn what_rests_comes_back_for_what_is_there_now_and_not_for_what_was_there_last() {
+    let mut scene = Scene::new();
+    scene.ticks(4.0, ATTACK, &[(1, strong())], TESTED);
+    scene.per_s = 200.0;
+    scene.ticks(12.0, TrafficState::Watch, &[(1, strong())], TESTED);
+    assert_eq!((scene.rung(1), closed(&scene).len()), (None, 1), "the site has no excess");
+    scene.per_s = 1_200.0;
+    scene.tick(ATTACK, &[], UNTESTED);
+    assert_eq!(scene.rung(1), None, "nobody looked for it");
+    scene.tick(ATTACK, &[(1, strong())], TESTED);
+    assert_eq!(scene.rung(1), Some(Rung::Block));
+}
+
+#[test]
 fn an_incident_is_over_though_more_is_asked_than_is_ordinary_once_nothing_is_done_about_it() {
     let mut scene = Scene::new();
     scene.ticks(4.0, ATTACK, &[(1, strong())], TESTED);

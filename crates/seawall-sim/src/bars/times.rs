@@ -108,12 +108,12 @@ pub(super) fn is_before_signature(record: &Record, at: Instant) -> bool {
     at.saturating_since(began) < Duration::from_secs_f64(within_s)
 }
 
-/// From the end of an attack until the state is normal.
+/// From the end of an attack until the incident is over.
 pub(super) fn normal_after_attack(record: &Record) -> f64 {
     normal_again(record, record.until)
 }
 
-/// From the end of a surge until the state is normal.
+/// From the end of a surge until the incident is over.
 pub(super) fn normal_after_surge(record: &Record) -> f64 {
     normal_again(record, surge_over(record))
 }
@@ -139,7 +139,7 @@ fn surge_over(record: &Record) -> Instant {
     later.map_or(record.until, |at| record.until + Duration::from_secs((at - until) as u64))
 }
 
-/// When it is normal for the first time once it is over, which it may have been all along.
+/// When there is no incident for the first time once it is over, of which there may have been none.
 fn normal_at(record: &Record, over: Instant) -> Option<Instant> {
     let before = record.states.iter().rfind(|(at, ..)| *at <= over);
     if before.is_none_or(|(_, _, is_normal, _)| *is_normal) {

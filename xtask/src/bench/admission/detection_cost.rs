@@ -16,7 +16,7 @@ use super::Scene;
 /// The bar, in microseconds.
 const BAR_US: f64 = 1.4;
 /// Many short ones: a pair differs by several microseconds on a machine with neighbours, whatever its length, and the median of
-/// forty by a fifth of what that of nine does.
+/// forty-one by half of what that of nine does.
 const PAIRS: usize = 41;
 /// As short as both clients can.
 const RUN: Duration = Duration::from_secs(1);
