@@ -271,6 +271,8 @@ impl Controller {
             let is_counted = |it: &&Measure| it.rung >= Rung::Challenge && !is_ordered(it, now);
             let tested = self.active().filter(is_counted);
             let tested_upper = tested.map(|it| it.evidence.collateral_upper).sum();
+            let is_testable = |it: &&Measure| ladder::is_testable(it, now) && !is_ordered(it, now);
+            let testable = self.active().filter(is_testable).map(|it| it.evidence.coverage).sum();
             let situation = Situation {
                 now,
                 verdict,
@@ -278,6 +280,7 @@ impl Controller {
                 others_failed,
                 calm_since,
                 tested_upper,
+                testable,
             };
             match ladder::next(measure, &situation) {
                 Move::Stay => self.renew(now, place),

@@ -12,7 +12,7 @@
 //! | 5 | its evidence bears less than its rung, for 3 s | down to what it bears |
 //! | 6 | what it means is no more than twice what is ordinary or a request a second above it, for 10 s; or the site has no excess worth explaining, for 10 s | it rests |
 //! | 7 | it explains less than 3 % of what is too much, for 3 s | it rests |
-//! | 8 | on demote for 1 s, the alarm is 8 s old or what is too much does not look like a crowd, and its evidence bears a test; or a wide one, this is an attack, it explains a quarter of what is too much, and with it no more than one client in a hundred looks like what is tested | challenge |
+//! | 8 | on demote for 1 s, the alarm is 8 s old or what is too much does not look like a crowd, its evidence bears a test, and this is an attack or all that bears one explains a quarter of what is too much; or its evidence bears a wide one, this is an attack, it explains a quarter of what is too much, and with it no more than one client in a hundred looks like what is tested | challenge |
 //! | 9 | on challenge, its evidence bears blocking, and of 200 tests fewer than 0.5 % are passed | block |
 //! | 10 | on challenge for 3 s, its evidence bears blocking, and most of what it meets is beyond the budget of pages in hand | block |
 //! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who were told to wait ten seconds ago or earlier more than two in five have gone on since | block |
@@ -47,6 +47,9 @@ pub(crate) struct Situation {
     /// Upper bound of the part of clients that look like what is tested or blocked, 0 to 1, but for what the operator
     /// ordered. Who looks like two of them counts twice.
     pub(crate) tested_upper: f64,
+    /// How much of what is too much is explained by what is tested, blocked, or bears a test, but for what the operator
+    /// ordered. What two of them explain counts twice.
+    pub(crate) testable: f64,
 }
 
 /// What becomes of a measure.
@@ -175,7 +178,9 @@ fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {
     match measure.rung {
         Rung::Observe if bears > Rung::Observe => Some(Move::To(Rung::Demote, Why::Stands)),
         Rung::Demote if measure.age(now) < TRIAL || situation.looks_like_crowd => None,
-        Rung::Demote if bears > Rung::Demote => Some(Move::To(Rung::Challenge, Why::Stands)),
+        Rung::Demote if bears > Rung::Demote && is_worth_a_test(measure, situation) => {
+            Some(Move::To(Rung::Challenge, Why::Stands))
+        }
         Rung::Demote if may_test_widely(measure, situation) => Some(Move::TestWidely),
         Rung::Challenge if bears == Rung::Block => {
             let nobody_passes = counts.tests_set >= MIN_TESTS
@@ -198,6 +203,14 @@ fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {
     }
 }
 
+/// Whether a test would help: while it is undecided, only if all that can be tested is much of what is too much. A few
+/// per cent of a rush always look alike: a story that some readers happen to like.
+fn is_worth_a_test(measure: &Measure, situation: &Situation) -> bool {
+    situation.verdict == Some(Verdict::Attack)
+        || measure.is_proven
+        || situation.testable >= MIN_MAIN
+}
+
 /// Whether it may test more people than it could whatever goes on: it is sure that this is an attack, this is much of
 /// it, and with all others it meets no more than one in a hundred.
 fn may_test_widely(measure: &Measure, situation: &Situation) -> bool {
@@ -207,6 +220,12 @@ fn may_test_widely(measure: &Measure, situation: &Situation) -> bool {
         && evidence.coverage >= MIN_MAIN
         && situation.tested_upper + evidence.collateral_upper <= MAX_TESTED
         && bears_wide_test(&measure.signature, evidence)
+}
+
+/// Whether it is tested or blocked, or could be by its evidence.
+pub(crate) fn is_testable(measure: &Measure, now: Instant) -> bool {
+    let bears = licence(&measure.signature, &measure.evidence).min(measure.ceiling(now));
+    measure.rung.max(bears) >= Rung::Challenge
 }
 
 /// What its evidence bears, where it stands: a wide test that was begun goes on while it bears that, whatever else comes.

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod incident;
+mod tested;
 
 const TICK: Duration = Duration::from_millis(250);
 const ATTACK: TrafficState = TrafficState::Alarmed(Verdict::Attack);
@@ -319,70 +320,6 @@ fn forms_that_readers_send_and_few_among_what_can_be_tested_block_nobody() {
     }
 }
 
-/// Evidence that bears a wide test: four clients in a thousand may look like that.
-fn wide() -> SignatureEvidence {
-    SignatureEvidence { collateral_upper: 0.004, coverage: 0.5, ..strong() }
-}
-
-#[test]
-fn what_four_in_a_thousand_look_like_is_tested_once_it_is_sure_that_it_is_an_attack() {
-    let mixed = TrafficState::Alarmed(Verdict::Mixed);
-    let mut scene = Scene::new();
-    scene.ticks(10.0, mixed, &[(1, wide())], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Demote));
-    scene.ticks(0.5, ATTACK, &[(1, wide())], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Challenge));
-    scene.ticks(10.0, mixed, &[(1, wide())], TESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Challenge), "it goes on, and never blocks");
-    let more = SignatureEvidence { collateral_upper: 0.005_1, ..wide() };
-    scene.ticks(4.0, ATTACK, &[(1, more)], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Demote));
-    assert_eq!(scene.reasons(1).last(), Some(&Why::Weaker));
-}
-
-#[test]
-fn a_test_that_was_not_begun_as_a_wide_one_does_not_become_one() {
-    let mixed = TrafficState::Alarmed(Verdict::Mixed);
-    let narrow = SignatureEvidence { collateral_upper: 0.002_9, ..wide() };
-    let mut scene = Scene::new();
-    scene.ticks(2.0, mixed, &[(1, narrow)], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Challenge));
-    scene.ticks(4.0, mixed, &[(1, wide())], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Demote));
-}
-
-#[test]
-fn a_wide_test_that_some_pass_is_not_set_again_for_five_minutes() {
-    let mut scene = Scene::new();
-    scene.ticks(2.0, ATTACK, &[(1, wide())], UNTESTED);
-    scene.ticks(1.0, ATTACK, &[(1, wide())], Meets { tests_passed: 40, ..TESTED });
-    assert_eq!(scene.rung(1), Some(Rung::Demote));
-    scene.ticks(290.0, ATTACK, &[(1, wide())], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Demote));
-    scene.ticks(20.0, ATTACK, &[(1, wide())], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Challenge));
-}
-
-#[test]
-fn what_is_little_of_an_attack_is_not_tested_widely() {
-    let little = SignatureEvidence { coverage: 0.2, ..wide() };
-    let mut scene = Scene::new();
-    scene.ticks(10.0, ATTACK, &[(1, little)], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Demote));
-}
-
-#[test]
-fn of_all_readers_no_more_than_one_in_a_hundred_is_tested_for_wide_tests() {
-    let narrow = SignatureEvidence { collateral_upper: 0.003, ..wide() };
-    let mut scene = Scene::new();
-    let all = [(1, wide()), (2, wide()), (3, wide()), (4, narrow)];
-    scene.ticks(10.0, ATTACK, &all, UNTESTED);
-    let rungs = [1, 2, 3].map(|value| scene.rung(value));
-    let tested = rungs.iter().filter(|rung| **rung == Some(Rung::Challenge)).count();
-    assert_eq!(tested, 2, "a third would make twelve in a thousand: {rungs:?}");
-    assert_eq!(scene.rung(4), Some(Rung::Challenge), "of three in a thousand it is not asked");
-}
-
 #[test]
 fn nothing_is_blocked_without_proof() {
     let mut scene = Scene::new();
@@ -481,21 +418,6 @@ fn a_crowd_is_left_alone() {
     assert_eq!(scene.rung(2), Some(Rung::Block));
     scene.ticks(0.5, crowd, &[(2, strong())], TESTED);
     assert_eq!(scene.rung(2), Some(Rung::Demote));
-}
-
-#[test]
-fn nobody_is_tested_while_it_looks_like_a_crowd_that_nobody_has_watched_yet() {
-    let undecided = TrafficState::Alarmed(Verdict::Mixed);
-    let mut scene = Scene::new();
-    scene.log_odds = 6.0;
-    scene.ticks(6.0, undecided, &[(1, strong())], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Demote));
-    scene.log_odds = 2.0;
-    scene.tick(undecided, &[(1, strong())], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Challenge), "it looks like neither");
-    let mut scene = Scene { log_odds: 6.0, ..Scene::new() };
-    scene.ticks(8.5, undecided, &[(1, strong())], UNTESTED);
-    assert_eq!(scene.rung(1), Some(Rung::Challenge), "forms are never watched");
 }
 
 #[test]
