@@ -15,7 +15,7 @@ use crate::event::{
     Action, ControlEvent, Entry, Incident, IncidentId, MAX_ORDER, OperatorCommand, Probe, Refused,
     Step, Why,
 };
-use crate::ladder::{self, COOL, Move, Situation};
+use crate::ladder::{self, COOL, MOST, Move, Situation};
 use crate::measures::{LIFE, Measure, MeasureState, Order};
 
 /// Whether anything is done about what is found.
@@ -64,6 +64,8 @@ pub struct Controller {
     /// Since when there is an alarm.
     alarmed_since: Option<Instant>,
     others: Others,
+    /// The last that was most of what is too much and taken back because some pass: its collateral, and when.
+    passed: Option<(f64, Instant)>,
     published: Vec<Mitigation>,
     actions: VecDeque<Action>,
 }
@@ -88,6 +90,7 @@ impl Controller {
             calm_since: None,
             alarmed_since: None,
             others: Others::default(),
+            passed: None,
             published: Vec::new(),
             actions: VecDeque::new(),
         }
@@ -273,6 +276,8 @@ impl Controller {
             let tested_upper = tested.map(|it| it.evidence.collateral_upper).sum();
             let is_testable = |it: &&Measure| ladder::is_testable(it, now) && !is_ordered(it, now);
             let testable = self.active().filter(is_testable).map(|it| it.evidence.coverage).sum();
+            let passed = self.passed.filter(|(_, at)| now.saturating_since(*at) < COOL);
+            let passed_collateral = passed.map(|(collateral, _)| collateral);
             let situation = Situation {
                 now,
                 verdict,
@@ -281,6 +286,7 @@ impl Controller {
                 calm_since,
                 tested_upper,
                 testable,
+                passed_collateral,
             };
             match ladder::next(measure, &situation) {
                 Move::Stay => self.renew(now, place),
@@ -309,6 +315,9 @@ impl Controller {
         let from = measure.rung;
         if rung < from && why != Why::Operator {
             measure.ceiling = Some((rung, now + COOL));
+        }
+        if why == Why::SomePass && measure.evidence.coverage >= MOST {
+            self.passed = Some((measure.evidence.collateral_upper, now));
         }
         measure.is_proven = match why {
             Why::NobodyPasses | Why::BeyondBudget | Why::NoReaders => true,
