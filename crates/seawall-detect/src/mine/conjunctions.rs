@@ -15,15 +15,19 @@ pub(crate) const MAX_THINGS: usize = 64;
 const PAIRS: usize = MAX_THINGS * (MAX_THINGS - 1) / 2;
 const TRIPLES: usize = PAIRS * (MAX_THINGS - 2) / 3;
 
+/// How many conjunctions there are.
+const ALL: usize = MAX_THINGS + PAIRS + TRIPLES;
+
 /// Counts of rows, at most 65,535 of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Conjunctions {
+    /// Of each conjunction; behind them as many places as there are things, so that [`Self::line`] needs no end.
     counts: Vec<u16>,
 }
 
 impl Conjunctions {
     pub(crate) fn new() -> Self {
-        Self { counts: vec![0; MAX_THINGS + PAIRS + TRIPLES] }
+        Self { counts: vec![0; ALL + MAX_THINGS] }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -81,23 +85,33 @@ impl Conjunctions {
             change(&mut self.counts[rest.trailing_zeros() as usize]);
             rest &= rest - 1;
         }
-        let (mut things, mut len) = ([0u8; MAX_THINGS], 0);
+        // Where the pairs of each thing begin is worked out once, and not for each that is higher.
+        let (mut things, mut below, mut len) = ([0u8; MAX_THINGS], [0u16; MAX_THINGS], 0);
         let mut rest = mask & !alone;
         while rest != 0 {
             let k = rest.trailing_zeros() as usize;
             rest &= rest - 1;
             change(&mut self.counts[k]);
-            let pairs = &mut self.counts[MAX_THINGS + pairs_below(k)..][..k];
-            things[..len].iter().for_each(|i| change(&mut pairs[usize::from(*i)]));
-            for (place, j) in things[..len].iter().enumerate().skip(1) {
-                let j = usize::from(*j);
-                let start = MAX_THINGS + PAIRS + triples_below(k) + pairs_below(j);
-                let triples = &mut self.counts[start..][..j];
-                things[..place].iter().for_each(|i| change(&mut triples[usize::from(*i)]));
+            let lower = &things[..len];
+            let pairs = self.line(MAX_THINGS + pairs_below(k));
+            lower.iter().for_each(|i| change(&mut pairs[usize::from(*i) % MAX_THINGS]));
+            let triples = MAX_THINGS + PAIRS + triples_below(k);
+            for place in 1..len {
+                let triples = self.line(triples + usize::from(below[place % MAX_THINGS]));
+                lower[..place]
+                    .iter()
+                    .for_each(|i| change(&mut triples[usize::from(*i) % MAX_THINGS]));
             }
-            things[len] = k as u8;
+            (things[len], below[len]) = (k as u8, pairs_below(k) as u16);
             len += 1;
         }
+    }
+
+    /// The counts from `start`, at most [`ALL`], by the lowest thing. Of a fixed size, which costs no look at where it ends
+    /// with each of the millions of counts of a round; beyond the things that are lower stands what is not meant.
+    fn line(&mut self, start: usize) -> &mut [u16; MAX_THINGS] {
+        let line = self.counts[start..].first_chunk_mut();
+        line.expect("as many places follow the last conjunction as there are things")
     }
 }
 
@@ -138,7 +152,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
     use std::vec::Vec;
 
-    use super::{Conjunctions, MAX_THINGS, place};
+    use super::{ALL, Conjunctions, MAX_THINGS, place};
 
     proptest! {
         #[test]
@@ -175,9 +189,9 @@ mod tests {
         let table = Conjunctions::new();
         let mut places = Vec::new();
         table.at_least(0, MAX_THINGS, |mask, _| places.push(place(mask).expect("one to three")));
-        assert_eq!(places.len(), table.counts.len());
+        assert_eq!((places.len(), table.counts.len()), (ALL, ALL + MAX_THINGS));
         places.sort_unstable();
-        assert!(places.iter().copied().eq(0..table.counts.len()));
+        assert!(places.iter().copied().eq(0..ALL));
         assert_eq!((place(0), place(0b1111)), (None, None));
     }
 }
