@@ -64,8 +64,6 @@ pub struct Controller {
     /// Since when there is an alarm.
     alarmed_since: Option<Instant>,
     others: Others,
-    /// The last that was most of what is too much and taken back because some pass: its collateral, and when.
-    passed: Option<(f64, Instant)>,
     published: Vec<Mitigation>,
     actions: VecDeque<Action>,
 }
@@ -90,7 +88,6 @@ impl Controller {
             calm_since: None,
             alarmed_since: None,
             others: Others::default(),
-            passed: None,
             published: Vec::new(),
             actions: VecDeque::new(),
         }
@@ -276,8 +273,7 @@ impl Controller {
             let tested_upper = tested.map(|it| it.evidence.collateral_upper).sum();
             let is_testable = |it: &&Measure| ladder::is_testable(it, now) && !is_ordered(it, now);
             let testable = self.active().filter(is_testable).map(|it| it.evidence.coverage).sum();
-            let passed = self.passed.filter(|(_, at)| now.saturating_since(*at) < COOL);
-            let passed_collateral = passed.map(|(collateral, _)| collateral);
+            let passed_upper = self.passed_upper(now);
             let situation = Situation {
                 now,
                 verdict,
@@ -286,7 +282,7 @@ impl Controller {
                 calm_since,
                 tested_upper,
                 testable,
-                passed_collateral,
+                passed_upper,
             };
             match ladder::next(measure, &situation) {
                 Move::Stay => self.renew(now, place),
@@ -298,6 +294,17 @@ impl Controller {
                 Move::Rest(why) => self.rest(now, place, why),
             }
         }
+    }
+
+    /// Upper bound of the collateral of what is most of what is too much now, and was taken back within the last five minutes
+    /// because some pass; the least, of several.
+    fn passed_upper(&self, now: Instant) -> Option<f64> {
+        let is_meant = |it: &&Measure| {
+            it.passed_at.is_some_and(|at| now.saturating_since(at) < COOL)
+                && it.evidence.coverage >= MOST
+        };
+        let bounds = self.measures.iter().filter(is_meant).map(|it| it.evidence.collateral_upper);
+        bounds.reduce(f64::min)
     }
 
     /// What goes on stands on. Renewed when half of its life is over, not with each tick: whatever is
@@ -316,8 +323,8 @@ impl Controller {
         if rung < from && why != Why::Operator {
             measure.ceiling = Some((rung, now + COOL));
         }
-        if why == Why::SomePass && measure.evidence.coverage >= MOST {
-            self.passed = Some((measure.evidence.collateral_upper, now));
+        if why == Why::SomePass {
+            measure.passed_at = Some(now);
         }
         measure.is_proven = match why {
             Why::NobodyPasses | Why::BeyondBudget | Why::NoReaders => true,

@@ -18,9 +18,9 @@
 //! | 11 | on challenge, this is an attack, its evidence bears blocking, it explains a quarter of what is too much, most of what it meets is work that no test can be put before, beside 200 such there are fewer than 0.5 % by somebody who was recognised, and of 32 clients who were told to wait ten seconds ago or earlier more than two in five have gone on since | block |
 //! | 12 | on challenge, its evidence bears blocking, and it was proven before by rules 9 to 11 | block |
 //!
-//! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. Was it half of what is too much at least, and
-//! moved down by rule 4 or 4b, no other one begins to test for as long that is half of it too and spares those who have read
-//! here no better: not less than half the bound. What rests does so for ten seconds at least,
+//! Who was moved down by rules 2, 4 or 5 does not climb back for five minutes. Was it by rule 4 or 4b, then for as long, while
+//! it explains half of what is too much, no other one begins to test that explains half of it too, unless its bound of
+//! collateral is at most half. What rests does so for ten seconds at least,
 //! so that nothing flaps, but for what was proven, and for what had ceased and is an excess of its own. Rule 12 is of the next
 //! wave of pulses: who failed the test in the last one is refused without another, so that nothing new can be proven.
 //!
@@ -52,9 +52,9 @@ pub(crate) struct Situation {
     /// How much of what is too much is explained by what is tested, blocked, or bears a test, but for what the operator
     /// ordered. What two of them explain counts twice.
     pub(crate) testable: f64,
-    /// Upper bound of the collateral of what was most of what is too much, and was taken back within the last five minutes
+    /// Upper bound of the collateral of what is most of what is too much, and was taken back within the last five minutes
     /// because some pass.
-    pub(crate) passed_collateral: Option<f64>,
+    pub(crate) passed_upper: Option<f64>,
 }
 
 /// What becomes of a measure.
@@ -222,10 +222,10 @@ fn is_worth_a_test(measure: &Measure, situation: &Situation) -> bool {
         || situation.testable >= MIN_MAIN
 }
 
-/// Whether readers would pass its tests as they passed those of another: both mean most of what is too much, so nearly the
-/// same requests, and it is no more certain to spare those who have read here before.
+/// Whether readers would pass its tests as they passed those of another: both mean most of what is too much now, so some
+/// requests are the same, and it is no more certain to spare those who have read here before.
 fn is_like_what_was_passed(measure: &Measure, situation: &Situation) -> bool {
-    let Some(passed) = situation.passed_collateral else { return false };
+    let Some(passed) = situation.passed_upper else { return false };
     let evidence = measure.evidence;
     evidence.coverage >= MOST && 2.0 * evidence.collateral_upper > passed
 }

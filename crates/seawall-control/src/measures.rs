@@ -37,6 +37,8 @@ pub struct Measure {
     pub(crate) is_wide: bool,
     /// Higher than this it does not climb until then.
     pub(crate) ceiling: Option<(Rung, Instant)>,
+    /// When it was last moved down because some pass.
+    pub(crate) passed_at: Option<Instant>,
     /// Since when its evidence bears less than its rung.
     pub(crate) weak_since: Option<Instant>,
     /// Since when what it means has ceased.
@@ -100,6 +102,7 @@ impl Measure {
             is_proven: false,
             is_wide: false,
             ceiling: None,
+            passed_at: None,
             weak_since: None,
             idle_since: None,
             idle_share_since: None,

@@ -109,11 +109,15 @@ fn what_explains_much_of_it_only_together_is_tested_together() {
     assert_eq!(scene.rung(4), Some(Rung::Demote));
 }
 
-/// Most of what is too much, and some of its clients pass the test.
+/// Most of what is too much.
+fn much() -> SignatureEvidence {
+    SignatureEvidence { coverage: 0.7, ..strong() }
+}
+
+/// Some of its clients pass the test.
 fn some_pass(scene: &mut Scene) {
-    let much = SignatureEvidence { coverage: 0.7, ..strong() };
-    scene.ticks(2.0, ATTACK, &[(1, much)], UNTESTED);
-    scene.ticks(1.0, ATTACK, &[(1, much)], Meets { tests_passed: 40, ..TESTED });
+    scene.ticks(2.0, ATTACK, &[(1, much())], UNTESTED);
+    scene.ticks(1.0, ATTACK, &[(1, much())], Meets { tests_passed: 40, ..TESTED });
     assert_eq!(
         (scene.rung(1), scene.reasons(1).last()),
         (Some(Rung::Demote), Some(&Why::SomePass))
@@ -123,24 +127,32 @@ fn some_pass(scene: &mut Scene) {
 #[test]
 fn who_passed_is_not_tested_again_for_another_measure_of_the_same() {
     let same = SignatureEvidence { coverage: 0.9, ..strong() };
+    let all = [(1, much()), (2, same)];
     let mut scene = Scene::new();
     some_pass(&mut scene);
-    scene.ticks(290.0, ATTACK, &[(2, same)], UNTESTED);
+    scene.ticks(290.0, ATTACK, &all, UNTESTED);
     assert_eq!(scene.rung(2), Some(Rung::Demote));
-    scene.ticks(20.0, ATTACK, &[(2, same)], UNTESTED);
+    scene.ticks(20.0, ATTACK, &all, UNTESTED);
     assert_eq!(scene.rung(2), Some(Rung::Challenge), "after five minutes it is tried again");
 }
 
 #[test]
 fn what_spares_readers_better_or_is_another_part_is_tested_though_some_passed() {
-    let surer = SignatureEvidence {
-        coverage: 0.9,
-        collateral_upper: strong().collateral_upper / 2.0,
-        ..strong()
-    };
+    let collateral_upper = strong().collateral_upper / 2.0;
+    let surer = SignatureEvidence { coverage: 0.9, collateral_upper, ..strong() };
     let other = SignatureEvidence { coverage: 0.4, ..strong() };
     let mut scene = Scene::new();
     some_pass(&mut scene);
-    scene.ticks(2.0, ATTACK, &[(2, surer), (3, other)], UNTESTED);
+    scene.ticks(2.0, ATTACK, &[(1, much()), (2, surer), (3, other)], UNTESTED);
     assert_eq!([2, 3].map(|value| scene.rung(value)), [Some(Rung::Challenge); 2]);
+}
+
+#[test]
+fn another_flood_is_tested_at_once_though_some_of_the_last_one_passed() {
+    let next = SignatureEvidence { coverage: 0.9, ..strong() };
+    let last = SignatureEvidence { coverage: 0.1, ..strong() };
+    let mut scene = Scene::new();
+    some_pass(&mut scene);
+    scene.ticks(2.0, ATTACK, &[(1, last), (2, next)], UNTESTED);
+    assert_eq!([1, 2].map(|value| scene.rung(value)), [Some(Rung::Demote), Some(Rung::Challenge)]);
 }
