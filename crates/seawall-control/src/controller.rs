@@ -354,7 +354,7 @@ impl Controller {
         for place in 0..self.measures.len() {
             let measure = &self.measures[place];
             let evidence = measure.evidence;
-            let bears = licence(&measure.signature, &evidence).min(measure.ceiling(now));
+            let bears = ladder::bears_now(measure, now);
             let is_back = evidence.matched_per_s > 2.0 * evidence.expected_per_s + BACK_PER_S
                 && evidence.coverage >= BACK_COVERAGE;
             let own = SiteRates {

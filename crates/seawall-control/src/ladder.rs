@@ -178,7 +178,7 @@ fn is_patient(measure: &Measure) -> bool {
 
 fn climb(measure: &Measure, situation: &Situation) -> Option<Move> {
     let Situation { now, verdict, .. } = *situation;
-    let bears = licence(&measure.signature, &measure.evidence).min(measure.ceiling(now));
+    let bears = bears_now(measure, now);
     let counts = measure.recent.counts;
     match measure.rung {
         Rung::Observe if bears > Rung::Observe => Some(Move::To(Rung::Demote, Why::Stands)),
@@ -243,8 +243,12 @@ fn may_test_widely(measure: &Measure, situation: &Situation) -> bool {
 
 /// Whether it is tested or blocked, or could be by its evidence.
 pub(crate) fn is_testable(measure: &Measure, now: Instant) -> bool {
-    let bears = licence(&measure.signature, &measure.evidence).min(measure.ceiling(now));
-    measure.rung.max(bears) >= Rung::Challenge
+    measure.rung.max(bears_now(measure, now)) >= Rung::Challenge
+}
+
+/// The highest rung that its evidence bears, as far as it was not rolled back from there.
+pub(crate) fn bears_now(measure: &Measure, now: Instant) -> Rung {
+    licence(&measure.signature, &measure.evidence).min(measure.ceiling(now))
 }
 
 /// What its evidence bears, where it stands: a wide test that was begun goes on while it bears that, whatever else comes.
